@@ -1,0 +1,35 @@
+"""The base of every option model, and the digest that names what was made from it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from proactrec.errors import InvalidInputError
+
+
+class Options(BaseModel):
+    """Frozen options: unknown names are errors, every field is validated when it is built.
+
+    A value that breaks a rule raises :class:`InvalidInputError` in one sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            came = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+            rule = first["msg"][0].lower() + first["msg"][1:]
+            raise InvalidInputError(f"{type(self).__name__}.{where}: {rule}{came}") from error
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Short stable hash of JSON-like content, by which artefacts are named."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,213 @@
+"""The frozen data set that everything else is built on: histories in time order and the items in them."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.interactions import Interactions
+from proactrec.errors import DataError, UnknownIdError
+from proactrec.types import BoolArray, IntArray
+
+Split = Literal["train", "validation", "test"]
+MIN_SPLIT_LENGTH = 3
+
+
+class Histories(NamedTuple):
+    """Item sequences of all users, one after the other.
+
+    `item_idx[offsets[u]:offsets[u + 1]]` is user `u`'s sequence, oldest first.
+    """
+
+    offsets: IntArray  # (n_users + 1,)
+    item_idx: IntArray  # (n_interactions,), items count from 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """Length of every user's sequence, shape (n_users,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def user_idx(self) -> IntArray:
+        """User of every interaction, shape (n_interactions,)."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
+
+    def of(self, user_idx: int) -> IntArray:
+        """One user's sequence, oldest first."""
+        return self.item_idx[self.offsets[user_idx] : self.offsets[user_idx + 1]]
+
+    def padded(self, length: int, *, side: Literal["left", "right"] = "left") -> IntArray:
+        """The newest `length` items of every user, padded with 0: shape (n_users, length)."""
+        kept = np.minimum(self.lengths, length)
+        position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
+        source = (self.offsets[1:] - kept)[:, None] + position
+        inside = (position >= 0) & (position < kept[:, None])
+        return np.where(inside, self.item_idx[np.where(inside, source, 0)], 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Users' histories over a catalogue, with inside indices, split by leaving the last two out.
+
+    Users are numbered from 0 and items from 1 (0 is padding), both in ascending order of their
+    ids (as numbers where every id is one, else as text). Events of a user are ordered by time;
+    equal times keep the source's row order. Validation answer: the last but one item of a user;
+    test answer: the last. Users with fewer than three items keep all of them in train and have no
+    answers.
+
+    Build it with :meth:`Dataset.build`.
+    """
+
+    name: str
+    user_ids: tuple[str, ...]
+    item_ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...]
+    histories: Histories
+    timestamps: IntArray
+
+    @classmethod
+    def build(cls, name: str, interactions: Interactions, catalogue: Catalogue) -> "Dataset":
+        """Join events and items; items nobody touched are left out.
+
+        Raises
+        ------
+        DataError
+            If an interaction names an item that the catalogue lacks.
+        """
+        events, items = interactions.table, catalogue.table
+        unknown = events.join(items, on="item_id", how="anti")
+        if unknown.height:
+            raise DataError(
+                f"{unknown.height} of {events.height} interactions name "
+                f"{unknown['item_id'].n_unique()} items that the catalogue lacks, "
+                f"first {unknown['item_id'].unique(maintain_order=True).head(3).to_list()}"
+            )
+        user_ids = _ordered_ids(events["user_id"])
+        item_ids = _ordered_ids(events["item_id"])
+        users = pl.DataFrame({"user_id": user_ids, "user_idx": np.arange(len(user_ids))})
+        rows = pl.DataFrame({"item_id": item_ids, "item_idx": np.arange(1, len(item_ids) + 1)})
+        known = rows.join(items, on="item_id", how="left", maintain_order="left")
+        indexed = (
+            events.join(users, on="user_id", how="left", maintain_order="left")
+            .join(rows, on="item_id", how="left", maintain_order="left")
+            .sort("user_idx", "timestamp", maintain_order=True)
+        )
+        lengths = np.bincount(indexed["user_idx"].to_numpy(), minlength=len(user_ids))
+        return cls(
+            name=name,
+            user_ids=tuple(user_ids),
+            item_ids=tuple(item_ids),
+            titles=tuple(known["title"].to_list()),
+            categories=tuple(tuple(names) for names in known["categories"].to_list()),
+            histories=Histories(
+                np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+                indexed["item_idx"].to_numpy().astype(np.int64),
+            ),
+            timestamps=indexed["timestamp"].to_numpy(),
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, padding not counted."""
+        return len(self.item_ids)
+
+    @property
+    def n_interactions(self) -> int:
+        """Number of (user, item) events, held-out ones included."""
+        return len(self.histories.item_idx)
+
+    @cached_property
+    def category_names(self) -> tuple[str, ...]:
+        """Every category that an item carries, most items first, then by name."""
+        sizes: dict[str, int] = {}
+        for names in self.categories:
+            for name in names:
+                sizes[name] = sizes.get(name, 0) + 1
+        return tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
+
+    def items_of(self, category: str) -> IntArray:
+        """Items of a category, ascending; the name is matched without regard to case.
+
+        Raises
+        ------
+        UnknownIdError
+            If no item carries the category.
+        """
+        wanted = category.casefold()
+        found = [
+            row
+            for row, names in enumerate(self.categories, start=1)
+            if any(name.casefold() == wanted for name in names)
+        ]
+        if not found:
+            raise UnknownIdError(
+                f"category {category!r} does not exist in {self.name}; "
+                f"there are {', '.join(self.category_names[:20]) or 'none'}"
+            )
+        return np.array(found, dtype=np.int64)
+
+    def before(self, split: Split) -> Histories:
+        """What is known before the answers of a split: train histories for `train` and
+        `validation`'s inputs are the same; `test` inputs also hold the validation item.
+
+        `before("train")` ends two items before the end (what models are fitted on),
+        `before("validation")` the same, `before("test")` one item before the end.
+        """
+        held_out = {"train": 2, "validation": 2, "test": 1}[split]
+        lengths = self.histories.lengths
+        kept = np.where(lengths >= MIN_SPLIT_LENGTH, lengths - held_out, lengths)
+        return self._first(kept)
+
+    def answers(self, split: Literal["validation", "test"]) -> IntArray:
+        """Held-out item of every user, 0 where the user is too short to have one: (n_users,)."""
+        back = {"validation": 2, "test": 1}[split]
+        lengths, offsets = self.histories.lengths, self.histories.offsets
+        has_answer = lengths >= MIN_SPLIT_LENGTH
+        position = np.where(has_answer, offsets[1:] - back, 0)
+        return np.where(has_answer, self.histories.item_idx[position], 0)
+
+    def is_seen(self, split: Split) -> BoolArray:
+        """Whether a user touched an item before the split: (n_users, n_items + 1), column 0 True."""
+        histories = self.before(split)
+        seen = np.zeros((self.n_users, self.n_items + 1), dtype=bool)
+        seen[histories.user_idx, histories.item_idx] = True
+        seen[:, 0] = True
+        return seen
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of ids and histories: artefacts of another data set are refused by it."""
+        content = hashlib.sha256()
+        for ids in (self.user_ids, self.item_ids):
+            content.update("\x00".join(ids).encode())
+        content.update("\x00".join("\x01".join(names) for names in self.categories).encode())
+        content.update(self.histories.offsets.tobytes())
+        content.update(self.histories.item_idx.tobytes())
+        return content.hexdigest()[:16]
+
+    def _first(self, kept: IntArray) -> Histories:
+        lengths = self.histories.lengths
+        within = np.arange(self.n_interactions) - np.repeat(self.histories.offsets[:-1], lengths)
+        return Histories(
+            np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+            self.histories.item_idx[within < np.repeat(kept, lengths)],
+        )
+
+
+def _ordered_ids(ids: pl.Series) -> list[str]:
+    distinct = ids.unique()
+    numbers = distinct.cast(pl.Int64, strict=False)
+    order = distinct.to_frame().with_columns(number=numbers)
+    # Leading zeros make equal numbers of different texts: the text settles those.
+    by = ["number", ids.name] if numbers.null_count() == 0 else [ids.name]
+    return order.sort(by)[ids.name].to_list()

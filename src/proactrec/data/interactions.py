@@ -1,0 +1,52 @@
+"""Who touched what, and when: the raw events, checked once."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from proactrec.errors import DataError
+
+COLUMNS = ("user_id", "item_id", "timestamp")
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Events of users with items; cannot be built invalid.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Columns `user_id` and `item_id` (String) and `timestamp` (Int64, any unit that orders
+        events), one row per (user, item), in the source's own row order: that order breaks ties of
+        equal timestamps.
+
+    Raises
+    ------
+    DataError
+        If there is no row, a column is missing or has nulls, or a (user, item) pair occurs twice.
+    """
+
+    table: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        check_columns(self.table, COLUMNS, what="interactions")
+        repeated = self.table.height - self.table.select("user_id", "item_id").n_unique()
+        if repeated:
+            raise DataError(
+                f"interactions repeat a (user, item) pair in {repeated} of {self.table.height} rows"
+            )
+
+    def __len__(self) -> int:
+        return self.table.height
+
+
+def check_columns(table: pl.DataFrame, columns: tuple[str, ...], *, what: str) -> None:
+    """Raise :class:`DataError` unless the table has rows, these columns, and no null in them."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise DataError(f"{what} lack the column(s) {missing}; there are {table.columns}")
+    if table.height == 0:
+        raise DataError(f"{what} are empty: no row is left")
+    nulls = {name: n for name in columns if (n := table[name].null_count())}
+    if nulls:
+        raise DataError(f"{what} have missing values: {nulls} (column: rows) of {table.height}")

@@ -1,0 +1,41 @@
+"""Every error that a caller can cause: one root, one sentence each, exit code 2 on the command line."""
+
+
+class ProactrecError(Exception):
+    """Root of all errors that proactrec raises on purpose."""
+
+
+class InvalidInputError(ProactrecError, ValueError):
+    """An argument breaks its rule; the message names the argument, the rule and what came."""
+
+
+class DataError(ProactrecError, ValueError):
+    """Interactions, items or a file cannot be used; the message counts what is wrong."""
+
+
+class UnknownIdError(ProactrecError, KeyError):
+    """A user, item, category or name that does not exist."""
+
+    def __str__(self) -> str:
+        # KeyError would print the repr, quotes and all.
+        return str(self.args[0]) if self.args else ""
+
+
+class NotFittedError(ProactrecError, RuntimeError):
+    """Something is used before it was fitted or reset."""
+
+
+class TrainingError(ProactrecError, RuntimeError):
+    """Training cannot go on, for instance because the loss is not finite."""
+
+
+class ArtefactError(ProactrecError, RuntimeError):
+    """A stored artefact is damaged, or belongs to something else."""
+
+
+class MissingExtraError(ProactrecError, ImportError):
+    """An optional dependency is not installed; the message holds the install line."""
+
+
+class DataWarning(UserWarning):
+    """Data was usable, but not as it came; the message counts what was changed."""

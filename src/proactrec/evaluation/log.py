@@ -1,0 +1,110 @@
+"""What happened in a guidance run, per (user, target) pair and round; kept as one Parquet table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from proactrec.types import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class GuidanceLog:
+    """Outcome of a rollout.
+
+    Column 0 of `interest` and `rank` is the state before guidance, column r the state after
+    round r. A pair that has stopped (its target was accepted, or nothing was left to show) keeps
+    its last state, and shows item 0 from then on.
+
+    Parameters
+    ----------
+    user_idx, target_idx : int arrays, shape (n_pairs,)
+    item_idx : int array, shape (n_pairs, n_rounds)
+        Item shown; 0 where nothing was.
+    accept_prob : float array, shape (n_pairs, n_rounds)
+        The simulated user's chance of accepting it; NaN where nothing was shown.
+    accepted : bool array, shape (n_pairs, n_rounds)
+    interest : float array, shape (n_pairs, n_rounds + 1)
+        Inner product of the simulated user's vector and the target's.
+    rank : int array, shape (n_pairs, n_rounds + 1)
+        0-based place of the target among all items outside the user's train history.
+    is_counted : bool array, shape (n_pairs,)
+        False for owners of the target under `owners="zero"`: they add 0 to IoI and IoR.
+    """
+
+    user_idx: IntArray
+    target_idx: IntArray
+    item_idx: IntArray
+    accept_prob: FloatArray
+    accepted: BoolArray
+    interest: FloatArray
+    rank: IntArray
+    is_counted: BoolArray
+
+    @property
+    def n_rounds(self) -> int:
+        """Number of rounds played."""
+        return int(self.item_idx.shape[1])
+
+    @property
+    def is_shown(self) -> BoolArray:
+        """Whether an item was shown, shape (n_pairs, n_rounds)."""
+        return self.item_idx > 0
+
+    @property
+    def reached(self) -> BoolArray:
+        """Whether the user accepted the target itself, shape (n_pairs,)."""
+        hit = self.accepted & (self.item_idx == self.target_idx[:, None])
+        return np.asarray(hit.any(axis=1))
+
+    def to_table(self) -> pl.DataFrame:
+        """One row per (user, target, round), round 0 being the state before guidance."""
+        n_pairs, n_rounds = self.item_idx.shape
+        before = np.full((n_pairs, 1), np.nan)
+
+        def rows(values: FloatArray | IntArray | BoolArray) -> FloatArray | IntArray | BoolArray:
+            return values.ravel()
+
+        per_pair = n_rounds + 1
+        return pl.DataFrame(
+            {
+                "user_idx": np.repeat(self.user_idx, per_pair).astype(np.int32),
+                "target_idx": np.repeat(self.target_idx, per_pair).astype(np.int32),
+                "round": np.tile(np.arange(per_pair, dtype=np.int16), n_pairs),
+                "item_idx": rows(np.pad(self.item_idx, ((0, 0), (1, 0)))).astype(np.int32),
+                "accept_prob": rows(np.hstack([before, self.accept_prob])).astype(np.float32),
+                "accepted": rows(np.pad(self.accepted, ((0, 0), (1, 0)))),
+                "interest": rows(self.interest).astype(np.float32),
+                "rank": rows(self.rank).astype(np.int32),
+                "is_counted": np.repeat(self.is_counted, per_pair),
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pl.DataFrame) -> "GuidanceLog":
+        """The log that :meth:`to_table` wrote."""
+        per_pair = int(table["round"].max()) + 1  # type: ignore[arg-type]
+
+        def grid(column: str) -> np.ndarray:  # type: ignore[type-arg]
+            return table[column].to_numpy().reshape(-1, per_pair)
+
+        return cls(
+            user_idx=grid("user_idx")[:, 0].astype(np.int64),
+            target_idx=grid("target_idx")[:, 0].astype(np.int64),
+            item_idx=grid("item_idx")[:, 1:].astype(np.int64),
+            accept_prob=grid("accept_prob")[:, 1:].astype(np.float64),
+            accepted=grid("accepted")[:, 1:],
+            interest=grid("interest").astype(np.float64),
+            rank=grid("rank").astype(np.int64),
+            is_counted=grid("is_counted")[:, 0],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the table as Parquet."""
+        self.to_table().write_parquet(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "GuidanceLog":
+        """Read what :meth:`save` wrote."""
+        return cls.from_table(pl.read_parquet(path))

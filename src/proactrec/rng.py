@@ -1,0 +1,55 @@
+"""Random numbers that depend on what they are for, never on order, block size, workers or policy."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from proactrec.types import FloatArray, IntArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def generator(seed: int, *purpose: int | str) -> np.random.Generator:
+    """NumPy generator of one purpose, e.g. ``generator(seed, "demo-world")``."""
+    return np.random.default_rng(_entropy(seed, purpose))
+
+
+def torch_generator(seed: int, *purpose: int | str) -> torch.Generator:
+    """Torch CPU generator of one purpose, from the same place as :func:`generator`."""
+    state = np.random.SeedSequence(_entropy(seed, purpose)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+def uniforms(seed: int, user_idx: IntArray, item_idx: IntArray, n_rounds: int) -> FloatArray:
+    """Uniform numbers in [0, 1), one per (seed, user, item, round): common random numbers.
+
+    A counter-based generator (SplitMix64's finaliser over the mixed key), so that a pair has the
+    same luck whatever else is simulated with it and whichever policy plays.
+
+    Parameters
+    ----------
+    user_idx, item_idx : int arrays, shape (n_pairs,)
+    n_rounds : int
+
+    Returns
+    -------
+    float array, shape (n_pairs, n_rounds)
+    """
+    key = _mix(np.full(1, seed, np.uint64))
+    for part in (user_idx, item_idx):
+        key = _mix(key ^ _mix(part.astype(np.uint64) + _GOLDEN))
+    rounds = np.arange(n_rounds, dtype=np.uint64)
+    bits = _mix(key[:, None] + _mix(rounds + _GOLDEN)[None, :])  # (n_pairs, n_rounds)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        x = x + _GOLDEN
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _entropy(seed: int, purpose: tuple[int | str, ...]) -> list[int]:
+    return [seed, *(int.from_bytes(p.encode()) if isinstance(p, str) else p for p in purpose)]

@@ -1,0 +1,14 @@
+"""Array aliases and closed choices shared by every package."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+FilterName = Literal["paper", "k-core", "none"]
+PADDING = 0
+"""Item index of padding: item rows count from 1 everywhere inside proactrec."""
