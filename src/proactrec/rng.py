@@ -1,10 +1,14 @@
-"""Random numbers that depend on what they are for, never on order, block size, workers or policy."""
+"""Random numbers that depend on what they are for, never on order, block size or policy."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from proactrec.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import torch
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -14,8 +18,10 @@ def generator(seed: int, *purpose: int | str) -> np.random.Generator:
     return np.random.default_rng(_entropy(seed, purpose))
 
 
-def torch_generator(seed: int, *purpose: int | str) -> torch.Generator:
+def torch_generator(seed: int, *purpose: int | str) -> "torch.Generator":
     """Torch CPU generator of one purpose, from the same place as :func:`generator`."""
+    import torch  # here, because the data commands need no torch and it takes seconds to load
+
     state = np.random.SeedSequence(_entropy(seed, purpose)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 

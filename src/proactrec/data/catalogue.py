@@ -7,6 +7,12 @@ import polars as pl
 from proactrec.data.interactions import check_columns
 from proactrec.errors import DataError
 
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "categories": pl.List,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
@@ -21,13 +27,14 @@ class Catalogue:
     Raises
     ------
     DataError
-        If there is no row, a column is missing or has nulls, or an id occurs twice.
+        If there is no row, a column is missing, of another type or has nulls, or an id occurs
+        twice.
     """
 
     table: pl.DataFrame
 
     def __post_init__(self) -> None:
-        check_columns(self.table, ("item_id", "title", "categories"), what="catalogue items")
+        check_columns(self.table, COLUMNS, what="catalogue items")
         ids = self.table["item_id"]
         repeated = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
         if repeated.len():

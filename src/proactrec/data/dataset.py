@@ -1,4 +1,4 @@
-"""The frozen data set that everything else is built on: histories in time order and the items in them."""
+"""The frozen data set everything else is built on: histories in time order, and their items."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import polars as pl
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
 from proactrec.errors import DataError, UnknownIdError
-from proactrec.types import BoolArray, IntArray
+from proactrec.types import IntArray
 
 Split = Literal["train", "validation", "test"]
 MIN_SPLIT_LENGTH = 3
@@ -39,6 +39,13 @@ class Histories(NamedTuple):
     def of(self, user_idx: int) -> IntArray:
         """One user's sequence, oldest first."""
         return self.item_idx[self.offsets[user_idx] : self.offsets[user_idx + 1]]
+
+    def rows(self, user_idx: IntArray) -> tuple[IntArray, IntArray]:
+        """Place in `user_idx` and item of every interaction of these users, as two flat arrays."""
+        lengths = self.lengths[user_idx]
+        row = np.repeat(np.arange(len(user_idx)), lengths)
+        within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return row, self.item_idx[self.offsets[user_idx][row] + within]
 
     def padded(self, length: int, *, side: Literal["left", "right"] = "left") -> IntArray:
         """The newest `length` items of every user, padded with 0: shape (n_users, length)."""
@@ -175,14 +182,6 @@ class Dataset:
         has_answer = lengths >= MIN_SPLIT_LENGTH
         position = np.where(has_answer, offsets[1:] - back, 0)
         return np.where(has_answer, self.histories.item_idx[position], 0)
-
-    def is_seen(self, split: Split) -> BoolArray:
-        """Whether a user touched an item before the split: (n_users, n_items + 1), column 0 True."""
-        histories = self.before(split)
-        seen = np.zeros((self.n_users, self.n_items + 1), dtype=bool)
-        seen[histories.user_idx, histories.item_idx] = True
-        seen[:, 0] = True
-        return seen
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,12 +1,17 @@
 """Who touched what, and when: the raw events, checked once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from proactrec.errors import DataError
 
-COLUMNS = ("user_id", "item_id", "timestamp")
+COLUMNS: dict[str, type[pl.DataType]] = {
+    "user_id": pl.String,
+    "item_id": pl.String,
+    "timestamp": pl.Int64,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,8 @@ class Interactions:
     Raises
     ------
     DataError
-        If there is no row, a column is missing or has nulls, or a (user, item) pair occurs twice.
+        If there is no row, a column is missing, of another type or has nulls, or a (user, item)
+        pair occurs twice.
     """
 
     table: pl.DataFrame
@@ -40,11 +46,19 @@ class Interactions:
         return self.table.height
 
 
-def check_columns(table: pl.DataFrame, columns: tuple[str, ...], *, what: str) -> None:
-    """Raise :class:`DataError` unless the table has rows, these columns, and no null in them."""
+def check_columns(
+    table: pl.DataFrame, columns: Mapping[str, type[pl.DataType]], *, what: str
+) -> None:
+    """Raise :class:`DataError` unless there are rows, these columns of these types, no null."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(f"{what} lack the column(s) {missing}; there are {table.columns}")
+    wrong = {
+        name: str(table.schema[name]) for name in columns if table.schema[name] != columns[name]
+    }
+    if wrong:
+        wanted = {name: columns[name].__name__ for name in wrong}
+        raise DataError(f"{what} must have columns of the types {wanted}, got {wrong}")
     if table.height == 0:
         raise DataError(f"{what} are empty: no row is left")
     nulls = {name: n for name in columns if (n := table[name].null_count())}

@@ -1,0 +1,123 @@
+"""`proactrec data`: which data sets there are, and what is in one."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proactrec.cli import options
+from proactrec.data.describe import Chart, charts, save_charts
+from proactrec.data.describe import describe as describe_dataset
+from proactrec.data.load import load
+from proactrec.data.sources import SOURCES
+
+N_CATEGORIES_SHOWN = 12
+BAR_WIDTH = 40
+
+app = typer.Typer(no_args_is_help=True, help="Look at data sets before anything is trained.")
+
+
+@app.command()
+def describe(
+    dataset: options.DatasetName = "demo",
+    data_dir: options.DataDir = None,
+    filter: options.Filter = "k-core",
+    k: options.K = 5,
+    events: options.Events = None,
+    items: options.Items = None,
+    user_column: options.UserColumn = "user_id",
+    item_column: options.ItemColumn = "item_id",
+    time_column: options.TimeColumn = "timestamp",
+    title_column: options.TitleColumn = "title",
+    category_column: options.CategoryColumn = "categories",
+    category_separator: options.CategorySeparator = "|",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw the charts into this .png file.")
+    ] = None,
+) -> None:
+    """Show size, categories, long tail and lengths of a data set.
+
+    Example: proactrec data describe --dataset ml-100k --data-dir data --filter paper
+    """
+    chosen = options.dataset_options(
+        dataset=dataset,
+        filter=filter,
+        k=k,
+        events=events,
+        items=items,
+        user_column=user_column,
+        item_column=item_column,
+        time_column=time_column,
+        title_column=title_column,
+        category_column=category_column,
+        category_separator=category_separator,
+    )
+    loaded = load(chosen, data_dir=data_dir)
+    if plot is not None:
+        save_charts(loaded, plot)
+    numbers = describe_dataset(loaded)
+    if json:
+        print(json_format.dumps(numbers, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(_numbers_table(f"{dataset} (filter {filter}, k={k})", numbers))
+    sizes = list(numbers["categories"].items())[:N_CATEGORIES_SHOWN]
+    if sizes:
+        left_out = len(numbers["categories"]) - len(sizes)
+        title = "items in category" + (f" ({left_out} smaller ones not shown)" if left_out else "")
+        names, values = zip(*sizes, strict=True)
+        console.print(_bars(Chart(title, list(names), [float(value) for value in values])))
+    for chart in charts(loaded):
+        console.print(_bars(chart))
+    if plot is not None:
+        console.print(f"charts drawn into {plot}")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the data sets, the files that they need, and what their licence allows.
+
+    Example: proactrec data list
+    """
+    table = Table("data set", "files", "licence")
+    table.add_row("demo", "none, made on the spot", "free to use, all invented")
+    for name, source in SOURCES.items():
+        table.add_row(name, "\n".join(f"{name}/{file}" for file in source.files), source.licence)
+    table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours")
+    table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours")
+    table.add_row("recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours")
+    Console().print(table)
+
+
+def _numbers_table(title: str, numbers: dict[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, text in (
+        ("users", f"{numbers['n_users']:,}"),
+        ("items", f"{numbers['n_items']:,}"),
+        ("interactions", f"{numbers['n_interactions']:,}"),
+        ("density", f"{numbers['density']:.4%}"),
+        ("items per user, mean", f"{numbers['mean_length']:.2f}"),
+        ("items per user, median", f"{numbers['median_length']:g}"),
+        ("categories", f"{len(numbers['categories']):,}"),
+        ("items without category", f"{numbers['n_without_category']:,}"),
+        ("first interaction", numbers["first_time"] or "unit of time unknown"),
+        ("last interaction", numbers["last_time"] or "unit of time unknown"),
+    ):
+        table.add_row(name, Text(text, justify="right"))
+    return table
+
+
+def _bars(chart: Chart) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.title, grid.title_justify = f"\n{chart.title}", "left"
+    highest = max(chart.values) or 1.0
+    for label, value in zip(chart.labels, chart.values, strict=True):
+        bar = "█" * round(BAR_WIDTH * value / highest)
+        number = f"{value:,.0f}" if value.is_integer() else f"{value:.1f}"
+        grid.add_row(Text(label), Text(bar or "▏", style="cyan"), Text(number))
+    return grid

@@ -1,0 +1,124 @@
+"""A data set in numbers: its size, its categories, and how its interactions are spread."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError, MissingExtraError
+
+UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
+PLAUSIBLE_SECONDS = (315_532_800, 4_102_444_800)  # 1980 to 2100
+LENGTH_EDGES = (1, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Chart(NamedTuple):
+    """A small bar chart: one label and one value a bar."""
+
+    title: str
+    labels: list[str]
+    values: list[float]
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Size, density, lengths, categories and time span of a data set, ready for JSON.
+
+    Returns
+    -------
+    dict
+        `n_users`, `n_items`, `n_interactions`; `density`, the share of (user, item) pairs that
+        occur; `mean_length` and `median_length` of the users' histories; `categories`, number of
+        items by name, most first; `n_without_category` items; `first_time` and `last_time`, ISO
+        8601, or None where the timestamps are in no unit that gives a date from 1980 to 2100.
+    """
+    names = [name for categories in dataset.categories for name in categories]
+    sizes = {name: names.count(name) for name in dataset.category_names}
+    lengths = dataset.histories.lengths
+    return {
+        "n_users": dataset.n_users,
+        "n_items": dataset.n_items,
+        "n_interactions": dataset.n_interactions,
+        "density": dataset.n_interactions / (dataset.n_users * dataset.n_items),
+        "mean_length": float(lengths.mean()),
+        "median_length": float(np.median(lengths)),
+        "categories": sizes,
+        "n_without_category": sum(not categories for categories in dataset.categories),
+        "first_time": _iso(dataset, int(dataset.timestamps.min())),
+        "last_time": _iso(dataset, int(dataset.timestamps.max())),
+    }
+
+
+def charts(dataset: Dataset, *, n_periods: int = 12) -> tuple[Chart, Chart, Chart]:
+    """Activity over time, the long tail of items, and the lengths of the users' histories."""
+    return _activity(dataset, n_periods), _long_tail(dataset), _lengths(dataset)
+
+
+def save_charts(dataset: Dataset, path: Path) -> None:
+    """Draw :func:`charts` side by side into a PNG file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file name does not end in `.png`, or its folder does not exist.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    if path.suffix.lower() != ".png":
+        raise InvalidInputError(f"plot must be a .png file, got {path}")
+    if not path.parent.is_dir():
+        raise InvalidInputError(f"plot needs an existing folder, got {path.parent}")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("plots need matplotlib: pip install 'proactrec[report]'") from error
+    figure = Figure(figsize=(15, 4), layout="constrained")
+    figure.suptitle(dataset.name)
+    for axes, chart in zip(figure.subplots(1, 3), charts(dataset, n_periods=24), strict=True):
+        axes.bar(range(len(chart.values)), chart.values)
+        step = 1 + len(chart.labels) // 12
+        axes.set_xticks(
+            range(0, len(chart.labels), step), chart.labels[::step], rotation=45, ha="right"
+        )
+        axes.set_title(chart.title)
+    figure.savefig(path, dpi=150)
+
+
+def _activity(dataset: Dataset, n_periods: int) -> Chart:
+    # A few broken times (Last.fm has some from 1956) must not squeeze the rest into one bar.
+    start = float(np.quantile(dataset.timestamps, 0.005))
+    end = float(dataset.timestamps.max())
+    edges = np.linspace(start, max(end, start + 1), n_periods + 1)
+    counts, _ = np.histogram(np.clip(dataset.timestamps, start, None), bins=edges)
+    labels = [(_iso(dataset, int(edge)) or f"{edge:.0f}")[:10] for edge in edges[:-1]]
+    return Chart("interactions over time", labels, counts.astype(float).tolist())
+
+
+def _long_tail(dataset: Dataset) -> Chart:
+    counts = np.bincount(dataset.histories.item_idx, minlength=dataset.n_items + 1)[1:]
+    n_tenths = min(10, dataset.n_items)
+    tenths = np.array_split(np.sort(counts)[::-1], n_tenths)
+    shares = [100 * float(tenth.sum()) / dataset.n_interactions for tenth in tenths]
+    ends = np.cumsum([len(tenth) for tenth in tenths])
+    labels = [f"to item {end:,}" for end in ends]
+    return Chart("% of interactions by item popularity", labels, shares)
+
+
+def _lengths(dataset: Dataset) -> Chart:
+    lengths = dataset.histories.lengths
+    counts, _ = np.histogram(lengths, bins=(*LENGTH_EDGES, np.inf))
+    ends = [str(edge - 1) for edge in LENGTH_EDGES[1:]]
+    labels = [f"{start}-{end}" for start, end in zip(LENGTH_EDGES, [*ends, ""], strict=True)]
+    used = np.flatnonzero(counts)
+    shown = slice(used[0], used[-1] + 1)
+    return Chart("users by number of items", labels[shown], counts[shown].astype(float).tolist())
+
+
+def _iso(dataset: Dataset, timestamp: int) -> str | None:
+    low, high = PLAUSIBLE_SECONDS
+    newest = int(dataset.timestamps.max())
+    for unit in UNITS_PER_SECOND:
+        if low <= newest / unit < high:
+            return datetime.fromtimestamp(timestamp / unit, UTC).isoformat(timespec="seconds")
+    return None

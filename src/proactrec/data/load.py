@@ -1,0 +1,128 @@
+"""One door to every data set: by its name, from a folder or from the user's own files."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from proactrec.config import Options
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.dataset import MIN_SPLIT_LENGTH, Dataset
+from proactrec.data.filters import filter_interactions
+from proactrec.data.interactions import Interactions
+from proactrec.data.sources import SOURCES, recbole, table
+from proactrec.data.sources.table import TableOptions
+from proactrec.data.synthetic import demo_world
+from proactrec.errors import DataError, InvalidInputError, UnknownIdError
+from proactrec.types import FilterName
+
+DATA_DIR_VARIABLE = "PROACTREC_DATA"
+OWN_FILES = ("csv", "parquet", "recbole")
+NAMES = ("demo", *SOURCES, *OWN_FILES)
+
+
+class DatasetOptions(Options):
+    """Which data set, and what is left out of it."""
+
+    name: str = Field(default="demo", description=f"one of {', '.join(NAMES)}")
+    filter: FilterName = Field(default="k-core", description="which users and items are kept")
+    k: int = Field(default=5, ge=1, description="fewest interactions of a user or an item")
+    table: TableOptions | None = Field(
+        default=None, description="own files, for csv, parquet, recbole"
+    )
+
+
+def load_dataset(
+    name: str = "demo",
+    *,
+    data_dir: Path | str | None = None,
+    filter: FilterName = "k-core",
+    k: int = 5,
+    table: TableOptions | None = None,
+) -> Dataset:
+    """The data set of a name, filtered, indexed and split.
+
+    Parameters
+    ----------
+    name : str
+        "demo" is made on the spot. "ml-100k" and "lastfm" are read from the folder of that name
+        in `data_dir`. "csv" and "parquet" read the files in `table`; "recbole" too, or else the
+        folder `recbole` in `data_dir`.
+    data_dir : path, optional
+        By default the environment variable PROACTREC_DATA.
+    filter : {"k-core", "paper", "none"}
+        See :func:`proactrec.data.filters.filter_interactions`.
+    k : int, at least 1
+    table : TableOptions, optional
+        The user's own files.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no data set of that name.
+    InvalidInputError
+        If a folder or file is missing, or an option breaks its rule.
+    DataError
+        If the data cannot be used, or fewer than two users, fewer than two items, or no user with
+        three items is left.
+    """
+    return load(DatasetOptions(name=name, filter=filter, k=k, table=table), data_dir=data_dir)
+
+
+def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Dataset:
+    """As :func:`load_dataset`, from options."""
+    interactions, catalogue = _read(options, data_dir)
+    kept = filter_interactions(interactions, options.filter, options.k)
+    dataset = Dataset.build(options.name, kept, catalogue)
+    _check_usable(dataset, options)
+    return dataset
+
+
+def _read(options: DatasetOptions, data_dir: Path | str | None) -> tuple[Interactions, Catalogue]:
+    if options.name not in NAMES:
+        raise UnknownIdError(
+            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}"
+        )
+    if options.table is not None and options.name not in OWN_FILES:
+        raise InvalidInputError(
+            f"own files go with the data sets {', '.join(OWN_FILES)}, not with {options.name!r}"
+        )
+    if options.name == "demo":
+        return demo_world()
+    if options.name in SOURCES:
+        source = SOURCES[options.name]
+        return source.load(_folder(options.name, data_dir, source.files))
+    if options.name == "recbole":
+        if options.table is None:
+            return recbole.load(_folder("recbole", data_dir, ("one .inter file",)))
+        return recbole.load(options.table.events, options.table.items)
+    if options.table is None:
+        raise InvalidInputError(
+            f"data set {options.name!r} needs an events file: --events FILE, or "
+            "table=TableOptions(events=...)"
+        )
+    return table.load(options.table)
+
+
+def _folder(name: str, data_dir: Path | str | None, files: tuple[str, ...]) -> Path:
+    expected = f"with the folder {name} in it, holding {', '.join(files)}"
+    root = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if not root:
+        raise InvalidInputError(
+            f"data set {name!r} needs a data folder {expected}: "
+            f"give --data-dir ROOT or set {DATA_DIR_VARIABLE}"
+        )
+    folder = Path(root) / name
+    if not folder.is_dir():
+        raise InvalidInputError(f"{folder} is no folder; the data folder must come {expected}")
+    return folder
+
+
+def _check_usable(dataset: Dataset, options: DatasetOptions) -> None:
+    longest = int(dataset.histories.lengths.max())
+    if dataset.n_users < 2 or dataset.n_items < 2 or longest < MIN_SPLIT_LENGTH:
+        raise DataError(
+            f"data set {dataset.name!r} needs at least 2 users, 2 items and one user with "
+            f"{MIN_SPLIT_LENGTH} items; filter {options.filter!r} with k={options.k} leaves "
+            f"{dataset.n_users} users, {dataset.n_items} items and at most {longest} per user"
+        )

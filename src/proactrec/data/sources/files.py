@@ -1,0 +1,160 @@
+"""Reading files that others made: whatever is wrong with one ends in a sentence that names it."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import polars as pl
+
+from proactrec.errors import DataError, InvalidInputError
+
+
+def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:
+    """Text of a file, unpacked if its name ends in `.gz`, with line feeds for line ends.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such file, or it is a folder.
+    DataError
+        If it cannot be read, unpacked or decoded, or holds nothing.
+    """
+    content = _read_bytes(path)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path} is not {error.encoding} text: byte 0x{content[error.start]:02x} in line {line}"
+        ) from error
+    text = text.replace("\r\n", "\n").rstrip("\r\n")
+    if not text:
+        raise DataError(f"{path} is empty")
+    return text
+
+
+def read_delimited(
+    path: Path,
+    separator: str,
+    *,
+    names: list[str] | None = None,
+    quote: str | None = None,
+    encoding: str = "utf-8-sig",
+) -> pl.DataFrame:
+    """Rows of a text table, every value as text and empty fields as null.
+
+    Parameters
+    ----------
+    path : Path
+    separator : str
+        One character.
+    names : list of str, optional
+        Column names of a file without a header; without it the first line is the header.
+    quote : str, optional
+        The character around values that hold a separator; by default there is none.
+    encoding : str
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        As :func:`read_text`; also if a line has more columns than the first, a file without a
+        header has another number of columns than `names`, or there is only a header.
+    """
+    text = read_text(path, encoding=encoding)
+    try:
+        table = pl.read_csv(
+            text.encode(),
+            separator=separator,
+            has_header=names is None,
+            quote_char=quote,
+            infer_schema=False,
+            raise_if_empty=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} is not a table separated by {separator!r}: {reason}") from error
+    if names is not None:
+        if table.width != len(names):
+            raise DataError(
+                f"{path} must have {len(names)} columns separated by {separator!r} "
+                f"({', '.join(names)}), got {table.width}"
+            )
+        table.columns = names
+    if table.height == 0:
+        raise DataError(f"{path} has a header but no rows")
+    return table
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Rows of a Parquet file.
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        As :func:`read_text`; also if it is not Parquet or has no rows.
+    """
+    content = _read_bytes(path)
+    try:
+        table = pl.read_parquet(content)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} is not a Parquet file: {reason}") from error
+    if table.height == 0:
+        raise DataError(f"{path} has no rows")
+    return table
+
+
+def check_columns_exist(table: pl.DataFrame, columns: list[str], path: Path) -> None:
+    """Raise :class:`DataError` unless every column exists."""
+    absent = [name for name in columns if name not in table.columns]
+    if absent:
+        raise DataError(f"{path} lacks the column(s) {absent}; there are {table.columns}")
+
+
+def check_complete(table: pl.DataFrame, columns: list[str], path: Path) -> None:
+    """Raise :class:`DataError` unless every column exists and has no missing value."""
+    check_columns_exist(table, columns, path)
+    for name in columns:
+        raise_bad_values(table[name], table[name].is_null(), "must not be missing", path)
+
+
+def parse_integers(values: pl.Series, path: Path) -> pl.Series:
+    """A text column as Int64.
+
+    Raises
+    ------
+    DataError
+        If a value is not an integer, with the count and the first.
+    """
+    numbers = values.cast(pl.Int64, strict=False)
+    raise_bad_values(values, numbers.is_null(), "must be an integer", path)
+    return numbers
+
+
+def raise_bad_values(values: pl.Series, is_bad: pl.Series, rule: str, path: Path) -> None:
+    """Raise :class:`DataError` with the count and the first of the values that break a rule."""
+    if is_bad.any():
+        row = is_bad.arg_true()[0]
+        raise DataError(
+            f"{values.name} {rule} in {path}; {is_bad.sum()} of {values.len()} rows break this, "
+            f"first row {row + 1} with {values[row]!r}"
+        )
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder, a file is needed")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not content:
+        raise DataError(f"{path} is empty")
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole gzip file: {error}") from error

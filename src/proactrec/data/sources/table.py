@@ -1,0 +1,118 @@
+"""Anybody's own logs: events, and optionally items, in CSV, TSV or Parquet files."""
+
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from proactrec.config import Options
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.interactions import Interactions
+from proactrec.data.sources import columns
+from proactrec.data.sources.files import check_columns_exist, read_delimited, read_parquet
+from proactrec.data.sources.repeats import keep_earliest
+from proactrec.errors import InvalidInputError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+class TableOptions(Options):
+    """Which files and columns hold the logs; the type of a file is read off its name."""
+
+    events: Path = Field(description="events: .csv, .tsv (either may end in .gz) or .parquet")
+    items: Path | None = Field(
+        default=None, description="titles and categories of items, same types"
+    )
+    user_column: str = Field(default="user_id", description="user ids in the events")
+    item_column: str = Field(default="item_id", description="item ids in both files")
+    time_column: str | None = Field(
+        default="timestamp",
+        description="times of the events; without it the rows are in time order",
+    )
+    title_column: str | None = Field(
+        default="title", description="titles; without it ids are shown"
+    )
+    category_column: str | None = Field(default="categories", description="categories of an item")
+    category_separator: str = Field(
+        default="|", min_length=1, description="stands between categories"
+    )
+
+
+def load(options: TableOptions) -> tuple[Interactions, Catalogue]:
+    """Events and items as the options say.
+
+    Ids stay exactly as they are written. Times are integers, decimal numbers or ISO 8601. Of
+    repeated (user, item) pairs the earliest is kept, and items without a title are shown by their
+    id, both with a :class:`DataWarning`. Without an items file all titles are ids and there are no
+    categories.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file does not exist, is a folder, or its name tells no known type.
+    DataError
+        If a file is damaged, lacks a column, or holds ids or times that cannot be used; the
+        message counts them.
+    """
+    interactions = read_events(_read(options.events), options)
+    if options.items is None:
+        return interactions, ids_only(interactions)
+    return interactions, read_items(_read(options.items), options, options.items)
+
+
+def read_events(rows: pl.DataFrame, options: TableOptions) -> Interactions:
+    """Interactions from the rows of `options.events`."""
+    path, time_column = options.events, options.time_column
+    wanted = (options.user_column, options.item_column, time_column)
+    check_columns_exist(rows, [name for name in wanted if name], path)
+    if time_column:
+        timestamp = columns.times(rows[time_column], path)
+    else:
+        timestamp = pl.int_range(rows.height, eager=True)
+    events = pl.DataFrame(
+        {
+            "user_id": columns.ids(rows[options.user_column], path),
+            "item_id": columns.ids(rows[options.item_column], path),
+            "timestamp": timestamp,
+        }
+    )
+    return keep_earliest(events, str(path))
+
+
+def read_items(rows: pl.DataFrame, options: TableOptions, path: Path) -> Catalogue:
+    """Catalogue from the rows of an items file."""
+    wanted = (options.item_column, options.title_column, options.category_column)
+    check_columns_exist(rows, [name for name in wanted if name], path)
+    ids = columns.ids(rows[options.item_column], path)
+    table = pl.DataFrame({"item_id": ids, "title": ids, "categories": _no_categories(len(ids))})
+    if options.title_column:
+        titles = columns.titles(rows[options.title_column], ids, path)
+        table = table.with_columns(title=titles)
+    if options.category_column:
+        values = rows[options.category_column]
+        categories = columns.categories(values, options.category_separator, path)
+        table = table.with_columns(categories=categories)
+    return Catalogue(table)
+
+
+def ids_only(interactions: Interactions) -> Catalogue:
+    """Catalogue of the items that occur, with ids for titles and no categories."""
+    ids = interactions.table["item_id"].unique(maintain_order=True)
+    return Catalogue(
+        pl.DataFrame({"item_id": ids, "title": ids, "categories": _no_categories(len(ids))})
+    )
+
+
+def _no_categories(n: int) -> pl.Series:
+    return pl.Series([[]] * n, dtype=pl.List(pl.String))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if path.suffix == ".parquet":
+        return read_parquet(path)
+    if kind not in SEPARATORS:
+        raise InvalidInputError(
+            f"{path} must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet, to tell its type"
+        )
+    return read_delimited(path, SEPARATORS[kind], quote='"')

@@ -1,0 +1,69 @@
+"""Random views of item sequences for contrastive learning: crop, mask, reorder; whole batches at once."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ViewShares(NamedTuple):
+    """How much of a sequence each operation touches (values of ICLRec)."""
+
+    crop: float = 0.2
+    mask: float = 0.7
+    reorder: float = 0.2
+
+
+def random_view(item_seq: Tensor, rng: torch.Generator, shares: ViewShares | None = None) -> Tensor:
+    """One random view of every sequence, the operation drawn uniformly per row.
+
+    - crop: keep a contiguous piece of ``floor(0.2 n)`` items (one item at least);
+    - mask: set ``floor(0.7 n)`` random items to padding, which hides them from attention too;
+    - reorder: shuffle a contiguous piece of ``floor(0.2 n)`` items.
+
+    Parameters
+    ----------
+    item_seq : int tensor on the CPU, shape (B, L)
+        Left-padded with 0.
+
+    Returns
+    -------
+    int tensor, shape (B, L), left-padded.
+    """
+    shares = shares or ViewShares()
+    n_rows, length = item_seq.shape
+    is_item = item_seq != 0
+    n = is_item.sum(1)
+    position = torch.arange(length).expand(n_rows, -1) - (length - n)[:, None]  # 0 = oldest item
+    operation = torch.randint(3, (n_rows,), generator=rng)
+    order = torch.rand(n_rows, length, generator=rng)
+
+    n_kept = (shares.crop * n).long().clamp(min=1)
+    begin = _random_start(n - n_kept, rng)
+    cropped = _right_aligned(item_seq, length - n + begin, n_kept.clamp(max=n))
+
+    n_masked = (shares.mask * n).long()
+    rank = order.masked_fill(~is_item, 2.0).argsort(1).argsort(1)
+    masked = item_seq.masked_fill(rank < n_masked[:, None], 0)
+
+    n_moved = (shares.reorder * n).long()
+    begin = _random_start(n - n_moved, rng)[:, None]
+    is_moved = (position >= begin) & (position < begin + n_moved[:, None])
+    # Sort by place, but inside the piece by a random key that stays within the piece.
+    key = torch.where(is_moved, begin + n_moved[:, None] * order, position.float())
+    reordered = item_seq.gather(1, key.argsort(dim=1, stable=True))
+
+    return torch.stack([cropped, masked, reordered])[operation, torch.arange(n_rows)]
+
+
+def _random_start(n_places: Tensor, rng: torch.Generator) -> Tensor:
+    """Uniform integer in [0, n_places - 1], 0 where there is no place to choose."""
+    return (torch.rand(len(n_places), generator=rng) * n_places).long()
+
+
+def _right_aligned(item_seq: Tensor, begin: Tensor, n_kept: Tensor) -> Tensor:
+    """Pieces ``item_seq[begin : begin + n_kept]`` moved to the right end, padded with 0."""
+    length = item_seq.shape[1]
+    offset = torch.arange(length) - (length - n_kept)[:, None]
+    piece = item_seq.gather(1, (begin[:, None] + offset).clamp(0, length - 1))
+    return piece.masked_fill(offset < 0, 0)

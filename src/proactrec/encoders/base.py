@@ -1,0 +1,239 @@
+"""What every sequence encoder offers, and how one is trained, saved and measured."""
+
+import json
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.encoders.layers import CausalTransformer
+from proactrec.encoders.losses import sampled_binary_loss
+from proactrec.errors import ArtefactError, InvalidInputError
+from proactrec.rng import torch_generator
+from proactrec.training import StoppingOptions
+from proactrec.types import IntArray
+
+FORMAT_VERSION = 1
+ENCODE_ROWS = 48
+"""Sequences encoded at once: large enough for the matrix products, small enough for the cache."""
+
+
+class EncoderOptions(Options):
+    """Settings that every encoder has; the values are those of ITMPRec's code."""
+
+    embedding_dim: int = Field(64, ge=1, description="length of item and user vectors")
+    n_layers: int = Field(2, ge=1, description="transformer layers")
+    n_heads: int = Field(2, ge=1, description="attention heads; they share embedding_dim")
+    dropout: float = Field(0.5, ge=0, lt=1, description="on input, attention and residuals")
+    max_seq_len: int = Field(50, ge=1, description="newest items of a history that are read")
+    item_start: Literal["graphau", "random"] = Field(
+        "graphau", description="item vectors start from interest vectors, or from N(0, 0.02²)"
+    )
+    windows: Literal["last", "all"] = Field(
+        "last", description="train on the newest max_seq_len items only, or on the whole history"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    batch_size: int = Field(256, ge=2, description="sequences in a batch")
+    stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=20)
+
+
+class Batch(NamedTuple):
+    """Training sequences with the next item and a sampled other item at every position."""
+
+    item_seq: Tensor  # (B, L)
+    answer: Tensor  # (B, L), 0 where there is none
+    negative: Tensor  # (B, L)
+
+
+class TrainingSequences:
+    """Windows over the train histories, and negatives that the user has not touched in train."""
+
+    def __init__(self, dataset: Dataset, options: EncoderOptions) -> None:
+        known, self._length = dataset.before("train"), options.max_seq_len
+        self._rows = dataset.n_items + 1
+        self.user_idx, inputs, answers = _windows(known, options)
+        if not len(self.user_idx):
+            raise InvalidInputError(
+                "no user has two train interactions, so there is no next item to learn from"
+            )
+        self.item_seq, self.answer = torch.from_numpy(inputs), torch.from_numpy(answers)
+        self._touched = torch.from_numpy(np.unique(known.user_idx * self._rows + known.item_idx))
+
+    def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
+        """The windows of these rows with fresh negatives."""
+        item_seq, answer = self.item_seq[rows], self.answer[rows]
+        negative = self._negatives(torch.from_numpy(self.user_idx)[rows], rng)
+        return Batch(item_seq.to(device), answer.to(device), negative.to(device))
+
+    def _negatives(self, user_idx: Tensor, rng: torch.Generator) -> Tensor:
+        shape = (len(user_idx), self._length)
+        drawn = torch.randint(1, self._rows, shape, generator=rng)
+        for _ in range(20):  # who has touched nearly everything keeps what is drawn last
+            is_touched = self._is_touched(user_idx, drawn)
+            n_again = int(is_touched.sum())
+            if n_again == 0:
+                break
+            drawn[is_touched] = torch.randint(1, self._rows, (n_again,), generator=rng)
+        return drawn
+
+    def _is_touched(self, user_idx: Tensor, items: Tensor) -> Tensor:
+        key = user_idx[:, None] * self._rows + items
+        place = torch.searchsorted(self._touched, key).clamp(max=len(self._touched) - 1)
+        return self._touched[place] == key
+
+
+def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, IntArray, IntArray]:
+    """User, inputs and answers of every window, the newest items right-aligned.
+
+    With `windows="all"` older items are cut into further windows that touch but don't overlap.
+    """
+    length = options.max_seq_len
+    users, inputs, answers = [], [], []
+    n_windows = 1
+    if options.windows == "all":
+        n_windows = max(1, int(np.ceil((known.lengths.max() - 1) / length)))
+    for number in range(n_windows):
+        # Drop `number * length` newest items of whoever has that many left, then read the rest.
+        left = known.lengths - number * length
+        user_idx = np.flatnonzero(left >= 2)
+        starts, ends = known.offsets[:-1][user_idx], known.offsets[:-1][user_idx] + left[user_idx]
+        place = ends[:, None] - length - 1 + np.arange(length + 1)[None, :]
+        is_inside = place >= starts[:, None]
+        piece = np.where(is_inside, known.item_idx[np.maximum(place, 0)], 0)  # (n, length + 1)
+        users.append(user_idx)
+        inputs.append(piece[:, :-1])
+        answers.append(np.where(piece[:, :-1] != 0, piece[:, 1:], 0))
+    return np.concatenate(users), np.concatenate(inputs), np.concatenate(answers)
+
+
+class Encoder(nn.Module):
+    """Item sequences to user vectors in the space of its item vectors.
+
+    Subclasses set `name` and `options_type` and may override :meth:`loss` and
+    :meth:`start_epoch`.
+
+    Parameters
+    ----------
+    n_items : int
+    options : EncoderOptions
+    """
+
+    name: ClassVar[str]
+    options_type: ClassVar[type[EncoderOptions]] = EncoderOptions
+
+    def __init__(self, n_items: int, options: EncoderOptions | None = None) -> None:
+        super().__init__()
+        self.options = options or self.options_type()
+        dim, n_heads = self.options.embedding_dim, self.options.n_heads
+        if dim % n_heads:
+            raise InvalidInputError(
+                f"embedding_dim must be a multiple of n_heads, got {dim} and {n_heads}"
+            )
+        self.n_items = n_items
+        self.transformer = CausalTransformer(
+            n_items,
+            dim=dim,
+            n_layers=self.options.n_layers,
+            n_heads=n_heads,
+            dropout=self.options.dropout,
+            max_len=self.options.max_seq_len,
+        )
+
+    @property
+    def item_vectors(self) -> Tensor:
+        """Item vectors, shape (n_items + 1, embedding_dim); row 0 (padding) is zero."""
+        return self.transformer.items.weight.detach()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transformer.items.weight.device
+
+    def start(self, seed: int, item_vectors: Tensor | None) -> None:
+        """Set fresh weights; `item_vectors` (n_items + 1, d) become the item table if given."""
+        self.transformer.initialise(torch_generator(seed, self.name, "start"))
+        if item_vectors is not None:
+            table = self.transformer.items.weight
+            if item_vectors.shape != table.shape:
+                raise InvalidInputError(
+                    f"item_vectors must have shape {tuple(table.shape)}, "
+                    f"got {tuple(item_vectors.shape)}"
+                )
+            with torch.no_grad():
+                table.copy_(item_vectors)
+
+    @torch.no_grad()
+    def encode(self, item_seq: Tensor) -> Tensor:
+        """User vectors (B, embedding_dim) of histories (B, max_seq_len), newest item last.
+
+        Histories are left-padded with 0. An empty history gives a finite vector that depends on
+        nothing.
+        """
+        item_seq = item_seq.to(self.device)
+        # Sequences of one length stand together: their common padding is cut off.
+        order = (item_seq != 0).sum(1).argsort()
+        blocks = item_seq[order].split(ENCODE_ROWS)
+        vectors = torch.cat([self.transformer.last(block) for block in blocks])
+        return torch.empty_like(vectors).index_copy_(0, order, vectors)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Loss of a batch, a scalar."""
+        return self.next_item_loss(self.transformer(batch.item_seq), batch)
+
+    def next_item_loss(self, states: Tensor, batch: Batch) -> Tensor:
+        """The next-item part of the loss, given the states (B, L, d)."""
+        return sampled_binary_loss(
+            states, batch.answer, batch.negative, self.transformer.items.weight
+        )
+
+    def start_epoch(self, sequences: TrainingSequences, seed: int) -> None:
+        """Prepare an epoch, in evaluation mode (for instance: find intents)."""
+
+    def save(self, folder: Path, dataset: Dataset) -> None:
+        """Write weights (safetensors) and what is needed to load them (JSON) into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(weights, folder / "encoder.safetensors")
+        about = {
+            "format_version": FORMAT_VERSION,
+            "encoder": self.name,
+            "n_items": self.n_items,
+            "options": self.options.model_dump(mode="json"),
+            "dataset": dataset.name,
+            "dataset_fingerprint": dataset.fingerprint,
+        }
+        (folder / "encoder.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def read_encoder(
+    folder: Path, dataset: Dataset, encoders: dict[str, type[Encoder]]
+) -> Encoder:
+    """The encoder that :meth:`Encoder.save` wrote, in evaluation mode on the CPU.
+
+    Raises
+    ------
+    ArtefactError
+        If a file is missing or damaged, or the encoder was trained on another data set.
+    """
+    try:
+        about = json.loads((folder / "encoder.json").read_text())
+        if about["dataset_fingerprint"] != dataset.fingerprint:
+            raise ArtefactError(
+                f"encoder {folder} was trained on {about['dataset']} "
+                f"({about['dataset_fingerprint']}), not on {dataset.name} ({dataset.fingerprint})"
+            )
+        kind = encoders[about["encoder"]]
+        encoder = kind(about["n_items"], kind.options_type(**about["options"]))
+        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, ArtefactError):
+            raise
+        raise ArtefactError(f"encoder {folder} can't be read: {error}") from error
+    return encoder.eval()

@@ -1,0 +1,110 @@
+"""Train an encoder, load a trained one, and measure how well it predicts the next item."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from proactrec.data.dataset import Dataset
+from proactrec.encoders.base import Encoder, TrainingSequences, read_encoder
+from proactrec.encoders.iclrec import ICLRec
+from proactrec.encoders.sasrec import SASRec
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.progress import Progress, silent
+from proactrec.ranking import answer_places, ndcg, next_item_figures
+from proactrec.training import TrainingRecord, train
+from proactrec.types import IntArray
+
+ENCODERS: dict[str, type[Encoder]] = {kind.name: kind for kind in (ICLRec, SASRec)}
+
+
+def encoder_type(name: str) -> type[Encoder]:
+    """The encoder class of a name, or :class:`UnknownIdError` with the known ones."""
+    if name not in ENCODERS:
+        raise UnknownIdError(f"encoder {name!r} does not exist; there are {', '.join(ENCODERS)}")
+    return ENCODERS[name]
+
+
+def fit_encoder(
+    name: str,
+    dataset: Dataset,
+    item_vectors: Tensor | None = None,
+    *,
+    options: dict[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Encoder, TrainingRecord]:
+    """Train an encoder on train histories; the epoch with the best validation NDCG@20 is kept.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ENCODERS`.
+    item_vectors : float tensor, shape (n_items + 1, embedding_dim), optional
+        Where the item table starts (interest vectors); required when `item_start` is "graphau".
+    options : dict, optional
+        Changes to the encoder's default options.
+    """
+    kind = encoder_type(name)
+    encoder = kind(dataset.n_items, kind.options_type(**(options or {})))
+    if encoder.options.item_start == "graphau" and item_vectors is None:
+        raise InvalidInputError("item_vectors are needed for item_start='graphau', got None")
+    encoder.start(seed, item_vectors if encoder.options.item_start == "graphau" else None)
+    encoder.to(device)
+    sequences = TrainingSequences(dataset, encoder.options)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=encoder.options.learning_rate)
+
+    def run_epoch(rng: torch.Generator) -> float:
+        encoder.eval()
+        encoder.start_epoch(sequences, seed)
+        encoder.train()
+        order = torch.randperm(len(sequences.item_seq), generator=rng)
+        losses = []
+        for rows in order.split(encoder.options.batch_size):
+            optimizer.zero_grad()
+            loss = encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
+
+    record = train(
+        encoder,
+        optimizer,
+        run_epoch=run_epoch,
+        validate=lambda: ndcg(next_item_places(encoder, dataset, "validation"), 20),
+        stopping=encoder.options.stopping,
+        seed=seed,
+        stage=encoder.name,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return encoder, record
+
+
+def load_encoder(folder: Path, dataset: Dataset) -> Encoder:
+    """A trained encoder from its folder; see :func:`proactrec.encoders.base.read_encoder`."""
+    return read_encoder(folder, dataset, ENCODERS)
+
+
+def next_item_places(
+    encoder: Encoder, dataset: Dataset, split: Literal["validation", "test"]
+) -> IntArray:
+    """0-based places of the held-out items among all unseen items, for users who have one."""
+    item_seq = torch.from_numpy(dataset.before(split).padded(encoder.options.max_seq_len))
+    return answer_places(
+        lambda rows: encoder.encode(item_seq[torch.from_numpy(rows)]),
+        encoder.item_vectors,
+        dataset.answers(split),
+        dataset.before(split),
+    )
+
+
+def evaluate_next_item(
+    encoder: Encoder, dataset: Dataset, split: Literal["validation", "test"]
+) -> dict[str, float]:
+    """HR@k and NDCG@k (k = 5, 10, 20) of the held-out items on the full catalogue."""
+    return next_item_figures(next_item_places(encoder, dataset, split))

@@ -1,0 +1,44 @@
+"""Training losses of the encoders."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def sampled_binary_loss(states: Tensor, answer: Tensor, negative: Tensor, items: Tensor) -> Tensor:
+    r"""Mean of :math:`-\ln \sigma(h^\top e_y) - \ln(1 - \sigma(h^\top e_n))` over real answers.
+
+    Parameters
+    ----------
+    states : float tensor, shape (B, L, d)
+    answer, negative : int tensors, shape (B, L)
+        Next item and a sampled other one; positions whose answer is 0 don't count.
+    items : float tensor, shape (n_items + 1, d)
+    """
+    is_real = answer != 0
+    states = states[is_real]  # (n, d)
+    positive_score = (states * items[answer[is_real]]).sum(1)
+    negative_score = (states * items[negative[is_real]]).sum(1)
+    return F.softplus(-positive_score).mean() + F.softplus(negative_score).mean()
+
+
+def contrast(x: Tensor, y: Tensor, same: Tensor | None = None) -> Tensor:
+    """Contrastive loss (NCE, temperature 1, plain inner products) of matching rows of x and y.
+
+    Parameters
+    ----------
+    x, y : float tensors, shape (B, m)
+        Row b of one is the positive of row b of the other; all other rows of both are negatives.
+    same : bool tensor, shape (B, B), optional
+        Pairs that are no negatives (ICLRec's "de-noise": the same intent).
+    """
+    n = len(x)
+    own = torch.eye(n, dtype=torch.bool, device=x.device)
+    across, within_x, within_y = x @ y.T, x @ x.T, y @ y.T
+    is_dropped = own if same is None else own | same
+    within_x = within_x.masked_fill(is_dropped, -torch.inf)
+    within_y = within_y.masked_fill(is_dropped, -torch.inf)
+    if same is not None:
+        across = across.masked_fill(same & ~own, -torch.inf)
+    logits = torch.cat([torch.cat([across, within_x], 1), torch.cat([within_y, across.T], 1)])
+    return F.cross_entropy(logits, torch.arange(2 * n, device=x.device))

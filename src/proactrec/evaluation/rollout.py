@@ -1,0 +1,232 @@
+"""Policy meets simulated users: the one hot loop, batched over (user, target) pairs."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.errors import InvalidInputError
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.policies.base import Observation, Policy
+from proactrec.progress import Progress, silent
+from proactrec.rng import generator
+from proactrec.simulator.environment import Environment, World
+from proactrec.types import BoolArray, FloatArray, IntArray
+
+BLOCK_SCORES = 1_500_000
+"""Scores (pairs × items) of a block: masks and scores of a block take about 10 bytes each."""
+MAX_BLOCK_PAIRS = 4096
+
+
+class RolloutOptions(Options):
+    """How guidance is played."""
+
+    n_rounds: int = Field(20, ge=1, description="items shown to every user")
+    exclude: Literal["shown", "accepted"] = Field(
+        "shown", description="never show again what was shown, or only what was accepted (D10)"
+    )
+    padding: Literal["left", "right"] = Field(
+        "left", description="side of the padding in the first history; the code's is right (D21)"
+    )
+    n_traced: int = Field(10, ge=0, description="pairs, drawn at random, whose vectors are kept")
+
+
+class Trace(NamedTuple):
+    """Hidden vectors of some pairs over the rounds, for showing how they move."""
+
+    pairs: IntArray  # (n_traced,), rows of the log
+    vectors: FloatArray  # (n_traced, n_rounds + 1, d)
+
+
+class RolloutResult(NamedTuple):
+    """Log and trace of a rollout, and how many owners of a target were left out."""
+
+    log: GuidanceLog
+    trace: Trace
+    n_dropped_owners: int
+
+
+class Pairs(NamedTuple):
+    """Users and their targets; a target's users stand together."""
+
+    user_idx: IntArray
+    target_idx: IntArray
+
+    @classmethod
+    def of(cls, user_idx: IntArray, targets: IntArray) -> "Pairs":
+        """Every user with every target."""
+        return cls(np.tile(user_idx, len(targets)), np.repeat(targets, len(user_idx)))
+
+
+def rollout(
+    policy: Policy,
+    world: World,
+    dataset: Dataset,
+    targets: IntArray,
+    options: RolloutOptions | None = None,
+    *,
+    user_idx: IntArray | None = None,
+    n_workers: int | None = None,
+    progress: Progress = silent,
+) -> RolloutResult:
+    """Guide users toward every target and log what happens.
+
+    Guidance starts from the train histories. Block size, worker count and order change nothing
+    but rounding: a pair's luck belongs to (seed, user, target, round).
+
+    Parameters
+    ----------
+    targets : int array, shape (n_targets,)
+    user_idx : int array, optional
+        Users to guide; everybody by default.
+    n_workers : int, optional
+        Threads that play blocks side by side; one per core by default on the CPU.
+    """
+    options = options or RolloutOptions()
+    if user_idx is None:
+        user_idx = np.arange(dataset.n_users)
+    if not len(targets):
+        raise InvalidInputError("targets must hold at least one item, got none")
+    pairs = Pairs.of(user_idx, targets)
+    n_owners = 0
+    if world.options.owners == "drop":
+        owns = _owns(world.owned, pairs, dataset.n_items + 1)
+        n_owners = int(owns.sum())
+        pairs = Pairs(pairs.user_idx[~owns], pairs.target_idx[~owns])
+        if not len(pairs.user_idx):
+            raise InvalidInputError("every user already has every target: nobody can be guided")
+    play = _Player(policy, world, dataset, options, pairs)
+    size = min(MAX_BLOCK_PAIRS, max(1, BLOCK_SCORES // (dataset.n_items + 1)))
+    blocks = [slice(at, at + size) for at in range(0, len(pairs.user_idx), size)]
+    for done, _ in enumerate(_run_all(play, blocks, world.device, n_workers), start=1):
+        progress("guidance", done, len(blocks))
+    return RolloutResult(play.log, Trace(play.traced, play.trace_vectors), n_owners)
+
+
+def _run_all(
+    play: "_Player", blocks: list[slice], device: torch.device, n_workers: int | None
+) -> Iterator[None]:
+    """Play all blocks; on the CPU in threads of one core each, since torch frees the lock."""
+    n_cores = torch.get_num_threads()
+    n_workers = n_workers or (n_cores if device.type == "cpu" else 1)
+    if n_workers == 1:
+        yield from map(play, blocks)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(n_workers) as pool:
+            yield from pool.map(play, blocks)
+    finally:
+        torch.set_num_threads(n_cores)
+
+
+class _Player:
+    """Plays blocks of pairs and writes each into its rows of the log."""
+
+    def __init__(
+        self, policy: Policy, world: World, dataset: Dataset, options: RolloutOptions, pairs: Pairs
+    ) -> None:
+        self.policy, self.world, self.options, self.pairs = policy, world, options, pairs
+        histories = dataset.before("train").padded(policy.history_length, side=options.padding)
+        self.item_seq = torch.from_numpy(histories).to(world.device)
+        # Everybody starts from the same history with every target: encode it once.
+        self.start_vectors = policy.encode(self.item_seq)
+        n_pairs, n_rounds = len(pairs.user_idx), options.n_rounds
+        n_traced = min(options.n_traced, n_pairs)
+        self.traced = np.sort(generator(world.seed, "traced").choice(n_pairs, n_traced, False))
+        self.trace_vectors = np.zeros((n_traced, n_rounds + 1, world.user_vectors.shape[1]))
+        self.log = GuidanceLog(
+            *pairs,
+            item_idx=np.zeros((n_pairs, n_rounds), np.int64),
+            accept_prob=np.full((n_pairs, n_rounds), np.nan),
+            accepted=np.zeros((n_pairs, n_rounds), bool),
+            interest=np.zeros((n_pairs, n_rounds + 1)),
+            rank=np.zeros((n_pairs, n_rounds + 1), np.int64),
+            is_counted=np.ones(n_pairs, bool),
+        )
+
+    @torch.no_grad()
+    def __call__(self, block: slice) -> None:
+        """Play all rounds of a block."""
+        world, options = self.world, self.options
+        user_idx, target_idx = self.pairs.user_idx[block], self.pairs.target_idx[block]
+        environment = Environment(world)
+        environment.reset(user_idx, target_idx, n_rounds=options.n_rounds)
+        users, targets = (torch.from_numpy(x).to(world.device) for x in (user_idx, target_idx))
+        self.log.is_counted[block] = ~environment.is_owner.cpu().numpy()
+        rank = environment.rank(torch.arange(len(users), device=world.device))
+        self._note_state(block, 0, environment, rank)
+        item_seq, user_vectors = self.item_seq[users], self.start_vectors[users]
+        penalty = environment.owned_penalty.clone()
+        is_active = torch.ones(len(users), dtype=torch.bool, device=world.device)
+        stops = world.options.after_success == "stop"
+        for number in range(1, options.n_rounds + 1):
+            seen = Observation(users, targets, user_vectors, penalty, number)
+            item_idx = self.policy.decide(seen).item_idx * is_active
+            feedback = environment.step(item_idx, _PolicyShare(self.policy, seen))
+            accepted = feedback.accepted
+            self._note_round(block, number, item_idx, accepted, feedback.accept_prob)
+            changed = accepted.nonzero()[:, 0]
+            if len(changed):
+                rank[changed] = environment.rank(changed)
+                newest = torch.cat([item_seq[changed, 1:], item_idx[changed, None]], 1)
+                item_seq[changed] = newest
+            self._note_state(block, number, environment, rank)
+            if stops:
+                is_active &= ~(accepted & (item_idx == targets))
+                changed = changed[is_active[changed]]
+            if number < options.n_rounds and len(changed):
+                user_vectors[changed] = self.policy.encode(item_seq[changed])
+            shown = item_idx if options.exclude == "shown" else item_idx * accepted
+            penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
+
+    def _note_round(
+        self, block: slice, number: int, item_idx: Tensor, accepted: Tensor, prob: Tensor
+    ) -> None:
+        self.log.item_idx[block, number - 1] = item_idx.cpu().numpy()
+        self.log.accepted[block, number - 1] = accepted.cpu().numpy()
+        self.log.accept_prob[block, number - 1] = prob.cpu().numpy()
+
+    def _note_state(self, block: slice, number: int, environment: Environment, rank: Tensor) -> None:
+        self.log.interest[block, number] = environment.interest().cpu().numpy()
+        self.log.rank[block, number] = rank.cpu().numpy()
+        is_here = (self.traced >= block.start) & (self.traced < block.stop)
+        rows = torch.from_numpy(self.traced[is_here] - block.start)
+        self.trace_vectors[is_here, number] = environment.user_vectors.cpu()[rows].numpy()
+
+
+class _PolicyShare:
+    """The policy's own arousal coefficient, for the rows that the environment asks about."""
+
+    def __init__(self, policy: Policy, observation: Observation) -> None:
+        self.policy, self.observation = policy, observation
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Kept share of these rows; only policies with a `kept_share` can be asked."""
+        seen = self.observation
+        part = Observation(
+            seen.user_idx[rows],
+            seen.target_idx[rows],
+            seen.user_vectors[rows],
+            seen.penalty[rows],
+            seen.round,
+        )
+        share: Tensor = self.policy.kept_share(part)  # type: ignore[attr-defined]
+        return share
+
+
+def _owns(owned: Histories, pairs: Pairs, n_rows: int) -> BoolArray:
+    """Whether a pair's user has its target: (n_pairs,)."""
+    have = owned.user_idx * n_rows + owned.item_idx
+    return np.isin(pairs.user_idx * n_rows + pairs.target_idx, have)
+
+
+def is_finished(log: GuidanceLog) -> BoolArray:
+    """Pairs that ended before the last round because nothing was left to be shown: (n_pairs,)."""
+    return (log.item_idx[:, -1] == 0) & ~log.reached

@@ -1,0 +1,292 @@
+r"""GraphAU: one interest vector per user and item, by alignment and uniformity on the interaction graph.
+
+Source: Yang et al. 2023, arXiv:2308.09292. Differences: all train interactions are positives
+(the data sets of ITMPRec are implicit), and the best epoch is kept.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
+from proactrec.progress import Progress, silent
+from proactrec.ranking import answer_places, mean_and_deviation, ndcg, next_item_figures
+from proactrec.rng import generator, torch_generator
+from proactrec.training import StoppingOptions, TrainingRecord, train
+from proactrec.types import IntArray
+
+
+TILE_ROWS = 256
+"""Rows of the kernel matrix held at once: a tile stays in the cache."""
+
+
+class GraphAUOptions(Options):
+    """Settings of GraphAU; the defaults are those of ITMPRec but for `uniformity_weight`."""
+
+    embedding_dim: int = Field(64, ge=1, description="length of a vector")
+    n_layers: int = Field(2, ge=1, description="depth of alignment; 1 = users and their own items")
+    decay: float = Field(1.4, gt=0, description="weight of layer l is decay ** (l - 1)")
+    uniformity_weight: float = Field(1.0, ge=0, description="gamma of the loss")
+    learning_rate: float = Field(0.1, gt=0, description="of Adam; small values look stuck")
+    weight_decay: float = Field(1e-6, ge=0, description="of Adam")
+    batch_size: int = Field(2048, ge=2, description="edges in a batch")
+    stop_on: Literal["loss", "ndcg"] = Field(
+        "loss", description="validation figure that decides: the loss itself, or NDCG@20"
+    )
+    stopping: StoppingOptions = StoppingOptions(n_epochs=200, patience=10, min_epochs=10)
+
+
+class InterestVectors(NamedTuple):
+    """Unit vectors of users and items in one space.
+
+    `user_vectors`: shape (n_users, embedding_dim); `item_vectors`: shape
+    (n_items + 1, embedding_dim), row 0 (padding) zero.
+    """
+
+    user_vectors: Tensor
+    item_vectors: Tensor
+
+
+class _Propagation(torch.autograd.Function):
+    """Sparse matrix times dense: the gradient uses the transpose, also kept as CSR."""
+
+    @staticmethod
+    def forward(ctx, matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.transposed = transposed
+        return matrix @ dense
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[None, None, Tensor]:  # type: ignore[no-untyped-def]
+        return None, None, ctx.transposed @ grad
+
+
+class Graph(NamedTuple):
+    r"""Normalised interaction matrix :math:`D_u^{-1/2} A D_i^{-1/2}`, both ways, as CSR."""
+
+    user_item: Tensor  # (n_users, n_items + 1)
+    item_user: Tensor  # (n_items + 1, n_users)
+
+    @classmethod
+    def of(cls, user_idx: IntArray, item_idx: IntArray, n_users: int, n_rows: int) -> "Graph":
+        """Graph of edges (user, item); degrees are at least 1."""
+        user_degree = np.bincount(user_idx, minlength=n_users).clip(1)
+        item_degree = np.bincount(item_idx, minlength=n_rows).clip(1)
+        weight = 1 / np.sqrt(user_degree[user_idx] * item_degree[item_idx])
+        edges = torch.from_numpy(np.stack([user_idx, item_idx]))
+        coo = torch.sparse_coo_tensor(
+            edges, torch.from_numpy(weight).float(), (n_users, n_rows), check_invariants=False
+        )
+        return cls(coo.coalesce().to_sparse_csr(), coo.t().coalesce().to_sparse_csr())
+
+    def to(self, device: torch.device) -> "Graph":
+        """The graph on another device."""
+        return Graph(self.user_item.to(device), self.item_user.to(device))
+
+    def layers(self, users: Tensor, items: Tensor, n_layers: int) -> list[tuple[Tensor, Tensor]]:
+        """User and item vectors after 0, 1, …, `n_layers - 1` steps (no averaging over layers)."""
+        steps = [(users, items)]
+        for _ in range(n_layers - 1):
+            users, items = steps[-1]
+            steps.append(
+                (
+                    _Propagation.apply(self.user_item, self.item_user, items),
+                    _Propagation.apply(self.item_user, self.user_item, users),
+                )
+            )
+        return steps
+
+
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    r"""Mean squared distance of matching unit vectors, :math:`\|n(x) - n(y)\|^2`, rows of (n, d)."""
+    return (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
+
+
+class _LogMeanKernel(torch.autograd.Function):
+    """Value of :func:`uniformity` for unit rows; finds the gradient on the way, tile by tile.
+
+    The kernel matrix is symmetric, so one pass over its tiles gives both, and nothing of size
+    (n, n) is kept: three times as fast as autograd, which is bound by memory here.
+    """
+
+    @staticmethod
+    def forward(ctx, unit: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        n = len(unit)
+        total, gradient = unit.new_zeros(()), torch.empty_like(unit)
+        for start in range(0, n, TILE_ROWS):
+            rows = slice(start, start + TILE_ROWS)
+            kernel = torch.mm(4 * unit[rows], unit.T).exp_()  # e⁴ times the kernel
+            kernel.diagonal(start).zero_()  # no row is a pair with itself
+            total += kernel.sum()
+            torch.mm(kernel, unit, out=gradient[rows])
+        ctx.save_for_backward(gradient * (8 / total))
+        return torch.log(total / (n * (n - 1))) - 4
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (gradient,) = ctx.saved_tensors
+        return grad * gradient  # type: ignore[no-any-return]
+
+
+def uniformity(x: Tensor) -> Tensor:
+    r"""Log of the mean over pairs of rows of :math:`\exp(-2 \|n(x_a) - n(x_b)\|^2)`; x: (n >= 2, d).
+
+    Computed from inner products, since :math:`\|a - b\|^2 = 2 - 2 a^\top b` for unit vectors.
+    """
+    value: Tensor = _LogMeanKernel.apply(F.normalize(x, dim=1))
+    return value
+
+
+class GraphAU(nn.Module):
+    """The two tables and their loss."""
+
+    def __init__(
+        self, n_users: int, n_items: int, graph: Graph, options: GraphAUOptions, seed: int
+    ) -> None:
+        super().__init__()
+        rng = torch_generator(seed, "graphau-start")
+        dim = options.embedding_dim
+        self.users = nn.Parameter(torch.randn(n_users, dim, generator=rng))
+        self.items = nn.Parameter(torch.randn(n_items + 1, dim, generator=rng))
+        self.graph, self.options = graph, options
+
+    def loss(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+        r"""Loss of a batch of edges: decayed mean of the layers' alignments plus uniformity.
+
+        :math:`\frac{1}{L} \sum_l \delta^{l-1} A_l + \gamma U`, with :math:`A_1` between the raw
+        vectors and :math:`A_l` between raw vectors and the other side's (l - 1)-hop vectors.
+        """
+        options = self.options
+        steps = self.graph.layers(self.users, self.items, options.n_layers)
+        users, items = self.users[user_idx], self.items[item_idx]
+        total = alignment(users, items)
+        for layer, (far_users, far_items) in enumerate(steps[1:], start=1):
+            both = alignment(users, far_items[item_idx]) + alignment(far_users[user_idx], items)
+            total = total + options.decay**layer * both / 2
+        spread = (uniformity(users) + uniformity(items)) / 2
+        return total / options.n_layers + options.uniformity_weight * spread
+
+    def vectors(self) -> InterestVectors:
+        """The tables, rows of unit length."""
+        items = F.normalize(self.items.detach(), dim=1)
+        items[0] = 0
+        return InterestVectors(F.normalize(self.users.detach(), dim=1), items)
+
+
+def fit_graphau(
+    dataset: Dataset,
+    options: GraphAUOptions | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[InterestVectors, TrainingRecord]:
+    """Fit interest vectors on the train interactions of a data set.
+
+    Parameters
+    ----------
+    seed : int
+        Decides start and order; one seed, one result on one device.
+    checkpoint : Path, optional
+        See :func:`proactrec.training.train`.
+
+    Returns
+    -------
+    vectors : InterestVectors
+        On the CPU.
+    record : TrainingRecord
+        Loss and validation score (minus the validation loss, or NDCG@20) per epoch.
+    """
+    options = options or GraphAUOptions()
+    known = dataset.before("train")
+    if len(known.item_idx) < 2:
+        raise InvalidInputError(f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}")
+    graph = Graph.of(known.user_idx, known.item_idx, dataset.n_users, dataset.n_items + 1)
+    target = torch.device(device)
+    model = GraphAU(dataset.n_users, dataset.n_items, graph.to(target), options, seed).to(target)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    users, items = (torch.from_numpy(x).to(target) for x in (known.user_idx, known.item_idx))
+    answers = dataset.answers("validation")
+    held_out = np.flatnonzero(answers)
+    if len(held_out) < 2:
+        raise InvalidInputError(
+            f"GraphAU needs at least 2 users with 3 or more items to validate on, got {len(held_out)}"
+        )
+    held_out_users = torch.from_numpy(held_out).to(target)
+    held_out_items = torch.from_numpy(answers[held_out]).to(target)
+
+    def run_epoch(rng: torch.Generator) -> float:
+        order = torch.randperm(len(users), generator=rng).to(target)
+        losses = []
+        # A last batch of one edge has no pair to be uniform over.
+        for batch in (b for b in order.split(options.batch_size) if len(b) > 1):
+            optimizer.zero_grad()
+            loss = model.loss(users[batch], items[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
+
+    def validate() -> float:
+        if options.stop_on == "ndcg":
+            return ndcg(_validation_places(dataset, model.vectors()), 20)
+        return -float(model.loss(held_out_users, held_out_items))
+
+    record = train(
+        model,
+        optimizer,
+        run_epoch=run_epoch,
+        validate=validate,
+        stopping=options.stopping,
+        seed=seed,
+        stage="GraphAU",
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    vectors = model.vectors()
+    return InterestVectors(vectors.user_vectors.cpu(), vectors.item_vectors.cpu()), record
+
+
+def spread(dataset: Dataset, vectors: InterestVectors, *, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Mean and deviation of the user-item cosine over random, train and held-out pairs.
+
+    The level of every interest figure depends on it, so it is reported with every run.
+    `held_out` are the validation answers; `ranking` are their HR@k and NDCG@k by cosine.
+    """
+    rng = generator(seed, "spread")
+    known, answers = dataset.before("train"), dataset.answers("validation")
+    held_out = np.flatnonzero(answers)
+    n_random = 100_000
+    pairs = {
+        "random": (
+            rng.integers(0, dataset.n_users, n_random),
+            rng.integers(1, dataset.n_items + 1, n_random),
+        ),
+        "train": (known.user_idx, known.item_idx),
+        "held_out": (held_out, answers[held_out]),
+    }
+    users, items = (x.numpy().astype(np.float64) for x in vectors)
+    figures = {
+        name: mean_and_deviation((users[user] * items[item]).sum(1))
+        for name, (user, item) in pairs.items()
+    }
+    return {**figures, "ranking": next_item_figures(_validation_places(dataset, vectors))}
+
+
+def _validation_places(dataset: Dataset, vectors: InterestVectors) -> IntArray:
+    users = vectors.user_vectors
+    return answer_places(
+        lambda rows: users[torch.from_numpy(rows).to(users.device)],
+        vectors.item_vectors,
+        dataset.answers("validation"),
+        dataset.before("validation"),
+    )

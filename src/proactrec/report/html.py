@@ -1,0 +1,430 @@
+"""One self-contained HTML page that tells what a guidance run did, to whom, and with what."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.report import plots
+from proactrec.report.extra import INSTALL
+from proactrec.report.tables import (
+    interval_texts,
+    label_of,
+    metric_rows,
+    number_text,
+    round_numbers,
+)
+from proactrec.types import FloatArray, IntArray
+
+try:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+except ImportError as error:
+    raise MissingExtraError(INSTALL) from error
+
+N_HISTORY = 5
+"""Titles of a user's history in a journey."""
+
+ABOUT = ("dataset", "policy", "protocol", "seed", "synthetic", "command", "versions")
+"""What the page takes from the result as it is."""
+MEANINGS = {
+    "hr": "Share of the shown items that users accepted, over the first P rounds.",
+    "ioi": "Mean gain in interest in the target after P rounds: the inner product of unit user "
+    "and target vectors, so between −2 and 2.",
+    "ior": "Mean number of ranks that the target rose among all items after P rounds.",
+    "ior200": "The same with ranks cut at 200, as published: mostly, entry into the first 200.",
+    "accept_prob": "Mean chance that the simulated user accepts the shown item, over the first "
+    "P rounds.",
+}
+OUTCOME_MEANINGS = {
+    "target_accepted": "share of users who accepted the target itself",
+    "already_first": "share whose first-ranked item was the target before guidance",
+    "coverage": "share of the catalogue that was shown to somebody",
+    "category_entropy": "spread of the shown items over categories",
+}
+
+
+class Tile(NamedTuple):
+    """One headline figure."""
+
+    label: str
+    value: str
+    low_high: str
+    meaning: str
+
+
+class Item(NamedTuple):
+    """What is shown of an item."""
+
+    title: str
+    categories: tuple[str, ...]
+
+
+class Round(NamedTuple):
+    """One round of a journey; `share` places the interest between the journey's ends, 0 to 100."""
+
+    number: int
+    item: Item
+    is_target: bool
+    accepted: bool
+    accept_prob: str
+    interest: str
+    share: float
+
+
+class Journey(NamedTuple):
+    """What happened to one user with one target."""
+
+    user_id: str
+    history: list[Item]  # oldest first
+    target: Item
+    rounds: list[Round]
+    start: str
+    end: str
+    gain: str
+    rank_start: int
+    rank_end: int
+    ending: str
+
+
+class Comparison(NamedTuple):
+    """A table of figures: one row of texts per name, under these column heads."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def write_report(
+    path: Path,
+    *,
+    result: Mapping[str, Any],
+    log: GuidanceLog,
+    dataset: Dataset,
+    traced_pairs: IntArray,
+    vectors: FloatArray,
+    target_vectors: FloatArray,
+) -> Path:
+    """Write the page and return its path; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Of the HTML file; folders on the way are made.
+    result : mapping
+        Content of `metrics.json`; what it lacks is left out of the page.
+    log : GuidanceLog
+    dataset : Dataset
+        For titles, categories and histories (those before guidance: the train part).
+    traced_pairs : int array, shape (n_traced,)
+        Rows of `log` to tell as journeys.
+    vectors : float array, shape (n_traced, n_rounds + 1, d)
+        User vector of each after every round.
+    target_vectors : float array, shape (n_traced, d)
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes of the trace do not match, or a traced pair is not in the log.
+    """
+    _check_trace(log, traced_pairs, vectors, target_vectors)
+    environment = Environment(
+        loader=PackageLoader("proactrec.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        about={key: result.get(key) for key in ABOUT},
+        facts=_facts(result, log),
+        tiles=_tiles(result),
+        rounds=round_numbers(result),
+        metrics=metric_rows(result),
+        meanings=[
+            (label_of(name), MEANINGS[name]) for name in _metrics(result) if name in MEANINGS
+        ],
+        outcomes=_outcomes(result),
+        figures=_figures(result, log, dataset),
+        journeys=_journeys(log, dataset, traced_pairs),
+        heat_map=_heat_map(log, dataset, traced_pairs, vectors, target_vectors),
+        targets=_targets(result, dataset),
+        next_item=_next_item(result),
+        spread=_spread(result),
+        seconds=_seconds(result),
+        options=_yaml(result.get("options")),
+    )
+    return _write_whole(path, page)
+
+
+def _check_trace(
+    log: GuidanceLog, traced_pairs: IntArray, vectors: FloatArray, target_vectors: FloatArray
+) -> None:
+    n_traced = len(traced_pairs)
+    fits = (
+        vectors.ndim == 3
+        and vectors.shape[:2] == (n_traced, log.n_rounds + 1)
+        and target_vectors.shape == (n_traced, vectors.shape[2])
+    )
+    if not fits:
+        raise InvalidInputError(
+            f"vectors must be ({n_traced}, {log.n_rounds + 1}, d) and target_vectors "
+            f"({n_traced}, d), got {vectors.shape} and {target_vectors.shape}"
+        )
+    outside = traced_pairs[(traced_pairs < 0) | (traced_pairs >= len(log.user_idx))]
+    if len(outside):
+        raise InvalidInputError(
+            f"traced_pairs must be rows of the log, below {len(log.user_idx)}, got {outside[:3]}"
+        )
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _facts(result: Mapping[str, Any], log: GuidanceLog) -> list[tuple[str, str]]:
+    """Size of the run, as (what, how many)."""
+    pairs = result.get("pairs") or {}
+    counts = [
+        ("users", result.get("n_users")),
+        ("items", result.get("n_items")),
+        ("interactions", result.get("n_interactions")),
+        ("targets", len(np.unique(log.target_idx))),
+        ("pairs of user and target", pairs.get("n_pairs", len(log.user_idx))),
+        ("rounds", log.n_rounds),
+        ("pairs left out or not moved: the user had the target", pairs.get("n_owners")),
+        ("pairs stopped after success", pairs.get("n_stopped_after_success")),
+        ("pairs with nothing left to show", pairs.get("n_exhausted")),
+    ]
+    return [(what, f"{count:,}") for what, count in counts if count is not None]
+
+
+def _metrics(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return result.get("metrics") or {}
+
+
+def _tiles(result: Mapping[str, Any]) -> list[Tile]:
+    """HR, IoI and IoR at the last round, and the share of users who accepted the target."""
+    numbers = round_numbers(result)
+    found = [
+        (f"{label_of(name)}@{numbers[-1]}", _metrics(result)[name].get(str(numbers[-1])), meaning)
+        for name, meaning in (
+            ("hr", "of the shown items were accepted"),
+            ("ioi", "mean gain in interest in the target"),
+            ("ior", "mean ranks that the target rose"),
+        )
+        if name in _metrics(result)
+    ]
+    accepted = (result.get("outcome") or {}).get("target_accepted")
+    found.append(("Target accepted", accepted, "of the users took the target itself"))
+    return [
+        Tile(label, *interval_texts([interval])[0], meaning)
+        for label, interval, meaning in found
+        if interval
+    ]
+
+
+def _outcomes(result: Mapping[str, Any]) -> list[Tile]:
+    """Every single figure with its interval."""
+    return [
+        Tile(label_of(name), *interval_texts([interval])[0], OUTCOME_MEANINGS.get(name, ""))
+        for name, interval in (result.get("outcome") or {}).items()
+    ]
+
+
+def _figures(
+    result: Mapping[str, Any], log: GuidanceLog, dataset: Dataset
+) -> list[tuple[str, str]]:
+    """Plots as (SVG, caption)."""
+    titles = {int(item): _item(dataset, int(item)).title for item in np.unique(log.target_idx)}
+    drawn = [
+        (
+            plots.interest_plot(log),
+            "Mean over pairs of user and target, owners of it left out; the band is the 95 % "
+            "bootstrap interval over users. Round 0 is before guidance; a pair that "
+            "has stopped keeps its last state.",
+        ),
+        (
+            plots.rank_plot(log),
+            "Solid: mean with its 95 % interval. Dashed: median. Higher is better.",
+        ),
+        (
+            plots.acceptance_plot(log),
+            "Dots: accepted share of the round with its 95 % interval. Dashed: the mean chance "
+            "that the simulated users gave the items shown to them.",
+        ),
+        (
+            plots.target_plot(log, titles),
+            "One dot per target, sorted. Triangle: mean over all pairs.",
+        ),
+    ]
+    return [(plots.svg(figure), caption) for figure, caption in drawn]
+
+
+def _item(dataset: Dataset, item_idx: int) -> Item:
+    return Item(dataset.titles[item_idx - 1], dataset.categories[item_idx - 1])
+
+
+def _journeys(log: GuidanceLog, dataset: Dataset, traced_pairs: IntArray) -> list[Journey]:
+    before = dataset.before("train")
+    return [_journey(log, dataset, before, int(pair)) for pair in traced_pairs]
+
+
+def _journey(log: GuidanceLog, dataset: Dataset, before: Histories, pair: int) -> Journey:
+    user, target = int(log.user_idx[pair]), int(log.target_idx[pair])
+    interest, rank = log.interest[pair], log.rank[pair] + 1
+    low, high = float(interest.min()), float(interest.max())
+    rounds = [
+        Round(
+            number=number,
+            item=_item(dataset, int(shown)),
+            is_target=bool(shown == target),
+            accepted=bool(log.accepted[pair, number - 1]),
+            accept_prob=f"{log.accept_prob[pair, number - 1]:.0%}",
+            interest=number_text(float(interest[number]), 3),
+            share=100 * (float(interest[number]) - low) / ((high - low) or 1.0),
+        )
+        for number, shown in enumerate(log.item_idx[pair], start=1)
+        if shown
+    ]
+    return Journey(
+        user_id=dataset.user_ids[user],
+        history=[_item(dataset, int(item)) for item in before.of(user)[-N_HISTORY:]],
+        target=_item(dataset, target),
+        rounds=rounds,
+        start=number_text(float(interest[0]), 3),
+        end=number_text(float(interest[-1]), 3),
+        gain=_signed(float(interest[-1] - interest[0])),
+        rank_start=int(rank[0]),
+        rank_end=int(rank[-1]),
+        ending=_ending(log, pair, rounds),
+    )
+
+
+def _ending(log: GuidanceLog, pair: int, rounds: list[Round]) -> str:
+    """How the journey ended, in a few words."""
+    if not log.is_counted[pair]:
+        return "had the target before, so nothing moves"
+    success = [shown.number for shown in rounds if shown.is_target and shown.accepted]
+    if success:
+        return f"accepted the target in round {success[0]}"
+    if len(rounds) < log.n_rounds:
+        return f"nothing left to show after round {len(rounds)}"
+    return "target not accepted"
+
+
+def _signed(value: float) -> str:
+    text = number_text(value, 3)
+    return text if text.startswith("−") else f"+{text}"
+
+
+def _heat_map(
+    log: GuidanceLog,
+    dataset: Dataset,
+    traced_pairs: IntArray,
+    vectors: FloatArray,
+    target_vectors: FloatArray,
+) -> tuple[str, str] | None:
+    """(SVG, caption) of the traced pair whose interest grew most."""
+    if not len(traced_pairs):
+        return None
+    gain = (log.interest[:, -1] - log.interest[:, 0])[traced_pairs]
+    most = int(gain.argmax())
+    pair = traced_pairs[most]
+    caption = (
+        f"User {dataset.user_ids[log.user_idx[pair]]} and "
+        f"“{_item(dataset, int(log.target_idx[pair])).title}”: of the {len(traced_pairs)} journeys "
+        f"shown, the one whose interest moved most ({_signed(float(gain[most]))}). "
+        "Not a typical one."
+    )
+    return plots.svg(plots.journey_heat_map(vectors[most], target_vectors[most])), caption
+
+
+def _targets(result: Mapping[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": target.get("title", target["item_id"]),
+            "item_id": target["item_id"],
+            "categories": dataset.categories[target["item_idx"] - 1],
+            "score": number_text(target.get("score"), 3),
+            "share_seen": _percent(target.get("share_seen")),
+        }
+        for target in result.get("targets") or []
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return number_text(None if share is None else 100 * share, 1) + (
+        " %" if share is not None else ""
+    )
+
+
+def _next_item(result: Mapping[str, Any]) -> Comparison | None:
+    """Next-item figures of the encoder beside those of popularity, per split."""
+    sources = {
+        "encoder": result.get("next_item") or {},
+        "popularity": result.get("popularity") or {},
+    }
+    columns = [
+        (split, source)
+        for split in ("validation", "test")
+        for source, splits in sources.items()
+        if splits.get(split)
+    ]
+    if not columns:
+        return None
+    names = list(
+        dict.fromkeys(name for split, source in columns for name in sources[source][split])
+    )
+    rows = [
+        (
+            name.upper(),
+            [number_text(sources[source][split].get(name), 4) for split, source in columns],
+        )
+        for name in names
+    ]
+    return Comparison([f"{source}, {split}" for split, source in columns], rows)
+
+
+def _spread(result: Mapping[str, Any]) -> tuple[str, Comparison] | None:
+    """Plot and table of how near users are to random, train and held-out items."""
+    kinds = result.get("interest_vectors") or {}
+    if not kinds:
+        return None
+    rows = [
+        (label_of(name), [number_text(figures.get(key), 3) for key in ("mean", "std")])
+        for name, figures in kinds.items()
+    ]
+    table = Comparison(["mean cosine", "standard deviation"], rows)
+    return plots.svg(plots.cosine_plot(kinds)), table
+
+
+def _seconds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Time per stage, their sum, and the memory at its highest."""
+    seconds = result.get("seconds") or {}
+    rows = [(label_of(stage), f"{spent:,.1f} s") for stage, spent in seconds.items()]
+    if len(rows) > 1:
+        rows.append(("sum", f"{sum(seconds.values()):,.1f} s"))
+    if result.get("peak_memory_mb") is not None:
+        rows.append(("memory at its highest", f"{result['peak_memory_mb']:,.0f} MB"))
+    return rows
+
+
+def _yaml(options: Any) -> str:
+    """Nested settings as text; what YAML does not know (paths) becomes a string."""
+    if not options:
+        return ""
+    plain = json.loads(json.dumps(options, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88).rstrip()

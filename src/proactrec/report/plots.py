@@ -1,0 +1,420 @@
+"""Plots of a guidance run, as matplotlib figures without global state."""
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.report.extra import INSTALL
+from proactrec.rng import generator
+from proactrec.types import FloatArray, IntArray
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+except ImportError as error:
+    raise MissingExtraError(INSTALL) from error
+
+BLUE, VERMILION = "#0072b2", "#d55e00"
+"""Okabe and Ito's palette, told apart by every kind of colour vision."""
+INK, FAINT = "#23272e", "#8a9099"
+PAGE_COLOURS = {
+    BLUE: "var(--blue,#0072b2)",
+    VERMILION: "var(--vermilion,#d55e00)",
+    INK: "currentColor",
+    FAINT: "var(--faint,#8a9099)",
+}
+"""What an inline SVG uses instead, so that it follows the page's light or dark theme."""
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 12,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "proactrec",
+}
+N_DRAWS = 400
+"""Bootstrap draws of a band."""
+ALL_LABELLED = 12
+"""Up to so many targets, each is labelled."""
+
+
+class Band(NamedTuple):
+    """Mean per column with its 95 % interval, each of shape (n_columns,)."""
+
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+def bootstrap_band(values: FloatArray, user_idx: IntArray) -> Band:
+    """Mean over pairs and its 95 % bootstrap interval, drawing users, not pairs.
+
+    Parameters
+    ----------
+    values : float array, shape (n_pairs, n_columns)
+        NaN is left out; a column of NaN only gives NaN.
+    user_idx : int array, shape (n_pairs,)
+        A user's pairs are drawn together.
+    """
+    _, user = np.unique(user_idx, return_inverse=True)
+    sums = _per_user(np.nan_to_num(values), user)  # (n_users, n_columns)
+    counts = _per_user(np.isfinite(values), user)
+    rng, n_users = generator(0, "report-band"), len(sums)
+    means = np.empty((N_DRAWS, values.shape[1]))
+    for draw in means:
+        times = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
+        draw[:] = _ratio(times @ sums, times @ counts)
+    is_known = counts.any(axis=0)
+    ends = np.full((2, values.shape[1]), np.nan)
+    if is_known.any():
+        ends[:, is_known] = np.nanpercentile(means[:, is_known], [2.5, 97.5], axis=0)
+    return Band(_ratio(sums.sum(axis=0), counts.sum(axis=0)), *ends)
+
+
+def interest_plot(log: GuidanceLog) -> Figure:
+    """Interest in the target after every round: mean over pairs, 95 % band over users.
+
+    Here and in :func:`rank_plot`, pairs that are not counted (owners of the target) are left out.
+    """
+    counted = _counted(log)
+    band = bootstrap_band(log.interest[counted], log.user_idx[counted])
+    with _styled("Interest in the target") as (figure, axes):
+        _line(axes, np.arange(log.n_rounds + 1), band, BLUE)
+        _end_labels(axes, log.n_rounds, [(band.mean[-1], f"{band.mean[-1]:.3f}", BLUE)])
+        _round_axis(axes, log.n_rounds)
+        axes.set_ylabel("inner product (−1 to 1)")
+    return figure
+
+
+def rank_plot(log: GuidanceLog) -> Figure:
+    """Rank of the target after every round, 1 on top: mean with 95 % band, and median.
+
+    The axis is logarithmic where the ranks span a factor of five or more.
+    """
+    counted = _counted(log)
+    ranks = log.rank[counted].astype(np.float64) + 1
+    band, median = bootstrap_band(ranks, log.user_idx[counted]), np.median(ranks, axis=0)
+    with _styled("Rank of the target") as (figure, axes):
+        _line(axes, np.arange(log.n_rounds + 1), band, BLUE)
+        axes.plot(median, color=VERMILION, linestyle=(0, (5, 2)))
+        _rank_axis(axes, np.concatenate([median, band.low, band.high]))
+        _end_labels(
+            axes,
+            log.n_rounds,
+            [
+                (band.mean[-1], f"mean {band.mean[-1]:,.0f}", BLUE),
+                (median[-1], f"median {median[-1]:,.0f}", VERMILION),
+            ],
+        )
+        _round_axis(axes, log.n_rounds)
+        axes.set_ylabel("rank among all items (1 = first)")
+    return figure
+
+
+def acceptance_plot(log: GuidanceLog) -> Figure:
+    """Share of shown items that were accepted in every round, and their mean probability."""
+    shown = np.where(log.is_shown, log.accepted, np.nan).astype(np.float64)
+    band = bootstrap_band(shown, log.user_idx)
+    offered = _column_means(np.where(log.is_shown, log.accept_prob, np.nan))
+    rounds = np.arange(1, log.n_rounds + 1)
+    with _styled("Acceptance of the shown items") as (figure, axes):
+        _line(axes, rounds, band, BLUE, marker="o", markersize=4, linewidth=1)
+        axes.plot(rounds, offered, color=VERMILION, linestyle=(0, (5, 2)))
+        labels = [
+            (_last(band.mean), "accepted", BLUE),
+            (_last(offered), "chance", VERMILION),
+        ]
+        axes.set_ylim(0, 1)
+        _end_labels(axes, log.n_rounds, labels)
+        _round_axis(axes, log.n_rounds)
+        axes.set_ylabel("share of items shown in the round")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    return figure
+
+
+def target_plot(log: GuidanceLog, titles: Mapping[int, str]) -> Figure:
+    """Increase of interest at the last round, one dot per target, sorted.
+
+    Parameters
+    ----------
+    titles : mapping from item index to title
+        Of the targets; where there are many, only the three highest and lowest are labelled.
+    """
+    gain = np.where(log.is_counted, log.interest[:, -1] - log.interest[:, 0], 0.0)
+    target_idx, place = np.unique(log.target_idx, return_inverse=True)
+    gains = np.bincount(place, weights=gain) / np.bincount(place)
+    order = np.argsort(gains, kind="stable")
+    names = [_short(titles.get(int(item), str(item))) for item in target_idx[order]]
+    gains, mean = gains[order], float(gain.mean())
+    height = float(np.clip(1.3 + 0.24 * len(gains), 2.4, 4.2))
+    with _styled("Increase of interest by target", height) as (figure, axes):
+        axes.axvline(0, color=FAINT, linewidth=1, alpha=0.5)
+        axes.plot(
+            mean, 0, "^", color=VERMILION, transform=axes.get_xaxis_transform(), clip_on=False
+        )
+        axes.plot(gains, np.arange(len(gains)), "o", color=BLUE, markersize=5, clip_on=False)
+        axes.set_ylim(-0.8 - len(gains) / 18, len(gains) - 0.2)
+        axes.set_xlabel(
+            f"gain after {log.n_rounds} rounds; ▲ all pairs {mean:.3f}".replace("-", "−")
+        )
+        axes.spines["left"].set_visible(False)
+        if len(gains) <= ALL_LABELLED:
+            axes.set_yticks(range(len(gains)), names)
+            axes.tick_params(axis="y", length=0)
+        else:
+            axes.set_yticks([])
+            _label_extremes(axes, gains, names)
+    return figure
+
+
+def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
+    """One user's vector moving to the target: rounds by dimensions, the target below a gap.
+
+    Dimensions are sorted by the target's value; colours are symmetric about 0.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n_rounds + 1, d)
+        Row 0 is the user before guidance.
+    target_vector : float array, shape (d,)
+    """
+    if vectors.ndim != 2 or target_vector.shape != vectors.shape[1:]:
+        raise InvalidInputError(
+            "vectors must be (n_rounds + 1, d) and target_vector (d,), "
+            f"got {vectors.shape} and {target_vector.shape}"
+        )
+    n_rounds = len(vectors) - 1
+    order = np.argsort(target_vector, kind="stable")
+    gap = np.full((1, len(order)), np.nan)
+    picture = np.vstack([vectors, gap, target_vector[None]])[:, order]
+    limit = float(np.nanmax(np.abs(picture))) or 1.0
+    height = 1.2 + 0.17 * len(picture)
+    with _styled("The user's vector after every round, and the target's", height, width=7.2) as (
+        figure,
+        axes,
+    ):
+        image = axes.imshow(
+            picture, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="none"
+        )
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        rows = [0, *range(1, n_rounds + 1), n_rounds + 2]
+        axes.set_yticks(rows, ["start", *map(str, range(1, n_rounds + 1)), "target"], fontsize=8.5)
+        axes.set_ylabel("round")
+        axes.set_xticks([])
+        axes.set_xlabel(f"{len(order)} dimensions, sorted by the target's value")
+        bar = figure.colorbar(image, ax=axes, pad=0.02, shrink=0.6, aspect=18)
+        bar.set_label("value of the dimension")
+        bar.outline.set_visible(False)
+        bar.locator = MaxNLocator(5, symmetric=True)
+        bar.update_ticks()
+    return figure
+
+
+def cosine_plot(interest_vectors: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Mean and standard deviation of user–item cosines, one row per kind of pair."""
+    names = list(interest_vectors)
+    means = [interest_vectors[name]["mean"] for name in names]
+    spreads = [interest_vectors[name]["std"] for name in names]
+    with _styled("Cosine of user and item vectors", 1.2 + 0.34 * len(names)) as (figure, axes):
+        axes.axvline(0, color=FAINT, linewidth=1)
+        axes.errorbar(
+            means, names, xerr=spreads, fmt="o", color=BLUE, capsize=3, linewidth=1.5, markersize=6
+        )
+        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(min(-0.1, *np.subtract(means, spreads)) - 0.02, 1)
+        axes.set_xlabel("mean ± standard deviation")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG at 160 dots per inch on white."""
+    with mpl.rc_context(STYLE), _quiet():
+        figure.savefig(path, format="png", dpi=160, facecolor="white")
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element to put into an HTML page.
+
+    Text stays text, colours follow the page's theme (:data:`PAGE_COLOURS`), and ids begin with a
+    hash of the drawing, so that different figures in one page do not clash. Nothing in it points
+    outside, not even a namespace: HTML needs none.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE), _quiet():
+        title = figure.axes[0].get_title(loc="left")
+        metadata = {"Date": None, "Title": title}
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    text = re.sub(r"<svg[^>]*>", _scalable, text, count=1)
+    for fixed, themed in PAGE_COLOURS.items():
+        text = text.replace(f": {fixed}", f": {themed}")
+    text = text.replace("'DejaVu Sans'", "system-ui")
+    return _unique_ids(text).strip()
+
+
+def _scalable(tag: re.Match[str]) -> str:
+    """The page decides how large a figure is: only the shape stays."""
+    return re.sub(r' (width|height|version)="[^"]*"', "", tag[0]).replace("<svg", '<svg role="img"')
+
+
+def _unique_ids(text: str) -> str:
+    """Drop ids that nothing refers to; put a hash of the drawing before the others."""
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
+    prefix = "p" + hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def renamed(match: re.Match[str]) -> str:
+        return f' id="{prefix}-{match[1]}"' if match[1] in used else ""
+
+    text = re.sub(r' id="([^"]+)"', renamed, text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+
+
+@contextmanager
+def _styled(
+    title: str, height: float = 3.5, *, width: float = 5.8
+) -> Iterator[tuple[Figure, Axes]]:
+    """A new figure with one axes, drawn in our style."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title)
+        yield figure, axes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Titles may use any script: the page's fonts have what matplotlib's font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _counted(log: GuidanceLog) -> IntArray:
+    """Rows of pairs that are counted; all where none is."""
+    rows = log.is_counted if log.is_counted.any() else np.ones_like(log.is_counted)
+    return np.flatnonzero(rows)
+
+
+def _per_user(values: Any, user: IntArray) -> FloatArray:
+    """Sums over a user's pairs, shape (n_users, n_columns)."""
+    return np.stack([np.bincount(user, weights=column) for column in values.T], axis=1)
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    ratio = np.full(len(above), np.nan)
+    np.divide(above, below, out=ratio, where=below > 0)
+    return ratio
+
+
+def _column_means(values: FloatArray) -> FloatArray:
+    return _ratio(np.nansum(values, axis=0), np.isfinite(values).sum(axis=0).astype(np.float64))
+
+
+def _last(values: FloatArray) -> float:
+    """The last value that is known."""
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if len(known) else 0.0
+
+
+def _line(axes: Axes, rounds: IntArray, band: Band, colour: str, **style: Any) -> None:
+    axes.fill_between(rounds, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(rounds, band.mean, color=colour, **style)
+
+
+def _round_axis(axes: Axes, n_rounds: int) -> None:
+    axes.set_xlim(0, n_rounds)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("round")
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
+
+
+def _rank_axis(axes: Axes, ranks: FloatArray) -> None:
+    best, worst = ranks.min(), ranks.max()
+    if worst >= 5 * best:
+        axes.set_yscale("log")
+        subs = (1, 2, 5) if worst < 300 * best else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.invert_yaxis()
+
+
+def _end_labels(axes: Axes, at: int, labels: list[tuple[float, str, str]]) -> None:
+    """Write each line's name at its right end, pushed apart where they would overlap."""
+    axes.autoscale_view()  # else the limits are not known before drawing
+    to_axes = axes.transScale + axes.transLimits
+    places = [float(to_axes.transform((at, value))[1]) for value, _, _ in labels]
+    floor = -np.inf
+    for row in np.argsort(places):
+        place = max(places[row], floor)
+        floor = place + 0.07
+        axes.annotate(
+            labels[row][1].replace("-", "−"),
+            (1, place),
+            (5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            color=labels[row][2],
+            annotation_clip=False,
+        )
+
+
+def _label_extremes(axes: Axes, gains: FloatArray, names: list[str]) -> None:
+    """Name the three lowest targets to their right and the three highest to their left."""
+    n, step = len(gains), max(1.0, len(gains) / 18)
+    pad = 0.03 * float(np.ptp(gains) or 1.0)
+    beside = int(np.ceil(2.5 * step))  # rows that the labels stand next to
+    for k in range(3):
+        for row, place, text_at, side in (
+            (k, k * step, gains[beside] + pad, "left"),
+            (n - 1 - k, n - 1 - k * step, gains[-1 - beside] - pad, "right"),
+        ):
+            axes.annotate(
+                names[row],
+                (gains[row], row),
+                (text_at, place),
+                ha=side,
+                va="center",
+                fontsize=9,
+                arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8},
+            )
+
+
+def _short(title: str, length: int = 28) -> str:
+    """A title on one line, cut where it is long; control characters become spaces."""
+    title = "".join(letter if letter.isprintable() else " " for letter in title)
+    return title if len(title) <= length else title[: length - 1].rstrip() + "…"

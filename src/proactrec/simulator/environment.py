@@ -1,0 +1,219 @@
+"""The simulated users: hidden interest, response and drift, for blocks of (user, target) pairs."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from proactrec.arousal import arousal, kept_share
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError, NotFittedError
+from proactrec.ranking import penalties, places
+from proactrec.rng import uniforms
+from proactrec.simulator.dynamics import Receptivity, kept_share_per_user, moved
+from proactrec.simulator.response import DistributionResponse, WorldName, calibrated_response
+from proactrec.types import IntArray
+
+OFFICIAL_STREAM_SEED = 114514
+
+
+class WorldOptions(Options):
+    """What kind of users there are."""
+
+    world: WorldName = Field("medium", description="how strongly interest decides acceptance")
+    mean_accept: float = Field(
+        0.5, gt=0, lt=1, description="mean acceptance of users' real next items"
+    )
+    receptivity: Receptivity = Field(
+        "constant",
+        description="share of the old vector an accepted item leaves: the same for all, drawn per "
+        "user, by arousal in the environment's space, or what the policy says (official only)",
+    )
+    kept_share: float = Field(0.8, ge=0, le=1, description="that share (mean of it, per user)")
+    n_curious: int = Field(10, ge=1, description="favourites behind `arousal`")
+    owners: Literal["drop", "zero"] = Field(
+        "drop", description="users who have the target: left out, or never moved and counted as 0"
+    )
+    after_success: Literal["stop", "freeze"] = Field(
+        "stop", description="after the target was accepted: no more rounds, or rounds without effect"
+    )
+    noise: Literal["none", "per_target"] = Field(
+        "none", description="percentage added to the acceptance probability, one per target (D16)"
+    )
+    random_numbers: Literal["per_pair", "shared_stream"] = Field(
+        "per_pair", description="luck per (seed, user, target, round), or per (user, round) (D17)"
+    )
+
+
+KeptShare = Callable[[Tensor], Tensor]
+"""Gives the kept share of these rows of the block, (n_rows,)."""
+
+
+class Feedback(NamedTuple):
+    """How a block of users answered; a policy is told `accepted` only."""
+
+    accepted: Tensor  # (B,) bool
+    accept_prob: Tensor  # (B,), NaN where nothing was shown
+
+
+class World:
+    """Everything that the simulated users of one run share; builds environments for blocks of them.
+
+    Parameters
+    ----------
+    user_vectors : float tensor, shape (n_users, d)
+        Interest at the start, unit rows.
+    item_vectors : float tensor, shape (n_items + 1, d)
+        Unit rows; row 0 is padding.
+    targets : int array, shape (n_targets,)
+        All targets of the run, in order: noise and streams of `official` go by that order.
+    seed : int
+        One seed, one luck, whatever is simulated together.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        user_vectors: Tensor,
+        item_vectors: Tensor,
+        targets: IntArray,
+        options: WorldOptions | None = None,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.options = options or WorldOptions()
+        self.seed, self.device = seed, torch.device(device)
+        self.user_vectors = user_vectors.to(self.device)
+        self.item_vectors = item_vectors.to(self.device)
+        self.owned = dataset.before("train")
+        self.response = calibrated_response(
+            dataset,
+            user_vectors,
+            item_vectors,
+            world=self.options.world,
+            mean_accept=self.options.mean_accept,
+        )
+        self._target_order = {int(item): order for order, item in enumerate(targets)}
+        self._noise = _official_noise(len(targets)) if self.options.noise == "per_target" else None
+        self._shares = None
+        if self.options.receptivity == "per-user":
+            shares = kept_share_per_user(dataset.n_users, mean=self.options.kept_share, seed=seed)
+            self._shares = shares.to(self.device)
+
+    def luck(self, user_idx: IntArray, target_idx: IntArray, n_rounds: int) -> Tensor:
+        """Uniform numbers that decide acceptance: (n_pairs, n_rounds)."""
+        if self.options.random_numbers == "per_pair":
+            drawn = uniforms(self.seed, user_idx, target_idx, n_rounds)
+            return torch.from_numpy(drawn).to(self.device)
+        rng = torch.Generator().manual_seed(OFFICIAL_STREAM_SEED + self.seed)
+        n_users = len(self.user_vectors)
+        stream = torch.stack(
+            [torch.rand(n_users, dtype=torch.float64, generator=rng) for _ in range(n_rounds)], 1
+        )
+        return stream[torch.from_numpy(user_idx)].to(self.device)
+
+    def noise(self, target_idx: IntArray) -> Tensor | float:
+        """Percentages added to the acceptance probabilities: (n_pairs,), or 0."""
+        if self._noise is None:
+            return 0.0
+        order = [self._target_order[int(item)] for item in target_idx]
+        return self._noise[torch.tensor(order)].to(self.device)
+
+    def share_of(self, user_idx: Tensor) -> Tensor:
+        """Kept share where it does not change over rounds: (n_pairs,)."""
+        if self._shares is not None:
+            return self._shares[user_idx]
+        return torch.full(user_idx.shape, self.options.kept_share, device=self.device)
+
+
+class Environment:
+    """A block of simulated users, one per (user, target) pair.
+
+    Call :meth:`reset`, then :meth:`step` once a round. Their vectors are hidden from policies;
+    `interest` and `rank` are for the metrics.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._users: Tensor | None = None
+
+    def reset(self, user_idx: IntArray, target_idx: IntArray, *, n_rounds: int) -> None:
+        """Begin with these pairs, at round 1."""
+        if len(user_idx) != len(target_idx):
+            raise InvalidInputError(
+                f"user_idx and target_idx must match, got {len(user_idx)} and {len(target_idx)}"
+            )
+        world, device = self.world, self.world.device
+        users, targets = torch.from_numpy(user_idx).to(device), torch.from_numpy(target_idx).to(device)
+        self._luck = world.luck(user_idx, target_idx, n_rounds)
+        self._noise = world.noise(target_idx)
+        self._target_idx, self._targets = targets, world.item_vectors[targets]
+        self._users = world.user_vectors[users]
+        self.owned_penalty = penalties(world.owned, user_idx, len(world.item_vectors), device)
+        self._share = world.share_of(users)
+        self.is_owner = self.owned_penalty.gather(1, targets[:, None])[:, 0] < 0
+        self.is_frozen = self.is_owner.clone()
+        self._round = 0
+
+    @property
+    def user_vectors(self) -> Tensor:
+        """Hidden interest of every pair's user now: (B, d)."""
+        if self._users is None:
+            raise NotFittedError("the environment must be reset before it is used")
+        return self._users
+
+    def interest(self) -> Tensor:
+        r"""Inner product with the target, :math:`e_t^\top e_u`: (B,)."""
+        return (self.user_vectors * self._targets).sum(1)
+
+    def rank(self, rows: Tensor) -> Tensor:
+        """0-based place of the target among items outside the train history, of these rows."""
+        return places(
+            self.user_vectors[rows],
+            self.world.item_vectors,
+            self._target_idx[rows],
+            self.owned_penalty[rows],
+        )
+
+    def step(self, item_idx: Tensor, policy_share: KeptShare | None = None) -> Feedback:
+        """Show an item (0 = none) to every user; who accepts is moved, unless frozen.
+
+        A user who accepts the target is frozen from the next round on. `policy_share` is asked
+        only under ``receptivity="policy"``.
+        """
+        users, is_shown = self.user_vectors, item_idx > 0
+        shown = self.world.item_vectors[item_idx]
+        prob = self.world.response.accept_prob((users * shown).sum(1).double(), self._noise)
+        accepted = (self._luck[:, self._round] < prob) & is_shown
+        moving = (accepted & ~self.is_frozen).nonzero()[:, 0]
+        if len(moving):
+            share = self._kept_share(moving, policy_share)
+            self._users = users.index_copy(0, moving, moved(users[moving], shown[moving], share))
+        self.is_frozen |= accepted & (item_idx == self._target_idx)
+        self._round += 1
+        return Feedback(accepted, prob.masked_fill(~is_shown, torch.nan))
+
+    def _kept_share(self, rows: Tensor, policy_share: KeptShare | None) -> Tensor:
+        options = self.world.options
+        if options.receptivity == "policy" and policy_share is not None:
+            return policy_share(rows)
+        if options.receptivity != "arousal":
+            return self._share[rows]
+        coefficient = arousal(
+            self.user_vectors[rows],
+            self.world.item_vectors,
+            self.owned_penalty[rows],
+            self._target_idx[rows],
+            n_curious=options.n_curious,
+        )
+        return kept_share(coefficient, form="one_minus", floor=0.2)
+
+
+def _official_noise(n_targets: int) -> Tensor:
+    # Seed 114514 of NumPy's legacy generator, as in the authors' code.
+    return torch.from_numpy(np.random.RandomState(OFFICIAL_STREAM_SEED).rand(n_targets))  # noqa: NPY002

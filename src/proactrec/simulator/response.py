@@ -1,0 +1,84 @@
+"""Would this user accept this item? The distribution-based click model and its calibration."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
+from proactrec.rng import generator
+from proactrec.types import FloatArray
+
+WorldName = Literal["flat", "medium", "steep", "official"]
+SLOPES: dict[WorldName, float] = {"flat": 0.25, "medium": 1.0, "steep": 2.0}
+"""Slope per standard deviation of the score, of every calibrated world."""
+OFFICIAL_SLOPE, OFFICIAL_OFFSET = 1.0, 0.8
+N_RANDOM_PAIRS = 200_000
+
+
+class DistributionResponse(NamedTuple):
+    r"""Acceptance by interest alone: :math:`p = \sigma(w (e_u^\top e_i - b))`, plus noise, at most 1."""
+
+    slope: float
+    offset: float
+
+    def accept_prob(self, interest: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+        """Chance of acceptance for inner products of any shape.
+
+        `noise` is a percentage that the authors' code adds (itmprec.md D16).
+        """
+        return (torch.sigmoid(self.slope * (interest - self.offset)) + noise / 100).clamp(max=1.0)
+
+
+def calibrated_response(
+    dataset: Dataset,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    *,
+    world: WorldName,
+    mean_accept: float = 0.5,
+) -> DistributionResponse:
+    """The response of a named world on these interest vectors.
+
+    A slope and an offset mean different things on differently spread vectors. So the slope is per
+    standard deviation of the score over random user-item pairs, and the offset is solved so that
+    users' real next items (the validation answers) are accepted with mean probability
+    `mean_accept`. The world `official` has the authors' raw values instead.
+
+    Parameters
+    ----------
+    user_vectors : float tensor, shape (n_users, d)
+    item_vectors : float tensor, shape (n_items + 1, d)
+    """
+    if world == "official":
+        return DistributionResponse(OFFICIAL_SLOPE, OFFICIAL_OFFSET)
+    if not 0 < mean_accept < 1:
+        raise InvalidInputError(f"mean_accept must be inside (0, 1), got {mean_accept}")
+    users, items = (x.double().cpu().numpy() for x in (user_vectors, item_vectors))
+    rng = generator(0, "calibration")
+    random_users = rng.integers(0, dataset.n_users, N_RANDOM_PAIRS)
+    random_items = rng.integers(1, dataset.n_items + 1, N_RANDOM_PAIRS)
+    deviation = float((users[random_users] * items[random_items]).sum(1).std())
+    if deviation < 1e-6:
+        raise InvalidInputError(
+            f"interest vectors must differ between users and items; random pairs have a deviation "
+            f"of {deviation:.1e}, so no response can be calibrated on them"
+        )
+    slope = SLOPES[world] / deviation
+    answers = dataset.answers("validation")
+    has_answer = np.flatnonzero(answers)
+    interest = (users[has_answer] * items[answers[has_answer]]).sum(1)
+    return DistributionResponse(slope, _solve_offset(interest, slope, mean_accept))
+
+
+def _solve_offset(interest: FloatArray, slope: float, mean_accept: float) -> float:
+    """Offset at which σ(slope (interest - offset)) has the wanted mean: it falls in the offset."""
+    margin = 40 / slope
+    low, high = float(interest.min()) - margin, float(interest.max()) + margin
+    for _ in range(100):
+        middle = (low + high) / 2
+        mean = float((1 / (1 + np.exp(-slope * (interest - middle)))).mean())
+        low, high = (middle, high) if mean > mean_accept else (low, middle)
+    return (low + high) / 2

@@ -1,0 +1,157 @@
+"""Which items of a category to promote: pre-match (P), random ones, or a given list."""
+
+import random
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.rng import generator
+from proactrec.types import FloatArray, IntArray
+
+OFFICIAL_POOL_SEED, OFFICIAL_RANDOM_SEED = 2021, 2024
+
+
+class TargetOptions(Options):
+    """How targets are chosen."""
+
+    mode: Literal["prematch", "random_category", "random_all"] = Field(
+        "prematch", description="best pre-match scores of the category, or random items"
+    )
+    n_targets: int = Field(50, ge=1, description="targets to promote; a smaller pool gives fewer")
+    pool: int | None = Field(
+        None, ge=1, description="candidates scored: that many at random, or all of the category"
+    )
+    space: Literal["graphau", "encoder"] = Field(
+        "graphau", description="vectors of the pre-match score: interest vectors, or the encoder's"
+    )
+    official_shuffle: bool = Field(
+        False, description="random choices by the authors' code's own seeds, not the run's"
+    )
+
+
+class Targets(NamedTuple):
+    """Chosen targets, best first."""
+
+    item_idx: IntArray  # (n_targets,)
+    score: FloatArray  # (n_targets,), NaN where targets were not scored
+
+
+def prematch_scores(user_vectors: Tensor, item_vectors: Tensor, candidates: IntArray) -> FloatArray:
+    r"""Preference of all users for each candidate: :math:`L(l) = \sum_u e_l^\top e_u`.
+
+    Parameters
+    ----------
+    user_vectors : float tensor, shape (n_users, d)
+    item_vectors : float tensor, shape (n_items + 1, d)
+    candidates : int array, shape (n_candidates,)
+
+    Returns
+    -------
+    float array, shape (n_candidates,)
+    """
+    everybody = user_vectors.double().sum(0)
+    return (item_vectors.double() @ everybody).cpu().numpy()[candidates]
+
+
+def prematch(
+    user_vectors: Tensor, item_vectors: Tensor, candidates: IntArray, n_targets: int
+) -> Targets:
+    """The `n_targets` candidates with the highest scores, best first (equal ones by index)."""
+    scores = prematch_scores(user_vectors, item_vectors, candidates)
+    best = np.lexsort((candidates, -scores))[:n_targets]
+    return Targets(candidates[best], scores[best])
+
+
+def select_targets(
+    dataset: Dataset,
+    category: str,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    options: TargetOptions | None = None,
+    *,
+    seed: int = 0,
+) -> Targets:
+    """Targets of a category.
+
+    Parameters
+    ----------
+    user_vectors : float tensor, shape (n_users, d)
+    item_vectors : float tensor, shape (n_items + 1, d)
+        Both in the space that `options.space` names.
+    seed : int
+        Decides every random choice (unless `official_shuffle`).
+
+    Raises
+    ------
+    UnknownIdError
+        If the category has no item.
+    InvalidInputError
+        If more targets are asked for than the data set has items.
+    """
+    options = options or TargetOptions()
+    if options.n_targets > dataset.n_items:
+        raise InvalidInputError(
+            f"n_targets must be at most the number of items ({dataset.n_items}), "
+            f"got {options.n_targets}"
+        )
+    if options.mode == "random_all":
+        pool = np.arange(1, dataset.n_items + 1)
+        chosen = _shuffled_everything(pool, options, seed)[: options.n_targets]
+        return Targets(chosen, np.full(len(chosen), np.nan))
+    pool = dataset.items_of(category)
+    if options.mode == "random_category":
+        chosen = _shuffled(pool, options, seed)[: options.n_targets]
+        return Targets(chosen, np.full(len(chosen), np.nan))
+    if options.pool is not None and options.pool < len(pool):
+        pool = np.sort(_shuffled(pool, options, seed)[: options.pool])
+    return prematch(user_vectors, item_vectors, pool, options.n_targets)
+
+
+def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
+    """Targets by their outside ids, in the order given.
+
+    Raises
+    ------
+    UnknownIdError
+        If an id is not in the data set.
+    """
+    rows = {item_id: row for row, item_id in enumerate(dataset.item_ids, start=1)}
+    unknown = [item_id for item_id in item_ids if item_id not in rows]
+    if unknown:
+        raise UnknownIdError(
+            f"{len(unknown)} of {len(item_ids)} targets are not items of {dataset.name}, "
+            f"first {unknown[:3]}"
+        )
+    found = np.array([rows[item_id] for item_id in dict.fromkeys(item_ids)], dtype=np.int64)
+    if not len(found):
+        raise InvalidInputError("targets must name at least one item, got none")
+    return Targets(found, np.full(len(found), np.nan))
+
+
+def share_seen(dataset: Dataset, targets: IntArray) -> FloatArray:
+    """Share of users who have a target in their train history already: (n_targets,)."""
+    counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+    return counts[targets] / dataset.n_users
+
+
+def _shuffled(pool: IntArray, options: TargetOptions, seed: int) -> IntArray:
+    if options.official_shuffle:
+        order = pool.tolist()
+        random.Random(OFFICIAL_POOL_SEED).shuffle(order)
+        return np.array(order, dtype=np.int64)
+    return generator(seed, "targets").permutation(pool)
+
+
+def _shuffled_everything(pool: IntArray, options: TargetOptions, seed: int) -> IntArray:
+    if not options.official_shuffle:
+        return generator(seed, "targets").permutation(pool)
+    # The authors shuffle 0 … max id + 1, so that two of the indices name no item.
+    order = list(range(len(pool) + 2))
+    random.Random(OFFICIAL_RANDOM_SEED).shuffle(order)
+    return np.array([row + 1 for row in order if row < len(pool)], dtype=np.int64)

@@ -1,0 +1,119 @@
+"""Five users, six items, two targets, three rounds: a log whose numbers can be read off."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.dataset import Dataset
+from proactrec.data.interactions import Interactions
+from proactrec.evaluation.log import GuidanceLog
+
+N_USERS, N_ROUNDS, DIM = 5, 3, 4
+HOSTILE = "<script>alert('x')</script> & $co$t"
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Five users who each touched four of six items; item 6 is named `HOSTILE`."""
+    events = [(user, (user + step) % 6 + 1, step) for user in range(N_USERS) for step in range(4)]
+    interactions = pl.DataFrame(
+        {
+            "user_id": [f"u{user}" for user, _, _ in events],
+            "item_id": [str(item) for _, item, _ in events],
+            "timestamp": [time for _, _, time in events],
+        }
+    )
+    catalogue = pl.DataFrame(
+        {
+            "item_id": [str(item) for item in range(1, 7)],
+            "title": ["Alpha", "Beta", "Gamma", "Delta", "Epsilon", HOSTILE],
+            "categories": [
+                ["Noir"],
+                ["Comedy"],
+                ["Noir", "Comedy"],
+                [],
+                ["Drama"],
+                ["<b>Noir</b>"],
+            ],
+        }
+    )
+    return Dataset.build("toy", Interactions(interactions), Catalogue(catalogue))
+
+
+@pytest.fixture
+def log() -> GuidanceLog:
+    """Every user with targets 5 and 6; user 0 accepts target 6 in round 2 and stops."""
+    user_idx, target_idx = np.tile(np.arange(N_USERS), 2), np.repeat([5, 6], N_USERS)
+    n_pairs = len(user_idx)
+    item_idx = np.tile([1, 2, 3], (n_pairs, 1))
+    accepted = np.tile([True, False, True], (n_pairs, 1))
+    accept_prob = np.tile([0.5, 0.25, 0.75], (n_pairs, 1))
+    interest = np.linspace(0, 0.3, N_ROUNDS + 1) * np.linspace(1, 2, n_pairs)[:, None]
+    rank = np.tile([5, 4, 4, 2], (n_pairs, 1))
+    item_idx[5], accepted[5], accept_prob[5] = [1, 6, 0], [True, True, False], [0.5, 0.25, np.nan]
+    return GuidanceLog(
+        user_idx,
+        target_idx,
+        item_idx,
+        accept_prob,
+        accepted,
+        interest,
+        rank,
+        np.ones(n_pairs, bool),
+    )
+
+
+@pytest.fixture
+def trace() -> dict[str, Any]:
+    """The `traced_pairs`, `vectors` and `target_vectors` of two pairs."""
+    rng = np.random.default_rng(0)
+    return {
+        "traced_pairs": np.array([0, 5]),
+        "vectors": rng.normal(size=(2, N_ROUNDS + 1, DIM)),
+        "target_vectors": rng.normal(size=(2, DIM)),
+    }
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    """Everything that metrics.json can hold."""
+
+    def interval(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+
+    figures = {"validation": {"hr@10": 0.1234, "ndcg@20": 0.0567}, "test": {"hr@10": 0.2}}
+    return {
+        "dataset": "toy",
+        "n_users": 5,
+        "n_items": 6,
+        "n_interactions": 20,
+        "policy": "itmprec",
+        "protocol": "common",
+        "seed": 7,
+        "targets": [
+            {"item_idx": 5, "item_id": "5", "title": "Epsilon", "score": 0.5, "share_seen": 0.2},
+            {"item_idx": 6, "item_id": "6", "title": HOSTILE, "score": None, "share_seen": 0.4},
+        ],
+        "metrics": {
+            "hr": {"1": interval(0.412), "3": interval(0.523)},
+            "ioi": {"1": interval(-0.05), "3": interval(0.25)},
+            "ior": {"1": interval(12.3), "3": interval(34.5)},
+        },
+        "outcome": {"target_accepted": interval(0.456), "coverage": interval(0.5)},
+        "pairs": {"n_pairs": 10, "n_owners": 2, "n_stopped_after_success": 1, "n_exhausted": 0},
+        "next_item": figures,
+        "popularity": {"validation": {"hr@10": 0.0432}},
+        "interest_vectors": {
+            "random": {"mean": 0.01, "std": 0.1},
+            "held_out": {"mean": 0.4, "std": 0.2},
+        },
+        "seconds": {"encoder": 12.5, "guidance": 2.5},
+        "peak_memory_mb": 512.0,
+        "versions": {"proactrec": "0.1.0"},
+        "options": {"world": {"mean_accept": 0.5, "name": "<i>medium</i>"}},
+        "command": "proactrec simulate --category 'A & B'",
+        "synthetic": True,
+    }

@@ -1,0 +1,128 @@
+import re
+
+import numpy as np
+import pytest
+
+from proactrec.errors import InvalidInputError
+from proactrec.report import plots
+
+
+def test_band_holds_the_mean_and_draws_users_not_pairs():
+    rng = np.random.default_rng(0)
+    per_user = rng.normal(size=(200, 1))
+    values, user_idx = np.repeat(per_user, 4, axis=0), np.repeat(np.arange(200), 4)
+    band = plots.bootstrap_band(values, user_idx)
+    assert band.mean == pytest.approx(per_user.mean())
+    # Four equal pairs a user add nothing: the half width stays 1.96 standard errors of 200 users.
+    half_width = 1.96 * per_user.std() / np.sqrt(200)
+    assert (band.high - band.low) / 2 == pytest.approx(half_width, rel=0.15)
+
+
+def test_band_leaves_out_nan_and_says_nan_where_nothing_is_known():
+    values = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]])
+    band = plots.bootstrap_band(values, np.array([0, 1, 2]))
+    assert band.mean[0] == 2
+    assert np.isnan([band.mean[1], band.low[1], band.high[1]]).all()
+
+
+def test_interest_line_is_the_mean_over_pairs(log):
+    (line,) = plots.interest_plot(log).axes[0].lines
+    assert line.get_ydata() == pytest.approx(log.interest.mean(axis=0))
+
+
+def test_rank_counts_from_one_with_one_on_top(log):
+    axes = plots.rank_plot(log).axes[0]
+    mean, median = axes.lines
+    assert list(mean.get_ydata()) == list(median.get_ydata()) == [6, 5, 5, 3]
+    assert axes.yaxis_inverted()
+
+
+@pytest.mark.parametrize(("worst", "scale"), [(5, "linear"), (5000, "log")])
+def test_rank_axis_is_logarithmic_where_ranks_span_much(log, worst, scale):
+    log.rank[:, 0] = worst
+    assert plots.rank_plot(log).axes[0].get_yscale() == scale
+
+
+def test_acceptance_counts_shown_items_only(log):
+    accepted, chance = plots.acceptance_plot(log).axes[0].lines
+    assert accepted.get_ydata() == pytest.approx([1, 1 / 10, 1])
+    assert chance.get_ydata() == pytest.approx([0.5, 0.25, 0.75])
+
+
+def test_a_log_in_which_nothing_was_shown_can_be_drawn(log):
+    log.item_idx[:], log.accept_prob[:], log.accepted[:] = 0, np.nan, False
+    assert "<svg" in plots.svg(plots.acceptance_plot(log))
+
+
+def test_one_dot_per_target_in_order(log):
+    axes = plots.target_plot(log, {5: "five", 6: "six"}).axes[0]
+    dots = axes.lines[-1]
+    gain = log.interest[:, -1] - log.interest[:, 0]
+    assert dots.get_xdata() == pytest.approx([gain[:5].mean(), gain[5:].mean()])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["five", "six"]
+
+
+def test_owners_add_zero_to_the_gain_of_their_target(log):
+    log.is_counted[:5] = False
+    dots = plots.target_plot(log, {}).axes[0].lines[-1]
+    assert dots.get_xdata()[0] == 0
+
+
+def test_many_targets_label_the_extremes_only(log):
+    log.target_idx[:] = np.arange(10)
+    many = [np.concatenate([part, part]) for part in vars(log).values()]
+    log = type(log)(*many)
+    log.target_idx[:] = np.arange(20)
+    axes = plots.target_plot(log, {item: f"t{item}" for item in range(20)}).axes[0]
+    assert len(axes.texts) == 6
+
+
+def test_heat_map_sorts_by_the_target_and_is_symmetric_about_zero(trace):
+    vectors, target = trace["vectors"][0], trace["target_vectors"][0]
+    (image,) = plots.journey_heat_map(vectors, target).axes[0].images
+    values = image.get_array()
+    assert values.shape == (len(vectors) + 2, len(target))
+    assert list(values[-1]) == sorted(target)
+    assert values[-2].mask.all()
+    assert image.norm.vmin == -image.norm.vmax
+
+
+def test_heat_map_of_vectors_of_other_length_is_refused(trace):
+    with pytest.raises(InvalidInputError, match="target_vector"):
+        plots.journey_heat_map(trace["vectors"][0], np.zeros(9))
+
+
+def test_svg_points_nowhere_and_ids_differ_between_figures(log, trace):
+    heat_map = plots.journey_heat_map(trace["vectors"][0], trace["target_vectors"][0])
+    texts = [
+        plots.svg(figure) for figure in (plots.interest_plot(log), plots.rank_plot(log), heat_map)
+    ]
+    ids = [identity for text in texts for identity in re.findall(r' id="([^"]+)"', text)]
+    assert ids
+    assert len(ids) == len(set(ids))
+    for text in texts:
+        used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text)
+        assert {one or other for one, other in used} <= set(ids)
+        assert "http" not in text
+
+
+def test_svg_is_the_same_every_time(log):
+    assert plots.svg(plots.rank_plot(log)) == plots.svg(plots.rank_plot(log))
+
+
+def test_titles_are_text_not_formulas_or_tags(log):
+    figure = plots.target_plot(log, {5: "$x^$ <script>", 6: "映画\x00 だ"})
+    text = plots.svg(figure)
+    assert "$x^$ &lt;script&gt;" in text
+    assert "映画  だ" in text
+
+
+def test_png_is_written(log, tmp_path):
+    plots.save_figure(plots.rank_plot(log), tmp_path / "rank.png")
+    assert (tmp_path / "rank.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_our_style_does_not_leak(log):
+    before = plots.mpl.rcParams["svg.fonttype"]
+    plots.svg(plots.rank_plot(log))
+    assert plots.mpl.rcParams["svg.fonttype"] == before
