@@ -123,7 +123,7 @@ logs = st.lists(
 
 
 @given(rows=logs)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_train_and_answers_join_to_the_whole_history(rows: list[Event]) -> None:
     dataset = Dataset.build("x", events(rows), items(list("uvwxyz")))
     train = dataset.before("train")
@@ -134,7 +134,7 @@ def test_train_and_answers_join_to_the_whole_history(rows: list[Event]) -> None:
 
 
 @given(rows=logs, seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_split_does_not_depend_on_how_users_are_interleaved(rows: list[Event], seed: int) -> None:
     # Rows of one user stay in their order, which settles ties.
     order = np.random.default_rng(seed).permutation(4)
@@ -147,7 +147,7 @@ def test_split_does_not_depend_on_how_users_are_interleaved(rows: list[Event], s
 
 
 @given(rows=logs)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_relabelled_ids_give_the_same_histories(rows: list[Event]) -> None:
     renamed = [(f"user {user}", f"item {item}", time) for user, item, time in rows]
     first = Dataset.build("x", events(rows), items(list("uvwxyz")))

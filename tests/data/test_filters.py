@@ -52,7 +52,7 @@ def paper_core(rows: list[Pair], k: int) -> list[Pair]:
 
 
 @given(rows=pairs, k=st.integers(1, 4))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_k_core_is_the_largest_set_in_which_all_have_k(rows: list[Pair], k: int) -> None:
     wanted = plain_core(rows, k)
     if wanted:
@@ -63,7 +63,7 @@ def test_k_core_is_the_largest_set_in_which_all_have_k(rows: list[Pair], k: int)
 
 
 @given(rows=pairs, k=st.integers(1, 4))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_paper_filter_follows_the_rule_of_the_public_code(rows: list[Pair], k: int) -> None:
     wanted = paper_core(rows, k)
     if wanted:

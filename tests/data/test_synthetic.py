@@ -48,7 +48,7 @@ def test_same_seed_gives_the_same_world(world: World) -> None:
     assert not other[0].table.equals(world[0].table)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_core_keeps_nearly_everything(seed: int) -> None:
     events, catalogue = demo_world(seed)
     dataset = Dataset.build("demo", filter_interactions(events, "k-core", 5), catalogue)

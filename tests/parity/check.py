@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from proactrec.intents import Intents
 from proactrec.policies.base import Observation
-from proactrec.policies.itmprec import IPG, ITMPRec, ITMPRecOptions
+from proactrec.policies.ipg import IPG
+from proactrec.policies.itmprec import ITMPRec, ITMPRecOptions
 from proactrec.ranking import places
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.response import DistributionResponse
@@ -110,7 +111,7 @@ def check_rank(case: Case) -> None:
         raise AssertionError(f"rank is off by {off.max()}")
 
 
-def same_choice(policy: ITMPRec, seen: Observation, case: Case) -> None:
+def same_choice(policy: IPG, seen: Observation, case: Case) -> None:
     """The policy's item is the expected one, or scores within `TIE` of it."""
     chosen = policy.decide(seen).item_idx
     expected = torch.from_numpy(case["item_idx"]) + 1

@@ -13,10 +13,10 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.policies.base import Observation, Policy
+from proactrec.policies.base import MovesUsers, Observation, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.simulator.environment import Environment, World
+from proactrec.simulator.environment import Environment, KeptShare, World
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 BLOCK_SCORES = 1_500_000
@@ -169,7 +169,7 @@ class _Player:
         for number in range(1, options.n_rounds + 1):
             seen = Observation(users, targets, user_vectors, penalty, number)
             item_idx = self.policy.decide(seen).item_idx * is_active
-            feedback = environment.step(item_idx, _PolicyShare(self.policy, seen))
+            feedback = environment.step(item_idx, _policy_share(self.policy, seen))
             accepted = feedback.accepted
             self._note_round(block, number, item_idx, accepted, feedback.accept_prob)
             changed = accepted.nonzero()[:, 0]
@@ -201,24 +201,16 @@ class _Player:
         self.trace_vectors[is_here, number] = environment.user_vectors.cpu()[rows].numpy()
 
 
-class _PolicyShare:
-    """The policy's own arousal coefficient, for the rows that the environment asks about."""
+def _policy_share(policy: Policy, seen: Observation) -> KeptShare | None:
+    """Asks the policy for its users' kept share, if it has a say (ITMPRec's TIAC)."""
+    if not isinstance(policy, MovesUsers):
+        return None
 
-    def __init__(self, policy: Policy, observation: Observation) -> None:
-        self.policy, self.observation = policy, observation
+    def of_rows(rows: Tensor) -> Tensor:
+        parts = (x[rows] for x in (seen.user_idx, seen.target_idx, seen.user_vectors, seen.penalty))
+        return policy.kept_share(Observation(*parts, seen.round))
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Kept share of these rows; only policies with a `kept_share` can be asked."""
-        seen = self.observation
-        part = Observation(
-            seen.user_idx[rows],
-            seen.target_idx[rows],
-            seen.user_vectors[rows],
-            seen.penalty[rows],
-            seen.round,
-        )
-        share: Tensor = self.policy.kept_share(part)  # type: ignore[attr-defined]
-        return share
+    return of_rows
 
 
 def _owns(owned: Histories, pairs: Pairs, n_rows: int) -> BoolArray:
@@ -226,7 +218,3 @@ def _owns(owned: Histories, pairs: Pairs, n_rows: int) -> BoolArray:
     have = owned.user_idx * n_rows + owned.item_idx
     return np.isin(pairs.user_idx * n_rows + pairs.target_idx, have)
 
-
-def is_finished(log: GuidanceLog) -> BoolArray:
-    """Pairs that ended before the last round because nothing was left to be shown: (n_pairs,)."""
-    return (log.item_idx[:, -1] == 0) & ~log.reached

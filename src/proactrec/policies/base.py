@@ -1,6 +1,6 @@
 """What a policy sees and what it answers; the choice of the best item that may be shown."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -42,6 +42,15 @@ class Policy(Protocol):
 
     def decide(self, observation: Observation) -> Decision:
         """The item to show to every pair."""
+        ...
+
+
+@runtime_checkable
+class MovesUsers(Protocol):
+    """A policy whose own coefficient moves the simulated users, where the world lets it (official)."""
+
+    def kept_share(self, observation: Observation) -> Tensor:
+        """Share of a user's old vector that an accepted item leaves: (B,)."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -118,6 +119,7 @@ def test_missing_title_becomes_the_id_with_a_warning(tmp_path: Path) -> None:
         ("\n\n", "events.csv is empty"),
         (HEAD, "events.csv has a header but no rows"),
         ("user_id;item_id;timestamp\nu;a;1\n", "lacks the column(s) ['user_id', 'item_id', 'times"),
+        ("a,a\n1,2\n", "events.csv has more than one column of the name(s) ['a']"),
         (HEAD + "u,a,1\nu,b,1,9\n", "is not a table separated by ','"),
         (HEAD + "u,a\nu,b,1\n", "1 of 2 rows break this, first row 1 with None"),
         (HEAD + "u,a,1\n,b,1\n", "user_id must be an id in "),
@@ -167,10 +169,16 @@ def test_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
             load(TableOptions(events=path))
 
 
-def test_nested_id_column_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"), [("user_id", ["a"]), ("timestamp", timedelta(1)), ("item_id", {"a": 1})]
+)
+def test_column_of_a_type_without_text_is_refused(
+    column: str, value: object, tmp_path: Path
+) -> None:
     path = tmp_path / "events.parquet"
-    pl.DataFrame({"user_id": [["a"]], "item_id": ["x"], "timestamp": [1]}).write_parquet(path)
-    with pytest.raises(DataError, match=re.escape("user_id must hold texts or numbers in")):
+    row = {"user_id": "a", "item_id": "x", "timestamp": 1, column: value}
+    pl.DataFrame([row]).write_parquet(path)
+    with pytest.raises(DataError, match=re.escape(f"{column} must hold texts or numbers in")):
         load(TableOptions(events=path))
 
 

@@ -71,7 +71,7 @@ def categories(values: pl.Series, separator: str, path: Path) -> pl.Series:
 
 
 def _texts(values: pl.Series, path: Path) -> pl.Series:
-    if values.dtype.is_nested() or values.dtype == pl.Binary:
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Duration, pl.Object):
         raise DataError(
             f"{values.name} must hold texts or numbers in {path}, got the type {values.dtype}"
         )

@@ -57,7 +57,8 @@ def read_delimited(
     Raises
     ------
     DataError, InvalidInputError
-        As :func:`read_text`; also if a line has more columns than the first, a file without a
+        As :func:`read_text`; also if a line has more columns than the first, a name stands twice in
+        the header, a file without a
         header has another number of columns than `names`, or there is only a header.
     """
     text = read_text(path, encoding=encoding)
@@ -73,6 +74,9 @@ def read_delimited(
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path} is not a table separated by {separator!r}: {reason}") from error
+    repeated = [name for name in table.columns if f"{name}_duplicated_0" in table.columns]
+    if names is None and repeated:
+        raise DataError(f"{path} has more than one column of the name(s) {repeated}")
     if names is not None:
         if table.width != len(names):
             raise DataError(
@@ -96,7 +100,8 @@ def read_parquet(path: Path) -> pl.DataFrame:
     content = _read_bytes(path)
     try:
         table = pl.read_parquet(content)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # Polars panics on some damaged files, which is no Exception.
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path} is not a Parquet file: {reason}") from error
     if table.height == 0:

@@ -1,0 +1,401 @@
+"""One guidance run from data to figures, stage by stage; finished stages are never done again."""
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.data.load import DatasetOptions, load
+from proactrec.encoders.base import Encoder
+from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
+from proactrec.encoders.iclrec import ICLRec
+from proactrec.errors import InvalidInputError
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.metrics import evaluate
+from proactrec.evaluation.protocols import COMMON, Protocol
+from proactrec.evaluation.rollout import Trace, rollout
+from proactrec.evaluation.store import CHECKPOINT, Artefact, ArtefactStore, file_hash, write_json
+from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
+from proactrec.intents import Intents, fit_intents
+from proactrec.policies.base import Policy
+from proactrec.policies.registry import policy_builder
+from proactrec.progress import Progress, silent
+from proactrec.ranking import next_item_figures, popularity_places
+from proactrec.simulator.environment import World
+from proactrec.targets import Targets, given_targets, select_targets, share_seen
+
+STAGE_VERSION = 1
+"""Part of every artefact's name: raised when a stage's result changes."""
+DEFAULT_CATEGORIES = {"demo": "Science Fiction", "ml-100k": "Sci-Fi", "lastfm": "hard rock"}
+MOSTLY_SEEN = 0.5
+PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
+Part = Literal["P", "IIS", "TIAC"]
+
+
+class ExperimentOptions(Options):
+    """Everything that decides the figures of a run."""
+
+    dataset: DatasetOptions = DatasetOptions()
+    category: str | None = Field(None, description="category to promote; each data set has its own")
+    target_items: tuple[str, ...] = Field((), description="item ids to promote, instead of choosing")
+    policy: str = Field("itmprec", description="which policy guides")
+    without: tuple[Part, ...] = Field((), description="parts of ITMPRec that are switched off")
+    encoder: str = Field("iclrec", description="which sequence encoder")
+    encoder_options: dict[str, Any] = Field({}, description="changes to the encoder's defaults")
+    graphau: GraphAUOptions = GraphAUOptions()
+    protocol: Protocol = COMMON
+    seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
+
+    @property
+    def effective_protocol(self) -> Protocol:
+        """The protocol with the parts in `without` switched off."""
+        protocol = self.protocol
+        if "P" in self.without:
+            mode = {"mode": protocol.ablated_target_mode}
+            protocol = protocol.model_copy(update={"targets": protocol.targets.model_copy(update=mode)})
+        if "IIS" in self.without:
+            off = protocol.itmprec.model_copy(update={"intent_weight": 0.0})
+            protocol = protocol.model_copy(update={"itmprec": off})
+        if "TIAC" in self.without:
+            same = protocol.world.model_copy(update={"receptivity": "constant"})
+            protocol = protocol.model_copy(update={"world": same})
+        return protocol
+
+
+class Experiment:
+    """A run; every stage is a property, computed on first use and kept in the store.
+
+    Parameters
+    ----------
+    options : ExperimentOptions
+    store : Path
+        Folder of finished stages; several runs may share one.
+    data_dir : Path, optional
+        Where the raw files are.
+    encoder_folder : Path, optional
+        A trained encoder to use instead of training one.
+    device : str
+        "cpu", "cuda" or "auto".
+    """
+
+    def __init__(
+        self,
+        options: ExperimentOptions,
+        store: Path,
+        *,
+        data_dir: Path | None = None,
+        encoder_folder: Path | None = None,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> None:
+        encoder_type(options.encoder)
+        self._builder = policy_builder(options.policy)
+        self.options, self.protocol = options, options.effective_protocol
+        self.store, self._data_dir = ArtefactStore(store), data_dir
+        self._encoder_folder, self._progress = encoder_folder, progress
+        self.device = usable_device(device)
+        self.seconds: dict[str, float] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, filtered as the protocol says."""
+        return load(self.options.dataset, data_dir=self._data_dir)
+
+    @cached_property
+    def category(self) -> str:
+        """The category to promote."""
+        name = self.options.category or DEFAULT_CATEGORIES.get(self.dataset.name)
+        if name is None:
+            raise InvalidInputError(
+                f"category must be named for {self.dataset.name}; "
+                f"there are {', '.join(self.dataset.category_names[:20]) or 'none'}"
+            )
+        return name
+
+    @cached_property
+    def interest(self) -> InterestVectors:
+        """GraphAU's interest vectors."""
+        vectors = load_file(self._interest_stage.folder / "vectors.safetensors")
+        return InterestVectors(vectors["users"], vectors["items"])
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The trained encoder, on the device."""
+        folder = self._encoder_folder or self._encoder_stage.folder
+        return load_encoder(folder, self.dataset).to(self.device)
+
+    @cached_property
+    def intents(self) -> Intents:
+        """Intents of the final encoder."""
+        wanted = self.protocol.intents
+
+        def make(folder: Path) -> None:
+            vectors = self._user_vectors(pooled=wanted.fitted_on == "mean")
+            n_intents = min(wanted.n_intents, len(vectors))
+            fitted = fit_intents(vectors, n_intents, seed=self.options.seed, source=wanted.source)
+            fitted.save(folder / "intents.safetensors")
+
+        inputs = {"encoder": self._encoder_key, "intents": wanted.model_dump(), **self._base}
+        return Intents.load(self._stage("intents", inputs, make).folder / "intents.safetensors")
+
+    @cached_property
+    def targets(self) -> Targets:
+        """The items to promote."""
+        if self.options.target_items:
+            return given_targets(self.dataset, self.options.target_items)
+        wanted = self.protocol.targets
+        if wanted.space == "graphau":
+            users, items = self.interest
+        else:
+            users, items = self._user_vectors(pooled=False), self.encoder.item_vectors
+        return select_targets(
+            self.dataset, self.category, users, items, wanted, seed=self.options.seed
+        )
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that guides."""
+        return self._builder(self.encoder, self.intents, self.protocol.itmprec)
+
+    @cached_property
+    def world(self) -> World:
+        """The simulated users."""
+        return World(
+            self.dataset,
+            *self.interest,
+            self.targets.item_idx,
+            self.protocol.world,
+            seed=self.options.seed,
+            device=self.device,
+        )
+
+    @cached_property
+    def log(self) -> GuidanceLog:
+        """What happened."""
+        return GuidanceLog.load(self._guidance_stage.folder / "log.parquet")
+
+    @cached_property
+    def trace(self) -> Trace:
+        """How some users' hidden vectors moved."""
+        saved = load_file(self._guidance_stage.folder / "trace.safetensors")
+        return Trace(saved["pairs"].numpy(), saved["vectors"].numpy())
+
+    @cached_property
+    def next_item(self) -> dict[str, Any]:
+        """Next-item figures of the encoder and of popularity, for validation and test."""
+
+        def make(folder: Path) -> None:
+            data, figures = self.dataset, {}
+            for split in ("validation", "test"):
+                places = popularity_places(data.n_items + 1, data.answers(split), data.before(split))
+                figures[split] = {
+                    self.encoder.name: evaluate_next_item(self.encoder, data, split),
+                    "popularity": next_item_figures(places),
+                }
+            write_json(folder / "next_item.json", figures)
+
+        stage = self._stage("next-item", {"encoder": self._encoder_key, **self._base}, make)
+        return _read_json(stage.folder / "next_item.json")
+
+    @cached_property
+    def interest_spread(self) -> dict[str, Any]:
+        """Cosines of interest vectors over random, train and held-out pairs."""
+        return _read_json(self._interest_stage.folder / "spread.json")
+
+    def result(self) -> dict[str, Any]:
+        """The content of `metrics.json`."""
+        data, next_item = self.dataset, self.next_item
+        figures = evaluate(self.log, data, self.protocol.metrics, seed=self.options.seed)
+        figures["pairs"]["n_owners_left_out"] = self._n_dropped_owners
+        return {
+            "dataset": data.name,
+            "synthetic": data.name == "demo",
+            "n_users": data.n_users,
+            "n_items": data.n_items,
+            "n_interactions": data.n_interactions,
+            "category": None if self.options.target_items else self.category,
+            "policy": self.options.policy,
+            "without": list(self.options.without),
+            "protocol": self.protocol.name,
+            "seed": self.options.seed,
+            "targets": self._target_list(),
+            **figures,
+            "next_item": {split: by_name[self.encoder.name] for split, by_name in next_item.items()},
+            "popularity": {split: by_name["popularity"] for split, by_name in next_item.items()},
+            "interest_vectors": self.interest_spread,
+            "response": self.world.response._asdict(),
+            "seconds": self.seconds,
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "options": self.options.model_dump(mode="json"),
+        }
+
+    def mostly_seen_targets(self) -> list[str]:
+        """Titles of targets that more than half of the users have already."""
+        seen = share_seen(self.dataset, self.targets.item_idx)
+        return [self.dataset.titles[i - 1] for i in self.targets.item_idx[seen > MOSTLY_SEEN]]
+
+    @cached_property
+    def _interest_stage(self) -> Artefact:
+        def make(folder: Path) -> None:
+            vectors, record = fit_graphau(
+                self.dataset,
+                self.options.graphau,
+                seed=self.options.seed,
+                device=self.device,
+                checkpoint=folder / CHECKPOINT,
+                progress=self._progress,
+            )
+            tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
+            save_file(tensors, folder / "vectors.safetensors")
+            write_json(folder / "spread.json", spread(self.dataset, vectors))
+            write_json(folder / "training.json", record.model_dump())
+
+        return self._stage("interest", self._interest_inputs, make)
+
+    @cached_property
+    def _encoder_stage(self) -> Artefact:
+        def make(folder: Path) -> None:
+            encoder, record = fit_encoder(
+                self.options.encoder,
+                self.dataset,
+                self.interest.item_vectors,
+                options=self.options.encoder_options,
+                seed=self.options.seed,
+                device=self.device,
+                checkpoint=folder / CHECKPOINT,
+                progress=self._progress,
+            )
+            encoder.save(folder, self.dataset)
+            write_json(folder / "training.json", record.model_dump())
+
+        options = encoder_type(self.options.encoder).options_type(**self.options.encoder_options)
+        inputs = {
+            "interest": self._interest_inputs,
+            "encoder": self.options.encoder,
+            "options": options.model_dump(),
+        }
+        return self._stage("encoder", inputs, make)
+
+    @cached_property
+    def _guidance_stage(self) -> Artefact:
+        def make(folder: Path) -> None:
+            result = rollout(
+                self.policy,
+                self.world,
+                self.dataset,
+                self.targets.item_idx,
+                self.protocol.rollout,
+                progress=self._progress,
+            )
+            result.log.save(folder / "log.parquet")
+            trace = {
+                "pairs": torch.from_numpy(result.trace.pairs),
+                "vectors": torch.from_numpy(result.trace.vectors),
+            }
+            save_file(trace, folder / "trace.safetensors")
+            write_json(folder / "pairs.json", {"n_owners": result.n_dropped_owners})
+
+        protocol = self.protocol
+        inputs = {
+            "encoder": self._encoder_key,
+            "interest": self._interest_stage.key,
+            "targets": self.targets.item_idx.tolist(),
+            "policy": self.options.policy,
+            "intents": protocol.intents.model_dump(),
+            "itmprec": protocol.itmprec.model_dump(),
+            "world": protocol.world.model_dump(),
+            "rollout": protocol.rollout.model_dump(),
+            **self._base,
+        }
+        return self._stage("guidance", inputs, make)
+
+    @property
+    def _n_dropped_owners(self) -> int:
+        return int(_read_json(self._guidance_stage.folder / "pairs.json")["n_owners"])
+
+    @property
+    def _base(self) -> dict[str, Any]:
+        return {"dataset": self.dataset.fingerprint, "seed": self.options.seed}
+
+    @property
+    def _interest_inputs(self) -> dict[str, Any]:
+        return {"graphau": self.options.graphau.model_dump(), **self._base}
+
+    @cached_property
+    def _encoder_key(self) -> str:
+        if self._encoder_folder is None:
+            return self._encoder_stage.key
+        load_encoder(self._encoder_folder, self.dataset)
+        return file_hash(self._encoder_folder / "encoder.safetensors")
+
+    def _stage(self, kind: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Artefact:
+        stage = self.store.get_or_make(kind, {"version": STAGE_VERSION, **inputs}, make)
+        self.seconds[kind] = stage.seconds
+        return stage
+
+    def _user_vectors(self, *, pooled: bool) -> Tensor:
+        """Encoded train histories, padded as the protocol says: (n_users, d)."""
+        encoder, side = self.encoder, self.protocol.rollout.padding
+        histories = self.dataset.before("train").padded(encoder.options.max_seq_len, side=side)
+        item_seq = torch.from_numpy(histories)
+        if pooled and isinstance(encoder, ICLRec):
+            return encoder.pooled_vectors(item_seq)
+        return encoder.encode(item_seq)
+
+    def _target_list(self) -> list[dict[str, Any]]:
+        data, (item_idx, score) = self.dataset, self.targets
+        seen = share_seen(data, item_idx)
+        return [
+            {
+                "item_idx": int(item),
+                "item_id": data.item_ids[item - 1],
+                "title": data.titles[item - 1],
+                "score": None if np.isnan(score[n]) else float(score[n]),
+                "share_seen": float(seen[n]),
+            }
+            for n, item in enumerate(item_idx)
+        ]
+
+
+def usable_device(name: str) -> str:
+    """The device to use; "auto" takes a GPU if there is one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the device does not exist here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"device must be cpu, cuda or auto and exist here, got {name!r}") from error
+    return name
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

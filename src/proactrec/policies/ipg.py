@@ -1,0 +1,90 @@
+r"""IPG: relevance times progress toward the target, in the encoder's own space.
+
+:math:`z = \arg\max_i\, r(u, i) \cdot g(u, i, t)` over the items that may be shown.
+
+Source: Bi et al. 2024, arXiv:2403.07571, as in ITMPRec's code; the constant 1 - gamma drops out.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.config import Options
+from proactrec.encoders.base import Encoder
+from proactrec.policies.base import Decision, EncoderPolicy, Observation, best_unseen
+
+SCORED_ROWS = 256
+"""Pairs scored at once: their scores over a small catalogue stay in the cache."""
+
+Link = Literal["sigmoid", "raw"]
+
+
+class GuidanceOptions(Options):
+    """Every choice of the score that IPG and ITMPRec share; defaults as in the protocol `common`."""
+
+    relevance_link: Link = Field("sigmoid", description="σ(e_u·e_i), or the raw product (D5)")
+    guidance: Literal["cosine", "dot"] = Field(
+        "cosine", description="progress as a difference of cosines, or of products (D9)"
+    )
+    no_gain: Literal["most_relevant", "product"] = Field(
+        "most_relevant",
+        description="without any item that helps: the most relevant one, or the product (D9)",
+    )
+
+
+class IPG(EncoderPolicy):
+    """Iterative preference guidance on a sequence encoder."""
+
+    name = "ipg"
+
+    def __init__(self, encoder: Encoder, options: GuidanceOptions | None = None) -> None:
+        super().__init__(encoder)
+        self.guidance_options = options or GuidanceOptions()
+        self.items = encoder.item_vectors  # (I + 1, d)
+        self.unit_items = F.normalize(self.items, dim=1)
+
+    def decide(self, observation: Observation) -> Decision:
+        """The item with the highest guided score."""
+        users, targets, penalty = (
+            x.split(SCORED_ROWS)
+            for x in (observation.user_vectors, observation.target_idx, observation.penalty)
+        )
+        blocks = [self._decide_block(*block) for block in zip(users, targets, penalty, strict=True)]
+        return Decision(torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks]))
+
+    def scores(self, users: Tensor, target_idx: Tensor) -> Tensor:
+        """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1)."""
+        return self.interest(users).mul_(self._progress(users, target_idx))
+
+    def interest(self, users: Tensor) -> Tensor:
+        """How much users (B, d) want every item, leaving the target aside: (B, n_items + 1)."""
+        scores = users @ self.items.T
+        return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
+
+    def _decide_block(self, users: Tensor, target_idx: Tensor, penalty: Tensor) -> Decision:
+        decision = best_unseen(self.scores(users, target_idx), penalty)
+        if self.guidance_options.no_gain == "product":
+            return decision
+        # A positive interest times no positive progress: nothing here leads to the target.
+        is_stuck = (decision.score <= 0) & (decision.item_idx > 0)
+        if not bool(is_stuck.any()):
+            return decision
+        calm = best_unseen(self.interest(users[is_stuck]), penalty[is_stuck])
+        return Decision(
+            decision.item_idx.masked_scatter(is_stuck, calm.item_idx),
+            decision.score.masked_scatter(is_stuck, calm.score),
+        )
+
+    def _progress(self, users: Tensor, target_idx: Tensor) -> Tensor:
+        """Step toward the target that each item would bring: (B, I + 1)."""
+        targets = target_idx
+        if bool((target_idx == target_idx[0]).all()):
+            targets = target_idx[:1]  # pairs of one target stand together: one row serves all
+        if self.guidance_options.guidance == "dot":
+            here = (users * self.items[target_idx]).sum(1, keepdim=True)
+            return self.items[targets] @ self.items.T - here
+        here = (F.normalize(users, dim=1) * self.unit_items[target_idx]).sum(1, keepdim=True)
+        return self.unit_items[targets] @ self.unit_items.T - here
