@@ -1,0 +1,1 @@
+"""Proactive recommendation: guide users toward target items, and measure it honestly."""

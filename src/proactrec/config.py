@@ -24,7 +24,11 @@ class Options(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            came = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
+            came = (
+                ""
+                if first["type"] in ("missing", "extra_forbidden")
+                else f", got {first['input']!r}"
+            )
             rule = first["msg"][0].lower() + first["msg"][1:]
             raise InvalidInputError(f"{type(self).__name__}.{where}: {rule}{came}") from error
 

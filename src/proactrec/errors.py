@@ -1,4 +1,4 @@
-"""Every error that a caller can cause: one root, one sentence each, exit code 2 on the command line."""
+"""Every error that a caller can cause: one root, one sentence each, exit code 2."""
 
 
 class ProactrecError(Exception):

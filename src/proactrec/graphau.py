@@ -1,9 +1,10 @@
-r"""GraphAU: one interest vector per user and item, by alignment and uniformity on the interaction graph.
+r"""GraphAU: interest vectors by alignment and uniformity on the interaction graph.
 
 Source: Yang et al. 2023, arXiv:2308.09292. Differences: all train interactions are positives
 (the data sets of ITMPRec are implicit), and the best epoch is kept.
 """
 
+import warnings
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +22,6 @@ from proactrec.ranking import answer_places, mean_and_deviation, ndcg, next_item
 from proactrec.rng import generator, torch_generator
 from proactrec.training import StoppingOptions, TrainingRecord, train
 from proactrec.types import IntArray
-
 
 TILE_ROWS = 256
 """Rows of the kernel matrix held at once: a tile stays in the cache."""
@@ -67,6 +67,11 @@ class _Propagation(torch.autograd.Function):
         return None, None, ctx.transposed @ grad
 
 
+def _propagate(matrix: Tensor, transposed: Tensor, dense: Tensor) -> Tensor:
+    product: Tensor = _Propagation.apply(matrix, transposed, dense)  # type: ignore[no-untyped-call]
+    return product
+
+
 class Graph(NamedTuple):
     r"""Normalised interaction matrix :math:`D_u^{-1/2} A D_i^{-1/2}`, both ways, as CSR."""
 
@@ -83,7 +88,9 @@ class Graph(NamedTuple):
         coo = torch.sparse_coo_tensor(
             edges, torch.from_numpy(weight).float(), (n_users, n_rows), check_invariants=False
         )
-        return cls(coo.coalesce().to_sparse_csr(), coo.t().coalesce().to_sparse_csr())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            return cls(coo.coalesce().to_sparse_csr(), coo.t().coalesce().to_sparse_csr())
 
     def to(self, device: torch.device) -> "Graph":
         """The graph on another device."""
@@ -96,15 +103,15 @@ class Graph(NamedTuple):
             users, items = steps[-1]
             steps.append(
                 (
-                    _Propagation.apply(self.user_item, self.item_user, items),
-                    _Propagation.apply(self.item_user, self.user_item, users),
+                    _propagate(self.user_item, self.item_user, items),
+                    _propagate(self.item_user, self.user_item, users),
                 )
             )
         return steps
 
 
 def alignment(x: Tensor, y: Tensor) -> Tensor:
-    r"""Mean squared distance of matching unit vectors, :math:`\|n(x) - n(y)\|^2`, rows of (n, d)."""
+    r"""Mean squared distance of matching rows at unit length; x, y: (n, d)."""
     return (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
 
 
@@ -135,11 +142,11 @@ class _LogMeanKernel(torch.autograd.Function):
 
 
 def uniformity(x: Tensor) -> Tensor:
-    r"""Log of the mean over pairs of rows of :math:`\exp(-2 \|n(x_a) - n(x_b)\|^2)`; x: (n >= 2, d).
+    r"""Log-mean over pairs of rows of :math:`\exp(-2 \|n(x_a) - n(x_b)\|^2)`; x: (n, d).
 
     Computed from inner products, since :math:`\|a - b\|^2 = 2 - 2 a^\top b` for unit vectors.
     """
-    value: Tensor = _LogMeanKernel.apply(F.normalize(x, dim=1))
+    value: Tensor = _LogMeanKernel.apply(F.normalize(x, dim=1))  # type: ignore[no-untyped-call]
     return value
 
 
@@ -207,7 +214,9 @@ def fit_graphau(
     options = options or GraphAUOptions()
     known = dataset.before("train")
     if len(known.item_idx) < 2:
-        raise InvalidInputError(f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}")
+        raise InvalidInputError(
+            f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}"
+        )
     graph = Graph.of(known.user_idx, known.item_idx, dataset.n_users, dataset.n_items + 1)
     target = torch.device(device)
     model = GraphAU(dataset.n_users, dataset.n_items, graph.to(target), options, seed).to(target)
@@ -219,7 +228,7 @@ def fit_graphau(
     held_out = np.flatnonzero(answers)
     if len(held_out) < 2:
         raise InvalidInputError(
-            f"GraphAU needs at least 2 users with 3 or more items to validate on, got {len(held_out)}"
+            f"GraphAU needs 2 users with 3 or more items to validate on, got {len(held_out)}"
         )
     held_out_users = torch.from_numpy(held_out).to(target)
     held_out_items = torch.from_numpy(answers[held_out]).to(target)
@@ -231,7 +240,7 @@ def fit_graphau(
         for batch in (b for b in order.split(options.batch_size) if len(b) > 1):
             optimizer.zero_grad()
             loss = model.loss(users[batch], items[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             losses.append(loss.detach())
         return float(torch.stack(losses).mean())
@@ -256,7 +265,9 @@ def fit_graphau(
     return InterestVectors(vectors.user_vectors.cpu(), vectors.item_vectors.cpu()), record
 
 
-def spread(dataset: Dataset, vectors: InterestVectors, *, seed: int = 0) -> dict[str, dict[str, float]]:
+def spread(
+    dataset: Dataset, vectors: InterestVectors, *, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Mean and deviation of the user-item cosine over random, train and held-out pairs.
 
     The level of every interest figure depends on it, so it is reported with every run.

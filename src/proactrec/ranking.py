@@ -39,9 +39,7 @@ def penalties(known: Histories, user_idx: IntArray, n_rows: int, device: torch.d
     return penalty.to(device)
 
 
-def places(
-    user_vectors: Tensor, item_vectors: Tensor, item_idx: Tensor, penalty: Tensor
-) -> Tensor:
+def places(user_vectors: Tensor, item_vectors: Tensor, item_idx: Tensor, penalty: Tensor) -> Tensor:
     """0-based place of one item per user: how many other allowed items score strictly higher.
 
     Parameters

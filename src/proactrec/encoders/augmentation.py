@@ -1,4 +1,4 @@
-"""Random views of item sequences for contrastive learning: crop, mask, reorder; whole batches at once."""
+"""Random views of item sequences for contrastive learning: crop, mask, reorder."""
 
 from typing import NamedTuple
 

@@ -212,9 +212,7 @@ class Encoder(nn.Module):
         (folder / "encoder.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
-def read_encoder(
-    folder: Path, dataset: Dataset, encoders: dict[str, type[Encoder]]
-) -> Encoder:
+def read_encoder(folder: Path, dataset: Dataset, encoders: dict[str, type[Encoder]]) -> Encoder:
     """The encoder that :meth:`Encoder.save` wrote, in evaluation mode on the CPU.
 
     Raises

@@ -66,7 +66,7 @@ def fit_encoder(
         for rows in order.split(encoder.options.batch_size):
             optimizer.zero_grad()
             loss = encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             losses.append(loss.detach())
         return float(torch.stack(losses).mean())

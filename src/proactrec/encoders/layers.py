@@ -1,4 +1,4 @@
-"""The causal transformer that every encoder shares (BERT style: post-LN, gelu, learned positions)."""
+"""The causal transformer that every encoder shares (BERT style: post-LN, gelu)."""
 
 import math
 

@@ -1,0 +1,1 @@
+"""Where policies meet simulated users: rollout, figures, protocols, experiments."""

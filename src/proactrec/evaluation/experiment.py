@@ -50,7 +50,9 @@ class ExperimentOptions(Options):
 
     dataset: DatasetOptions = DatasetOptions()
     category: str | None = Field(None, description="category to promote; each data set has its own")
-    target_items: tuple[str, ...] = Field((), description="item ids to promote, instead of choosing")
+    target_items: tuple[str, ...] = Field(
+        (), description="item ids to promote, instead of choosing"
+    )
     policy: str = Field("itmprec", description="which policy guides")
     without: tuple[Part, ...] = Field((), description="parts of ITMPRec that are switched off")
     encoder: str = Field("iclrec", description="which sequence encoder")
@@ -65,7 +67,9 @@ class ExperimentOptions(Options):
         protocol = self.protocol
         if "P" in self.without:
             mode = {"mode": protocol.ablated_target_mode}
-            protocol = protocol.model_copy(update={"targets": protocol.targets.model_copy(update=mode)})
+            protocol = protocol.model_copy(
+                update={"targets": protocol.targets.model_copy(update=mode)}
+            )
         if "IIS" in self.without:
             off = protocol.itmprec.model_copy(update={"intent_weight": 0.0})
             protocol = protocol.model_copy(update={"itmprec": off})
@@ -185,7 +189,12 @@ class Experiment:
     @cached_property
     def log(self) -> GuidanceLog:
         """What happened."""
-        return GuidanceLog.load(self._guidance_stage.folder / "log.parquet")
+        return GuidanceLog.load(self.log_path)
+
+    @property
+    def log_path(self) -> Path:
+        """The log as a file: one row per (user, target, round)."""
+        return self._guidance_stage.folder / "log.parquet"
 
     @cached_property
     def trace(self) -> Trace:
@@ -200,7 +209,9 @@ class Experiment:
         def make(folder: Path) -> None:
             data, figures = self.dataset, {}
             for split in ("validation", "test"):
-                places = popularity_places(data.n_items + 1, data.answers(split), data.before(split))
+                places = popularity_places(
+                    data.n_items + 1, data.answers(split), data.before(split)
+                )
                 figures[split] = {
                     self.encoder.name: evaluate_next_item(self.encoder, data, split),
                     "popularity": next_item_figures(places),
@@ -231,9 +242,11 @@ class Experiment:
             "without": list(self.options.without),
             "protocol": self.protocol.name,
             "seed": self.options.seed,
-            "targets": self._target_list(),
+            "targets": self.target_list(),
             **figures,
-            "next_item": {split: by_name[self.encoder.name] for split, by_name in next_item.items()},
+            "next_item": {
+                split: by_name[self.encoder.name] for split, by_name in next_item.items()
+            },
             "popularity": {split: by_name["popularity"] for split, by_name in next_item.items()},
             "interest_vectors": self.interest_spread,
             "response": self.world.response._asdict(),
@@ -358,7 +371,8 @@ class Experiment:
             return encoder.pooled_vectors(item_seq)
         return encoder.encode(item_seq)
 
-    def _target_list(self) -> list[dict[str, Any]]:
+    def target_list(self) -> list[dict[str, Any]]:
+        """Index, id, title, pre-match score and share of users who have it, of every target."""
         data, (item_idx, score) = self.dataset, self.targets
         seen = share_seen(data, item_idx)
         return [
@@ -386,7 +400,9 @@ def usable_device(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise InvalidInputError(f"device must be cpu, cuda or auto and exist here, got {name!r}") from error
+        raise InvalidInputError(
+            f"device must be cpu, cuda or auto and exist here, got {name!r}"
+        ) from error
     return name
 
 

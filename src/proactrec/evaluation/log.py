@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from proactrec.types import BoolArray, FloatArray, IntArray
 
@@ -86,7 +88,7 @@ class GuidanceLog:
         """The log that :meth:`to_table` wrote."""
         per_pair = int(table["round"].max()) + 1  # type: ignore[arg-type]
 
-        def grid(column: str) -> np.ndarray:  # type: ignore[type-arg]
+        def grid(column: str) -> NDArray[Any]:
             return table[column].to_numpy().reshape(-1, per_pair)
 
         return cls(

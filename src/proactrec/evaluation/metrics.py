@@ -1,6 +1,5 @@
 """HR, IoI and IoR at rounds, and the figures that keep them honest, from a guidance log."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.statistics import Estimate, bootstrap_weights, ratio_estimates
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import BoolArray, FloatArray, IntArray
 
 ROUNDS = (5, 10, 15, 20)
 
@@ -65,7 +64,7 @@ def increase_of_interest(
 def increase_of_rank(
     log: GuidanceLog, options: MetricOptions, weights: FloatArray, n_users: int
 ) -> dict[str, Estimate]:
-    r"""IoR@P: mean over pairs of :math:`\mathrm{rank}_0 - \mathrm{rank}_P`, in places; higher is better.
+    r"""IoR@P: mean over pairs of :math:`\mathrm{rank}_0 - \mathrm{rank}_P`, in places.
 
     Ranks are 0-based among the items outside the user's train history, cut at `rank_cut` if set.
     """
@@ -107,9 +106,7 @@ def evaluate(
         cut = options.model_copy(update={"rank_cut": 200})
         metrics["ior200"] = increase_of_rank(log, cut, weights, n_users)
     per_pair = np.stack([log.reached, log.rank[:, 0] == 0], 1)
-    accepted, first = ratio_estimates(
-        *_per_user(log, per_pair, np.ones_like(per_pair), n_users), weights
-    )
+    accepted, first = _estimates(log, per_pair, np.ones_like(per_pair), weights, n_users)
     shown = log.item_idx[log.is_shown]
     return {
         "metrics": {
@@ -151,7 +148,8 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
 
     def entropy(total: FloatArray) -> FloatArray:
         share = total / np.maximum(total.sum(-1, keepdims=True), 1e-12)
-        return -(share * np.log2(np.maximum(share, 1e-12))).sum(-1)
+        bits: FloatArray = -(share * np.log2(np.maximum(share, 1e-12))).sum(-1)
+        return bits
 
     low, high = np.quantile(entropy(weights @ shown_by_user), [0.025, 0.975])
     return Estimate(float(entropy(shown_by_user.sum(0))), float(low), float(high))
@@ -161,7 +159,10 @@ def increase_per_target(log: GuidanceLog, targets: IntArray) -> FloatArray:
     """Mean IoI after the last round of every target, NaN without pairs: (n_targets,)."""
     gain = (log.interest[:, -1] - log.interest[:, 0]) * log.is_counted
     return np.array(
-        [gain[rows].mean() if (rows := log.target_idx == item).any() else np.nan for item in targets]
+        [
+            gain[rows].mean() if (rows := log.target_idx == item).any() else np.nan
+            for item in targets
+        ]
     )
 
 
@@ -187,20 +188,21 @@ def _by_round(
     weights: FloatArray,
     n_users: int,
 ) -> dict[str, Estimate]:
-    estimates = ratio_estimates(*_per_user(log, numerator, denominator, n_users), weights)
+    estimates = _estimates(log, numerator, denominator, weights, n_users)
     return {str(p): estimate for p, estimate in zip(options.rounds, estimates, strict=True)}
 
 
-def _per_user(
+def _estimates(
     log: GuidanceLog,
-    numerator: FloatArray | IntArray,
-    denominator: FloatArray | IntArray,
+    numerator: FloatArray | IntArray | BoolArray,
+    denominator: FloatArray | IntArray | BoolArray,
+    weights: FloatArray,
     n_users: int,
-) -> Sequence[FloatArray]:
-    """Sums over each user's pairs, of two (n_pairs, n_figures) arrays: (n_users, n_figures) each."""
+) -> list[Estimate]:
+    """Ratios of sums over pairs, with intervals over users, of (n_pairs, n_figures) arrays."""
     sums = []
     for values in (numerator, denominator):
         total = np.zeros((n_users, values.shape[1]))
         np.add.at(total, log.user_idx, values)
         sums.append(total)
-    return sums
+    return ratio_estimates(sums[0], sums[1], weights)

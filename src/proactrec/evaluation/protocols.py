@@ -1,4 +1,4 @@
-"""Protocols: one frozen, named choice of everything in which paper, public code and fairness differ."""
+"""Protocols: named choices wherever the paper, the public code and a fair comparison differ."""
 
 from typing import Literal
 
@@ -27,7 +27,7 @@ class IntentOptions(Options):
 
 
 class Protocol(Options):
-    """What is compared how. The letters D1-D26 in descriptions are divergences of paper and code."""
+    """What is compared how; D1-D26 in descriptions number divergences of paper and code."""
 
     name: str
     filter: FilterName = "k-core"
@@ -43,7 +43,7 @@ class Protocol(Options):
 
 
 COMMON = Protocol(name="common")
-"""The default: the same calibrated users for every policy. Claims of better or worse belong here."""
+"""The default: the same calibrated users for every policy; claims are made here."""
 
 PAPER = Protocol(
     name="paper",
@@ -57,7 +57,9 @@ PAPER = Protocol(
         tiac_floor=None,
     ),
     # The paper gives no slope and offset: those of the public code stand in.
-    world=WorldOptions(world="official", receptivity="policy", owners="zero", after_success="freeze"),
+    world=WorldOptions(
+        world="official", receptivity="policy", owners="zero", after_success="freeze"
+    ),
     rollout=RolloutOptions(exclude="accepted"),
 )
 """The equations as printed."""

@@ -193,7 +193,9 @@ class _Player:
         self.log.accepted[block, number - 1] = accepted.cpu().numpy()
         self.log.accept_prob[block, number - 1] = prob.cpu().numpy()
 
-    def _note_state(self, block: slice, number: int, environment: Environment, rank: Tensor) -> None:
+    def _note_state(
+        self, block: slice, number: int, environment: Environment, rank: Tensor
+    ) -> None:
         self.log.interest[block, number] = environment.interest().cpu().numpy()
         self.log.rank[block, number] = rank.cpu().numpy()
         is_here = (self.traced >= block.start) & (self.traced < block.stop)
@@ -207,8 +209,14 @@ def _policy_share(policy: Policy, seen: Observation) -> KeptShare | None:
         return None
 
     def of_rows(rows: Tensor) -> Tensor:
-        parts = (x[rows] for x in (seen.user_idx, seen.target_idx, seen.user_vectors, seen.penalty))
-        return policy.kept_share(Observation(*parts, seen.round))
+        part = Observation(
+            seen.user_idx[rows],
+            seen.target_idx[rows],
+            seen.user_vectors[rows],
+            seen.penalty[rows],
+            seen.round,
+        )
+        return policy.kept_share(part)
 
     return of_rows
 
@@ -217,4 +225,3 @@ def _owns(owned: Histories, pairs: Pairs, n_rows: int) -> BoolArray:
     """Whether a pair's user has its target: (n_pairs,)."""
     have = owned.user_idx * n_rows + owned.item_idx
     return np.isin(pairs.user_idx * n_rows + pairs.target_idx, have)
-

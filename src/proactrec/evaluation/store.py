@@ -94,9 +94,13 @@ def _check(folder: Path) -> dict[str, Any]:
             name for name, was in manifest["files"].items() if file_hash(folder / name) != was
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"artefact {folder} is damaged ({error}); delete it to make it anew") from error
+        raise ArtefactError(
+            f"artefact {folder} is damaged ({error}); delete it to make it anew"
+        ) from error
     if damaged:
-        raise ArtefactError(f"artefact {folder} is damaged ({damaged} changed); delete it to make it anew")
+        raise ArtefactError(
+            f"artefact {folder} is damaged ({damaged} changed); delete it to make it anew"
+        )
     return manifest
 
 
@@ -112,4 +116,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-

@@ -1,0 +1,1 @@
+"""Policies: what is shown next on the way to the target."""

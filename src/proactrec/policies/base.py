@@ -47,7 +47,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class MovesUsers(Protocol):
-    """A policy whose own coefficient moves the simulated users, where the world lets it (official)."""
+    """A policy whose own coefficient moves users, where the world lets it (official)."""
 
     def kept_share(self, observation: Observation) -> Tensor:
         """Share of a user's old vector that an accepted item leaves: (B,)."""
@@ -69,7 +69,7 @@ class EncoderPolicy:
 
 
 def best_unseen(scores: Tensor, penalty: Tensor) -> Decision:
-    """The item with the highest score that may be shown; `scores` (B, n_items + 1) is overwritten."""
+    """The best item that may be shown; `scores` (B, n_items + 1) is overwritten."""
     item_idx = best_item(scores.add_(penalty))
     score = scores.gather(1, item_idx[:, None])[:, 0]
     return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)

@@ -23,7 +23,7 @@ Link = Literal["sigmoid", "raw"]
 
 
 class GuidanceOptions(Options):
-    """Every choice of the score that IPG and ITMPRec share; defaults as in the protocol `common`."""
+    """Choices of the score that IPG and ITMPRec share; defaults as in `common`."""
 
     relevance_link: Link = Field("sigmoid", description="σ(e_u·e_i), or the raw product (D5)")
     guidance: Literal["cosine", "dot"] = Field(
@@ -53,7 +53,9 @@ class IPG(EncoderPolicy):
             for x in (observation.user_vectors, observation.target_idx, observation.penalty)
         )
         blocks = [self._decide_block(*block) for block in zip(users, targets, penalty, strict=True)]
-        return Decision(torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks]))
+        return Decision(
+            torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
+        )
 
     def scores(self, users: Tensor, target_idx: Tensor) -> Tensor:
         """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1)."""

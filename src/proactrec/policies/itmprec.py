@@ -60,7 +60,7 @@ class ITMPRec(IPG):
         return scores
 
     def kept_share(self, observation: Observation) -> Tensor:
-        """Share of a user's old vector that an accepted item leaves, by TIAC in the encoder's space.
+        """Share of the old user vector that an accepted item leaves, by TIAC.
 
         Only a world whose users follow the policy's own coefficient (`official`) asks for it: (B,).
         """
@@ -73,7 +73,9 @@ class ITMPRec(IPG):
             n_curious=options.n_curious,
         )
         share = kept_share(coefficient, form=options.tiac, floor=options.tiac_floor)
-        return share if options.tiac_decimals is None else share.round(decimals=options.tiac_decimals)
+        return (
+            share if options.tiac_decimals is None else share.round(decimals=options.tiac_decimals)
+        )
 
     def _score_intents(self) -> Tensor | None:
         """Weighted score of every item's intent for every intent, or None where IIS is off."""

@@ -1,0 +1,1 @@
+"""Simulated users: hidden interest, response and drift."""

@@ -25,7 +25,7 @@ def moved(user_vectors: Tensor, item_vectors: Tensor, kept_share: Tensor) -> Ten
 
 
 def kept_share_per_user(n_users: int, *, mean: float, seed: int) -> Tensor:
-    """Kept share of every user, drawn once: Beta with this mean and concentration 20, (n_users,)."""
+    """Kept share of every user, drawn once from a Beta around the mean: (n_users,)."""
     rng = generator(seed, "receptivity")
     concentration = 20.0
     drawn = rng.beta(mean * concentration, (1 - mean) * concentration, n_users)

@@ -15,7 +15,7 @@ from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties, places
 from proactrec.rng import uniforms
 from proactrec.simulator.dynamics import Receptivity, kept_share_per_user, moved
-from proactrec.simulator.response import DistributionResponse, WorldName, calibrated_response
+from proactrec.simulator.response import WorldName, calibrated_response
 from proactrec.types import IntArray
 
 OFFICIAL_STREAM_SEED = 114514
@@ -39,7 +39,8 @@ class WorldOptions(Options):
         "drop", description="users who have the target: left out, or never moved and counted as 0"
     )
     after_success: Literal["stop", "freeze"] = Field(
-        "stop", description="after the target was accepted: no more rounds, or rounds without effect"
+        "stop",
+        description="after the target was accepted: no more rounds, or rounds without effect",
     )
     noise: Literal["none", "per_target"] = Field(
         "none", description="percentage added to the acceptance probability, one per target (D16)"
@@ -149,7 +150,10 @@ class Environment:
                 f"user_idx and target_idx must match, got {len(user_idx)} and {len(target_idx)}"
             )
         world, device = self.world, self.world.device
-        users, targets = torch.from_numpy(user_idx).to(device), torch.from_numpy(target_idx).to(device)
+        users, targets = (
+            torch.from_numpy(user_idx).to(device),
+            torch.from_numpy(target_idx).to(device),
+        )
         self._luck = world.luck(user_idx, target_idx, n_rounds)
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
@@ -216,4 +220,4 @@ class Environment:
 
 def _official_noise(n_targets: int) -> Tensor:
     # Seed 114514 of NumPy's legacy generator, as in the authors' code.
-    return torch.from_numpy(np.random.RandomState(OFFICIAL_STREAM_SEED).rand(n_targets))  # noqa: NPY002
+    return torch.from_numpy(np.random.RandomState(OFFICIAL_STREAM_SEED).rand(n_targets))

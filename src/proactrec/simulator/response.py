@@ -19,7 +19,7 @@ N_RANDOM_PAIRS = 200_000
 
 
 class DistributionResponse(NamedTuple):
-    r"""Acceptance by interest alone: :math:`p = \sigma(w (e_u^\top e_i - b))`, plus noise, at most 1."""
+    r"""Acceptance by interest alone: :math:`p = \sigma(w (e_u^\top e_i - b))`, plus noise."""
 
     slope: float
     offset: float

@@ -1,0 +1,144 @@
+"""What a run leaves; `proactrec evaluate` and `report` make it anew from the log."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from proactrec.cli import console
+from proactrec.cli.setup import Setup, experiment_options
+from proactrec.errors import DataError
+from proactrec.report.tables import result_table
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
+
+RESULT, REPORT, SETTINGS = "metrics.json", "report.html", "settings.yaml"
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def evaluate(run: RunFolder, json: Json = False) -> None:
+    """Measure an earlier run again, from its log.
+
+    Example: proactrec evaluate runs/scifi
+    """
+    setup, command = _earlier(run)
+    with console.progress() as progress:
+        result = measured(setup.experiment(progress), command)
+    save_result(run, result)
+    show(result, [run / RESULT], json=json)
+
+
+def report(run: RunFolder) -> None:
+    """Write the HTML report of an earlier run again.
+
+    Example: proactrec report runs/scifi
+    """
+    setup, command = _earlier(run)
+    with console.progress() as progress:
+        experiment = setup.experiment(progress)
+        result = measured(experiment, command)
+    Console().print(f"report: {save_report(run, experiment, result)}", soft_wrap=True)
+
+
+def concerns(experiment: "Experiment") -> list[str]:
+    """What somebody who reads the figures should know of the targets."""
+    found = []
+    wanted, n_chosen = experiment.protocol.targets.n_targets, len(experiment.targets.item_idx)
+    if not experiment.options.target_items and n_chosen < wanted:
+        found.append(
+            f"the category has {n_chosen} items, so there are {n_chosen} targets, not {wanted}"
+        )
+    if titles := experiment.mostly_seen_targets():
+        found.append(
+            f"{len(titles)} of {n_chosen} targets have been seen by more than half of the users: "
+            f"{', '.join(titles[:5])}"
+        )
+    return found
+
+
+def measured(experiment: "Experiment", command: str) -> dict[str, Any]:
+    """The figures of a run, doing whatever stages are missing."""
+    return {**experiment.result(), "command": command}
+
+
+def save_settings(setup: Setup, command: str) -> None:
+    """Write everything needed to repeat a run."""
+    content = {
+        "command": command,
+        "options": setup.options.model_dump(mode="json"),
+        "store": str(setup.store.absolute()),
+        "data_dir": str(setup.data_dir.absolute()) if setup.data_dir else None,
+        "encoder_folder": str(setup.encoder_folder.absolute()) if setup.encoder_folder else None,
+        "device": setup.device,
+    }
+    (setup.out / SETTINGS).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def save_result(out: Path, result: dict[str, Any]) -> None:
+    """Write `metrics.json`."""
+    from proactrec.evaluation.store import write_json
+
+    write_json(out / RESULT, result)
+
+
+def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> Path:
+    """Write the HTML report."""
+    from proactrec.report.html import write_report
+
+    log, trace = experiment.log, experiment.trace
+    return write_report(
+        out / REPORT,
+        result=result,
+        log=log,
+        dataset=experiment.dataset,
+        traced_pairs=trace.pairs,
+        vectors=trace.vectors,
+        target_vectors=experiment.interest.item_vectors.numpy()[log.target_idx[trace.pairs]],
+    )
+
+
+def show(result: dict[str, Any], files: list[Path], *, json: bool) -> None:
+    """Print the figures: a table, or JSON and nothing else."""
+    if json:
+        print_json(result)
+        return
+    output = Console()
+    output.print(result_table(result))
+    for path in files:
+        output.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+def print_json(content: Any) -> None:
+    """JSON on standard output."""
+    print(json_format.dumps(content, indent=2))
+
+
+def _earlier(run: Path) -> tuple[Setup, str]:
+    """The setup of an earlier run, and the command that began it."""
+    path = run / SETTINGS
+    try:
+        content = yaml.safe_load(path.read_text())
+        options, command = experiment_options(content["options"]), str(content["command"])
+        folders = {name: content[name] for name in ("store", "data_dir", "encoder_folder")}
+        device = str(content["device"])
+    except FileNotFoundError as error:
+        raise DataError(f"{run} is no run folder: it has no {SETTINGS}") from error
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} can't be read as the settings of a run: {error}") from error
+    paths = {name: Path(value) if value else None for name, value in folders.items()}
+    setup = Setup(
+        options,
+        out=run,
+        store=paths["store"] or run / "artefacts",
+        data_dir=paths["data_dir"],
+        encoder_folder=paths["encoder_folder"],
+        device=device,
+        json=False,
+    )
+    return setup, command

@@ -1,0 +1,94 @@
+"""`proactrec run`, and its stages one by one: `train`, `targets`, `simulate`."""
+
+import shlex
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, results
+from proactrec.cli.setup import Setup, experiment_command
+
+
+@experiment_command
+def run(setup: Setup) -> None:
+    """Do the whole job: train, choose targets, guide simulated users, measure, write a report.
+
+    Killed at any time, the same command goes on where it stopped.
+
+    Example: proactrec run --dataset ml-100k --data-dir data --category Sci-Fi --out runs/scifi
+    """
+    command = shlex.join(["proactrec", *sys.argv[1:]])
+    with console.progress() as progress:
+        experiment = setup.experiment(progress)
+        results.save_settings(setup, command)
+        console.warn(results.concerns(experiment))
+        result = results.measured(experiment, command)
+    results.save_result(setup.out, result)
+    page = results.save_report(setup.out, experiment, result)
+    results.show(result, [setup.out / results.RESULT, page], json=setup.json)
+
+
+@experiment_command
+def train(setup: Setup) -> None:
+    """Fit interest vectors and the sequence encoder, and show how well it predicts the next item.
+
+    Example: proactrec train --dataset demo --encoder sasrec --out runs/sasrec
+    """
+    with console.progress() as progress:
+        figures = setup.experiment(progress).next_item
+    if setup.json:
+        results.print_json(figures)
+        return
+    table = Table("split", "ranked by", *next(iter(figures["test"].values())))
+    for split, by_name in figures.items():
+        for name, values in by_name.items():
+            table.add_row(split, name, *(f"{value:.4f}" for value in values.values()))
+    Console().print(table)
+
+
+@experiment_command
+def targets(setup: Setup) -> None:
+    """Choose the items to promote and show them, best first.
+
+    Example: proactrec targets --dataset ml-100k --category Sci-Fi --n-targets 10
+    """
+    with console.progress() as progress:
+        experiment = setup.experiment(progress)
+        chosen = experiment.target_list()
+        console.warn(results.concerns(experiment))
+    if setup.json:
+        results.print_json(chosen)
+        return
+    table = Table("", "item", "title", "score", "seen by")
+    for place, item in enumerate(chosen, start=1):
+        score = "" if item["score"] is None else f"{item['score']:.1f}"
+        table.add_row(
+            str(place), item["item_id"], item["title"], score, f"{item['share_seen']:.1%}"
+        )
+    Console().print(table)
+
+
+@experiment_command
+def simulate(setup: Setup) -> None:
+    """Guide the simulated users and keep the log of every (user, target, round) as Parquet.
+
+    Example: proactrec simulate --dataset demo --policy ipg --out runs/ipg
+    """
+    with console.progress() as progress:
+        experiment = setup.experiment(progress)
+        results.save_settings(setup, shlex.join(["proactrec", *sys.argv[1:]]))
+        console.warn(results.concerns(experiment))
+        path, log = experiment.log_path, experiment.log
+    about = {
+        "log": str(path),
+        "n_pairs": len(log.user_idx),
+        "n_decisions": int(log.is_shown.sum()),
+        "n_accepted": int(log.accepted.sum()),
+    }
+    if setup.json:
+        results.print_json(about)
+    else:
+        Console().print(
+            f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} pairs: {path}"
+        )

@@ -1,0 +1,238 @@
+"""The options of all commands that run an experiment, declared once."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+import yaml
+
+from proactrec.cli import options
+from proactrec.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+    from proactrec.progress import Progress
+
+GUIDE, MACHINE = "Guidance", "Machine"
+
+
+class Setup(NamedTuple):
+    """An experiment that a command is about, and where its results go."""
+
+    options: "ExperimentOptions"
+    out: Path
+    store: Path
+    data_dir: Path | None
+    encoder_folder: Path | None
+    device: str
+    json: bool
+
+    def experiment(self, progress: "Progress") -> "Experiment":
+        """The experiment, reporting to `progress`; creates the run folder."""
+        from proactrec.evaluation.experiment import Experiment
+
+        self.out.mkdir(parents=True, exist_ok=True)
+        return Experiment(
+            self.options,
+            self.store,
+            data_dir=self.data_dir,
+            encoder_folder=self.encoder_folder,
+            device=self.device,
+            progress=progress,
+        )
+
+
+def setup(
+    dataset: options.DatasetName = "demo",
+    out: Annotated[
+        Path,
+        typer.Option(help="Run folder: figures, report and stages.", rich_help_panel=MACHINE),
+    ] = Path("runs/latest"),
+    data_dir: options.DataDir = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            help="Category to promote, e.g. Sci-Fi; published data sets have a default.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Id of an item to promote, instead of choosing; repeatable.", rich_help_panel=GUIDE
+        ),
+    ] = None,
+    n_targets: Annotated[
+        int | None, typer.Option(help="Number of targets to choose.", rich_help_panel=GUIDE)
+    ] = None,
+    n_rounds: Annotated[
+        int | None, typer.Option(help="Items shown to every user.", rich_help_panel=GUIDE)
+    ] = None,
+    policy: Annotated[
+        str,
+        typer.Option(help="Who chooses the items: itmprec, ipg, next-item.", rich_help_panel=GUIDE),
+    ] = "itmprec",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Switch off a part of ITMPRec: P, IIS or TIAC; repeatable.", rich_help_panel=GUIDE
+        ),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Sequence encoder: iclrec or sasrec.", rich_help_panel=GUIDE)
+    ] = "iclrec",
+    encoder_folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a trained encoder to use instead of training.", rich_help_panel=GUIDE
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="common: the same calibrated users for every policy; official: what the authors' "
+            "public code computes; paper: the printed equations.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = "common",
+    world: Annotated[
+        str | None,
+        typer.Option(
+            help="How strongly interest decides acceptance: flat, medium, steep or official.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    receptivity: Annotated[
+        str | None,
+        typer.Option(
+            help="How far an accepted item moves a user: constant, per-user or arousal.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
+    ] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting by its name in settings.yaml of a run, "
+            "e.g. --set graphau.uniformity_weight=0.7; repeatable.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    filter: Annotated[
+        str | None,
+        typer.Option(help="Users and items kept: k-core, paper or none; decided by the protocol."),
+    ] = None,
+    k: options.K = 5,
+    events: options.Events = None,
+    items: options.Items = None,
+    user_column: options.UserColumn = "user_id",
+    item_column: options.ItemColumn = "item_id",
+    time_column: options.TimeColumn = "timestamp",
+    title_column: options.TitleColumn = "title",
+    category_column: options.CategoryColumn = "categories",
+    category_separator: options.CategorySeparator = "|",
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of finished stages that runs may share; OUT/artefacts if not given.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=MACHINE)
+    ] = "cpu",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
+    ] = False,
+) -> Setup:
+    """Everything that the options say, checked."""
+    from proactrec.evaluation.protocols import protocol_of
+
+    chosen = protocol_of(protocol)
+    data = options.dataset_options(
+        dataset=dataset,
+        filter=filter or chosen.filter,  # type: ignore[arg-type]
+        k=k,
+        events=events,
+        items=items,
+        user_column=user_column,
+        item_column=item_column,
+        time_column=time_column,
+        title_column=title_column,
+        category_column=category_column,
+        category_separator=category_separator,
+    )
+    content = {
+        "dataset": data.model_dump(),
+        "category": category,
+        "target_items": target or [],
+        "policy": policy,
+        "without": without or [],
+        "encoder": encoder,
+        "protocol": chosen.model_dump(),
+        "seed": seed,
+    }
+    changes = {
+        "protocol.targets.n_targets": n_targets,
+        "protocol.rollout.n_rounds": n_rounds,
+        "protocol.world.world": world,
+        "protocol.world.receptivity": receptivity,
+    }
+    for name, value in changes.items():
+        if value is not None:
+            _change(content, name, value)
+    for text in set_ or []:
+        _change(content, *_parsed(text))
+    return Setup(
+        options=experiment_options(content),
+        out=out,
+        store=store or out / "artefacts",
+        data_dir=data_dir,
+        encoder_folder=encoder_folder,
+        device=device,
+        json=json,
+    )
+
+
+def experiment_options(content: dict[str, Any]) -> "ExperimentOptions":
+    """Options from plain content, e.g. a run's `settings.yaml`."""
+    from proactrec.evaluation.experiment import ExperimentOptions
+
+    return ExperimentOptions(**content)
+
+
+def experiment_command(action: Callable[[Setup], None]) -> Callable[..., None]:
+    """A command with all of :func:`setup`'s options that hands the result to `action`."""
+
+    def command(**values: Any) -> None:
+        action(setup(**values))
+
+    command.__name__, command.__doc__ = action.__name__, action.__doc__
+    command.__signature__ = inspect.signature(setup)  # type: ignore[attr-defined]
+    command.__annotations__ = setup.__annotations__
+    return command
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"--set {name} has a value that is not YAML: {value!r}") from error
+
+
+def _change(content: dict[str, Any], name: str, value: Any) -> None:
+    """Set a nested value by its dotted name; what does not exist is refused by the options."""
+    *path, last = name.split(".")
+    for part in path:
+        content = content.setdefault(part, {})
+        if not isinstance(content, dict):
+            raise InvalidInputError(f"--set {name} leads through {part!r}, which holds a value")
+    content[last] = value

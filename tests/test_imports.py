@@ -1,0 +1,114 @@
+"""Who may import whom: read off the source, so that no import order hides a breach."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import proactrec
+
+ROOT = Path(proactrec.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+BASE = ("types", "errors", "rng", "config", "progress")
+IN_ORDER = (
+    BASE,
+    ("data",),
+    ("ranking", "training", "arousal", "graphau", "intents"),
+    ("encoders",),
+    ("targets",),
+    ("policies",),
+)
+SIMULATOR = (*BASE, "data", "ranking", "arousal", "simulator")
+CORE = tuple(name for group in IN_ORDER for name in group)
+ALLOWED = {
+    **{
+        part: tuple(name for group in IN_ORDER[: at + 1] for name in group)
+        for at, group in enumerate(IN_ORDER)
+        for part in group
+    },
+    "simulator": SIMULATOR,
+    "evaluation": (*CORE, "simulator", "evaluation"),
+    "report": (*BASE, "data", "evaluation.log", "report"),
+}
+NOT_IN_CORE = {"matplotlib", "jinja2", "typer"}
+UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(tree: ast.AST) -> list[str]:
+    """Full dotted names; `from a import b` gives both a and a.b, since b may be a module."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative imports hide the direction"
+            found += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def breaches(module: str, imported: list[str]) -> list[str]:
+    """Imports of proactrec modules that `module` has no right to."""
+    part = module.split(".")[0]
+    if part in ("", "cli", "__main__"):
+        return []
+    assert part in ALLOWED, f"{module}: say in tests/test_imports.py where {part!r} stands"
+    allowed = ALLOWED[part]
+    inside = [n.removeprefix("proactrec.") for n in imported if n.startswith("proactrec.")]
+    # `from proactrec.a import b` names proactrec.a and proactrec.a.b: one of them allowed is enough.
+    return [
+        name
+        for name in inside
+        if not any(name == a or name.startswith(f"{a}.") for a in allowed)
+        and not any(other.startswith(f"{name}.") for other in inside)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_go_one_way(path: Path) -> None:
+    module = module_of(path)
+    found = breaches(module, imports_of(ast.parse(path.read_text())))
+    assert not found, f"proactrec.{module} imports {found}; allowed: see ALLOWED in this file"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
+    module, tree = module_of(path), ast.parse(path.read_text())
+    roots = {name.split(".")[0] for name in imports_of(tree)}
+    banned = UNSAFE if module.split(".")[0] in ("report", "cli") else UNSAFE | NOT_IN_CORE
+    assert not roots & banned, f"proactrec.{module} imports {roots & banned}"
+    loads = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "torch.save")
+    ]
+    assert not loads, f"proactrec.{module} unpickles in lines {loads}: use safetensors"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("data.load", "from proactrec.encoders import base", ["encoders.base"]),
+        ("intents", "from proactrec.encoders.iclrec import ICLRec", ["encoders.iclrec.ICLRec"]),
+        ("encoders.iclrec", "from proactrec.intents import cluster", []),
+        ("simulator.environment", "import proactrec.policies.base", ["policies.base"]),
+        ("simulator.environment", "from proactrec import graphau", ["graphau"]),
+        ("report.html", "from proactrec.evaluation.log import GuidanceLog", []),
+        ("report.html", "from proactrec.evaluation import log", []),
+        ("report.html", "from proactrec.evaluation import store", ["evaluation.store"]),
+        ("evaluation.log", "def f():\n    from proactrec.report import html", ["report.html"]),
+        ("targets", "from proactrec.policies.base import Policy", ["policies.base.Policy"]),
+    ],
+)
+def test_rules_catch_what_they_should(module: str, source: str, expected: list[str]) -> None:
+    assert breaches(module, imports_of(ast.parse(source))) == expected

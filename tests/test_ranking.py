@@ -1,0 +1,132 @@
+"""Places among items, and the figures made of them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import proactrec.ranking as ranking
+from proactrec.data.dataset import Histories
+from proactrec.ranking import (
+    answer_places,
+    best_item,
+    hit_rate,
+    mean_and_deviation,
+    ndcg,
+    next_item_figures,
+    penalties,
+    places,
+    popularity_places,
+)
+
+CPU = torch.device("cpu")
+# Users 0, 1, 2 know items (1, 2), (), (3).
+KNOWN = Histories(np.array([0, 2, 2, 3]), np.array([1, 2, 3]))
+PLACES = st.lists(st.integers(0, 40), min_size=1, max_size=20).map(np.array)
+
+
+def test_padding_and_known_items_are_penalised() -> None:
+    hidden = penalties(KNOWN, np.array([2, 0, 1]), 5, CPU) == -torch.inf
+    assert hidden.int().tolist() == [[1, 0, 0, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]
+
+
+def test_place_counts_allowed_items_that_score_strictly_higher() -> None:
+    users = torch.tensor([[1.0, 0.0]])
+    items = torch.tensor([[9.0, 9], [5, 0], [4, 0], [3, 0], [4, 1], [1, 0]])
+    free = penalties(KNOWN, np.array([1]), 6, CPU)
+    # Scores 5, 4, 3, 4, 1 of items 1 … 5; item 0 is padding whatever its score.
+    for item, place in [(1, 0), (2, 1), (4, 1), (3, 3), (5, 4)]:
+        assert places(users, items, torch.tensor([item]), free).item() == place
+
+
+def test_known_items_do_not_stand_in_the_way_even_of_a_known_item() -> None:
+    users, items = torch.tensor([[1.0]]), torch.tensor([[0.0], [5], [4], [3], [2]])
+    penalty = penalties(KNOWN, np.array([0]), 5, CPU)
+    assert places(users, items, torch.tensor([3]), penalty).item() == 0
+    assert places(users, items, torch.tensor([2]), penalty).item() == 0
+    assert places(users, items, torch.tensor([4]), penalty).item() == 1
+    assert penalty[0].tolist() == [-math.inf, -math.inf, -math.inf, 0, 0]  # input untouched
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 6))
+def test_places_equal_a_plain_sort(seed: int, n_items: int, dim: int) -> None:
+    rng = np.random.default_rng(seed)
+    users = rng.standard_normal((4, dim)).astype(np.float32)
+    items = rng.standard_normal((n_items + 1, dim)).astype(np.float32)
+    target = rng.integers(1, n_items + 1, 4)
+    free = torch.zeros(4, n_items + 1)
+    free[:, 0] = -torch.inf
+    found = places(*map(torch.from_numpy, (users, items, target)), free)
+    scores = (users.astype(np.float64) @ items.T.astype(np.float64))[:, 1:]
+    order = np.argsort(-scores, axis=1)
+    expected = np.argmax(order == target[:, None] - 1, axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_place_never_depends_on_rounding_of_the_item_itself() -> None:
+    rng = torch.Generator().manual_seed(0)
+    users = torch.randn(500, 64, generator=rng)
+    item = torch.zeros(2, 64)
+    item[1] = torch.randn(64, generator=rng)
+    penalty = torch.tensor([[-torch.inf, 0.0]]).expand(500, 2)
+    found = places(users, item, torch.ones(500, dtype=torch.int64), penalty)
+    assert found.max() == 0
+
+
+def test_best_item_is_the_first_of_equals() -> None:
+    assert best_item(torch.tensor([[0.0, 2, 2], [-1, -3, -1]])).tolist() == [1, 0]
+
+
+def test_answers_are_ranked_in_blocks_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    users, items = torch.randn(3, 4, generator=rng), torch.randn(6, 4, generator=rng)
+    answers = np.array([4, 0, 5])
+    asked: list[list[int]] = []
+
+    def encode(rows: np.ndarray) -> torch.Tensor:
+        asked.append(rows.tolist())
+        return users[torch.from_numpy(rows)]
+
+    whole = answer_places(encode, items, answers, KNOWN)
+    monkeypatch.setattr(ranking, "SCORE_BLOCK", 1)
+    np.testing.assert_array_equal(answer_places(encode, items, answers, KNOWN), whole)
+    assert asked == [[0, 2], [0], [2]]  # user 1 has no answer
+
+
+def test_figures_by_hand() -> None:
+    place = np.array([0, 2, 5, 30])
+    assert hit_rate(place, 5) == 2 / 4
+    assert ndcg(place, 5) == pytest.approx((1 + 1 / 2) / 4)
+    assert ndcg(place, 10) == pytest.approx((1 + 1 / 2 + 1 / math.log2(7)) / 4)
+    figures = next_item_figures(place)
+    assert list(figures) == ["hr@5", "ndcg@5", "hr@10", "ndcg@10", "hr@20", "ndcg@20"]
+    assert figures["hr@20"] == 3 / 4
+
+
+@given(PLACES, st.integers(1, 30))
+def test_figures_lie_in_bounds_and_a_perfect_list_gives_one(place: np.ndarray, k: int) -> None:
+    assert 0 <= ndcg(place, k) <= hit_rate(place, k) <= 1
+    assert ndcg(place * 0, k) == hit_rate(place * 0, k) == 1
+
+
+@given(PLACES, st.integers(1, 30))
+def test_a_better_place_never_lowers_a_figure(place: np.ndarray, k: int) -> None:
+    better = np.maximum(place - 1, 0)
+    assert ndcg(better, k) >= ndcg(place, k)
+    assert hit_rate(better, k) >= hit_rate(place, k)
+
+
+def test_popularity_ranks_by_count_then_by_index_among_unknown_items() -> None:
+    # Items 1 … 4 are known to 1, 2, 2, 0 users.
+    known = Histories(np.array([0, 2, 4, 5]), np.array([2, 3, 3, 1, 2]))
+    # User 0 knows 2, 3: left 1, 4. User 1 knows 3, 1: left 2, 4. User 2 knows 2: left 3, 1, 4.
+    assert popularity_places(5, np.array([4, 2, 4]), known).tolist() == [1, 0, 2]
+    assert popularity_places(5, np.array([1, 0, 1]), known).tolist() == [0, 1]
+
+
+def test_mean_and_deviation_by_hand() -> None:
+    figures = mean_and_deviation(np.array([1.0, 3.0, 5.0]))
+    assert figures == {"mean": 3.0, "std": pytest.approx(math.sqrt((4 + 0 + 4) / 3))}

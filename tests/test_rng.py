@@ -1,0 +1,76 @@
+"""Random numbers: decided by what they are for, by nothing else."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proactrec.rng import generator, torch_generator, uniforms
+
+SMALL = st.integers(0, 2**31)
+
+
+def one(seed: int, user: int, item: int, round_: int) -> float:
+    return float(uniforms(seed, np.array([user]), np.array([item]), round_ + 1)[0, round_])
+
+
+def test_same_key_gives_the_same_number() -> None:
+    assert one(3, 5, 7, 2) == one(3, 5, 7, 2)
+
+
+@pytest.mark.parametrize("key", [(4, 5, 7, 2), (3, 6, 7, 2), (3, 5, 8, 2), (3, 5, 7, 3), (3, 7, 5, 2)])
+def test_any_other_seed_user_item_or_round_gives_another_number(key: tuple[int, ...]) -> None:
+    assert one(*key) != one(3, 5, 7, 2)
+
+
+@given(SMALL, st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=6), st.integers(1, 5))
+def test_a_pair_has_its_luck_whoever_stands_beside_it(
+    seed: int, pairs: list[tuple[int, int]], n_rounds: int
+) -> None:
+    users, items = np.array(pairs).T
+    together = uniforms(seed, users, items, n_rounds)
+    backwards = uniforms(seed, users[::-1], items[::-1], n_rounds)[::-1]
+    longer = uniforms(seed, users, items, n_rounds + 3)[:, :n_rounds]
+    assert ((together >= 0) & (together < 1)).all()
+    np.testing.assert_array_equal(together, backwards)
+    np.testing.assert_array_equal(together, longer)
+    for row, (user, item) in enumerate(pairs):
+        assert together[row, -1] == one(seed, user, item, n_rounds - 1)
+
+
+def test_numbers_are_uniform_and_neighbours_unrelated() -> None:
+    users, items = (x.ravel() for x in np.meshgrid(np.arange(100), np.arange(1, 51)))
+    drawn = uniforms(0, users, items, 20)  # 100,000 numbers of neighbouring keys
+    n = drawn.size
+    # Uniform: mean 1/2, variance 1/12; its fourth central moment is 1/80.
+    assert abs(drawn.mean() - 1 / 2) < 4 * math.sqrt(1 / 12 / n)
+    assert abs(drawn.var() - 1 / 12) < 4 * math.sqrt((1 / 80 - 1 / 144) / n)
+    counts = np.bincount((drawn * 10).astype(int).ravel(), minlength=10)
+    chi_square = ((counts - n / 10) ** 2 / (n / 10)).sum()
+    assert chi_square < 9 + 4 * math.sqrt(18)  # 9 degrees of freedom
+    grid = drawn.reshape(50, 100, 20) - 1 / 2
+    for one_on in (grid[1:] * grid[:-1], grid[:, 1:] * grid[:, :-1], grid[..., 1:] * grid[..., :-1]):
+        assert abs(one_on.mean()) < 4 * (1 / 12) / math.sqrt(one_on.size)
+
+
+@given(SMALL, st.text("ab-", min_size=1, max_size=4))
+def test_generators_repeat_for_one_purpose(seed: int, purpose: str) -> None:
+    assert generator(seed, purpose).random() == generator(seed, purpose).random()
+    first, again = (torch.rand(3, generator=torch_generator(seed, purpose)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_generators_of_other_purposes_or_seeds_differ() -> None:
+    made = [generator(0, "a"), generator(1, "a"), generator(0, "b"), generator(0, "a", 1)]
+    assert len({g.random() for g in made}) == 4
+    seeds = [(0, "a"), (1, "a"), (0, "b"), (0, "a", 1), (0, "a", 2)]
+    assert len({torch_generator(seed, *purpose).initial_seed() for seed, *purpose in seeds}) == 5
+
+
+def test_generators_leave_the_global_streams_alone() -> None:
+    before = torch.random.get_rng_state()
+    torch_generator(0, "a")
+    assert torch.equal(torch.random.get_rng_state(), before)
