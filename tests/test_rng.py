@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.rng import generator, torch_generator, uniforms
@@ -21,11 +21,14 @@ def test_same_key_gives_the_same_number() -> None:
     assert one(3, 5, 7, 2) == one(3, 5, 7, 2)
 
 
-@pytest.mark.parametrize("key", [(4, 5, 7, 2), (3, 6, 7, 2), (3, 5, 8, 2), (3, 5, 7, 3), (3, 7, 5, 2)])
+@pytest.mark.parametrize(
+    "key", [(4, 5, 7, 2), (3, 6, 7, 2), (3, 5, 8, 2), (3, 5, 7, 3), (3, 7, 5, 2)]
+)
 def test_any_other_seed_user_item_or_round_gives_another_number(key: tuple[int, ...]) -> None:
     assert one(*key) != one(3, 5, 7, 2)
 
 
+@settings(deadline=None, max_examples=50)
 @given(SMALL, st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=6), st.integers(1, 5))
 def test_a_pair_has_its_luck_whoever_stands_beside_it(
     seed: int, pairs: list[tuple[int, int]], n_rounds: int
@@ -52,10 +55,15 @@ def test_numbers_are_uniform_and_neighbours_unrelated() -> None:
     chi_square = ((counts - n / 10) ** 2 / (n / 10)).sum()
     assert chi_square < 9 + 4 * math.sqrt(18)  # 9 degrees of freedom
     grid = drawn.reshape(50, 100, 20) - 1 / 2
-    for one_on in (grid[1:] * grid[:-1], grid[:, 1:] * grid[:, :-1], grid[..., 1:] * grid[..., :-1]):
+    for one_on in (
+        grid[1:] * grid[:-1],
+        grid[:, 1:] * grid[:, :-1],
+        grid[..., 1:] * grid[..., :-1],
+    ):
         assert abs(one_on.mean()) < 4 * (1 / 12) / math.sqrt(one_on.size)
 
 
+@settings(deadline=None, max_examples=50)
 @given(SMALL, st.text("ab-", min_size=1, max_size=4))
 def test_generators_repeat_for_one_purpose(seed: int, purpose: str) -> None:
     assert generator(seed, purpose).random() == generator(seed, purpose).random()

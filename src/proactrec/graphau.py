@@ -6,7 +6,7 @@ Source: Yang et al. 2023, arXiv:2308.09292. Differences: all train interactions 
 
 import warnings
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -267,11 +267,12 @@ def fit_graphau(
 
 def spread(
     dataset: Dataset, vectors: InterestVectors, *, seed: int = 0
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Mean and deviation of the user-item cosine over random, train and held-out pairs.
 
-    The level of every interest figure depends on it, so it is reported with every run.
-    `held_out` are the validation answers; `ranking` are their HR@k and NDCG@k by cosine.
+    The level of every interest figure depends on it, so it is reported with every run. `cosine`
+    holds mean and deviation over `random`, `train` and `held_out` pairs (the validation answers),
+    `validation` the HR@k and NDCG@k of those answers, ranked by cosine.
     """
     rng = generator(seed, "spread")
     known, answers = dataset.before("train"), dataset.answers("validation")
@@ -290,7 +291,8 @@ def spread(
         name: mean_and_deviation((users[user] * items[item]).sum(1))
         for name, (user, item) in pairs.items()
     }
-    return {**figures, "ranking": next_item_figures(_validation_places(dataset, vectors))}
+    ranking = next_item_figures(_validation_places(dataset, vectors))
+    return {"cosine": figures, "validation": ranking}
 
 
 def _validation_places(dataset: Dataset, vectors: InterestVectors) -> IntArray:

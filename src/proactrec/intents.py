@@ -69,7 +69,7 @@ def cluster(x: Tensor, n_intents: int, *, seed: int) -> Tensor:
         n_intents,
         niter=N_ITERATIONS,
         nredo=N_RESTARTS,
-        seed=seed,
+        seed=seed % 2**31,  # faiss takes a signed 32-bit integer
         min_points_per_centroid=1,
         max_points_per_centroid=POINTS_PER_CENTROID,
     )

@@ -136,7 +136,7 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     """
     if x.is_cuda or rate == 0:
         return F.dropout(x, rate)
-    dropped = round(rate * 256)
+    dropped = min(round(rate * 256), 255)
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     is_kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
     return x * is_kept.to(x.dtype).mul_(256 / (256 - dropped))

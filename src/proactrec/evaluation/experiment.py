@@ -248,7 +248,8 @@ class Experiment:
                 split: by_name[self.encoder.name] for split, by_name in next_item.items()
             },
             "popularity": {split: by_name["popularity"] for split, by_name in next_item.items()},
-            "interest_vectors": self.interest_spread,
+            "interest_vectors": self.interest_spread["cosine"],
+            "interest_ranking": self.interest_spread["validation"],
             "response": self.world.response._asdict(),
             "seconds": self.seconds,
             "peak_memory_mb": round(peak_memory_mb(), 1),
