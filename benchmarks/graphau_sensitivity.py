@@ -31,9 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dataset = load_dataset(arguments.dataset, filter=arguments.filter)
-    cells: dict[str, Any] = (
-        json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    )
+    cells: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for seed in arguments.seeds:
         for depth in DEPTHS:
             for weight in WEIGHTS:

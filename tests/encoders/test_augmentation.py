@@ -98,3 +98,7 @@ def test_operations_and_places_are_drawn_evenly() -> None:
     # Every item is masked 7 times in 10.
     masked = (after[drawn == MASK][:, -10:] == 0).mean(0)
     assert np.abs(masked - 0.7).max() < 4 * math.sqrt(0.7 * 0.3 / (drawn == MASK).sum())
+    # A piece of 2 items is turned round half of the time.
+    is_reorder = drawn == REORDER
+    turned = (after[is_reorder] != before.numpy()[is_reorder]).any(1).mean()
+    assert abs(turned - 1 / 2) < 4 * math.sqrt(1 / 4 / is_reorder.sum())

@@ -21,8 +21,8 @@ class Catalogue:
     Parameters
     ----------
     table : polars.DataFrame
-        Columns `item_id` (String, unique), `title` (String) and `categories` (List(String), may be
-        empty lists).
+        Columns `item_id` (String, unique), `title` (String, empty where there is none) and
+        `categories` (List(String), may be empty lists).
 
     Raises
     ------

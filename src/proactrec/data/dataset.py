@@ -109,7 +109,9 @@ class Dataset:
             name=name,
             user_ids=tuple(user_ids),
             item_ids=tuple(item_ids),
-            titles=tuple(known["title"].to_list()),
+            titles=tuple(
+                known.select(pl.coalesce(pl.col("title").replace("", None), "item_id"))["title"]
+            ),
             categories=tuple(tuple(names) for names in known["categories"].to_list()),
             histories=Histories(
                 np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),

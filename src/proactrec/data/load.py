@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import polars as pl
 from pydantic import Field
 
 from proactrec.config import Options
@@ -72,6 +73,8 @@ def load_dataset(
 def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Dataset:
     """As :func:`load_dataset`, from options."""
     interactions, catalogue = _read(options, data_dir)
+    if options.filter == "paper":
+        interactions = _titled(interactions, catalogue)
     kept = filter_interactions(interactions, options.filter, options.k)
     dataset = Dataset.build(options.name, kept, catalogue)
     _check_usable(dataset, options)
@@ -116,6 +119,13 @@ def _folder(name: str, data_dir: Path | str | None, files: tuple[str, ...]) -> P
     if not folder.is_dir():
         raise InvalidInputError(f"{folder} is no folder; the data folder must come {expected}")
     return folder
+
+
+def _titled(interactions: Interactions, catalogue: Catalogue) -> Interactions:
+    """Events with titled items, as in the published counts (Last.fm has artists without a name)."""
+    titled = catalogue.table.filter(pl.col("title") != "")
+    events = interactions.table.join(titled, on="item_id", how="semi", maintain_order="left")
+    return Interactions(events)
 
 
 def _check_usable(dataset: Dataset, options: DatasetOptions) -> None:

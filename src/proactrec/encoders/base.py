@@ -169,6 +169,14 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 table.copy_(item_vectors)
 
+    def sequences(self, histories: Histories, *, side: Literal["left", "right"] = "left") -> Tensor:
+        """The newest items of all users, padded, as :meth:`encode` reads them: (n_users, L)."""
+        return torch.from_numpy(histories.padded(self.options.max_seq_len, side=side))
+
+    def intent_vectors(self, item_seq: Tensor) -> Tensor:
+        """Vectors (B, d) of histories (B, L) that intents are made of; here those of `encode`."""
+        return self.encode(item_seq)
+
     @torch.no_grad()
     def encode(self, item_seq: Tensor) -> Tensor:
         """User vectors (B, embedding_dim) of histories (B, max_seq_len), newest item last.

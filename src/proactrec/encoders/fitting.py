@@ -94,7 +94,7 @@ def next_item_places(
     encoder: Encoder, dataset: Dataset, split: Literal["validation", "test"]
 ) -> IntArray:
     """0-based places of the held-out items among all unseen items, for users who have one."""
-    item_seq = torch.from_numpy(dataset.before(split).padded(encoder.options.max_seq_len))
+    item_seq = encoder.sequences(dataset.before(split))
     return answer_places(
         lambda rows: encoder.encode(item_seq[torch.from_numpy(rows)]),
         encoder.item_vectors,

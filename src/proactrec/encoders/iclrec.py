@@ -40,13 +40,13 @@ class ICLRec(Encoder):
 
     def start_epoch(self, sequences: TrainingSequences, seed: int) -> None:
         """E-step: cluster the pooled vectors of all training sequences."""
-        vectors = self.pooled_vectors(sequences.item_seq)
+        vectors = self.intent_vectors(sequences.item_seq)
         # Fewer sequences than intents (a tiny data set) leave an intent per sequence.
         n_intents = min(self.options.n_intents, len(vectors))
         self._centres = cluster(vectors, n_intents, seed=seed)
 
     @torch.no_grad()
-    def pooled_vectors(self, item_seq: Tensor) -> Tensor:
+    def intent_vectors(self, item_seq: Tensor) -> Tensor:
         """Mean state of every sequence (B, L) → (B, d), which is what intents are made of."""
         blocks = item_seq.to(self.device).split(ENCODE_ROWS)
         return torch.cat([self._pooled(self.transformer(block), block) for block in blocks])

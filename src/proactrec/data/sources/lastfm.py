@@ -18,7 +18,7 @@ N_TAGS = 100
 def load(root: Path) -> tuple[Interactions, Catalogue]:
     """The first tag of every (user, artist) in file order as an event, and artists with tags.
 
-    Artists without a name in `artists.dat` are left out. An artist's categories are the tags
+    Artists without a name in `artists.dat` have an empty title. An artist's categories are the tags
     among these first ones, reduced to the `N_TAGS` that most artists carry (ties: the lower tag
     number), so that every category is a shared one: the same rows that make the events make the
     categories, as in the published target file.
@@ -32,10 +32,17 @@ def load(root: Path) -> tuple[Interactions, Catalogue]:
     artists = read_delimited(artists_path, "\t")
     check_complete(artists, ["id", "name"], artists_path)
     artists = artists.select(item_id="id", title="name")
-    tagged = _first_tags(root).join(artists, on="item_id", how="semi", maintain_order="left")
+    tagged = _first_tags(root)
     categories = _common_tags(tagged, root / "tags.dat")
-    items = artists.join(categories, on="item_id", how="left", maintain_order="left")
-    catalogue = Catalogue(items.with_columns(pl.col("categories").fill_null([])))
+    items = (
+        tagged.select("item_id")
+        .unique(maintain_order=True)
+        .join(artists, on="item_id", how="left", maintain_order="left")
+        .join(categories, on="item_id", how="left", maintain_order="left")
+    )
+    catalogue = Catalogue(
+        items.with_columns(pl.col("title").fill_null(""), pl.col("categories").fill_null([]))
+    )
     events = tagged.select("user_id", "item_id", "timestamp")
     return keep_earliest(events, str(root)), catalogue
 

@@ -1,0 +1,110 @@
+"""Table 3 of the paper: full ITMPRec and without P, IIS or TIAC, over seeds.
+
+Usage: python benchmarks/table3.py DATASET OUT.json [--protocol official common] [--seeds 0 1 2]
+Finished stages lie in runs/artefacts, so it goes on where it was killed. Means and 95 % intervals
+are over seeds (Student's t); the paper's figures stand beside them.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from proactrec.data.load import DatasetOptions
+from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.evaluation.protocols import protocol_of
+from proactrec.evaluation.store import write_json
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "ITMPRec": (),
+    "w/o P": ("P",),
+    "w/o IIS": ("IIS",),
+    "w/o TIAC": ("TIAC",),
+}
+PAPER = {
+    "ml-100k": {
+        "w/o P": (0.4067, 0.4622, 131.4221),
+        "w/o IIS": (0.3878, 0.4596, 136.6786),
+        "w/o TIAC": (0.3823, 0.4006, 118.3061),
+        "ITMPRec": (0.4016, 0.4690, 139.6954),
+    },
+    "lastfm": {
+        "w/o P": (0.4113, 0.6161, 141.8555),
+        "w/o IIS": (0.3324, 0.4030, 97.2408),
+        "w/o TIAC": (0.3758, 0.5149, 116.5403),
+        "ITMPRec": (0.4135, 0.6614, 161.7352),
+    },
+}
+FIGURES = ("hr", "ioi", "ior")
+T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262}
+
+
+def main() -> None:
+    """Run what is missing, keep it in OUT.json, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--protocol", nargs="+", default=["official", "common"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    cells: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    for seed in arguments.seeds:
+        for protocol in arguments.protocol:
+            for name, without in VARIANTS.items():
+                key = f"{protocol} {name} seed={seed}"
+                if key not in cells:
+                    cells[key] = run(arguments.dataset, protocol, without, seed)
+                    write_json(arguments.out, cells)
+                    print(key, cells[key]["metrics"]["ioi"]["20"], flush=True)
+    print(table(arguments.dataset, cells, arguments.protocol, arguments.seeds))
+
+
+def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """One cell: the content of a run's metrics.json, and which code made it."""
+    chosen = protocol_of(protocol)
+    options = ExperimentOptions(
+        dataset=DatasetOptions(name=dataset, filter=chosen.filter),
+        protocol=chosen,
+        without=without,
+        seed=seed,
+    )
+    result = Experiment(options, Path("runs/artefacts")).result()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return {**result, "commit": head.stdout.strip(), "date": date.today().isoformat()}
+
+
+def table(dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list[int]) -> str:
+    """Markdown: a row per protocol and variant."""
+    lines = ["| protocol | variant | HR@20 | IoI@20 | IoR@20 |", "| --- | --- | --- | --- | --- |"]
+    for name, figures in PAPER.get(dataset, {}).items():
+        hr, ioi, ior = figures
+        lines.append(f"| published | {name} | {hr:.4f} | {ioi:.4f} | {ior:.1f} |")
+    for protocol in protocols:
+        figure_names = FIGURES if protocol == "official" else ("hr", "ioi", "ior200")
+        for name in VARIANTS:
+            found = [cells[f"{protocol} {name} seed={seed}"]["metrics"] for seed in seeds]
+            texts = [
+                interval(
+                    [cell[figure]["20"]["mean"] for cell in found], 1 if "ior" in figure else 4
+                )
+                for figure in figure_names
+            ]
+            lines.append(f"| {protocol} | {name} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def interval(values: list[float], decimals: int) -> str:
+    """Mean ± half-width of the 95 % interval over seeds."""
+    n = len(values)
+    mean = sum(values) / n
+    if n == 1:
+        return f"{mean:.{decimals}f}"
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    return f"{mean:.{decimals}f} ± {T_975[n - 1] * deviation / math.sqrt(n):.{decimals}f}"
+
+
+if __name__ == "__main__":
+    main()

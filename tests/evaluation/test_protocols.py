@@ -1,0 +1,43 @@
+"""Named protocols: what sets them apart."""
+
+import re
+
+import pytest
+
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, PROTOCOLS, Protocol, protocol_of
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocol_round_trips_through_json(name: str) -> None:
+    protocol = protocol_of(name)
+    assert protocol.name == name
+    assert Protocol.model_validate_json(protocol.model_dump_json()) == protocol
+
+
+def test_unknown_protocol_names_the_known_ones() -> None:
+    wanted = "protocol 'x' does not exist; there are common, paper, official"
+    with pytest.raises(UnknownIdError, match=re.escape(wanted)):
+        protocol_of("x")
+
+
+def test_only_the_default_is_free_of_the_codes_peculiarities() -> None:
+    assert COMMON == Protocol(name="common")
+    assert (COMMON.world.receptivity, COMMON.world.owners, COMMON.rollout.padding) == (
+        "constant",
+        "drop",
+        "left",
+    )
+    assert OFFICIAL.metrics.model_dump() == {
+        "rounds": (5, 10, 15, 20),
+        "timing": "before",
+        "hr": "first_targets",
+        "rank_cut": 200,
+    }
+    assert (OFFICIAL.rollout.padding, OFFICIAL.rollout.exclude) == ("right", "shown")
+    assert (PAPER.itmprec.guidance, PAPER.itmprec.tiac) == ("dot", "literal")
+
+
+def test_unknown_option_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=re.escape("Protocol.nosie: extra inputs")):
+        Protocol(name="x", nosie=1)
