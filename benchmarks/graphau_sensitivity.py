@@ -8,6 +8,7 @@ default of `GraphAUOptions` is the cell with the best validation NDCG@20; IoI is
 import argparse
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from proactrec.evaluation.store import write_json
 from proactrec.graphau import GraphAUOptions, fit_graphau, spread
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
-DEPTHS = (1, 2, 3)
+RANKED = ("ndcg@20", "hr@20")
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--weights", type=float, nargs="+", default=list(WEIGHTS))
     parser.add_argument("--filter", default="k-core")
     parser.add_argument("--stop-on", default="ndcg")
     arguments = parser.parse_args()
@@ -33,8 +36,8 @@ def main() -> None:
     dataset = load_dataset(arguments.dataset, filter=arguments.filter)
     cells: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for seed in arguments.seeds:
-        for depth in DEPTHS:
-            for weight in WEIGHTS:
+        for depth in arguments.depths:
+            for weight in arguments.weights:
                 name = f"n_layers={depth} uniformity_weight={weight} seed={seed}"
                 if name in cells:
                     continue
@@ -44,37 +47,31 @@ def main() -> None:
                 vectors, record = fit_graphau(dataset, options, seed=seed)
                 cells[name] = {**spread(dataset, vectors), "n_epochs": len(record.epochs)}
                 write_json(arguments.out, cells)
-    print(table(cells, arguments.seeds))
+    print(table(cells))
 
 
-def table(cells: dict[str, Any], seeds: list[int]) -> str:
-    """Markdown table of the grid, means over seeds."""
+def table(cells: dict[str, Any]) -> str:
+    """Markdown table of the finished grid, means over the seeds that a cell has."""
     lines = [
         "| layers | uniformity weight | cosine random | train | held out | deviation (random) "
-        "| validation NDCG@20 | HR@20 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| validation NDCG@20 | HR@20 | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for depth in DEPTHS:
-        for weight in WEIGHTS:
-            found = [
-                cells[f"n_layers={depth} uniformity_weight={weight} seed={seed}"] for seed in seeds
-            ]
-
-            def mean(*path: str, found: list[Any] = found) -> float:
-                values = []
-                for cell in found:
-                    for part in path:
-                        cell = cell[part]
-                    values.append(float(cell))
-                return sum(values) / len(values)
-
-            lines.append(
-                f"| {depth} | {weight} "
-                f"| {mean('cosine', 'random', 'mean'):.3f} | {mean('cosine', 'train', 'mean'):.3f} "
-                f"| {mean('cosine', 'held_out', 'mean'):.3f} "
-                f"| {mean('cosine', 'random', 'std'):.3f} "
-                f"| {mean('validation', 'ndcg@20'):.4f} | {mean('validation', 'hr@20'):.4f} |"
-            )
+    by_setting: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name, cell in cells.items():
+        depth, weight, _ = (part.split("=")[1] for part in name.split())
+        by_setting.setdefault((depth, weight), []).append(cell)
+    for (depth, weight), found in sorted(by_setting.items()):
+        cosine = [
+            fmean(cell["cosine"][kind]["mean"] for cell in found)
+            for kind in ("random", "train", "held_out")
+        ]
+        deviation = fmean(cell["cosine"]["random"]["std"] for cell in found)
+        ndcg, hr = (fmean(cell["validation"][name] for cell in found) for name in RANKED)
+        lines.append(
+            f"| {depth} | {weight} | {' | '.join(f'{value:.3f}' for value in cosine)} "
+            f"| {deviation:.3f} | {ndcg:.4f} | {hr:.4f} | {len(found)} |"
+        )
     return "\n".join(lines)
 
 

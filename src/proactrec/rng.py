@@ -58,4 +58,9 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _entropy(seed: int, purpose: tuple[int | str, ...]) -> list[int]:
-    return [seed, *(int.from_bytes(p.encode()) if isinstance(p, str) else p for p in purpose)]
+    # The count keeps ("x",) and ("x", 0) apart: a seed sequence ignores trailing zeros.
+    return [
+        seed,
+        len(purpose),
+        *(int.from_bytes(p.encode()) if isinstance(p, str) else p for p in purpose),
+    ]

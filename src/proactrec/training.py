@@ -75,7 +75,7 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss is not finite.
+        If the loss is not finite, or the validation score is NaN.
     ArtefactError
         If the checkpoint is damaged or belongs to another model.
     """
@@ -94,6 +94,8 @@ def train(
             model.eval()
             with torch.no_grad():
                 score = validate()
+            if math.isnan(score):
+                raise TrainingError(f"{stage}: the validation score is NaN in epoch {epoch + 1}")
             done = EpochRecord(epoch=epoch, loss=loss, score=score)
             record = TrainingRecord(epochs=(*record.epochs, done))
             if record.best is done:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.encoders.augmentation import ViewShares, random_view
@@ -49,6 +49,7 @@ def check_row(before: list[int], after: list[int], operation: int) -> None:
         assert not moved or max(moved) - min(moved) + 1 <= n // 5, "a contiguous piece"
 
 
+@settings(deadline=None)
 @given(ROWS, SEED)
 def test_views_obey_their_operation(lengths: list[int], seed: int) -> None:
     before = sequences(lengths)
@@ -59,18 +60,21 @@ def test_views_obey_their_operation(lengths: list[int], seed: int) -> None:
         check_row(before[row].tolist(), after[row].tolist(), operation)
 
 
+@settings(deadline=None)
 @given(SEED)
 def test_a_single_item_survives_every_operation(seed: int) -> None:
     before = sequences([1] * 30)
     assert torch.equal(random_view(before, generator(seed)), before)
 
 
+@settings(deadline=None)
 @given(ROWS, SEED)
 def test_one_seed_gives_one_view(lengths: list[int], seed: int) -> None:
     first, again = (random_view(sequences(lengths), generator(seed)) for _ in range(2))
     assert torch.equal(first, again)
 
 
+@settings(deadline=None)
 @given(st.integers(5, LENGTH), SEED)
 def test_larger_shares_touch_more(n: int, seed: int) -> None:
     shares = ViewShares(crop=0.6, mask=0.2, reorder=1.0)

@@ -237,15 +237,17 @@ def test_negatives_are_untouched_items_drawn_evenly(ragged: Dataset) -> None:
     rng = torch.Generator().manual_seed(0)
     drawn = [sequences.batch(torch.tensor([0, 1]), rng, CPU).negative for _ in range(40)]
     negative = torch.cat(drawn, 1)
-    assert set(negative[0].tolist()) == {8, 9}  # held out, but not touched in train
-    assert set(negative[1].tolist()) == set(range(1, 8))
     n = negative.shape[1]
+    assert set(negative[1].tolist()) == set(range(1, 8))
+    # User 0 has 7 of 9 items in train (8 and 9 are held out): 20 draws again may not be enough.
+    is_touched = (negative[0] <= 7).double().mean().item()
+    assert is_touched < 3 * (7 / 9) ** 21
     counts = np.bincount(negative[1].numpy(), minlength=8)[1:]
     assert np.abs(counts - n / 7).max() < 4 * np.sqrt(n * 1 / 7 * 6 / 7)
 
 
 def test_who_has_touched_everything_still_gets_an_item(dataset_of: Build) -> None:
-    everything = dataset_of([[1, 2, 3, 4, 1 + 4, 6], [5, 6, 1, 2]])
+    everything = dataset_of([[1, 2, 3, 4, 5, 6], [5, 6, 1, 2]])
     sequences = TrainingSequences(everything, EncoderOptions(max_seq_len=4))
     sequences._touched = torch.arange(100)
     negative = sequences.batch(torch.tensor([0]), torch.Generator().manual_seed(0), CPU).negative

@@ -36,7 +36,7 @@ def options(n_epochs: int, **changes: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_predictable_sequences_are_learned(name: str, cyclic: Dataset) -> None:
-    encoder, record = fit_encoder(name, cyclic, options=options(60))
+    encoder, record = fit_encoder(name, cyclic, options=options(40))
     assert record.best.score > 0.9
     figures = evaluate_next_item(encoder, cyclic, "test")
     assert figures["ndcg@20"] > 0.8
@@ -47,7 +47,7 @@ def test_predictable_sequences_are_learned(name: str, cyclic: Dataset) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_cannot_be_learned(name: str, noise: Dataset) -> None:
-    encoder, _ = fit_encoder(name, noise, options=options(20))
+    encoder, _ = fit_encoder(name, noise, options=options(8))
     place = next_item_places(encoder, noise, "test")
     # 7 of 30 items are known: an answer stands anywhere among 23.
     gain = np.array([1 / math.log2(p + 2) if p < 10 else 0 for p in range(23)])
@@ -68,9 +68,7 @@ def test_one_seed_gives_one_result(name: str, noise: Dataset) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_interrupted_training_is_resumed_exactly(
-    name: str, noise: Dataset, tmp_path: Path
-) -> None:
+def test_interrupted_training_is_resumed_exactly(name: str, noise: Dataset, tmp_path: Path) -> None:
     whole, _ = fit_encoder(name, noise, options=options(4))
 
     def stop(stage: str, done: int, total: int, note: str = "") -> None:

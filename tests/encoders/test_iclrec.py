@@ -75,9 +75,9 @@ def test_pooling_over_items_leaves_padding_out(make) -> None:  # type: ignore[no
     items_only, _ = make(pool="items")
     with torch.no_grad():
         states = everything.transformer(padded)
-    torch.testing.assert_close(everything.pooled_vectors(padded), states.mean(1))
+    torch.testing.assert_close(everything.intent_vectors(padded), states.mean(1))
     expected = torch.stack([states[0, 5:].mean(0), states[1].mean(0)])
-    torch.testing.assert_close(items_only.pooled_vectors(padded), expected)
+    torch.testing.assert_close(items_only.intent_vectors(padded), expected)
 
 
 def test_intents_never_outnumber_sequences(make) -> None:  # type: ignore[no-untyped-def]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.encoders.losses import contrast, sampled_binary_loss
@@ -45,14 +45,14 @@ def naive_contrast(x: np.ndarray, y: np.ndarray, same: np.ndarray | None = None)
         others = [
             k
             for k in range(2 * n)
-            if k == partner
-            or (k != row and (same is None or not same[row % n, k % n]))
+            if k == partner or (k != row and (same is None or not same[row % n, k % n]))
         ]
         logits = both[others] @ both[row]
         total += math.log(np.exp(logits).sum()) - both[partner] @ both[row]
     return total / (2 * n)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(2, 6), st.booleans())
 def test_contrast_equals_plain_numpy(seed: int, n: int, with_same: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ def test_unknown_protocol_names_the_known_ones() -> None:
 
 
 def test_only_the_default_is_free_of_the_codes_peculiarities() -> None:
-    assert COMMON == Protocol(name="common")
+    assert Protocol(name="common") == COMMON
     assert (COMMON.world.receptivity, COMMON.world.owners, COMMON.rollout.padding) == (
         "constant",
         "drop",

@@ -1,5 +1,6 @@
 """The command `proactrec`: its commands, and how errors end."""
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -8,6 +9,9 @@ import polars as pl
 import typer
 from safetensors import SafetensorError
 from typer.exceptions import TyperException
+
+# Threads that wait must not spin: beside any other busy process that costs minutes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from proactrec.cli import data, doctor, results, run
 from proactrec.errors import ProactrecError

@@ -168,6 +168,7 @@ class Encoder(nn.Module):
                 )
             with torch.no_grad():
                 table.copy_(item_vectors)
+                table[0] = 0
 
     def sequences(self, histories: Histories, *, side: Literal["left", "right"] = "left") -> Tensor:
         """The newest items of all users, padded, as :meth:`encode` reads them: (n_users, L)."""

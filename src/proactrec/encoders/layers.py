@@ -113,7 +113,8 @@ class CausalTransformer(nn.Module):
         Leading columns that are padding for everybody are cut off first; they are masked anyway.
         """
         is_item = item_seq != 0
-        first = int(is_item.any(0).int().argmax())
+        # An empty history attends to all padding alike: cut, it would depend on its neighbours.
+        first = int(is_item.any(0).int().argmax()) if bool(is_item.any(1).all()) else 0
         item_seq, is_item = item_seq[:, first:], is_item[:, first:]
         x = self._embed(item_seq)
         mask = None if bool(is_item.all()) else attention_mask(item_seq)

@@ -47,7 +47,10 @@ Part = Literal["P", "IIS", "TIAC"]
 class ExperimentOptions(Options):
     """Everything that decides the figures of a run."""
 
-    dataset: DatasetOptions = DatasetOptions()
+    dataset: DatasetOptions = Field(
+        DatasetOptions(),
+        description="its filter is used as it stands; commands take the protocol's by default",
+    )
     category: str | None = Field(None, description="category to promote; each data set has its own")
     target_items: tuple[str, ...] = Field(
         (), description="item ids to promote, instead of choosing"
@@ -114,7 +117,7 @@ class Experiment:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set, filtered as the protocol says."""
+        """The data set, filtered as its own options say."""
         return load(self.options.dataset, data_dir=self._data_dir)
 
     @cached_property
@@ -154,7 +157,12 @@ class Experiment:
             fitted = fit_intents(vectors, n_intents, seed=self.options.seed, source=wanted.source)
             fitted.save(folder / "intents.safetensors")
 
-        inputs = {"encoder": self._encoder_key, "intents": wanted.model_dump(), **self._base}
+        inputs = {
+            "encoder": self._encoder_key,
+            "intents": wanted.model_dump(),
+            "padding": self.protocol.rollout.padding,
+            **self._base,
+        }
         return Intents.load(self._stage("intents", inputs, make).folder / "intents.safetensors")
 
     @cached_property

@@ -60,6 +60,9 @@ class ArtefactStore:
                 manifest = _check(final)
                 return Artefact(final, key, manifest["seconds"], is_reused=True)
             partial.mkdir(exist_ok=True)
+            for left in partial.iterdir():  # by a killed run; only a checkpoint is worth keeping
+                if left.name != CHECKPOINT:
+                    left.unlink()
             start = time.perf_counter()
             make(partial)
             seconds = round(time.perf_counter() - start, 3)

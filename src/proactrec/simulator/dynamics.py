@@ -26,6 +26,8 @@ def moved(user_vectors: Tensor, item_vectors: Tensor, kept_share: Tensor) -> Ten
 
 def kept_share_per_user(n_users: int, *, mean: float, seed: int) -> Tensor:
     """Kept share of every user, drawn once from a Beta around the mean: (n_users,)."""
+    if mean in (0, 1):
+        return torch.full((n_users,), float(mean))  # no Beta has such a mean
     rng = generator(seed, "receptivity")
     concentration = 20.0
     drawn = rng.beta(mean * concentration, (1 - mean) * concentration, n_users)

@@ -1,0 +1,123 @@
+"""A toy world in files, and two ways to run the real command on it."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from proactrec.cli.main import main
+
+N_USERS, N_ITEMS, N_EACH = 30, 40, 12
+CATEGORIES = ("Drama", "Comedy", "War")
+FAST = (
+    "--filter none --n-targets 3 --n-rounds 5 "
+    "--set encoder_options.stopping.n_epochs=2 --set encoder_options.embedding_dim=8 "
+    "--set graphau.stopping.n_epochs=2 --set graphau.stopping.min_epochs=1 "
+    "--set graphau.embedding_dim=8 --set protocol.intents.n_intents=4"
+).split()
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines on standard error that start as an error does."""
+        return [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+
+
+class Toy(NamedTuple):
+    """The files of the toy world."""
+
+    events: Path
+    items: Path
+
+    @property
+    def files(self) -> list[str]:
+        """The arguments that name them."""
+        return ["--dataset", "csv", "--events", str(self.events), "--items", str(self.items)]
+
+    @property
+    def run(self) -> list[str]:
+        """The arguments of a run of some seconds, but for its folder."""
+        return ["run", *self.files, "--category", "Drama", *FAST]
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """30 users with 12 of 40 items each; every item has one of three categories."""
+    folder = tmp_path_factory.mktemp("toy")
+    rng, rows = random.Random(7), []
+    for user in range(N_USERS):
+        rows += [f"u{user},i{item},{{}}" for item in rng.sample(range(N_ITEMS), N_EACH)]
+    events = [row.format(1_000 + time) for time, row in enumerate(rows)]
+    items = [f"i{n},Film {n},{CATEGORIES[n % len(CATEGORIES)]}" for n in range(N_ITEMS)]
+    toy = Toy(folder / "events.csv", folder / "items.csv")
+    toy.events.write_text("\n".join(["user_id,item_id,timestamp", *events, ""]))
+    toy.items.write_text("\n".join(["item_id,title,categories", *items, ""]))
+    return toy
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have set the variable."""
+    monkeypatch.delenv("PROACTREC_DATA", raising=False)
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in this process: the real program less the seconds in which torch loads."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["proactrec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., "subprocess.Popen[str]"]:
+    """Start the installed command as a process of its own, with one thread."""
+
+    def started(*arguments: str | Path, **options: object) -> "subprocess.Popen[str]":
+        command = [str(Path(sys.executable).parent / "proactrec"), *map(str, arguments)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment.pop("PROACTREC_DATA", None)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+            command, stdout=pipe, stderr=pipe, text=True, **{"env": environment, **options}
+        )
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def cli(start: Callable[..., "subprocess.Popen[str]"]) -> Command:
+    """Run the installed command as a process of its own, with one thread."""
+
+    def run(*arguments: str | Path, timeout: float = 120, **options: object) -> Outcome:
+        with start(*arguments, **options) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Outcome(process.returncode, stdout, stderr)
+
+    return run

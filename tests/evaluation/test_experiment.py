@@ -1,0 +1,242 @@
+"""A whole run on a tiny data set of the user's own: every protocol, reuse, switches."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from proactrec.data.load import DatasetOptions
+from proactrec.data.sources.table import TableOptions
+from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
+from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.protocols import PROTOCOLS, Protocol
+from proactrec.graphau import GraphAUOptions
+from proactrec.training import StoppingOptions
+
+Maker = Callable[..., ExperimentOptions]
+N_USERS, N_ITEMS = 40, 30
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> TableOptions:
+    """Even users like even items, odd users odd ones; items 1 … 10 are of the category Song."""
+    folder, rng = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
+    events = ["user_id,item_id,timestamp"]
+    for user in range(N_USERS):
+        own = [i for i in range(1, N_ITEMS + 1) if i % 2 == user % 2]
+        items = [*rng.permutation(own)[:7].tolist(), *rng.permutation(N_ITEMS)[:2].tolist()]
+        events += [f"{user},{i or 30},{t}" for t, i in enumerate(dict.fromkeys(items))]
+    kinds = ["Song" if i <= 10 else "Film" for i in range(1, N_ITEMS + 1)]
+    items = [f"{i},title {i},{kind}" for i, kind in enumerate(kinds, start=1)]
+    paths = [folder / "events.csv", folder / "items.csv"]
+    paths[0].write_text("\n".join(dict.fromkeys(events)) + "\n")
+    paths[1].write_text("\n".join(["item_id,title,categories", *items]) + "\n")
+    return TableOptions(events=paths[0], items=paths[1])
+
+
+@pytest.fixture(scope="module")
+def options(files: TableOptions) -> Maker:
+    def make(protocol: str = "common", **changes: Any) -> ExperimentOptions:
+        base = PROTOCOLS[protocol]
+        small = Protocol(
+            **{
+                **base.model_dump(),
+                "targets": {**base.targets.model_dump(), "n_targets": 4},
+                "intents": {**base.intents.model_dump(), "n_intents": 3},
+                "rollout": {**base.rollout.model_dump(), "n_rounds": 5},
+                "metrics": {**base.metrics.model_dump(), "rounds": (2, 5)},
+            }
+        )
+        few = {"n_epochs": 2, "patience": 2}
+        encoder = {"embedding_dim": 8, "max_seq_len": 6, "stopping": few}
+        if changes.get("encoder", "iclrec") == "iclrec":
+            encoder["n_intents"] = 3
+        values = {
+            "dataset": DatasetOptions(name="csv", filter="none", table=files),
+            "category": "song",
+            "graphau": GraphAUOptions(embedding_dim=8, stopping=StoppingOptions(n_epochs=3)),
+            "protocol": small,
+            "encoder_options": encoder,
+        }
+        return ExperimentOptions(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, so that vectors and encoders are trained once."""
+    return tmp_path_factory.mktemp("store")
+
+
+VOLATILE = ("seconds", "peak_memory_mb", "versions", "threads")
+
+
+def comparable(result: dict[str, Any]) -> str:
+    kept = {name: value for name, value in result.items() if name not in VOLATILE}
+    return json.dumps(kept, sort_keys=True)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_run_gives_figures_and_a_second_one_reuses_them(
+    protocol: str, options: Maker, store: Path
+) -> None:
+    first = Experiment(options(protocol), store)
+    result = first.result()
+    told: list[str] = []
+    again = Experiment(
+        options(protocol), store, progress=lambda stage, *_, **__: told.append(stage)
+    )
+    assert comparable(again.result()) == comparable(result)
+    assert again.seconds.items() <= first.seconds.items()  # of what was read again
+    assert told == []  # nothing was trained or played again
+    assert result["protocol"] == protocol
+    assert len(result["targets"]) == 4
+    assert all(1 <= target["item_idx"] <= 10 for target in result["targets"])
+    assert set(result["metrics"]["hr"]) == {"2", "5"}
+    n_owners = result["pairs"]["n_owners_left_out"]
+    assert result["pairs"]["n_pairs"] == 4 * N_USERS - n_owners
+    assert (n_owners > 0) == (first.protocol.world.owners == "drop")
+    assert json.loads(json.dumps(result)) is not None
+    assert ExperimentOptions(**result["options"]) == first.options
+
+
+def test_files_hold_what_the_run_says(options: Maker, store: Path) -> None:
+    run = Experiment(options(), store)
+    log = GuidanceLog.load(run.log_path)
+    np.testing.assert_array_equal(log.item_idx, run.log.item_idx)
+    assert run.trace.vectors.shape == (10, 6, 8)
+    assert set(run.next_item["test"]) == {"iclrec", "popularity"}
+    answers = run.dataset.answers("validation")
+    users, items = (x.double().numpy() for x in run.interest)
+    cosine = (users * items[answers]).sum(1)[answers > 0]
+    assert run.interest_spread["cosine"]["held_out"]["mean"] == pytest.approx(cosine.mean())
+    gain = (log.interest[:, -1] - log.interest[:, 0]).mean()
+    assert run.result()["metrics"]["ioi"]["5"]["mean"] == pytest.approx(gain)
+
+
+def test_runs_in_a_fresh_store_agree(options: Maker, store: Path, tmp_path: Path) -> None:
+    first, other = (Experiment(options(), folder).result() for folder in (store, tmp_path))
+    assert comparable(first) == comparable(other)
+
+
+def test_policies_share_all_that_comes_before_them(options: Maker, store: Path) -> None:
+    runs = [Experiment(options(policy=name), store) for name in ("itmprec", "ipg", "next-item")]
+    logs = [run.log for run in runs]
+    assert len({run._encoder_stage.key for run in runs}) == 1
+    assert len({run.log_path for run in runs}) == 3
+    assert all((log.target_idx == logs[0].target_idx).all() for log in logs)
+    # The same users start alike, whoever guides them.
+    assert all((log.interest[:, 0] == logs[0].interest[:, 0]).all() for log in logs)
+
+
+def test_without_iis_is_ipg(options: Maker, store: Path) -> None:
+    without = Experiment(options(without=("IIS",)), store)
+    ipg = Experiment(options(policy="ipg"), store)
+    assert without.protocol.itmprec.intent_weight == 0
+    np.testing.assert_array_equal(without.log.item_idx, ipg.log.item_idx)
+    np.testing.assert_array_equal(without.log.accepted, ipg.log.accepted)
+
+
+@pytest.mark.parametrize(("protocol", "pool"), [("common", 10), ("official", N_ITEMS)])
+def test_without_p_takes_random_targets(
+    protocol: str, pool: int, options: Maker, store: Path
+) -> None:
+    run = Experiment(options(protocol, without=("P",)), store)
+    assert run.protocol.targets.mode == run.protocol.ablated_target_mode
+    assert np.isnan(run.targets.score).all()
+    assert (run.targets.item_idx <= pool).all()
+    listed = run.target_list()
+    assert [target["score"] for target in listed] == [None] * 4
+
+
+def test_without_tiac_everybody_moves_alike(options: Maker, store: Path) -> None:
+    whole = Experiment(options("official"), store)
+    without = Experiment(options("official", without=("TIAC",)), store)
+    assert (whole.protocol.world.receptivity, without.protocol.world.receptivity) == (
+        "policy",
+        "constant",
+    )
+    assert (whole.log.interest != without.log.interest).any()
+    common = Experiment(options(without=("TIAC",)), store)
+    assert common.log_path == Experiment(options(), store).log_path  # no TIAC there anyway
+
+
+def test_given_targets_replace_the_choice(options: Maker, store: Path) -> None:
+    run = Experiment(options(target_items=("25", "3"), category=None), store)
+    result = run.result()
+    assert [target["item_id"] for target in result["targets"]] == ["25", "3"]
+    assert [target["title"] for target in result["targets"]] == ["title 25", "title 3"]
+    assert result["category"] is None
+
+
+def test_another_seed_is_another_run(options: Maker, store: Path) -> None:
+    first, other = (Experiment(options(seed=seed), store) for seed in (0, 2**32 - 1))
+    assert first._interest_stage.key != other._interest_stage.key
+    assert comparable(first.result()) != comparable(other.result())
+
+
+def test_trained_encoder_can_be_brought_along(options: Maker, store: Path, tmp_path: Path) -> None:
+    usual = Experiment(options(encoder="sasrec"), store)
+    usual.encoder.save(tmp_path / "mine", usual.dataset)
+    own = Experiment(options(encoder="sasrec"), store, encoder_folder=tmp_path / "mine")
+    np.testing.assert_array_equal(own.log.item_idx, usual.log.item_idx)
+    assert "encoder" not in own.seconds  # none was trained
+    assert own.result()["next_item"] == usual.result()["next_item"]
+    (tmp_path / "mine" / "encoder.safetensors").write_bytes(b"")
+    broken = Experiment(options(encoder="sasrec"), store, encoder_folder=tmp_path / "mine")
+    with pytest.raises(
+        ArtefactError, match=re.escape(f"encoder {tmp_path / 'mine'} can't be read")
+    ):
+        broken.result()
+
+
+def test_damaged_stage_is_refused(options: Maker, tmp_path: Path) -> None:
+    first = Experiment(options(), tmp_path)
+    first.interest  # noqa: B018 - makes the stage
+    path = first._interest_stage.folder / "vectors.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        ArtefactError, match=re.escape("is damaged (['vectors.safetensors'] changed)")
+    ):
+        Experiment(options(), tmp_path).result()
+
+
+def test_interrupted_training_is_resumed_in_the_store(
+    options: Maker, store: Path, tmp_path: Path
+) -> None:
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage == "iclrec":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Experiment(options(), tmp_path, progress=stop).result()
+    told: list[tuple[str, int]] = []
+    resumed = Experiment(
+        options(), tmp_path, progress=lambda stage, done, *_, **__: told.append((stage, done))
+    )
+    assert comparable(resumed.result()) == comparable(Experiment(options(), store).result())
+    assert [done for stage, done in told if stage == "iclrec"] == [2]
+    assert not any(stage == "GraphAU" for stage, _ in told)
+
+
+def test_mistakes_are_told_before_work_starts(options: Maker, tmp_path: Path) -> None:
+    for changes, wanted in [
+        ({"policy": "x"}, "policy 'x' does not exist"),
+        ({"encoder": "x"}, "encoder 'x' does not exist"),
+    ]:
+        with pytest.raises(UnknownIdError, match=re.escape(wanted)):
+            Experiment(options(**changes), tmp_path / "store")
+    with pytest.raises(InvalidInputError, match=re.escape("got 'tpu9'")):
+        Experiment(options(), tmp_path / "store", device="tpu9")
+    unnamed = Experiment(options(category=None), tmp_path / "store")
+    with pytest.raises(
+        InvalidInputError, match=re.escape("category must be named for csv; there are Film, Song")
+    ):
+        unnamed.category  # noqa: B018 - raises
+    assert not (tmp_path / "store").exists()

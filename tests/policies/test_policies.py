@@ -1,0 +1,293 @@
+"""Policies: the contract of all, IPG and ITMPRec by hand."""
+
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from proactrec.encoders.base import EncoderOptions
+from proactrec.encoders.sasrec import SASRec
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.intents import Intents
+from proactrec.policies import ipg as ipg_module
+from proactrec.policies.base import MovesUsers, Observation, Policy
+from proactrec.policies.ipg import IPG, GuidanceOptions
+from proactrec.policies.itmprec import ITMPRec, ITMPRecOptions
+from proactrec.policies.next_item import NextItem
+from proactrec.policies.registry import POLICIES, policy_builder
+
+Build = Callable[[ITMPRecOptions], Policy]
+N_ITEMS, DIM, N_PAIRS = 30, 6, 40
+
+
+def encoder_with(items: torch.Tensor) -> SASRec:
+    options = EncoderOptions(embedding_dim=items.shape[1], n_heads=1, max_seq_len=4)
+    made = SASRec(len(items) - 1, options)
+    made.start(0, items)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SASRec:
+    items = torch.randn(N_ITEMS + 1, DIM, generator=torch.Generator().manual_seed(0))
+    items[0] = 0
+    return encoder_with(items)
+
+
+@pytest.fixture(scope="module")
+def intents() -> Intents:
+    rng = torch.Generator().manual_seed(1)
+    return Intents(F.normalize(torch.randn(5, DIM, generator=rng), dim=1))
+
+
+@pytest.fixture
+def observation() -> Observation:
+    """40 pairs with three targets; each may still be shown some items, the last one none."""
+    rng = torch.Generator().manual_seed(2)
+    penalty = torch.where(torch.rand(N_PAIRS, N_ITEMS + 1, generator=rng) < 0.5, -torch.inf, 0.0)
+    penalty[:, 0] = -torch.inf
+    penalty[-1] = -torch.inf
+    return Observation(
+        torch.arange(N_PAIRS),
+        torch.tensor([3, 17, 25]).repeat_interleave(14)[:N_PAIRS],
+        2 * torch.randn(N_PAIRS, DIM, generator=rng),
+        penalty,
+        1,
+    )
+
+
+def rows(observation: Observation, chosen: torch.Tensor) -> Observation:
+    return Observation(*(x[chosen] for x in observation[:4]), observation.round)
+
+
+OPTIONS = {
+    "common": ITMPRecOptions(),
+    "product": ITMPRecOptions(no_gain="product"),
+    "raw": ITMPRecOptions(
+        guidance="dot", relevance_link="raw", intent_link="raw", intent_weight=3.0
+    ),
+}
+
+
+@pytest.fixture(params=sorted(POLICIES))
+def build(request: pytest.FixtureRequest, encoder: SASRec, intents: Intents) -> Build:
+    return lambda options: policy_builder(request.param)(encoder, intents, options)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+class TestContract:
+    """Every policy in POLICIES."""
+
+    def test_shows_one_allowed_item_or_none_where_nothing_is_left(
+        self, build: Build, options: ITMPRecOptions, observation: Observation
+    ) -> None:
+        item_idx = build(options).decide(observation).item_idx
+        assert item_idx.shape == (N_PAIRS,)
+        assert item_idx[-1] == 0
+        assert (item_idx[:-1] > 0).all()
+        assert (observation.penalty.gather(1, item_idx[:, None])[:-1] == 0).all()
+
+    def test_batch_is_one_by_one_in_any_order(
+        self,
+        build: Build,
+        options: ITMPRecOptions,
+        observation: Observation,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        policy = build(options)
+        together = policy.decide(observation).item_idx
+        order = torch.randperm(N_PAIRS, generator=torch.Generator().manual_seed(3))
+        assert torch.equal(policy.decide(rows(observation, order)).item_idx, together[order])
+        one_by_one = [
+            policy.decide(rows(observation, torch.tensor([row]))).item_idx for row in range(N_PAIRS)
+        ]
+        assert torch.equal(torch.cat(one_by_one), together)
+        monkeypatch.setattr(ipg_module, "SCORED_ROWS", 7)
+        assert torch.equal(policy.decide(observation).item_idx, together)
+
+    def test_inputs_are_untouched_and_a_second_call_agrees(
+        self, build: Build, options: ITMPRecOptions, observation: Observation, encoder: SASRec
+    ) -> None:
+        policy, before = build(options), [x.clone() for x in observation[:4]]
+        items = encoder.item_vectors.clone()
+        first = policy.decide(observation)
+        assert all(torch.equal(x, y) for x, y in zip(observation[:4], before, strict=True))
+        assert torch.equal(encoder.item_vectors, items)
+        again = policy.decide(observation)
+        assert torch.equal(first.item_idx, again.item_idx)
+        assert torch.equal(first.score, again.score)
+
+    def test_user_and_round_numbers_decide_nothing(
+        self, build: Build, options: ITMPRecOptions, observation: Observation
+    ) -> None:
+        other = observation._replace(user_idx=observation.user_idx.flip(0), round=9)
+        policy = build(options)
+        assert torch.equal(policy.decide(other).item_idx, policy.decide(observation).item_idx)
+
+    def test_encodes_histories_as_its_encoder_does(
+        self, build: Build, options: ITMPRecOptions, encoder: SASRec
+    ) -> None:
+        policy = build(options)
+        history = torch.tensor([[0, 0, 3, 4], [1, 2, 3, 4]])
+        assert policy.history_length == 4
+        assert torch.equal(policy.encode(history), encoder.encode(history))
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_name_is_that_of_the_registry(name: str, encoder: SASRec, intents: Intents) -> None:
+    assert policy_builder(name)(encoder, intents, ITMPRecOptions()).name == name
+
+
+def test_unknown_policy_names_the_known_ones() -> None:
+    wanted = "policy 'x' does not exist; there are itmprec, ipg, next-item"
+    with pytest.raises(UnknownIdError, match=re.escape(wanted)):
+        policy_builder("x")
+
+
+def test_next_item_is_the_most_relevant_whatever_the_target(
+    encoder: SASRec, observation: Observation
+) -> None:
+    found = NextItem(encoder).decide(observation)
+    scores = observation.user_vectors @ encoder.item_vectors.T
+    for row in range(N_PAIRS - 1):
+        allowed = (observation.penalty[row] == 0).nonzero()[:, 0].tolist()
+        assert found.item_idx[row] == max(allowed, key=lambda i: float(scores[row, i]))
+    other = observation._replace(target_idx=torch.full((N_PAIRS,), 9))
+    assert torch.equal(NextItem(encoder).decide(other).item_idx, found.item_idx)
+
+
+# Items 1 … 4 in the plane; the target 4 is north, the user east.
+PLANE = torch.tensor([[0.0, 0], [1, 0], [3, 4], [1, 1], [0, 1]])
+
+
+def choice(policy: IPG, user: list[float], hidden: tuple[int, ...] = ()) -> tuple[int, float]:
+    penalty = torch.zeros(1, 5)
+    penalty[0, [0, *hidden]] = -torch.inf
+    user_vectors = torch.tensor([user]).float()
+    found = policy.decide(
+        Observation(torch.tensor([0]), torch.tensor([4]), user_vectors, penalty, 1)
+    )
+    return int(found.item_idx), float(found.score)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_ipg_scores_by_hand() -> None:
+    policy = IPG(encoder_with(PLANE))
+    scores = policy.scores(torch.tensor([[2.0, 0]]), torch.tensor([4]))[0]
+    # Relevance σ(2), σ(6), σ(2), σ(0); cosines with the target 0, .8, √½, 1; the user's is 0.
+    expected = [0, sigmoid(6) * 0.8, sigmoid(2) * math.sqrt(0.5), 0.5]
+    assert scores[1:].tolist() == pytest.approx(expected, abs=1e-6)
+    assert choice(policy, [2, 0]) == (2, pytest.approx(sigmoid(6) * 0.8))
+    assert choice(policy, [2, 0], hidden=(2,))[0] == 3
+    assert choice(policy, [2, 0], hidden=(2, 3))[0] == 4
+
+
+def test_dot_guidance_by_hand() -> None:
+    policy = IPG(encoder_with(PLANE), GuidanceOptions(guidance="dot", relevance_link="raw"))
+    scores = policy.scores(torch.tensor([[2.0, 0.5]]), torch.tensor([4]))[0]
+    # Products with the target 0, 4, 1, 1, less the user's 0.5; relevance 2, 8, 2.5, 0.5.
+    expected = [2 * -0.5, 8 * 3.5, 2.5 * 0.5, 0.5 * 0.5]
+    assert scores[1:].tolist() == pytest.approx(expected)
+
+
+def test_without_gain_the_most_relevant_is_shown_or_the_least_bad_product() -> None:
+    """Whatever is left leads away from the target."""
+    calm, product = (GuidanceOptions(no_gain=option) for option in ("most_relevant", "product"))
+    plane, user = encoder_with(PLANE), [1.0, 3.0]
+    # Cosine here 3/√10 = .949; those of items 1, 3: 0, √½; their relevance: σ(1), σ(4).
+    here = 3 / math.sqrt(10)
+    expected = max(sigmoid(1) * -here, sigmoid(4) * (math.sqrt(0.5) - here))
+    assert choice(IPG(plane, product), user, hidden=(2, 4)) == (
+        3,
+        pytest.approx(expected, abs=1e-6),
+    )
+    assert choice(IPG(plane, calm), user, hidden=(2, 4)) == (3, pytest.approx(sigmoid(4), abs=1e-6))
+    # Relevance σ(-10.5) and σ(-27) of items 1 and 2: the product takes what is wanted least.
+    north, items = [-0.3, 3.0], torch.tensor([[0.0, 0], [-5, -4], [-9, -9.9], [1, 1], [0, 1]])
+    assert choice(IPG(encoder_with(items), calm), north, hidden=(3, 4))[0] == 1
+    assert choice(IPG(encoder_with(items), product), north, hidden=(3, 4))[0] == 2
+
+
+def test_an_item_that_gains_is_preferred_to_a_relevant_one_that_does_not() -> None:
+    found = choice(IPG(encoder_with(PLANE)), [0.5, 0.5], hidden=(2, 3))
+    assert found == (4, pytest.approx(sigmoid(0.5) * (1 - math.sqrt(0.5)), abs=1e-6))
+
+
+@pytest.mark.parametrize("no_gain", ["most_relevant", "product"])
+@pytest.mark.parametrize("guidance", ["cosine", "dot"])
+def test_itmprec_without_intents_is_ipg(
+    encoder: SASRec, intents: Intents, observation: Observation, no_gain: str, guidance: str
+) -> None:
+    """itmprec.md, check 8."""
+    options = ITMPRecOptions(intent_weight=0, no_gain=no_gain, guidance=guidance)
+    expected = IPG(encoder, options).decide(observation)
+    for given in (intents, None):
+        found = ITMPRec(encoder, given, options).decide(observation)
+        assert torch.equal(found.item_idx, expected.item_idx)
+        assert torch.equal(found.score, expected.score)
+
+
+def test_intention_scores_by_hand() -> None:
+    prototypes = Intents(torch.tensor([[1.0, 0], [0, 1]]))
+    users = torch.tensor([[2.0, 0], [0, 2]])
+    policy = ITMPRec(encoder_with(PLANE), prototypes, ITMPRecOptions(intent_weight=0.5))
+    found = policy.interest(users)
+    # Intents of items 1 … 4: east, north, east (a tie goes to the first), north.
+    same, other = 0.5 * sigmoid(1), 0.5 * sigmoid(0)
+    by_hand = [
+        [sigmoid(2) + same, sigmoid(6) + other, sigmoid(2) + same, sigmoid(0) + other],
+        [sigmoid(0) + other, sigmoid(8) + same, sigmoid(2) + other, sigmoid(2) + same],
+    ]
+    torch.testing.assert_close(found[:, 1:], torch.tensor(by_hand))
+    raw = ITMPRecOptions(intent_weight=2, intent_link="raw", relevance_link="raw")
+    found = ITMPRec(encoder_with(PLANE), prototypes, raw).interest(users)
+    torch.testing.assert_close(found[0, 1:], torch.tensor([2.0 + 2, 6, 2 + 2, 0]))
+
+
+def test_intents_are_needed_unless_their_weight_is_zero(encoder: SASRec) -> None:
+    wanted = "intents are needed while intent_weight is above 0, got None"
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        ITMPRec(encoder)
+
+
+def test_never_trained_prototypes_add_about_a_constant(encoder: SASRec) -> None:
+    """itmprec.md D7: σ of tiny products is ½, and a bit more for equal intents."""
+    rng = torch.Generator().manual_seed(0)
+    tiny = Intents(0.02 * torch.randn(8, DIM, generator=rng))
+    users = torch.randn(10, DIM, generator=rng)
+    added = ITMPRec(encoder, tiny).interest(users) - IPG(encoder).interest(users)
+    assert (added - 0.5).abs().max() < 0.01
+
+
+def test_kept_share_is_one_minus_the_arousal(encoder: SASRec, observation: Observation) -> None:
+    items = F.normalize(encoder.item_vectors, dim=1)
+    policy = ITMPRec(encoder, options=ITMPRecOptions(intent_weight=0, n_curious=3))
+    rounded = ITMPRec(
+        encoder, options=ITMPRecOptions(intent_weight=0, n_curious=3, tiac_decimals=3)
+    )
+    literal = ITMPRec(
+        encoder,
+        options=ITMPRecOptions(intent_weight=0, n_curious=3, tiac="literal", tiac_floor=None),
+    )
+    found = [p.kept_share(observation) for p in (policy, rounded, literal)]
+    for row in range(N_PAIRS - 1):
+        allowed = (observation.penalty[row] == 0).nonzero()[:, 0]
+        liking = F.normalize(observation.user_vectors[row], dim=0) @ items[allowed].T
+        best = allowed[liking.argsort(descending=True)[:3]]
+        mean = float((items[best] @ items[observation.target_idx[row]]).mean())
+        assert found[0][row].item() == pytest.approx(1 - max(mean, 0.2), abs=1e-6)
+        assert found[1][row].item() == pytest.approx(round(1 - max(mean, 0.2), 3), abs=1e-6)
+        assert found[2][row].item() == pytest.approx(mean, abs=1e-6)
+    assert ((found[0] >= 0) & (found[0] <= 0.8)).all()
+
+
+def test_only_itmprec_has_a_say_in_how_far_users_move(encoder: SASRec, intents: Intents) -> None:
+    assert isinstance(ITMPRec(encoder, intents), MovesUsers)
+    assert not isinstance(IPG(encoder), MovesUsers)
+    assert not isinstance(NextItem(encoder), MovesUsers)

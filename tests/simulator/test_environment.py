@@ -1,0 +1,275 @@
+"""Simulated users: their luck, their drift, and who does not move."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from proactrec.arousal import arousal, kept_share
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError, NotFittedError
+from proactrec.ranking import penalties
+from proactrec.simulator.dynamics import kept_share_per_user, moved
+from proactrec.simulator.environment import Environment, World, WorldOptions
+from proactrec.simulator.response import DistributionResponse
+
+Vectors = tuple[torch.Tensor, torch.Tensor]
+TARGETS = np.array([4, 11, 7])
+ALWAYS, NEVER = DistributionResponse(1000.0, -5.0), DistributionResponse(1000.0, 5.0)
+
+
+def world_of(
+    dataset: Dataset, vectors: Vectors, response: DistributionResponse | None = None, **options: Any
+) -> World:
+    seed = options.pop("seed", 0)
+    world = World(dataset, *vectors, TARGETS, WorldOptions(**options), seed=seed)
+    if response is not None:
+        world.response = response
+    return world
+
+
+def begun(world: World, users: list[int], targets: list[int], n_rounds: int = 6) -> Environment:
+    environment = Environment(world)
+    environment.reset(np.array(users), np.array(targets), n_rounds=n_rounds)
+    return environment
+
+
+def strangers(dataset: Dataset, target: int, n: int = 4) -> list[int]:
+    """Users who do not have the target."""
+    train = dataset.before("train")
+    return [u for u in range(dataset.n_users) if target not in train.of(u)][:n]
+
+
+def owner(dataset: Dataset, target: int) -> int:
+    train = dataset.before("train")
+    return next(u for u in range(dataset.n_users) if target in train.of(u))
+
+
+def test_accepting_moves_by_the_kept_share_at_unit_length() -> None:
+    users = torch.tensor([[1.0, 0], [0.6, 0.8], [1, 0]])
+    items = torch.tensor([[0.0, 1], [1, 0], [0, 1]])
+    found = moved(users, items, torch.tensor([0.8, 0.5, 1.0]))
+    expected = [
+        [0.8 / math.sqrt(0.68), 0.2 / math.sqrt(0.68)],
+        [0.8 / math.sqrt(0.8), 0.4 / math.sqrt(0.8)],
+        [1, 0],
+    ]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_drift_toward_one_item_follows_its_closed_form(dataset: Dataset, vectors: Vectors) -> None:
+    """Shown one item for ever, the tangent of the angle to it shrinks as known from geometry."""
+    world = world_of(dataset, vectors, ALWAYS)
+    user = strangers(dataset, 11)[0]
+    environment = begun(world, [user], [11], n_rounds=6)
+    u, z = (x.double() for x in (vectors[0][user], vectors[1][2]))
+    for _ in range(6):
+        environment.step(torch.tensor([2]))
+        # Before normalising: 0.8 of the sideways part, 0.8 cos + 0.2 along the item.
+        along = u @ z
+        u = 0.8 * (u - along * z) + (0.8 * along + 0.2) * z
+        u = u / u.norm()
+    torch.testing.assert_close(environment.user_vectors[0].double(), u, atol=1e-6, rtol=0)
+    assert environment.interest().item() == pytest.approx(
+        float(u @ vectors[1][11].double()), abs=1e-6
+    )
+
+
+def test_who_declines_or_is_shown_nothing_does_not_move(dataset: Dataset, vectors: Vectors) -> None:
+    users = strangers(dataset, 11, 2)
+    for response, item in [(NEVER, 3), (ALWAYS, 0)]:
+        environment = begun(world_of(dataset, vectors, response), users, [11, 11])
+        before = environment.user_vectors.clone()
+        feedback = environment.step(torch.tensor([item, item]))
+        assert not feedback.accepted.any()
+        assert torch.equal(environment.user_vectors, before)
+        assert feedback.accept_prob.isnan().all() == (item == 0)
+
+
+def test_owners_never_move_but_may_accept(dataset: Dataset, vectors: Vectors) -> None:
+    environment = begun(world_of(dataset, vectors, ALWAYS), [owner(dataset, 4)], [4])
+    assert environment.is_owner.tolist() == [True]
+    before = environment.user_vectors.clone()
+    for item in (1, 2, 4):
+        assert environment.step(torch.tensor([item])).accepted.all()
+    assert torch.equal(environment.user_vectors, before)
+
+
+def test_success_moves_once_more_and_then_freezes(dataset: Dataset, vectors: Vectors) -> None:
+    environment = begun(world_of(dataset, vectors, ALWAYS), strangers(dataset, 11, 1), [11])
+    before = environment.interest().item()
+    environment.step(torch.tensor([11]))
+    at_success, interest = environment.user_vectors.clone(), environment.interest().item()
+    assert interest > before
+    assert environment.step(torch.tensor([2])).accepted.all()
+    assert torch.equal(environment.user_vectors, at_success)
+
+
+def test_declined_target_freezes_nobody(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors, NEVER)
+    environment = begun(world, strangers(dataset, 11, 1), [11])
+    environment.step(torch.tensor([11]))
+    assert not environment.is_frozen.any()
+
+
+def test_rank_counts_items_outside_the_train_history(dataset: Dataset, vectors: Vectors) -> None:
+    users = strangers(dataset, 11)
+    environment = begun(world_of(dataset, vectors), users, [11] * 4)
+    found = environment.rank(torch.tensor([3, 0]))
+    train = dataset.before("train")
+    for place, user in zip(found.tolist(), (users[3], users[0]), strict=True):
+        scores = vectors[1] @ vectors[0][user]
+        others = set(range(1, 21)) - set(train.of(user).tolist()) - {11}
+        assert place == sum(bool(scores[i] > scores[11]) for i in others)
+
+
+def test_official_noise_is_the_authors(dataset: Dataset, vectors: Vectors) -> None:
+    """itmprec.md, check 1: percentages of NumPy's RandomState(114514), by order of the targets."""
+    many = np.arange(1, 21)
+    world = World(dataset, *vectors, many, WorldOptions(noise="per_target"))
+    noise = world.noise(many) / 100
+    first = [0.0068776, 0.0067617, 0.0042661, 0.0078303, 0.0078837, 0.0003617]
+    assert noise[:6].tolist() == pytest.approx(first, abs=5e-8)
+    means = [noise[:n].mean().item() for n in (5, 10, 15, 20)]
+    assert means == pytest.approx([0.0067239, 0.0059338, 0.0052888, 0.0048102], abs=5e-8)
+    turned = World(dataset, *vectors, many[::-1].copy(), WorldOptions(noise="per_target"))
+    assert turned.noise(np.array([20, 1])).tolist() == pytest.approx(
+        [100 * noise[0].item(), 100 * noise[19].item()]
+    )
+    assert world_of(dataset, vectors).noise(TARGETS) == 0
+
+
+def test_official_stream_is_the_authors(dataset: Dataset, vectors: Vectors) -> None:
+    """itmprec.md, check 4: Bernoulli draws of Torch's generator 114514 for ten users, p = 0.4."""
+    ten = vectors[0][:10], vectors[1]
+    world = World(dataset, *vectors, TARGETS, WorldOptions(random_numbers="shared_stream"))
+    world.user_vectors = ten[0]
+    luck = world.luck(np.arange(10), np.full(10, 4), 2)
+    drawn = ["".join(str(int(x < 0.4)) for x in luck[:, round_]) for round_ in range(2)]
+    assert drawn == ["0000010100", "0110001101"]
+    rng = torch.Generator().manual_seed(114514)
+    prob = torch.full((10,), 0.4, dtype=torch.float64)
+    for round_ in range(2):
+        expected = torch.bernoulli(prob, generator=rng)
+        assert (luck[:, round_] < 0.4).double().tolist() == expected.tolist()
+
+
+def test_official_stream_is_the_same_for_every_target(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors, random_numbers="shared_stream")
+    users = np.array([5, 2])
+    assert torch.equal(
+        world.luck(users, np.array([4, 4]), 3), world.luck(users, np.array([7, 11]), 3)
+    )
+    own = world_of(dataset, vectors)
+    assert not torch.equal(
+        own.luck(users, np.array([4, 4]), 3), own.luck(users, np.array([7, 11]), 3)
+    )
+
+
+def test_acceptance_is_as_frequent_as_probable(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors, DistributionResponse(0.0, 0.0), kept_share=1.0)
+    users = np.repeat(strangers(dataset, 11, 20), 1)
+    environment = begun(world, users.tolist(), [11] * 20, n_rounds=400)
+    accepted = torch.stack([environment.step(torch.full((20,), 2)).accepted for _ in range(400)])
+    n = accepted.numel()
+    assert accepted.double().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(n))
+
+
+def test_kept_share_per_user_is_drawn_around_its_mean() -> None:
+    drawn = kept_share_per_user(20_000, mean=0.8, seed=1)
+    # Beta(16, 4): variance 0.8 · 0.2 / 21.
+    deviation = math.sqrt(0.16 / 21)
+    assert drawn.mean().item() == pytest.approx(0.8, abs=4 * deviation / math.sqrt(20_000))
+    assert drawn.std().item() == pytest.approx(deviation, rel=0.03)
+    assert ((drawn >= 0) & (drawn <= 1)).all()
+    assert torch.equal(drawn, kept_share_per_user(20_000, mean=0.8, seed=1))
+    assert not torch.equal(drawn, kept_share_per_user(20_000, mean=0.8, seed=2))
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_extreme_kept_shares_work_per_user_too(
+    dataset: Dataset, vectors: Vectors, mean: float
+) -> None:
+    """WorldOptions allows 0 and 1: everybody follows, or nobody does."""
+    world = world_of(dataset, vectors, receptivity="per-user", kept_share=mean)
+    assert (world.share_of(torch.arange(5)) == mean).all()
+
+
+def test_users_move_by_their_own_share(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors, ALWAYS, receptivity="per-user", seed=3)
+    shares = kept_share_per_user(dataset.n_users, mean=0.8, seed=3)
+    users = strangers(dataset, 11)
+    environment = begun(world, users, [11] * 4)
+    environment.step(torch.full((4,), 2))
+    expected = moved(vectors[0][users], vectors[1][[2] * 4], shares[users])
+    torch.testing.assert_close(environment.user_vectors, expected)
+
+
+def test_arousal_moves_whose_favourites_are_near_the_target(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    world = world_of(dataset, vectors, ALWAYS, receptivity="arousal", n_curious=1)
+    users = strangers(dataset, 11, 12)
+    environment = begun(world, users, [11] * 12)
+    start = vectors[0][users]
+    penalty = penalties(dataset.before("train"), np.array(users), 21, torch.device("cpu"))
+    share = kept_share(
+        arousal(start, vectors[1], penalty, torch.full((12,), 11), n_curious=1),
+        form="one_minus",
+        floor=0.2,
+    )
+    assert share.unique().numel() > 1
+    environment.step(torch.full((12,), 2))
+    torch.testing.assert_close(environment.user_vectors, moved(start, vectors[1][[2] * 12], share))
+
+
+def test_policy_share_is_asked_for_those_who_move_and_only_where_allowed(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    asked: list[list[int]] = []
+
+    def share(rows: torch.Tensor) -> torch.Tensor:
+        asked.append(rows.tolist())
+        return torch.full((len(rows),), 0.3)
+
+    users = [*strangers(dataset, 4, 2), owner(dataset, 4)]
+    for receptivity, kept in [("policy", 0.3), ("constant", 0.8)]:
+        environment = begun(
+            world_of(dataset, vectors, ALWAYS, receptivity=receptivity), users, [4] * 3
+        )
+        environment.step(torch.tensor([2, 0, 2]), share)
+        expected = vectors[0][users].clone()
+        expected[:1] = moved(expected[:1], vectors[1][[2]], torch.tensor([kept]))
+        torch.testing.assert_close(environment.user_vectors, expected)
+    assert asked == [[0]]
+    silent = begun(world_of(dataset, vectors, ALWAYS, receptivity="policy"), users, [4] * 3)
+    silent.step(torch.tensor([2, 0, 2]))  # a policy without a say: the constant share
+    torch.testing.assert_close(silent.user_vectors, expected)
+
+
+def test_reset_begins_again(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors)
+    users = strangers(dataset, 11)
+    environment = begun(world, users, [11] * 4)
+    runs = []
+    for _ in range(2):
+        environment.reset(np.array(users), np.full(4, 11), n_rounds=6)
+        steps = [environment.step(torch.full((4,), item)).accepted for item in (1, 2, 11, 3)]
+        runs.append((torch.stack(steps), environment.user_vectors))
+    assert torch.equal(runs[0][0], runs[1][0])
+    assert torch.equal(runs[0][1], runs[1][1])
+    assert torch.equal(world.user_vectors, vectors[0])  # the world itself never changes
+
+
+def test_misuse_is_refused(dataset: Dataset, vectors: Vectors) -> None:
+    world = world_of(dataset, vectors)
+    with pytest.raises(NotFittedError, match=re.escape("the environment must be reset before")):
+        Environment(world).interest()
+    wanted = "user_idx and target_idx must match, got 2 and 1"
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        begun(world, [1, 2], [4])
+    with pytest.raises(InvalidInputError, match=re.escape("WorldOptions.kept_share")):
+        WorldOptions(kept_share=1.5)
