@@ -20,3 +20,313 @@ from .conftest import Command, Outcome, Toy
 
 # Not everything odd is an error: in this process the program's own warnings must not become one.
 pytestmark = pytest.mark.filterwarnings("always::proactrec.errors.DataWarning")
+
+HEADER = "user_id,item_id,timestamp\n"
+ROWS = "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(4))
+
+
+class Case:
+    """Where a bad input is made, and the arguments that hand it over."""
+
+    def __init__(self, toy: Toy, folder: Path) -> None:
+        self.toy, self.folder, self.out = toy, folder, folder / "out"
+
+    def write(self, content: str | bytes, name: str = "bad.csv") -> Path:
+        """A file of any content."""
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run(self, *arguments: str | Path) -> list[str]:
+        """A fast run on the toy world, with these arguments added."""
+        return [*self.toy.run, "--out", str(self.out), *map(str, arguments)]
+
+    def events(self, content: str | bytes, name: str = "bad.csv") -> list[str]:
+        """A fast run on these events, without titles."""
+        return self.run_without_items(self.write(content, name))
+
+    def run_without_items(self, path: Path, *arguments: str) -> list[str]:
+        """A fast run on a file of events, without titles."""
+        arguments = ("--filter", "none", "--category", "Drama", "--out", str(self.out), *arguments)
+        return ["run", "--dataset", "csv", "--events", str(path), *arguments]
+
+    def items(self, content: str) -> list[str]:
+        """A fast run on the toy world's events and these items."""
+        return self.run("--items", self.write(content, "bad-items.csv"))
+
+
+def zipped(case: Case) -> bytes:
+    return gzip.compress(case.toy.events.read_bytes())
+
+
+def with_null_users(case: Case) -> list[str]:
+    path = case.folder / "null.parquet"
+    table = pl.DataFrame({"user_id": ["u", None, "v"], "item_id": ["a", "b", "c"], "timestamp": 1})
+    table.write_parquet(path)
+    return case.run_without_items(path)
+
+
+def published(case: Case, *missing: str) -> list[str]:
+    """MovieLens without some of its files."""
+    folder = case.folder / "ml-100k"
+    folder.mkdir()
+    rows = [f"{user}\t{item}\t5\t{item}" for user in range(6) for item in range(6)]
+    content = {"u.data": "\n".join(rows), "u.genre": "Drama|0"}
+    for name, text in content.items():
+        if name not in missing:
+            (folder / name).write_text(text)
+    return ["run", "--dataset", "ml-100k", "--data-dir", str(case.folder), "--out", str(case.out)]
+
+
+def existing_out(case: Case) -> list[str]:
+    return [*case.toy.run, "--out", str(case.write("", "file"))]
+
+
+def settings(case: Case, content: str) -> list[str]:
+    """`evaluate` in a folder with this `settings.yaml`."""
+    case.write(content, "settings.yaml")
+    return ["evaluate", str(case.folder)]
+
+
+BAD_FILES: dict[str, tuple[Callable[[Case], list[str]], str]] = {
+    "missing file": (lambda c: c.run_without_items(Path("/none.csv")), "none.csv does not exist"),
+    "folder for a file": (lambda c: c.run_without_items(c.folder), "is a folder, a file is needed"),
+    "folder named as a file": (
+        lambda c: c.run_without_items(shutil.copytree(c.toy.events.parent, c.folder / "x.csv")),
+        "is a folder, a file is needed",
+    ),
+    "unknown type": (lambda c: c.events(ROWS, "bad.xlsx"), "must end in .csv"),
+    "wrong encoding": (
+        lambda c: c.events((HEADER + "Zoë,a,1\n").encode("latin-1")),
+        "is not utf-8-sig text: byte 0xeb in line 2",
+    ),
+    "utf-16": (lambda c: c.events((HEADER + ROWS).encode("utf-16")), "byte 0xff in line 1"),
+    "truncated gzip": (
+        lambda c: c.events(zipped(c)[:-400], "bad.csv.gz"),
+        "is not a whole gzip file",
+    ),
+    "damaged gzip": (
+        lambda c: c.events(zipped(c)[:50] + b"\0" * 50 + zipped(c)[100:], "bad.csv.gz"),
+        "is not a whole gzip file",
+    ),
+    "gzip that is none": (
+        lambda c: c.events(HEADER + ROWS, "bad.csv.gz"),
+        "is not a whole gzip file",
+    ),
+    "parquet that is none": (
+        lambda c: c.events(HEADER + ROWS, "bad.parquet"),
+        "is not a Parquet file",
+    ),
+    "truncated parquet": (
+        lambda c: c.events(parquet(c)[:-100], "bad.parquet"),
+        "is not a Parquet file",
+    ),
+    "empty file": (lambda c: c.events(""), "bad.csv is empty"),
+    "empty gzip": (lambda c: c.events(gzip.compress(b""), "bad.csv.gz"), "is empty"),
+    "blank lines": (lambda c: c.events("\n\n\n"), "bad.csv is empty"),
+    "header only": (lambda c: c.events(HEADER), "has a header but no rows"),
+    "binary": (lambda c: c.events(bytes(range(128)) * 40), "bad.csv"),
+    "missing column": (
+        lambda c: c.events("user_id,item,timestamp\nu,a,1\n"),
+        "lacks the column(s) ['item_id']",
+    ),
+    "other separator": (
+        lambda c: c.events((HEADER + ROWS).replace(",", ";")),
+        "lacks the column(s) ['user_id', 'item_id', 'timestamp']",
+    ),
+    "column twice": (
+        lambda c: c.events("user_id,user_id,item_id,timestamp\nu,u,a,1\n"),
+        "has more than one column of the name(s) ['user_id']",
+    ),
+    "more values than columns": (lambda c: c.events(HEADER + "u,a,1,2,3\n"), "is not a table"),
+    "NaN user ids": (
+        lambda c: c.events(HEADER + ROWS + "NaN,a,1\nnan,b,2\n"),
+        "user_id must be an id in",
+    ),
+    "null user ids": (with_null_users, "user_id must be an id in"),
+    "empty item ids": (
+        lambda c: c.events(HEADER + ROWS + "u,,5\n"),
+        "1 of 17 rows break this, first row 17 with None",
+    ),
+    "blank item ids": (lambda c: c.events(HEADER + ROWS + "u,  ,5\n"), "item_id must be an id in"),
+    "text for a time": (
+        lambda c: c.events(HEADER + ROWS + "u,a,yesterday\n"),
+        "timestamp must be a number or an ISO 8601 time from 1970 on",
+    ),
+    "missing time": (lambda c: c.events(HEADER + ROWS + "u,a,\n"), "first row 17 with None"),
+    "negative time": (lambda c: c.events(HEADER + ROWS + "u,a,-5\n"), "first row 17 with '-5'"),
+    "infinite time": (lambda c: c.events(HEADER + ROWS + "u,a,inf\n"), "first row 17 with 'inf'"),
+    "unknown items": (
+        lambda c: c.items("item_id,title,categories\ni0,Film,Drama\n"),
+        "items that the catalogue lacks",
+    ),
+    "items twice": (
+        lambda c: c.items(c.toy.items.read_text() + "i3,Again,War\n"),
+        "catalogue ids must be unique; 1 occur more than once, first ['i3']",
+    ),
+    "items without categories": (
+        lambda c: c.items("item_id,title\ni0,Film\n"),
+        "lacks the column(s) ['categories']",
+    ),
+    "one user": (
+        lambda c: c.events(HEADER + "".join(f"u,i{n},{n}\n" for n in range(9))),
+        "needs at least 2 users",
+    ),
+    "one item": (
+        lambda c: c.events(HEADER + "".join(f"u{n},i,{n}\n" for n in range(9))),
+        "needs at least 2 users, 2 items",
+    ),
+    "one item each": (
+        lambda c: c.events(HEADER + "".join(f"u{n},i{n},{n}\n" for n in range(9))),
+        "one user with 3 items",
+    ),
+    "nothing left": (
+        lambda c: c.run("--filter", "k-core", "--k", "40"),
+        "the k-core filter with k=40 leaves none of 360 interactions",
+    ),
+    "recbole without types": (
+        lambda c: ["data", "describe", "--dataset", "recbole", "--events", str(c.toy.events)],
+        "must have headers of the form name:type",
+    ),
+    "no data folder": (
+        lambda c: ["run", "--dataset", "ml-100k", "--out", str(c.out)],
+        "give --data-dir ROOT or set PROACTREC_DATA",
+    ),
+    "empty data folder": (
+        lambda c: ["run", "--dataset", "lastfm", "--data-dir", str(c.folder), "--out", str(c.out)],
+        "lastfm is no folder",
+    ),
+    "published file missing": (
+        lambda c: published(c, "u.genre"),
+        "u.genre does not exist",
+    ),
+}
+
+BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
+    "unknown data set": (lambda c: ["run", "--dataset", "netflix"], "data set 'netflix' does not"),
+    "no events": (lambda c: ["run", "--dataset", "csv"], "needs an events file: --events FILE"),
+    "items without events": (
+        lambda c: ["run", "--dataset", "csv", "--items", str(c.toy.items)],
+        "--items needs --events",
+    ),
+    "events of a published data set": (
+        lambda c: c.run("--dataset", "demo"),
+        "own files go with the data sets csv",
+    ),
+    "unknown policy": (lambda c: c.run("--policy", "magic"), "policy 'magic' does not exist"),
+    "unknown protocol": (lambda c: c.run("--protocol", "x"), "protocol 'x' does not exist"),
+    "unknown encoder": (lambda c: c.run("--encoder", "bert"), "encoder 'bert' does not exist"),
+    "unknown world": (lambda c: c.run("--world", "wild"), "'flat', 'medium', 'steep' or 'official"),
+    "unknown receptivity": (lambda c: c.run("--receptivity", "x"), "receptivity: input should be"),
+    "unknown part": (lambda c: c.run("--without", "Q"), "'P', 'IIS' or 'TIAC', got 'Q'"),
+    "unknown filter": (lambda c: c.run("--filter", "x"), "'k-core', 'paper' or 'none', got 'x'"),
+    "unknown device": (lambda c: c.run("--device", "tpu"), "device must be cpu, cuda or auto"),
+    "unknown category": (
+        lambda c: c.run("--category", "Opera"),
+        "category 'Opera' does not exist in csv; there are",
+    ),
+    "no category": (
+        lambda c: ["run", *c.toy.files, "--filter", "none", "--out", str(c.out)],
+        "category must be named for csv; there are Drama, Comedy, War",
+    ),
+    "no categories at all": (
+        lambda c: c.events(HEADER + ROWS),
+        "category 'Drama' does not exist in csv; there are none",
+    ),
+    "more targets than items": (
+        lambda c: c.run("--n-targets", "41"),
+        "n_targets must be at most the number of items (40), got 41",
+    ),
+    "zero targets": (lambda c: c.run("--n-targets", "0"), "greater than or equal to 1, got 0"),
+    "zero rounds": (lambda c: c.run("--n-rounds", "0"), "n_rounds: input should be greater"),
+    "rounds that are no number": (lambda c: c.run("--n-rounds", "many"), "--n-rounds"),
+    "negative seed": (lambda c: c.run("--seed", "-1"), "seed: input should be greater than"),
+    "huge seed": (lambda c: c.run("--seed", str(2**32)), "seed: input should be less than"),
+    "k of zero": (lambda c: c.run("--k", "0"), "--k"),
+    "unknown target": (
+        lambda c: c.run("--target", "i1", "--target", "i99"),
+        "1 of 2 targets are not items of csv, first ['i99']",
+    ),
+    "unknown setting": (lambda c: c.run("--set", "graphau.depth=2"), "GraphAUOptions.depth"),
+    "unknown group of settings": (lambda c: c.run("--set", "gru.depth=2"), "Options.gru"),
+    "unknown encoder setting": (lambda c: c.run("--set", "encoder_options.x=2"), "Options.x"),
+    "setting of an encoder out of range": (
+        lambda c: c.run("--set", "encoder_options.dropout=2"),
+        "Options.dropout: input should be less than",
+    ),
+    "setting without a value": (
+        lambda c: c.run("--set", "graphau.n_layers"),
+        "--set must have the form NAME=VALUE, got 'graphau.n_layers'",
+    ),
+    "setting of the wrong type": (
+        lambda c: c.run("--set", "graphau.n_layers=deep"),
+        "graphau.n_layers: input should be a valid integer",
+    ),
+    "setting that is no YAML": (lambda c: c.run("--set", "seed=[1"), "a value that is not YAML"),
+    "setting inside a value": (lambda c: c.run("--set", "seed.x=1"), "leads through 'seed'"),
+    "vectors of two lengths": (
+        lambda c: c.run("--set", "graphau.embedding_dim=16"),
+        "embedding_dim",
+    ),
+    "heads that do not divide": (lambda c: c.run("--set", "encoder_options.n_heads=3"), "n_heads"),
+    "unknown option": (lambda c: c.run("--polcy", "ipg"), "No such option"),
+    "unknown command": (lambda c: ["fly"], "No such command 'fly'"),
+    "out is a file": (existing_out, "File exists"),
+    "out below a file": (lambda c: c.run("--out", c.write("", "file") / "x"), "Not a directory"),
+    "out where nothing can be written": (lambda c: c.run("--out", "/proc/run"), "/proc/run"),
+    "chart where nothing can be written": (
+        lambda c: ["data", "describe", *c.toy.files, "--plot", "/proc/x.png"],
+        "/proc/x.png",
+    ),
+    "encoder folder missing": (
+        lambda c: c.run("--encoder-folder", c.folder / "none"),
+        "none can't be read",
+    ),
+    "evaluation of no run": (lambda c: ["evaluate", str(c.folder)], "is no run folder"),
+    "report of no run": (lambda c: ["report", str(c.folder)], "is no run folder"),
+    "report of a missing run": (lambda c: ["report", str(c.out)], "is no run folder"),
+    "evaluation of a file": (lambda c: ["evaluate", str(c.write(""))], "Not a directory"),
+    "no run named": (lambda c: ["evaluate"], "Missing argument 'RUN'"),
+    "settings that are no YAML": (lambda c: settings(c, "a: [1"), "can't be read as the settings"),
+    "empty settings": (lambda c: settings(c, ""), "can't be read as the settings of a run"),
+    "settings of something else": (lambda c: settings(c, "a: 1"), "can't be read as the settings"),
+    "settings with unknown options": (
+        lambda c: settings(c, "options: {x: 1}\ncommand: ''\ndevice: cpu\nstore: null\n"),
+        "ExperimentOptions.x",
+    ),
+}
+
+
+def parquet(case: Case) -> bytes:
+    path = case.folder / "whole.parquet"
+    pl.read_csv(case.toy.events).write_parquet(path)
+    return path.read_bytes()
+
+
+def refused(outcome: Outcome, fragment: str, out: Path) -> None:
+    """One sentence with the fragment, exit code 2, and nothing that looks like a result."""
+    assert outcome.code == 2, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stdout == ""
+    assert len(outcome.errors) == 1, outcome.stderr
+    assert outcome.stderr.endswith(outcome.errors[0] + "\n"), outcome.stderr
+    assert fragment in outcome.errors[0]
+    assert not (out / "metrics.json").exists()
+    assert not (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_bad_files_end_in_one_sentence(kind: str, toy: Toy, here: Command, tmp_path: Path) -> None:
+    make, fragment = BAD_FILES[kind]
+    case = Case(toy, tmp_path)
+    refused(here(*make(case)), fragment, case.out)
+
+
+@pytest.mark.parametrize("kind", BAD_OPTIONS)
+def test_bad_options_end_in_one_sentence(
+    kind: str, toy: Toy, here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, fragment = BAD_OPTIONS[kind]
+    case = Case(toy, tmp_path)
+    refused(here(*make(case)), fragment, case.out)

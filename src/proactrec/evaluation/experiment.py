@@ -365,8 +365,9 @@ class Experiment:
     def _encoder_key(self) -> str:
         if self._encoder_folder is None:
             return self._encoder_stage.key
-        load_encoder(self._encoder_folder, self.dataset)
-        return file_hash(self._encoder_folder / "encoder.safetensors")
+        load_encoder(self._encoder_folder, self.dataset)  # refuses what is of another data set
+        files = ("encoder.json", "encoder.safetensors")
+        return "-".join(file_hash(self._encoder_folder / name) for name in files)
 
     def _stage(self, kind: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Artefact:
         stage = self.store.get_or_make(kind, {"version": STAGE_VERSION, **inputs}, make)
