@@ -1,6 +1,6 @@
 """How the uniformity weight and depth of GraphAU spread its vectors and rank held-out items.
 
-Usage: python benchmarks/graphau_sensitivity.py DATASET OUT.json [--seeds 0 1 2]
+Usage: python benchmarks/graphau_sensitivity.py DATASET OUT.json [--seeds 0 1 2] [--page PAGE.md]
 Fits the grid one cell after another, keeps finished cells in OUT.json, and prints a table. The
 default of `GraphAUOptions` is the cell with the best validation NDCG@20; IoI is never looked at.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from page import origin, write_page
 from proactrec.data.load import load_dataset
 from proactrec.evaluation.store import write_json
 from proactrec.graphau import GraphAUOptions, fit_graphau, spread
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--weights", type=float, nargs="+", default=list(WEIGHTS))
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--filter", default="k-core")
     parser.add_argument("--stop-on", default="ndcg")
     arguments = parser.parse_args()
@@ -48,6 +50,9 @@ def main() -> None:
                 cells[name] = {**spread(dataset, vectors), "n_epochs": len(record.epochs)}
                 write_json(arguments.out, cells)
     print(table(cells))
+    if arguments.page:
+        title = f"GraphAU on {arguments.dataset}: spread of the vectors and held-out ranking"
+        write_page(arguments.page, title, {"origin": origin(), "cells": cells}, table(cells))
 
 
 def table(cells: dict[str, Any]) -> str:

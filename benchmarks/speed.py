@@ -1,6 +1,6 @@
 """How fast the hot parts are on this machine, and what limits each: `make bench`.
 
-Usage: python benchmarks/speed.py [--dataset ml-100k] [--n-targets 50] [--out FILE.json]
+Usage: python benchmarks/speed.py [--dataset ml-100k] [--n-targets 50] [--page PAGE.md]
 Without the MovieLens files it measures on the demo world. Everything is timed in one run, next to
 the machine's own matrix-product rate for the shapes in question, so a figure can be read as a
 share of what the machine can do. Run it on a quiet machine: two torch threads beside another busy
@@ -8,18 +8,15 @@ process are slower than one.
 """
 
 import argparse
-import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from page import origin, write_page
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import DATA_DIR_VARIABLE, load_dataset
@@ -52,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", default="ml-100k" if _has_movielens() else "demo")
     parser.add_argument("--n-targets", type=int, default=50)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
     arguments = parser.parse_args()
     dataset = load_dataset(arguments.dataset)
     rate = product_rate()
@@ -65,23 +62,21 @@ def main() -> None:
         guidance(encoder, dataset, vectors, protocol, arguments.n_targets)
         for protocol in (COMMON, OFFICIAL)
     ]
-    machine = {
-        "machine": f"{platform.machine()}, {_cpu_name()}, {os.cpu_count()} cores",
+    content = {
+        "origin": origin(),
+        "timings": [timing.model_dump() for timing in timings],
         "threads": torch.get_num_threads(),
         "gflops_product": round(rate, 1),
         "load_before": os.getloadavg()[0],
-        "date": date.today().isoformat(),
-        "commit": _commit(),
         "dataset": dataset.name,
         "n_users": dataset.n_users,
         "n_items": dataset.n_items,
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }
-    print(table(timings, rate))
-    print(machine)
-    if arguments.out:
-        content = {**machine, "timings": [timing.model_dump() for timing in timings]}
-        arguments.out.write_text(json.dumps(content, indent=2) + "\n")
+    body = table(timings, rate)
+    print(body)
+    if arguments.page:
+        write_page(arguments.page, f"Speed on {dataset.name}", content, body)
 
 
 def product_rate() -> float:
@@ -199,17 +194,6 @@ def _graphau(*, n_epochs: int) -> GraphAUOptions:
 
 def _has_movielens() -> bool:
     return (Path(os.environ.get(DATA_DIR_VARIABLE, "../shared/data")) / "ml-100k").is_dir()
-
-
-def _cpu_name() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
-
-
-def _commit() -> str:
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    return head.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Table 3 of the paper: full ITMPRec and without P, IIS or TIAC, over seeds.
 
-Usage: python benchmarks/table3.py DATASET OUT.json [--protocol official common] [--seeds 0 1 2]
+Usage: python benchmarks/table3.py DATASET OUT.json [--protocol official common] [--page PAGE.md]
 Finished stages lie in runs/artefacts, so it goes on where it was killed. Means and 95 % intervals
 are over seeds (Student's t); the paper's figures stand beside them.
 """
@@ -8,11 +8,10 @@ are over seeds (Student's t); the paper's figures stand beside them.
 import argparse
 import json
 import math
-import subprocess
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
@@ -38,6 +37,11 @@ PAPER = {
         "ITMPRec": (0.4135, 0.6614, 161.7352),
     },
 }
+KEPT = (
+    "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol", "seed",
+    "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
+    "interest_ranking", "response", "seconds", "peak_memory_mb", "versions",
+)  # fmt: skip
 FIGURES = ("hr", "ioi", "ior")
 T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262}
 
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("out", type=Path)
     parser.add_argument("--protocol", nargs="+", default=["official", "common"])
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     cells: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
@@ -59,7 +64,11 @@ def main() -> None:
                     cells[key] = run(arguments.dataset, protocol, without, seed)
                     write_json(arguments.out, cells)
                     print(key, cells[key]["metrics"]["ioi"]["20"], flush=True)
-    print(table(arguments.dataset, cells, arguments.protocol, arguments.seeds))
+    body = table(arguments.dataset, cells, arguments.protocol, arguments.seeds)
+    print(body)
+    if arguments.page:
+        title = f"Table 3 on {arguments.dataset}: ITMPRec and its parts"
+        write_page(arguments.page, title, {"origin": origin(), "cells": cells}, body)
 
 
 def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dict[str, Any]:
@@ -72,8 +81,7 @@ def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dic
         seed=seed,
     )
     result = Experiment(options, Path("runs/artefacts")).result()
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    return {**result, "commit": head.stdout.strip(), "date": date.today().isoformat()}
+    return {**{name: result[name] for name in KEPT}, "origin": origin()}
 
 
 def table(dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list[int]) -> str:

@@ -23,6 +23,9 @@ class Options(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             first = error.errors()[0]
+            inner = first.get("ctx", {}).get("error")
+            if isinstance(inner, InvalidInputError):  # of nested options, which said it already
+                raise inner from error
             where = ".".join(str(part) for part in first["loc"])
             came = (
                 ""

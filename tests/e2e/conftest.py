@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +15,16 @@ from proactrec.cli.main import main
 
 N_USERS, N_ITEMS, N_EACH = 30, 40, 12
 CATEGORIES = ("Drama", "Comedy", "War")
-FAST = (
-    "--filter none --n-targets 3 --n-rounds 5 "
-    "--set encoder_options.stopping.n_epochs=2 --set encoder_options.embedding_dim=8 "
-    "--set graphau.stopping.n_epochs=2 --set graphau.stopping.min_epochs=1 "
-    "--set graphau.embedding_dim=8 --set protocol.intents.n_intents=4"
-).split()
+SETTINGS = (
+    "encoder_options.stopping.n_epochs=2",
+    "encoder_options.embedding_dim=8",
+    "graphau.stopping.n_epochs=2",
+    "graphau.stopping.min_epochs=1",
+    "graphau.embedding_dim=8",
+    "protocol.intents.n_intents=4",
+)
+FAST = ["--filter", "none", "--n-targets", "3", "--n-rounds", "5"]
+FAST += [f"--set={setting}" for setting in SETTINGS]
 
 
 class Outcome(NamedTuple):
@@ -121,3 +126,21 @@ def cli(start: Callable[..., "subprocess.Popen[str]"]) -> Command:
         return Outcome(process.returncode, stdout, stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(cli: Command, toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run on the toy world; what it printed lies there as `stdout`."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    outcome = cli(*toy.run, "--out", out, "--json")
+    assert outcome.code == 0, outcome.stderr
+    (out / "stdout").write_text(outcome.stdout)
+    return out
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """The stages of the finished run in another run folder, without its results."""
+    out = tmp_path / "copied"
+    shutil.copytree(finished / "artefacts", out / "artefacts")
+    return out

@@ -113,9 +113,10 @@ def dataset_options(
         if items is not None:
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
         return DatasetOptions(name=dataset, filter=filter, k=k)
+    # Absolute, so that a run's settings hold wherever they are read again.
     table = TableOptions(
-        events=events,
-        items=items,
+        events=events.absolute(),
+        items=items.absolute() if items else None,
         user_column=user_column,
         item_column=item_column,
         time_column=time_column or None,

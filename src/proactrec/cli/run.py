@@ -40,7 +40,8 @@ def train(setup: Setup) -> None:
     if setup.json:
         results.print_json(figures)
         return
-    table = Table("split", "ranked by", *next(iter(figures["test"].values())))
+    names = next(iter(figures["test"].values()))
+    table = Table("split", "ranked by", *names, collapse_padding=True, pad_edge=False)
     for split, by_name in figures.items():
         for name, values in by_name.items():
             table.add_row(split, name, *(f"{value:.4f}" for value in values.values()))

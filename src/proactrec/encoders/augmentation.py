@@ -38,8 +38,9 @@ def random_view(item_seq: Tensor, rng: torch.Generator, shares: ViewShares | Non
     operation = torch.randint(3, (n_rows,), generator=rng)
     order = torch.rand(n_rows, length, generator=rng)
 
-    n_kept = (shares.crop * n).long().clamp(min=1)
-    begin = _random_start(n - n_kept, rng)
+    n_kept = (shares.crop * n).long()
+    begin = _random_start(torch.where(n_kept == 0, n, n - n_kept), rng)
+    n_kept = n_kept.clamp(min=1)
     cropped = _right_aligned(item_seq, length - n + begin, n_kept.clamp(max=n))
 
     n_masked = (shares.mask * n).long()

@@ -251,6 +251,7 @@ class Experiment:
             "policy": self.options.policy,
             "without": list(self.options.without),
             "protocol": self.protocol.name,
+            "protocol_changes": self.protocol.changes(),
             "seed": self.options.seed,
             "targets": self.target_list(),
             **figures,

@@ -1,11 +1,11 @@
 """Protocols: named choices wherever the paper, the public code and a fair comparison differ."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proactrec.config import Options
-from proactrec.errors import UnknownIdError
+from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions
 from proactrec.policies.itmprec import ITMPRecOptions
@@ -40,6 +40,28 @@ class Protocol(Options):
     world: WorldOptions = WorldOptions()
     rollout: RolloutOptions = RolloutOptions()
     metrics: MetricOptions = MetricOptions()
+
+    @model_validator(mode="after")
+    def _common_users(self) -> Self:
+        if self.name == "common" and self.world.receptivity == "policy":
+            raise InvalidInputError(
+                "receptivity must belong to the world in the protocol common, got 'policy'"
+            )
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """Settings that differ from the protocol of this name (else from `common`), dotted."""
+        named = PROTOCOLS.get(self.name, COMMON)
+        own, used = (_flat(protocol.model_dump(mode="json")) for protocol in (named, self))
+        return {name: value for name, value in used.items() if value != own[name]}
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat
 
 
 COMMON = Protocol(name="common")

@@ -43,8 +43,8 @@ MEANINGS = {
     "P rounds.",
 }
 OUTCOME_MEANINGS = {
-    "target_accepted": "share of users who accepted the target itself",
-    "already_first": "share whose first-ranked item was the target before guidance",
+    "target_accepted": "share of (user, target) pairs in which the user accepted the target itself",
+    "already_first": "share of pairs whose target ranked first before guidance",
     "coverage": "share of the catalogue that was shown to somebody",
     "category_entropy": "spread of the shown items over categories",
 }
@@ -228,7 +228,7 @@ def _tiles(result: Mapping[str, Any]) -> list[Tile]:
         if name in _metrics(result)
     ]
     accepted = (result.get("outcome") or {}).get("target_accepted")
-    found.append(("Target accepted", accepted, "of the users took the target itself"))
+    found.append(("Target accepted", accepted, "of the pairs: the user accepted the target itself"))
     return [
         Tile(label, *interval_texts([interval])[0], meaning)
         for label, interval, meaning in found

@@ -108,6 +108,8 @@ def _no_categories(n: int) -> pl.Series:
 
 
 def _read(path: Path) -> pl.DataFrame:
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder, a file is needed")
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if path.suffix == ".parquet":
         return read_parquet(path)

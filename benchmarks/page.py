@@ -1,0 +1,52 @@
+"""A results page: Markdown beside its JSON, with command, commit, machine and date."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from proactrec.evaluation.store import write_json
+
+
+def origin() -> dict[str, str]:
+    """Where figures come from: command, commit, machine and date."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": head.stdout.strip(),
+        "machine": f"{_cpu_name()}, {os.cpu_count()} cores, {platform.platform()}",
+        "date": date.today().isoformat(),
+    }
+
+
+def write_page(path: Path, title: str, content: dict[str, Any], body: str) -> None:
+    """Write `path` (Markdown) and the JSON of the same name; text under the last rule is kept.
+
+    Everything below a line `<!-- by hand -->` in an existing page is a person's reading of the
+    figures and stays.
+    """
+    mark = "<!-- by hand -->"
+    kept = path.read_text().partition(mark)[2] if path.exists() else "\n"
+    about = content["origin"]
+    lines = [
+        f"# {title}",
+        "",
+        f"`{about['command']}`, commit `{about['commit'][:12]}`, {about['machine']}, "
+        f"{about['date']}. Figures: [{path.stem}.json]({path.stem}.json).",
+        "",
+        body,
+        "",
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + mark + kept)
+    write_json(path.with_suffix(".json"), content)
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")

@@ -1,0 +1,237 @@
+"""Every command on the toy world, as somebody would type it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from .conftest import CATEGORIES, FAST, N_EACH, N_ITEMS, N_USERS, Command, Toy
+
+COMMANDS = (
+    "run",
+    "train",
+    "targets",
+    "simulate",
+    "evaluate",
+    "report",
+    "doctor",
+    "data describe",
+    "data list",
+)
+CHANGING = ("seconds", "peak_memory_mb", "command", "threads")
+"""What two runs of the same job need not share."""
+
+
+def lasting(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run, less what changes from one process to the next."""
+    return {name: value for name, value in result.items() if name not in CHANGING}
+
+
+def read(out: Path) -> dict[str, Any]:
+    """The figures that a run wrote."""
+    content: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_an_example(command: str, here: Command) -> None:
+    outcome = here(*command.split(), "--help")
+    assert outcome.code == 0
+    assert f"Example: proactrec {command}" in outcome.stdout
+    assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("group", [[], ["data"]])
+def test_a_group_alone_shows_its_commands(group: list[str], here: Command) -> None:
+    outcome = here(*group)
+    names = [name.split()[-1] for name in COMMANDS if name.startswith("data") == bool(group)]
+    assert all(name in outcome.stdout + outcome.stderr for name in names)
+    assert "Traceback" not in outcome.stderr
+
+
+def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
+    result = read(finished)
+    sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "n_interactions": N_USERS * N_EACH}
+    assert {name: result[name] for name in sizes} == sizes
+    assert (result["dataset"], result["policy"]) == ("csv", "itmprec")
+    assert (result["protocol"], result["seed"], result["category"]) == ("common", 0, "Drama")
+    assert len(result["targets"]) == 3
+    for name in ("hr", "ioi", "ior"):
+        assert list(result["metrics"][name]) == ["5"]
+        interval = result["metrics"][name]["5"]
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert set(result["seconds"]) == {"interest", "encoder", "next-item", "intents", "guidance"}
+    assert result["peak_memory_mb"] > 0
+    assert {"python", "proactrec", "torch"} <= set(result["versions"])
+    assert (finished / "settings.yaml").exists()
+    page = (finished / "report.html").read_text()
+    assert result["targets"][0]["title"] in page
+
+
+def test_json_is_what_the_file_holds_and_all_that_is_printed(finished: Path) -> None:
+    assert (finished / "stdout").read_text() == (finished / "metrics.json").read_text()
+
+
+def test_second_run_reuses_every_stage(toy: Toy, here: Command, copied: Path) -> None:
+    def stages() -> dict[str, int]:
+        folders = (copied / "artefacts").glob("[!.]*")
+        return {path.name: path.stat().st_mtime_ns for path in folders}
+
+    before, original = stages(), here(*toy.run, "--out", copied, "--json")
+    assert original.code == 0
+    assert stages() == before
+    assert not [line for line in original.stderr.splitlines() if "loss" in line]
+
+
+def test_another_process_gets_the_same_figures(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    assert here(*toy.run, "--out", tmp_path).code == 0
+    ours, theirs = lasting(read(tmp_path)), lasting(read(finished))
+    assert [x["item_id"] for x in ours["targets"]] == [x["item_id"] for x in theirs["targets"]]
+    assert ours["metrics"]["hr"]["5"] == pytest.approx(theirs["metrics"]["hr"]["5"])
+
+
+def test_reused_figures_are_the_same(toy: Toy, here: Command, copied: Path, finished: Path) -> None:
+    started = time.monotonic()
+    assert here(*toy.run, "--out", copied).code == 0
+    assert time.monotonic() - started < 20
+    assert lasting(read(copied)) == lasting(read(finished))
+
+
+def test_stages_one_by_one(toy: Toy, here: Command, finished: Path, copied: Path) -> None:
+    rest = [*toy.run[1:], "--out", str(copied), "--json"]
+    assert set(json.loads(here("train", *rest).stdout)) == {"validation", "test"}
+    chosen = json.loads(here("targets", *rest).stdout)
+    assert chosen == read(finished)["targets"]
+    about = json.loads(here("simulate", *rest).stdout)
+    assert pl.read_parquet(about["log"]).height > 0
+    assert about["n_pairs"] == read(finished)["pairs"]["n_pairs"]
+    assert here("evaluate", str(copied), "--json").code == 0
+    assert read(copied)["metrics"] == read(finished)["metrics"]
+    outcome = here("report", str(copied))
+    assert (outcome.code, outcome.errors) == (0, [])
+    assert (copied / "report.html").exists()
+
+
+def test_tables_are_printed_without_json(toy: Toy, here: Command, copied: Path) -> None:
+    rest = [*toy.run[1:], "--out", str(copied)]
+    figures = here("train", *rest).stdout
+    assert "validation" in figures
+    assert "popularity" in figures
+    assert "Film " in here("targets", *rest).stdout
+    assert "items shown to" in here("simulate", *rest).stdout
+    assert "IoI" in here("evaluate", str(copied)).stdout
+
+
+def test_data_set_is_described(toy: Toy, here: Command) -> None:
+    outcome = here("data", "describe", *toy.files, "--filter", "none", "--json")
+    numbers = json.loads(outcome.stdout)
+    assert (numbers["n_users"], numbers["n_items"]) == (N_USERS, N_ITEMS)
+    assert set(numbers["categories"]) == set(CATEGORIES)
+
+
+def test_doctor_looks_for_data(here: Command, tmp_path: Path) -> None:
+    outcome = here("doctor", "--data-dir", tmp_path)
+    assert outcome.code == 0
+    assert "torch" in outcome.stdout
+    assert "u.data" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ["--policy", "ipg"],
+        ["--policy", "next-item"],
+        ["--protocol", "official"],
+        ["--protocol", "paper"],
+        ["--without", "P", "--without", "IIS", "--without", "TIAC"],
+        ["--receptivity", "arousal", "--world", "steep"],
+        ["--encoder", "sasrec"],
+        ["--device", "auto"],
+        ["--seed", str(2**32 - 1)],
+    ],
+    ids=" ".join,
+)
+def test_choices(choice: list[str], toy: Toy, here: Command, copied: Path) -> None:
+    outcome = here(*toy.run, *choice, "--out", copied)
+    assert (outcome.code, outcome.errors) == (0, [])
+    result = read(copied)
+    if choice[0] in ("--policy", "--protocol"):
+        assert result[choice[0].removeprefix("--")] == choice[1]
+    assert (copied / "report.html").exists()
+
+
+def test_target_list_is_taken_in_its_order(toy: Toy, here: Command, copied: Path) -> None:
+    wanted = ["i7", "i3"]
+    arguments = [text for item in wanted for text in ("--target", item)]
+    assert here(*toy.run, *arguments, "--out", copied).code == 0
+    assert [target["item_id"] for target in read(copied)["targets"]] == wanted
+    assert read(copied)["category"] is None
+
+
+def test_category_with_few_items_and_much_seen_targets_are_reported(
+    toy: Toy, here: Command, copied: Path
+) -> None:
+    outcome = here(*toy.run, "--n-targets", "20", "--out", copied)
+    assert outcome.code == 0
+    assert "warning: the category has 14 items, so there are 14 targets, not 20" in outcome.stderr
+
+
+def test_encoder_of_another_run_is_used(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    (encoder,) = (finished / "artefacts").glob("encoder-*")
+    outcome = here(*toy.run, "--encoder-folder", encoder, "--out", tmp_path)
+    assert outcome.code == 0, outcome.stderr
+    assert not list((tmp_path / "artefacts").glob("encoder-*"))
+    assert here("evaluate", tmp_path).code == 0
+
+
+def test_runs_share_a_store(toy: Toy, here: Command, copied: Path, tmp_path: Path) -> None:
+    out = tmp_path / "second"
+    outcome = here(*toy.run, "--store", copied / "artefacts", "--out", out)
+    assert outcome.code == 0
+    assert "loss" not in outcome.stderr
+    assert not (out / "artefacts").exists()
+    assert here("report", out).code == 0
+
+
+def test_run_is_evaluated_from_anywhere(
+    toy: Toy, here: Command, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy.events.parent)
+    files = ["--events", toy.events.name, "--items", toy.items.name]
+    assert here(*toy.run, *files, "--out", copied).code == 0
+    monkeypatch.chdir(tmp_path)
+    assert here("evaluate", "copied").code == 0
+
+
+def test_parquet_and_recbole_files_give_the_same_figures(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    events, items = pl.read_csv(toy.events), pl.read_csv(toy.items)
+    parquet = tmp_path / "events.parquet"
+    events.write_parquet(parquet)
+    inter, item = tmp_path / "toy.inter", tmp_path / "toy.item"
+    types = {"user_id": "token", "item_id": "token", "timestamp": "float"}
+    events.rename({name: f"{name}:{kind}" for name, kind in types.items()}).write_csv(
+        inter, separator="\t"
+    )
+    items.rename(
+        {"item_id": "item_id:token", "title": "title:token", "categories": "genre:token_seq"}
+    ).write_csv(item, separator="\t")
+    rest = ["--category", "Drama", *FAST, "--store", finished / "artefacts"]
+    for name, files in {
+        "parquet": ["--events", parquet, "--items", toy.items],
+        "recbole": ["--events", inter],
+    }.items():
+        out = tmp_path / name
+        outcome = here("run", "--dataset", name, *files, *rest, "--out", out)
+        assert (outcome.code, outcome.errors) == (0, [])
+        assert read(out)["dataset"] == name
+        assert read(out)["metrics"] == read(finished)["metrics"]
+        assert "loss" not in outcome.stderr  # the same data, so nothing is trained again
