@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/proactrec run --dataset demo --n-targets 20 --out runs/demo
+	$(BIN)/proactrec run --dataset demo --n-targets 20 --set encoder_options.stopping.patience=5 --out runs/demo
 	@echo "open runs/demo/report.html in a browser"
 
 test: $(STAMP)
