@@ -40,6 +40,7 @@ def write_page(path: Path, title: str, content: dict[str, Any], body: str) -> No
         "",
         body,
         "",
+        "",
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + mark + kept)

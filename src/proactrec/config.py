@@ -16,7 +16,9 @@ class Options(BaseModel):
     A value that breaks a rule raises :class:`InvalidInputError` in one sentence.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -38,7 +38,7 @@ class GraphAUOptions(Options):
     n_layers: int = Field(1, ge=1, description="depth of alignment; 1 = users and their own items")
     decay: float = Field(1.4, gt=0, description="weight of layer l is decay ** (l - 1)")
     uniformity_weight: float = Field(0.5, ge=0, description="gamma of the loss")
-    learning_rate: float = Field(0.1, gt=0, description="of Adam; small values look stuck")
+    learning_rate: float = Field(0.1, gt=0, le=100, description="of Adam; small values look stuck")
     weight_decay: float = Field(1e-6, ge=0, description="of Adam")
     batch_size: int = Field(2048, ge=2, description="edges in a batch")
     stop_on: Literal["loss", "ndcg"] = Field(

@@ -58,12 +58,14 @@ def cluster(x: Tensor, n_intents: int, *, seed: int) -> Tensor:
     Raises
     ------
     InvalidInputError
-        If there are fewer rows than intents.
+        If there are fewer rows than intents, or a value is not finite.
     """
     if not 1 <= n_intents <= len(x):
         raise InvalidInputError(
             f"n_intents must be between 1 and the number of vectors ({len(x)}), got {n_intents}"
         )
+    if not bool(torch.isfinite(x).all()):
+        raise InvalidInputError("vectors to cluster must be finite; training has diverged")
     kmeans = faiss.Kmeans(
         x.shape[1],
         n_intents,

@@ -95,11 +95,7 @@ def select_targets(
         If more targets are asked for than the data set has items.
     """
     options = options or TargetOptions()
-    if options.n_targets > dataset.n_items:
-        raise InvalidInputError(
-            f"n_targets must be at most the number of items ({dataset.n_items}), "
-            f"got {options.n_targets}"
-        )
+    check_choice(dataset, category, options)
     if options.mode == "random_all":
         pool = np.arange(1, dataset.n_items + 1)
         chosen = _shuffled_everything(pool, options, seed)[: options.n_targets]
@@ -111,6 +107,16 @@ def select_targets(
     if options.pool is not None and options.pool < len(pool):
         pool = np.sort(_shuffled(pool, options, seed)[: options.pool])
     return prematch(user_vectors, item_vectors, pool, options.n_targets)
+
+
+def check_choice(dataset: Dataset, category: str, options: TargetOptions) -> None:
+    """Raise what :func:`select_targets` would raise, without any vectors."""
+    if options.n_targets > dataset.n_items:
+        raise InvalidInputError(
+            f"n_targets must be at most the number of items ({dataset.n_items}), "
+            f"got {options.n_targets}"
+        )
+    dataset.items_of(category)
 
 
 def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:

@@ -87,6 +87,11 @@ def save_result(out: Path, result: dict[str, Any]) -> None:
     write_json(out / RESULT, result)
 
 
+def require_report() -> None:
+    """Fail now, not after hours, where the report's extra is missing."""
+    import proactrec.report.html  # noqa: F401
+
+
 def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> Path:
     """Write the HTML report."""
     from proactrec.report.html import write_report

@@ -18,6 +18,7 @@ def run(setup: Setup) -> None:
 
     Example: proactrec run --dataset ml-100k --data-dir data --category Sci-Fi --out runs/scifi
     """
+    results.require_report()
     command = shlex.join(["proactrec", *sys.argv[1:]])
     with console.progress() as progress:
         experiment = setup.experiment(progress)

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -39,9 +39,18 @@ class EncoderOptions(Options):
     windows: Literal["last", "all"] = Field(
         "last", description="train on the newest max_seq_len items only, or on the whole history"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    learning_rate: float = Field(1e-3, gt=0, le=100, description="of Adam")
     batch_size: int = Field(256, ge=2, description="sequences in a batch")
     stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=20)
+
+    @model_validator(mode="after")
+    def _heads_share_dimensions(self) -> Self:
+        if self.embedding_dim % self.n_heads:
+            raise InvalidInputError(
+                f"embedding_dim must be a multiple of n_heads, "
+                f"got {self.embedding_dim} and {self.n_heads}"
+            )
+        return self
 
 
 class Batch(NamedTuple):
@@ -131,17 +140,12 @@ class Encoder(nn.Module):
     def __init__(self, n_items: int, options: EncoderOptions | None = None) -> None:
         super().__init__()
         self.options = options or self.options_type()
-        dim, n_heads = self.options.embedding_dim, self.options.n_heads
-        if dim % n_heads:
-            raise InvalidInputError(
-                f"embedding_dim must be a multiple of n_heads, got {dim} and {n_heads}"
-            )
         self.n_items = n_items
         self.transformer = CausalTransformer(
             n_items,
-            dim=dim,
+            dim=self.options.embedding_dim,
             n_layers=self.options.n_layers,
-            n_heads=n_heads,
+            n_heads=self.options.n_heads,
             dropout=self.options.dropout,
             max_len=self.options.max_seq_len,
         )

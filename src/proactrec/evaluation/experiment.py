@@ -19,7 +19,7 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import DatasetOptions, load
-from proactrec.encoders.base import Encoder
+from proactrec.encoders.base import Encoder, EncoderOptions
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
@@ -34,7 +34,7 @@ from proactrec.policies.registry import policy_builder
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.simulator.environment import World
-from proactrec.targets import Targets, given_targets, select_targets, share_seen
+from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
@@ -107,7 +107,9 @@ class Experiment:
         device: str = "cpu",
         progress: Progress = silent,
     ) -> None:
-        encoder_type(options.encoder)
+        kind = encoder_type(options.encoder)
+        self._encoder_options = kind.options_type(**options.encoder_options)
+        _check_sizes(self._encoder_options, options.graphau)
         self._builder = policy_builder(options.policy)
         self.options, self.protocol = options, options.effective_protocol
         self.store, self._data_dir = ArtefactStore(store), data_dir
@@ -171,6 +173,7 @@ class Experiment:
         if self.options.target_items:
             return given_targets(self.dataset, self.options.target_items)
         wanted = self.protocol.targets
+        check_choice(self.dataset, self.category, wanted)  # before anything is trained
         if wanted.space == "graphau":
             users, items = self.interest
         else:
@@ -277,6 +280,9 @@ class Experiment:
 
     @cached_property
     def _interest_stage(self) -> Artefact:
+        if self._encoder_folder is not None:
+            load_encoder(self._encoder_folder, self.dataset)  # refuse a wrong one before training
+
         def make(folder: Path) -> None:
             vectors, record = fit_graphau(
                 self.dataset,
@@ -309,11 +315,10 @@ class Experiment:
             encoder.save(folder, self.dataset)
             write_json(folder / "training.json", record.model_dump())
 
-        options = encoder_type(self.options.encoder).options_type(**self.options.encoder_options)
         inputs = {
             "interest": self._interest_inputs,
             "encoder": self.options.encoder,
-            "options": options.model_dump(),
+            "options": self._encoder_options.model_dump(),
         }
         return self._stage("encoder", inputs, make)
 
@@ -396,6 +401,14 @@ class Experiment:
         ]
 
 
+def _check_sizes(encoder: EncoderOptions, graphau: GraphAUOptions) -> None:
+    if encoder.item_start == "graphau" and encoder.embedding_dim != graphau.embedding_dim:
+        raise InvalidInputError(
+            "encoder_options.embedding_dim must equal graphau.embedding_dim while "
+            f"item_start is graphau, got {encoder.embedding_dim} and {graphau.embedding_dim}"
+        )
+
+
 def usable_device(name: str) -> str:
     """The device to use; "auto" takes a GPU if there is one.
 
@@ -404,6 +417,8 @@ def usable_device(name: str) -> str:
     InvalidInputError
         If the device does not exist here.
     """
+    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
+        raise InvalidInputError(f"device must be cpu, cuda or auto, got {name!r}")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

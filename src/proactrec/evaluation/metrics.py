@@ -1,6 +1,6 @@
 """HR, IoI and IoR at rounds, and the figures that keep them honest, from a guidance log."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,7 +17,9 @@ ROUNDS = (5, 10, 15, 20)
 class MetricOptions(Options):
     """What exactly HR, IoI and IoR are; defaults as in the protocol `common`."""
 
-    rounds: tuple[int, ...] = Field(ROUNDS, description="rounds P at which figures are given")
+    rounds: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        ROUNDS, min_length=1, description="rounds P at which figures are given"
+    )
     timing: Literal["after", "before"] = Field(
         "after", description="state after P rounds, or as the code logs it: after P - 1 (D22)"
     )

@@ -84,7 +84,7 @@ def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file atomically."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _write_durably(partial, json.dumps(content, indent=2) + "\n")
+        _write_durably(partial, json.dumps(content, indent=2, allow_nan=False) + "\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
