@@ -82,3 +82,7 @@ def test_generators_leave_the_global_streams_alone() -> None:
     before = torch.random.get_rng_state()
     torch_generator(0, "a")
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_purpose_and_the_same_with_a_zero_have_streams_of_their_own() -> None:
+    assert generator(0, "x").random() != generator(0, "x", 0).random()

@@ -245,3 +245,17 @@ def test_stopping_options_refuse_no_epoch() -> None:
 def test_best_is_the_first_of_equal_scores() -> None:
     epochs = [EpochRecord(epoch=n, loss=0, score=score) for n, score in enumerate([1, 3, 3])]
     assert TrainingRecord(epochs=tuple(epochs)).best.epoch == 1
+
+
+def test_nan_validation_score_stops_training() -> None:
+    run = Run()
+    with pytest.raises(TrainingError, match=re.escape("validation score is NaN in epoch 1")):
+        train(
+            run.model,
+            run.optimizer,
+            run_epoch=run.run_epoch,
+            validate=lambda: math.nan,
+            stopping=StoppingOptions(),
+            seed=0,
+            stage="toy",
+        )

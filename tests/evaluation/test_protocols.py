@@ -41,3 +41,16 @@ def test_only_the_default_is_free_of_the_codes_peculiarities() -> None:
 def test_unknown_option_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=re.escape("Protocol.nosie: extra inputs")):
         Protocol(name="x", nosie=1)
+
+
+def test_users_of_common_never_follow_the_policy() -> None:
+    world = COMMON.world.model_copy(update={"receptivity": "policy"})
+    wanted = "receptivity must belong to the world in the protocol common, got 'policy'"
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        Protocol(**{**COMMON.model_dump(), "world": world})
+
+
+def test_changes_to_a_named_protocol_are_listed() -> None:
+    rollout = OFFICIAL.rollout.model_copy(update={"n_rounds": 7})
+    assert OFFICIAL.changes() == {}
+    assert OFFICIAL.model_copy(update={"rollout": rollout}).changes() == {"rollout.n_rounds": 7}

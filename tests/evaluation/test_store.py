@@ -182,3 +182,15 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": [1]}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_a_failed_make_do_not_get_into_the_artefact(tmp_path: Path) -> None:
+    def break_off(folder: Path) -> None:
+        (folder / "half.tmp").write_text("half")
+        raise KeyboardInterrupt
+
+    store = ArtefactStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store.get_or_make("kind", {}, break_off)
+    folder = store.get_or_make("kind", {}, fill).folder
+    assert "half.tmp" not in {path.name for path in folder.iterdir()}
