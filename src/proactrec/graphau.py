@@ -30,8 +30,8 @@ TILE_ROWS = 256
 class GraphAUOptions(Options):
     """Settings of GraphAU.
 
-    `n_layers`, `uniformity_weight` and `stop_on` have the values that rank held-out items best on
-    MovieLens-100K (docs/results/graphau-ml-100k.md); the rest is what ITMPRec is known to use.
+    `n_layers`, `uniformity_weight` and `stop_on` were chosen by held-out ranking on MovieLens-100K
+    (docs/results/graphau-ml-100k.md); the rest is what ITMPRec is known to use.
     """
 
     embedding_dim: int = Field(64, ge=1, description="length of a vector")
