@@ -136,13 +136,18 @@ class Dataset:
         return len(self.histories.item_idx)
 
     @cached_property
-    def category_names(self) -> tuple[str, ...]:
-        """Every category that an item carries, most items first, then by name."""
+    def category_sizes(self) -> dict[str, int]:
+        """Number of items of every category, most items first, then by name."""
         sizes: dict[str, int] = {}
         for names in self.categories:
             for name in names:
                 sizes[name] = sizes.get(name, 0) + 1
-        return tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
+        return dict(sorted(sizes.items(), key=lambda size: (-size[1], size[0])))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Every category that an item carries, in the order of :attr:`category_sizes`."""
+        return tuple(self.category_sizes)
 
     def items_of(self, category: str) -> IntArray:
         """Items of a category, ascending; the name is matched without regard to case.

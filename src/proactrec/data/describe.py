@@ -33,8 +33,6 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         items by name, most first; `n_without_category` items; `first_time` and `last_time`, ISO
         8601, or None where the timestamps are in no unit that gives a date from 1980 to 2100.
     """
-    names = [name for categories in dataset.categories for name in categories]
-    sizes = {name: names.count(name) for name in dataset.category_names}
     lengths = dataset.histories.lengths
     return {
         "n_users": dataset.n_users,
@@ -43,7 +41,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "density": dataset.n_interactions / (dataset.n_users * dataset.n_items),
         "mean_length": float(lengths.mean()),
         "median_length": float(np.median(lengths)),
-        "categories": sizes,
+        "categories": dataset.category_sizes,
         "n_without_category": sum(not categories for categories in dataset.categories),
         "first_time": _iso(dataset, int(dataset.timestamps.min())),
         "last_time": _iso(dataset, int(dataset.timestamps.max())),

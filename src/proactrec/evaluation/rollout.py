@@ -199,8 +199,8 @@ class _Player:
         self.log.interest[block, number] = environment.interest().cpu().numpy()
         self.log.rank[block, number] = rank.cpu().numpy()
         is_here = (self.traced >= block.start) & (self.traced < block.stop)
-        rows = torch.from_numpy(self.traced[is_here] - block.start)
-        self.trace_vectors[is_here, number] = environment.user_vectors.cpu()[rows].numpy()
+        rows = torch.from_numpy(self.traced[is_here] - block.start).to(self.world.device)
+        self.trace_vectors[is_here, number] = environment.user_vectors[rows].cpu().numpy()
 
 
 def _policy_share(policy: Policy, seen: Observation) -> KeptShare | None:
