@@ -300,10 +300,10 @@ def spread(
 
 
 def _validation_places(dataset: Dataset, vectors: InterestVectors) -> IntArray:
-    users = vectors.user_vectors
+    users, items = vectors
     return answer_places(
-        lambda rows: users[torch.from_numpy(rows).to(users.device)],
-        vectors.item_vectors,
+        lambda rows: users[torch.from_numpy(rows).to(users.device)] @ items.T,
         dataset.answers("validation"),
         dataset.before("validation"),
+        len(items),
     )

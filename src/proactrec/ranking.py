@@ -39,13 +39,13 @@ def penalties(known: Histories, user_idx: IntArray, n_rows: int, device: torch.d
     return penalty.to(device)
 
 
-def places(user_vectors: Tensor, item_vectors: Tensor, item_idx: Tensor, penalty: Tensor) -> Tensor:
+def places(scores: Tensor, item_idx: Tensor, penalty: Tensor) -> Tensor:
     """0-based place of one item per user: how many other allowed items score strictly higher.
 
     Parameters
     ----------
-    user_vectors : float tensor, shape (B, d)
-    item_vectors : float tensor, shape (n_items + 1, d)
+    scores : float tensor, shape (B, n_items + 1)
+        Overwritten.
     item_idx : int tensor, shape (B,)
         The item whose place is asked; it need not be allowed itself.
     penalty : float tensor, shape (B, n_items + 1)
@@ -55,11 +55,8 @@ def places(user_vectors: Tensor, item_vectors: Tensor, item_idx: Tensor, penalty
     -------
     int tensor, shape (B,)
     """
-    own = (user_vectors * item_vectors[item_idx]).sum(1, keepdim=True)
-    scores = (user_vectors @ item_vectors.T).add_(penalty)
-    # Rounding differs between the two products: an item must not outrank itself.
-    scores.scatter_(1, item_idx[:, None], -torch.inf)
-    return scores.gt_(own).sum(1).long()
+    own = scores.gather(1, item_idx[:, None])
+    return scores.add_(penalty).gt_(own).sum(1).long()
 
 
 def best_item(scores: Tensor) -> Tensor:
@@ -70,34 +67,29 @@ def best_item(scores: Tensor) -> Tensor:
 
 
 def answer_places(
-    encode: Callable[[IntArray], Tensor], item_vectors: Tensor, answers: IntArray, known: Histories
+    score: Callable[[IntArray], Tensor], answers: IntArray, known: Histories, n_rows: int
 ) -> IntArray:
     """Places of held-out answers among all items that a user does not know, for users with one.
 
     Parameters
     ----------
-    encode
-        Gives the vectors of the users with these indices, shape (n, embedding_dim).
-    item_vectors : float tensor, shape (n_items + 1, embedding_dim)
+    score
+        Gives new scores of every item for the users with these indices, shape (n, n_rows).
     answers : int array, shape (n_users,)
         0 where a user has none.
     known : Histories
         Items left out of the ranking; an answer itself never is.
+    n_rows : int
+        Number of items + 1.
     """
     users = np.flatnonzero(answers)
-    n_rows, device = len(item_vectors), item_vectors.device
     block = max(1, SCORE_BLOCK // n_rows)
-    found = [
-        places(
-            encode(rows),
-            item_vectors,
-            torch.from_numpy(answers[rows]).to(device),
-            penalties(known, rows, n_rows, device),
-        )
-        .cpu()
-        .numpy()
-        for rows in (users[start : start + block] for start in range(0, len(users), block))
-    ]
+    found = []
+    for rows in (users[start : start + block] for start in range(0, len(users), block)):
+        scores = score(rows)
+        answer = torch.from_numpy(answers[rows]).to(scores.device)
+        penalty = penalties(known, rows, n_rows, scores.device)
+        found.append(places(scores, answer, penalty).cpu().numpy())
     return np.concatenate(found)
 
 
@@ -128,12 +120,10 @@ def popularity_places(n_rows: int, answers: IntArray, known: Histories) -> IntAr
     """
     counts = np.bincount(known.item_idx, minlength=n_rows)
     order = np.lexsort((np.arange(n_rows), -counts))
-    score = np.empty((n_rows, 1))
-    score[order, 0] = -np.arange(n_rows) / n_rows
-    one = torch.ones(1, 1, dtype=torch.float64)
-    return answer_places(
-        lambda rows: one.expand(len(rows), 1), torch.from_numpy(score), answers, known
-    )
+    score = np.empty(n_rows)
+    score[order] = -np.arange(n_rows)
+    everybody = torch.from_numpy(score)
+    return answer_places(lambda rows: everybody.repeat(len(rows), 1), answers, known, n_rows)
 
 
 def mean_and_deviation(values: FloatArray) -> dict[str, float]:

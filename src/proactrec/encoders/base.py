@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
-from proactrec.encoders.losses import sampled_binary_loss
+from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.errors import ArtefactError, InvalidInputError
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
 
 FORMAT_VERSION = 1
+NextItemLoss = Literal["sampled", "cross_entropy"]
 ENCODE_ROWS = 48
 """Sequences encoded at once: large enough for the matrix products, small enough for the cache."""
 
@@ -35,6 +36,10 @@ class EncoderOptions(Options):
     max_seq_len: int = Field(50, ge=1, description="newest items of a history that are read")
     item_start: Literal["graphau", "random"] = Field(
         "graphau", description="item vectors start from interest vectors, or from N(0, 0.02²)"
+    )
+    next_item_loss: NextItemLoss = Field(
+        "sampled",
+        description="against one sampled item (BCE), or all items (cross-entropy), per position",
     )
     windows: Literal["last", "all"] = Field(
         "last", description="train on the newest max_seq_len items only, or on the whole history"
@@ -54,19 +59,34 @@ class EncoderOptions(Options):
 
 
 class Batch(NamedTuple):
-    """Training sequences with the next item and a sampled other item at every position."""
+    """Training sequences with their next items; what an encoder has no use for is None."""
 
     item_seq: Tensor  # (B, L)
-    answer: Tensor  # (B, L), 0 where there is none
-    negative: Tensor  # (B, L)
+    answer: Tensor  # (B, L) next item at every position, 0 where there is none; (B,) of prefixes
+    negative: Tensor | None = None  # as answer: a sampled item that the user has not touched
+    partner: Tensor | None = None  # (B, L): another sequence with the same answer
+
+
+class TrainingRows(Protocol):
+    """What an epoch goes through, in batches of random rows."""
+
+    item_seq: Tensor  # (n_rows, L), on the CPU
+
+    def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
+        """The batch of these rows."""
+        ...
 
 
 class TrainingSequences:
-    """Windows over the train histories, and negatives that the user has not touched in train."""
+    """Windows over the train histories, and negatives that the user has not touched in train.
+
+    Every position of a window predicts its next item.
+    """
 
     def __init__(self, dataset: Dataset, options: EncoderOptions) -> None:
         known, self._length = dataset.before("train"), options.max_seq_len
         self._rows = dataset.n_items + 1
+        self._draws_negatives = options.next_item_loss == "sampled"
         self.user_idx, inputs, answers = _windows(known, options)
         if not len(self.user_idx):
             raise InvalidInputError(
@@ -77,9 +97,11 @@ class TrainingSequences:
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The windows of these rows with fresh negatives."""
-        item_seq, answer = self.item_seq[rows], self.answer[rows]
+        item_seq, answer = self.item_seq[rows].to(device), self.answer[rows].to(device)
+        if not self._draws_negatives:
+            return Batch(item_seq, answer)
         negative = self._negatives(torch.from_numpy(self.user_idx)[rows], rng)
-        return Batch(item_seq.to(device), answer.to(device), negative.to(device))
+        return Batch(item_seq, answer, negative.to(device))
 
     def _negatives(self, user_idx: Tensor, rng: torch.Generator) -> Tensor:
         shape = (len(user_idx), self._length)
@@ -125,8 +147,9 @@ def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, IntAr
 class Encoder(nn.Module):
     """Item sequences to user vectors in the space of its item vectors.
 
-    Subclasses set `name` and `options_type` and may override :meth:`loss` and
-    :meth:`start_epoch`.
+    Subclasses set `name` and `options_type`, and override what they do differently: the network
+    (:meth:`build`), the rows it is trained on (:meth:`training_rows`), :meth:`loss`,
+    :meth:`start_epoch`, :meth:`score`.
 
     Parameters
     ----------
@@ -141,8 +164,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.options = options or self.options_type()
         self.n_items = n_items
-        self.transformer = CausalTransformer(
-            n_items,
+        self.transformer = self.build()
+
+    def build(self) -> CausalTransformer:
+        """The network; its weights are set by :meth:`start`."""
+        return CausalTransformer(
+            self.n_items,
             dim=self.options.embedding_dim,
             n_layers=self.options.n_layers,
             n_heads=self.options.n_heads,
@@ -189,12 +216,23 @@ class Encoder(nn.Module):
         Histories are left-padded with 0. An empty history gives a finite vector that depends on
         nothing.
         """
-        item_seq = item_seq.to(self.device)
+        return self.last_states(item_seq.to(self.device))
+
+    def score(self, user_vectors: Tensor) -> Tensor:
+        """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1)."""
+        return user_vectors @ self.item_vectors.T
+
+    def last_states(self, item_seq: Tensor) -> Tensor:
+        """States of the last positions, as :meth:`encode`, with gradients in training."""
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
         blocks = item_seq[order].split(ENCODE_ROWS)
         vectors = torch.cat([self.transformer.last(block) for block in blocks])
-        return torch.empty_like(vectors).index_copy_(0, order, vectors)
+        return torch.empty_like(vectors).index_copy(0, order, vectors)
+
+    def training_rows(self, dataset: Dataset) -> TrainingRows:
+        """What an epoch goes through."""
+        return TrainingSequences(dataset, self.options)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Loss of a batch, a scalar."""
@@ -202,11 +240,12 @@ class Encoder(nn.Module):
 
     def next_item_loss(self, states: Tensor, batch: Batch) -> Tensor:
         """The next-item part of the loss, given the states (B, L, d)."""
-        return sampled_binary_loss(
-            states, batch.answer, batch.negative, self.transformer.items.weight
-        )
+        items = self.transformer.items.weight
+        if batch.negative is None:
+            return full_cross_entropy(states, batch.answer, items)
+        return sampled_binary_loss(states, batch.answer, batch.negative, items)
 
-    def start_epoch(self, sequences: TrainingSequences, seed: int) -> None:
+    def start_epoch(self, rows: TrainingRows, seed: int) -> None:
         """Prepare an epoch, in evaluation mode (for instance: find intents)."""
 
     def save(self, folder: Path, dataset: Dataset) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder, TrainingSequences, read_encoder
+from proactrec.encoders.base import Encoder, read_encoder
 from proactrec.encoders.iclrec import ICLRec
 from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
@@ -54,7 +54,7 @@ def fit_encoder(
         raise InvalidInputError("item_vectors are needed for item_start='graphau', got None")
     encoder.start(seed, item_vectors if encoder.options.item_start == "graphau" else None)
     encoder.to(device)
-    sequences = TrainingSequences(dataset, encoder.options)
+    sequences = encoder.training_rows(dataset)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=encoder.options.learning_rate)
 
     def run_epoch(rng: torch.Generator) -> float:
@@ -96,10 +96,10 @@ def next_item_places(
     """0-based places of the held-out items among all unseen items, for users who have one."""
     item_seq = encoder.sequences(dataset.before(split))
     return answer_places(
-        lambda rows: encoder.encode(item_seq[torch.from_numpy(rows)]),
-        encoder.item_vectors,
+        lambda rows: encoder.score(encoder.encode(item_seq[torch.from_numpy(rows)])),
         dataset.answers(split),
         dataset.before(split),
+        dataset.n_items + 1,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proactrec.encoders.augmentation import random_view
-from proactrec.encoders.base import ENCODE_ROWS, Batch, Encoder, EncoderOptions, TrainingSequences
+from proactrec.encoders.base import ENCODE_ROWS, Batch, Encoder, EncoderOptions, TrainingRows
 from proactrec.encoders.losses import contrast
 from proactrec.intents import cluster
 
@@ -38,9 +38,9 @@ class ICLRec(Encoder):
     options: ICLRecOptions
     _centres: Tensor
 
-    def start_epoch(self, sequences: TrainingSequences, seed: int) -> None:
+    def start_epoch(self, rows: TrainingRows, seed: int) -> None:
         """E-step: cluster the pooled vectors of all training sequences."""
-        vectors = self.intent_vectors(sequences.item_seq)
+        vectors = self.intent_vectors(rows.item_seq)
         # Fewer sequences than intents (a tiny data set) leave an intent per sequence.
         n_intents = min(self.options.n_intents, len(vectors))
         self._centres = cluster(vectors, n_intents, seed=seed)

@@ -1,6 +1,7 @@
 """The causal transformer that every encoder shares (BERT style: post-LN, gelu)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class TransformerLayer(nn.Module):
             part.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for part in self.query_key_value(x).chunk(3, dim=2)
         )  # (B, n_heads, L, d / n_heads)
-        if self.training and mask is not None:
+        if self.training:
+            assert mask is not None
             scores = query @ key.transpose(2, 3) / math.sqrt(key.shape[3]) + mask
             attended = self._drop(scores.softmax(3)) @ value
         else:
@@ -39,11 +41,12 @@ class TransformerLayer(nn.Module):
         return self._transform(x, attended.transpose(1, 2).flatten(2))
 
     def last(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """New state of the last position only, (B, d), for inference.
+        """New state of the last position only, (B, d).
 
         Keys and values are never computed: their projections move to the one query and to the one
         result, q·(W x) = (Wᵀ q)·x and Σ a (W x) = W (Σ a x). The key's bias adds the same to all
-        scores, which softmax takes out again.
+        scores, which softmax takes out again. The value's bias counts as often as
+        the weights add up to, which is once unless dropout has removed some.
         """
         newest = x[:, -1]
         of_query, of_key, of_value = self.query_key_value.weight.chunk(3)
@@ -55,9 +58,10 @@ class TransformerLayer(nn.Module):
         scores = query @ x.transpose(1, 2) * scale  # (B, H, L)
         if mask is not None:
             scores = scores + mask[:, :, -1]
-        mean = scores.softmax(2) @ x  # (B, H, d)
-        attended = torch.einsum("bhd,hkd->bhk", mean, of_value.unflatten(0, heads)).flatten(1)
-        return self._transform(newest, attended + value_bias)
+        weights = self._drop(scores.softmax(2))
+        attended = torch.einsum("bhd,hkd->bhk", weights @ x, of_value.unflatten(0, heads))
+        attended = attended + weights.sum(2, keepdim=True) * value_bias.unflatten(0, heads)
+        return self._transform(newest, attended.flatten(1))
 
     def _transform(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.attention_norm(x + self._drop(self.out(attended)))
@@ -76,18 +80,32 @@ class CausalTransformer(nn.Module):
     ----------
     n_items : int
         The item table has `n_items + 1` rows; row 0 is padding and stays zero.
+    make_layer
+        Builds a layer; :class:`TransformerLayer` by default.
+    cuts_padding : bool
+        Whether columns that are padding for everybody change nothing and may be left out.
     """
 
     def __init__(
-        self, n_items: int, *, dim: int, n_layers: int, n_heads: int, dropout: float, max_len: int
+        self,
+        n_items: int,
+        *,
+        dim: int,
+        n_layers: int,
+        n_heads: int,
+        dropout: float,
+        max_len: int,
+        make_layer: Callable[[], "TransformerLayer"] | None = None,
+        cuts_padding: bool = True,
     ) -> None:
         super().__init__()
-        self.dropout, self.max_len = dropout, max_len
+        self.dropout, self.max_len, self._cuts_padding = dropout, max_len, cuts_padding
         self.items = nn.Embedding(n_items + 1, dim, padding_idx=0)
         self.positions = nn.Embedding(max_len, dim)
         self.input_norm = nn.LayerNorm(dim, eps=1e-12)
         self.layers = nn.ModuleList(
-            TransformerLayer(dim, n_heads, dropout) for _ in range(n_layers)
+            make_layer() if make_layer else TransformerLayer(dim, n_heads, dropout)
+            for _ in range(n_layers)
         )
 
     def initialise(self, rng: torch.Generator) -> None:
@@ -108,16 +126,19 @@ class CausalTransformer(nn.Module):
         return x
 
     def last(self, item_seq: Tensor) -> Tensor:
-        """State of the last position only, (B, d), for inference.
+        """State of the last position only, (B, d).
 
         Leading columns that are padding for everybody are cut off first; they are masked anyway.
         """
         is_item = item_seq != 0
         # An empty history attends to all padding alike: cut, it would depend on its neighbours.
-        first = int(is_item.any(0).int().argmax()) if bool(is_item.any(1).all()) else 0
-        item_seq, is_item = item_seq[:, first:], is_item[:, first:]
+        if self._cuts_padding and bool(is_item.any(1).all()):
+            first = int(is_item.any(0).int().argmax())
+            item_seq, is_item = item_seq[:, first:], is_item[:, first:]
         x = self._embed(item_seq)
-        mask = None if bool(is_item.all()) else attention_mask(item_seq)
+        # Without padding and dropout the causal mask alone is left, which is faster.
+        is_plain = not self.training and bool(is_item.all())
+        mask = None if is_plain else attention_mask(item_seq)
         for layer in self.layers[:-1]:
             x = layer(x, mask)
         last_layer = self.layers[-1]

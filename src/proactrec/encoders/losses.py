@@ -22,6 +22,20 @@ def sampled_binary_loss(states: Tensor, answer: Tensor, negative: Tensor, items:
     return F.softplus(-positive_score).mean() + F.softplus(negative_score).mean()
 
 
+def full_cross_entropy(states: Tensor, answer: Tensor, items: Tensor) -> Tensor:
+    """Mean cross-entropy of the real answers among all rows of the item table, padding included.
+
+    Parameters
+    ----------
+    states : float tensor, shape (B, L, d) or (B, d)
+    answer : int tensor, shape (B, L) or (B,)
+        Next item; where it is 0 nothing counts.
+    items : float tensor, shape (n_items + 1, d)
+    """
+    is_real = answer != 0
+    return F.cross_entropy(states[is_real] @ items.T, answer[is_real])
+
+
 def contrast(x: Tensor, y: Tensor, same: Tensor | None = None) -> Tensor:
     """Contrastive loss (NCE, temperature 1, plain inner products) of matching rows of x and y.
 

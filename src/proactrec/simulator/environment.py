@@ -178,8 +178,7 @@ class Environment:
     def rank(self, rows: Tensor) -> Tensor:
         """0-based place of the target among items outside the train history, of these rows."""
         return places(
-            self.user_vectors[rows],
-            self.world.item_vectors,
+            self.user_vectors[rows] @ self.world.item_vectors.T,
             self._target_idx[rows],
             self.owned_penalty[rows],
         )
