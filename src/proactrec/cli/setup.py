@@ -72,7 +72,12 @@ def setup(
     ] = None,
     policy: Annotated[
         str,
-        typer.Option(help="Who chooses the items: itmprec, ipg, next-item.", rich_help_panel=GUIDE),
+        typer.Option(
+            help="Who chooses the items: itmprec, ipg, irn, next-item, nearest-to-target, "
+            "target-now, popular, random, oracle-greedy, oracle-lookahead, or a .py file of "
+            "your own.",
+            rich_help_panel=GUIDE,
+        ),
     ] = "itmprec",
     without: Annotated[
         list[str] | None,
@@ -81,7 +86,11 @@ def setup(
         ),
     ] = None,
     encoder: Annotated[
-        str, typer.Option(help="Sequence encoder: iclrec or sasrec.", rich_help_panel=GUIDE)
+        str,
+        typer.Option(
+            help="Sequence encoder: iclrec, sasrec, mstein, icsrec or bsarec.",
+            rich_help_panel=GUIDE,
+        ),
     ] = "iclrec",
     encoder_folder: Annotated[
         Path | None,

@@ -4,7 +4,7 @@ import json
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +24,15 @@ from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_enc
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import evaluate
+from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.evaluation.protocols import COMMON, Protocol
+from proactrec.evaluation.registry import policy_source, policy_type
 from proactrec.evaluation.rollout import Trace, rollout
 from proactrec.evaluation.store import CHECKPOINT, Artefact, ArtefactStore, file_hash, write_json
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
 from proactrec.intents import Intents, fit_intents
-from proactrec.policies.base import Policy
-from proactrec.policies.registry import policy_builder
+from proactrec.policies.base import OptionsT, Policy
+from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.simulator.environment import World
@@ -55,10 +57,18 @@ class ExperimentOptions(Options):
     target_items: tuple[str, ...] = Field(
         (), description="item ids to promote, instead of choosing"
     )
-    policy: str = Field("itmprec", description="which policy guides")
+    policy: str = Field(
+        "itmprec", description="which policy guides: a name, or a .py file with one"
+    )
+    policy_options: dict[str, Any] = Field({}, description="changes to the policy's options")
     without: tuple[Part, ...] = Field((), description="parts of ITMPRec that are switched off")
     encoder: str = Field("iclrec", description="which sequence encoder")
     encoder_options: dict[str, Any] = Field({}, description="changes to the encoder's defaults")
+    target_encoder: str | None = Field(
+        None,
+        description="encoder, at its defaults, whose space chooses the targets where the protocol "
+        "wants an encoder's; the run's own by default",
+    )
     graphau: GraphAUOptions = GraphAUOptions()
     protocol: Protocol = COMMON
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
@@ -110,8 +120,11 @@ class Experiment:
         kind = encoder_type(options.encoder)
         self._encoder_options = kind.options_type(**options.encoder_options)
         _check_sizes(self._encoder_options, options.graphau)
-        self._builder = policy_builder(options.policy)
+        if options.target_encoder is not None:
+            encoder_type(options.target_encoder)
+        self.policy_kind = policy_type(options.policy)
         self.options, self.protocol = options, options.effective_protocol
+        self._policy_options = self.policy_options(self.policy_kind.options_type)
         self.store, self._data_dir = ArtefactStore(store), data_dir
         self._encoder_folder, self._progress = encoder_folder, progress
         self.device = usable_device(device)
@@ -177,15 +190,42 @@ class Experiment:
         if wanted.space == "graphau":
             users, items = self.interest
         else:
-            users, items = self.encoder.encode(self._sequences()), self.encoder.item_vectors
+            chooser = self._target_chooser
+            users, items = (
+                chooser.encoder.encode(chooser._sequences()),
+                chooser.encoder.item_vectors,
+            )
         return select_targets(
             self.dataset, self.category, users, items, wanted, seed=self.options.seed
         )
 
+    @property
+    def seed(self) -> int:
+        """Decides everything random."""
+        return self.options.seed
+
+    @property
+    def item_vectors(self) -> Tensor:
+        """Interest vectors of items, where models start from."""
+        return self.interest.item_vectors
+
+    def policy_options(self, kind: type[OptionsT]) -> OptionsT:
+        """Options of a policy: the protocol's where it has them, with the run's changes."""
+        given = self.protocol.itmprec.model_dump() if issubclass(ITMPRecOptions, kind) else {}
+        known = {name: value for name, value in given.items() if name in kind.model_fields}
+        return kind(**{**known, **self.options.policy_options})
+
+    def fitted(
+        self, kind: str, inputs: Mapping[str, Any], fit: Callable[[Path, Progress], None]
+    ) -> Path:
+        """Folder of a policy's own model, made once: see :class:`Ingredients`."""
+        inputs = {"interest": self._interest_inputs, **inputs, **self._base}
+        return self._stage(kind, inputs, lambda folder: fit(folder, self._progress)).folder
+
     @cached_property
     def policy(self) -> Policy:
         """The policy that guides."""
-        return self._builder(self.encoder, self.intents, self.protocol.itmprec)
+        return self.policy_kind.build(self)
 
     @cached_property
     def world(self) -> World:
@@ -241,7 +281,8 @@ class Experiment:
 
     def result(self) -> dict[str, Any]:
         """The content of `metrics.json`."""
-        data, next_item = self.dataset, self.next_item
+        data = self.dataset
+        next_item = self.next_item if self.policy_kind.needs_encoder else {}
         figures = evaluate(self.log, data, self.protocol.metrics, seed=self.options.seed)
         figures["pairs"]["n_owners_left_out"] = self._n_dropped_owners
         return {
@@ -252,6 +293,9 @@ class Experiment:
             "n_interactions": data.n_interactions,
             "category": None if self.options.target_items else self.category,
             "policy": self.options.policy,
+            "policy_options": self._policy_options.model_dump(mode="json"),
+            "reads_hidden_users": issubclass(self.policy_kind, ReadsMinds),
+            "encoder": self.options.encoder if self.policy_kind.needs_encoder else None,
             "without": list(self.options.without),
             "protocol": self.protocol.name,
             "protocol_changes": self.protocol.changes(),
@@ -277,6 +321,26 @@ class Experiment:
         """Titles of targets that more than half of the users have already."""
         seen = share_seen(self.dataset, self.targets.item_idx)
         return [self.dataset.titles[i - 1] for i in self.targets.item_idx[seen > MOSTLY_SEEN]]
+
+    @cached_property
+    def _target_chooser(self) -> "Experiment":
+        """The experiment whose encoder chooses the targets."""
+        name = self.options.target_encoder
+        if name is None or name == self.options.encoder:
+            return self
+        changes = {
+            "encoder": name,
+            "encoder_options": {},
+            "policy": "itmprec",
+            "policy_options": {},
+        }
+        return Experiment(
+            self.options.model_copy(update=changes),
+            self.store.root,
+            data_dir=self._data_dir,
+            device=self.device,
+            progress=self._progress,
+        )
 
     @cached_property
     def _interest_stage(self) -> Artefact:
@@ -343,16 +407,16 @@ class Experiment:
 
         protocol = self.protocol
         inputs = {
-            "encoder": self._encoder_key,
             "interest": self._interest_stage.key,
             "targets": self.targets.item_idx.tolist(),
-            "policy": self.options.policy,
-            "intents": protocol.intents.model_dump(),
-            "itmprec": protocol.itmprec.model_dump(),
+            "policy": policy_source(self.options.policy),
+            "policy_options": self._policy_options.model_dump(),
             "world": protocol.world.model_dump(),
             "rollout": protocol.rollout.model_dump(),
             **self._base,
         }
+        if self.policy_kind.needs_encoder:
+            inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)
 
     @property

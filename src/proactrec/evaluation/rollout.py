@@ -13,7 +13,8 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.policies.base import MovesUsers, Observation, Policy
+from proactrec.evaluation.oracles import ReadsMinds
+from proactrec.policies.base import Decision, MovesUsers, Observation, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, KeptShare, World
@@ -136,7 +137,13 @@ class _Player:
         histories = dataset.before("train").padded(policy.history_length, side=options.padding)
         self.item_seq = torch.from_numpy(histories).to(world.device)
         # Everybody starts from the same history with every target: encode it once.
-        self.start_vectors = policy.encode(self.item_seq)
+        everybody = torch.arange(dataset.n_users, device=world.device)
+        no_target = torch.zeros_like(everybody)
+        self.start_vectors = (
+            policy.encode(self.item_seq, everybody, no_target)
+            if policy.encodes == "history"
+            else None
+        )
         n_pairs, n_rounds = len(pairs.user_idx), options.n_rounds
         n_traced = min(options.n_traced, n_pairs)
         self.traced = np.sort(generator(world.seed, "traced").choice(n_pairs, n_traced, False))
@@ -162,13 +169,17 @@ class _Player:
         self.log.is_counted[block] = ~environment.is_owner.cpu().numpy()
         rank = environment.rank(torch.arange(len(users), device=world.device))
         self._note_state(block, 0, environment, rank)
-        item_seq, user_vectors = self.item_seq[users], self.start_vectors[users]
+        item_seq = self.item_seq[users]
+        if self.start_vectors is None:
+            user_vectors = self.policy.encode(item_seq, users, targets)
+        else:
+            user_vectors = self.start_vectors[users]
         penalty = environment.owned_penalty.clone()
         is_active = torch.ones(len(users), dtype=torch.bool, device=world.device)
         stops = world.options.after_success == "stop"
         for number in range(1, options.n_rounds + 1):
             seen = Observation(users, targets, user_vectors, penalty, number)
-            item_idx = self.policy.decide(seen).item_idx * is_active
+            item_idx = self._decide(seen, environment).item_idx * is_active
             feedback = environment.step(item_idx, _policy_share(self.policy, seen))
             accepted = feedback.accepted
             self._note_round(block, number, item_idx, accepted, feedback.accept_prob)
@@ -181,10 +192,17 @@ class _Player:
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
                 changed = changed[is_active[changed]]
-            if number < options.n_rounds and len(changed):
-                user_vectors[changed] = self.policy.encode(item_seq[changed])
+            if number < options.n_rounds and len(changed) and self.policy.encodes != "once":
+                user_vectors[changed] = self.policy.encode(
+                    item_seq[changed], users[changed], targets[changed]
+                )
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
+
+    def _decide(self, seen: Observation, environment: Environment) -> Decision:
+        if isinstance(self.policy, ReadsMinds):
+            return self.policy.decide_knowing(seen, environment.minds())
+        return self.policy.decide(seen)
 
     def _note_round(
         self, block: slice, number: int, item_idx: Tensor, accepted: Tensor, prob: Tensor

@@ -1,12 +1,21 @@
 """What a policy sees and what it answers; the choice of the best item that may be shown."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Encoder
+from proactrec.intents import Intents
+from proactrec.progress import Progress
 from proactrec.ranking import best_item
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 class Observation(NamedTuple):
@@ -14,7 +23,7 @@ class Observation(NamedTuple):
 
     user_idx: Tensor  # (B,)
     target_idx: Tensor  # (B,)
-    user_vectors: Tensor  # (B, d), the policy's own encoding of the histories
+    user_vectors: Tensor  # (B, d), what the policy's own `encode` made
     penalty: Tensor  # (B, n_items + 1): -inf for what may not be shown (and padding), else 0
     round: int  # 1 = the first
 
@@ -26,23 +35,8 @@ class Decision(NamedTuple):
     score: Tensor  # (B,)
 
 
-class Policy(Protocol):
-    """Chooses the next item of every (user, target) pair.
-
-    It never sees the simulated user's hidden vectors. Policies hold no state of a run: the
-    rollout keeps the encoded histories and asks :meth:`encode` only for those that changed.
-    """
-
-    name: str
-    history_length: int
-
-    def encode(self, item_seq: Tensor) -> Tensor:
-        """Vectors (n, d) of histories (n, history_length), newest item last."""
-        ...
-
-    def decide(self, observation: Observation) -> Decision:
-        """The item to show to every pair."""
-        ...
+Encodes = Literal["history", "pair", "once"]
+"""What a policy encodes: a user's history; a history and a target; or that at the start only."""
 
 
 @runtime_checkable
@@ -54,16 +48,99 @@ class MovesUsers(Protocol):
         ...
 
 
-class EncoderPolicy:
+class Ingredients(Protocol):
+    """What policies are built from; each is made when it is first asked for."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Histories and catalogue."""
+        ...
+
+    @property
+    def encoder(self) -> Encoder:
+        """The trained sequence encoder."""
+        ...
+
+    @property
+    def intents(self) -> Intents:
+        """Intents in the encoder's space."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Decides everything random."""
+        ...
+
+    @property
+    def item_vectors(self) -> Tensor:
+        """Interest vectors of items (n_items + 1, d), where models of one's own may start."""
+        ...
+
+    def fitted(
+        self, kind: str, inputs: Mapping[str, Any], fit: Callable[[Path, Progress], None]
+    ) -> Path:
+        """Folder of a model of one's own; `fit` fills it once for a data set, seed and `inputs`.
+
+        What it keeps as `checkpoint.safetensors` there is found again after a kill.
+        """
+        ...
+
+    def policy_options(self, kind: type[OptionsT]) -> OptionsT:
+        """The policy's own options: the protocol's, where it has some, with the run's changes."""
+        ...
+
+
+class NoOptions(Options):
+    """Of policies that have nothing to choose."""
+
+
+class Policy(ABC):
+    """Chooses the next item of every (user, target) pair.
+
+    It never sees the simulated user's hidden vectors. Policies hold no state of a run: the
+    rollout keeps what they encoded and asks :meth:`encode` again only for histories that changed.
+    Without an override a user is a vector without entries.
+    """
+
+    name: ClassVar[str]
+    options_type: ClassVar[type[Options]] = NoOptions
+    needs_encoder: ClassVar[bool] = False
+    encodes: Encodes = "history"
+    history_length = 1
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy of a run."""
+        return cls()
+
+    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
+        """Vectors (n, d) of histories (n, history_length), newest item last.
+
+        `user_idx` and `target_idx` (n,) say whose they are; a policy that encodes "history" must
+        leave the target aside.
+        """
+        return torch.empty(len(item_seq), 0, device=item_seq.device)
+
+    @abstractmethod
+    def decide(self, observation: Observation) -> Decision:
+        """The item to show to every pair."""
+
+
+class EncoderPolicy(Policy):
     """Base of the policies that stand on a sequence encoder."""
 
-    name: str
+    needs_encoder: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.history_length = encoder.options.max_seq_len
 
-    def encode(self, item_seq: Tensor) -> Tensor:
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy on the run's encoder."""
+        return cls(ingredients.encoder)
+
+    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
         """User vectors of the encoder."""
         return self.encoder.encode(item_seq)
 

@@ -5,7 +5,7 @@ r"""IPG: relevance times progress toward the target, in the encoder's own space.
 Source: Bi et al. 2024, arXiv:2403.07571, as in ITMPRec's code; the constant 1 - gamma drops out.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -14,7 +14,13 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
-from proactrec.policies.base import Decision, EncoderPolicy, Observation, best_unseen
+from proactrec.policies.base import (
+    Decision,
+    EncoderPolicy,
+    Ingredients,
+    Observation,
+    best_unseen,
+)
 
 SCORED_ROWS = 256
 """Pairs scored at once: their scores over a small catalogue stay in the cache."""
@@ -38,13 +44,19 @@ class GuidanceOptions(Options):
 class IPG(EncoderPolicy):
     """Iterative preference guidance on a sequence encoder."""
 
-    name = "ipg"
+    name: ClassVar[str] = "ipg"
+    options_type: ClassVar[type[Options]] = GuidanceOptions
 
     def __init__(self, encoder: Encoder, options: GuidanceOptions | None = None) -> None:
         super().__init__(encoder)
         self.guidance_options = options or GuidanceOptions()
         self.items = encoder.item_vectors  # (I + 1, d)
         self.unit_items = F.normalize(self.items, dim=1)
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy on the run's encoder, with the protocol's options."""
+        return cls(ingredients.encoder, ingredients.policy_options(GuidanceOptions))
 
     def decide(self, observation: Observation) -> Decision:
         """The item with the highest guided score."""
@@ -63,7 +75,7 @@ class IPG(EncoderPolicy):
 
     def interest(self, users: Tensor) -> Tensor:
         """How much users (B, d) want every item, leaving the target aside: (B, n_items + 1)."""
-        scores = users @ self.items.T
+        scores = self.encoder.score(users)
         return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
 
     def _decide_block(self, users: Tensor, target_idx: Tensor, penalty: Tensor) -> Decision:

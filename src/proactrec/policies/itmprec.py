@@ -5,14 +5,17 @@ may be shown. Source: Lian, Song & Ge 2025 (WWW '25). Where the paper and the pu
 option names the choice.
 """
 
+from typing import ClassVar, Self
+
 from pydantic import Field
 from torch import Tensor
 
 from proactrec.arousal import TiacForm, arousal, kept_share
+from proactrec.config import Options
 from proactrec.encoders.base import Encoder
 from proactrec.errors import InvalidInputError
 from proactrec.intents import Intents
-from proactrec.policies.base import Observation
+from proactrec.policies.base import Ingredients, Observation
 from proactrec.policies.ipg import IPG, GuidanceOptions, Link
 
 
@@ -37,7 +40,8 @@ class ITMPRec(IPG):
         In the encoder's space; needed unless `intent_weight` is 0.
     """
 
-    name = "itmprec"
+    name: ClassVar[str] = "itmprec"
+    options_type: ClassVar[type[Options]] = ITMPRecOptions
 
     def __init__(
         self,
@@ -51,6 +55,12 @@ class ITMPRec(IPG):
             raise InvalidInputError("intents are needed while intent_weight is above 0, got None")
         self.intents = intents.to(encoder.device) if intents is not None else None
         self._intent_scores = self._score_intents()  # (n_intents, I + 1)
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy on the run's encoder and intents, with the protocol's options."""
+        options = ingredients.policy_options(ITMPRecOptions)
+        return cls(ingredients.encoder, ingredients.intents, options)
 
     def interest(self, users: Tensor) -> Tensor:
         """Relevance plus weighted intention of every item for users (B, d): (B, n_items + 1)."""

@@ -1,14 +1,15 @@
 """Plain next-item recommendation: the encoder's best unseen item, whatever the target."""
 
+from typing import ClassVar
+
 from proactrec.policies.base import Decision, EncoderPolicy, Observation, best_unseen
 
 
 class NextItem(EncoderPolicy):
-    """The unseen item with the highest inner product; what users get without guidance."""
+    """The unseen item with the highest score; what users get without guidance."""
 
-    name = "next-item"
+    name: ClassVar[str] = "next-item"
 
     def decide(self, observation: Observation) -> Decision:
         """The most relevant unseen item."""
-        scores = observation.user_vectors @ self.encoder.item_vectors.T
-        return best_unseen(scores, observation.penalty)
+        return best_unseen(self.encoder.score(observation.user_vectors), observation.penalty)

@@ -61,6 +61,59 @@ class Feedback(NamedTuple):
     accept_prob: Tensor  # (B,), NaN where nothing was shown
 
 
+class Outlook(NamedTuple):
+    """What showing every item would bring to some users."""
+
+    accept_prob: Tensor  # (B, n_items + 1)
+    interest: Tensor  # (B, n_items + 1), interest in the target after accepting the item
+    now: Tensor  # (B, 1), interest in the target now
+
+    @property
+    def expected_gain(self) -> Tensor:
+        """Chance of acceptance times the gain in interest that it brings: (B, n_items + 1)."""
+        return self.accept_prob * (self.interest - self.now)
+
+
+class Minds(NamedTuple):
+    """Hidden state of some users, for oracles: real, or imagined after an accepted item."""
+
+    world: "World"
+    user_vectors: Tensor  # (B, d)
+    target_idx: Tensor  # (B,)
+    kept_share: Tensor  # (B,)
+    noise: Tensor  # (B,), percentage added to the acceptance probability
+    rounds_left: int
+
+    def of(self, rows: Tensor) -> "Minds":
+        """Of these users only."""
+        return Minds(
+            self.world,
+            self.user_vectors[rows],
+            self.target_idx[rows],
+            self.kept_share[rows],
+            self.noise[rows],
+            self.rounds_left,
+        )
+
+    def accepting(self, item_idx: Tensor) -> "Minds":
+        """As they would be after accepting these items (B,)."""
+        shown = self.world.item_vectors[item_idx]
+        after = moved(self.user_vectors, shown, self.kept_share)
+        return self._replace(user_vectors=after, rounds_left=self.rounds_left - 1)
+
+    def outlook(self) -> Outlook:
+        """What every item would bring."""
+        items, share = self.world.item_vectors, self.kept_share[:, None]
+        interest = self.user_vectors @ items.T  # (B, n_items + 1)
+        prob = self.world.response.accept_prob(interest, self.noise[:, None])
+        targets = items[self.target_idx]
+        now = (self.user_vectors * targets).sum(1, keepdim=True)
+        # Length of share * user + (1 - share) * item, both of length one; padding is never shown.
+        length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
+        after = (share * now + (1 - share) * (targets @ items.T)).div_(length)
+        return Outlook(prob, after, now)
+
+
 class World:
     """Everything that the simulated users of one run share; builds environments for blocks of them.
 
@@ -155,6 +208,7 @@ class Environment:
             torch.from_numpy(target_idx).to(device),
         )
         self._luck = world.luck(user_idx, target_idx, n_rounds)
+        self._n_rounds = n_rounds
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
         self._users = world.user_vectors[users]
@@ -170,6 +224,19 @@ class Environment:
         if self._users is None:
             raise NotFittedError("the environment must be reset before it is used")
         return self._users
+
+    def minds(self) -> Minds:
+        """What oracles may read; no policy of a real recommender can."""
+        rows = torch.arange(len(self.user_vectors), device=self.world.device)
+        noise = torch.zeros(len(rows), device=self.world.device) + self._noise
+        return Minds(
+            self.world,
+            self.user_vectors,
+            self._target_idx,
+            self._kept_share(rows, None).to(self.user_vectors.dtype),
+            noise.to(self.user_vectors.dtype),
+            self._n_rounds - self._round,
+        )
 
     def interest(self) -> Tensor:
         r"""Inner product with the target, :math:`e_t^\top e_u`: (B,)."""

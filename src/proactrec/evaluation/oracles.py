@@ -1,0 +1,104 @@
+"""Ceilings that read the simulated users' minds; no real policy can, and results say so."""
+
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from proactrec.config import Options
+from proactrec.errors import InvalidInputError
+from proactrec.policies.base import Decision, Ingredients, Observation, Policy, best_unseen
+from proactrec.simulator.environment import Minds
+
+LOOKED_AT_ROWS = 1024
+"""Imagined users scored at once."""
+
+
+@runtime_checkable
+class ReadsMinds(Protocol):
+    """A policy that is shown the users' hidden state: an upper reference, never a competitor."""
+
+    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+        """The item to show to every pair, given what its user thinks."""
+        ...
+
+
+class OracleGreedy(Policy):
+    r"""Shows :math:`\arg\max_i\, p(u, i)\,(e_t^\top e_{u'} - e_t^\top e_u)`, with true values."""
+
+    name: ClassVar[str] = "oracle-greedy"
+
+    def decide(self, observation: Observation) -> Decision:
+        """Refused: without the environment there is nothing to read."""
+        raise InvalidInputError(f"{self.name} can only play in a simulation, it reads hidden users")
+
+    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+        """The item with the highest expected gain in interest."""
+        return best_unseen(minds.outlook().expected_gain, observation.penalty)
+
+
+class LookaheadOptions(Options):
+    """How far the oracle looks."""
+
+    n_candidates: int = Field(
+        8, ge=1, description="items, best by expected gain, whose next step is imagined"
+    )
+
+
+class OracleLookahead(OracleGreedy):
+    """Adds the best expected gain of the next round, after acceptance and after refusal.
+
+    Of the `n_candidates` items with the highest expected gain it shows the one with the highest
+    :math:`p_i (g_i + V(u')) + (1 - p_i) V(u)`, where V is the highest expected gain of what may be
+    shown next: 0 once the target was accepted, and in the last round.
+    """
+
+    name: ClassVar[str] = "oracle-lookahead"
+    options_type: ClassVar[type[Options]] = LookaheadOptions
+
+    def __init__(self, options: LookaheadOptions | None = None) -> None:
+        self.options = options or LookaheadOptions()
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy with the run's options."""
+        return cls(ingredients.policy_options(LookaheadOptions))
+
+    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+        """The item with the highest expected gain over two rounds."""
+        if minds.rounds_left == 1:
+            return super().decide_knowing(observation, minds)
+        rows = torch.arange(len(observation.penalty), device=observation.penalty.device)
+        parts = [
+            self._decide_rows(minds.of(part), observation.penalty[part])
+            for part in rows.split(max(1, LOOKED_AT_ROWS // self.options.n_candidates))
+        ]
+        return Decision(torch.cat([p.item_idx for p in parts]), torch.cat([p.score for p in parts]))
+
+    def _decide_rows(self, minds: Minds, penalty: Tensor) -> Decision:
+        now = minds.outlook()
+        gain = now.expected_gain + penalty  # (B, n_items + 1)
+        n_candidates = min(self.options.n_candidates + 1, gain.shape[1])
+        best, candidates = gain.topk(n_candidates, dim=1)  # one more: V(u) if the best is refused
+        after_refusal = best[:, :1].expand_as(best).clone()
+        after_refusal[:, 0] = best[:, 1] if n_candidates > 1 else 0
+        prob = now.accept_prob.gather(1, candidates)
+        after_acceptance = self._best_after(minds, candidates, penalty)
+        value = best + prob * after_acceptance + (1 - prob) * after_refusal.clamp(min=0)
+        value = value.masked_fill(best == -torch.inf, -torch.inf)
+        score, place = value.max(1)
+        item_idx = candidates.gather(1, place[:, None])[:, 0]
+        return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
+
+    def _best_after(self, minds: Minds, candidates: Tensor, penalty: Tensor) -> Tensor:
+        """Highest expected gain of the next round if a candidate is accepted: (B, n_candidates)."""
+        rows = torch.arange(len(candidates), device=candidates.device)
+        rows = rows.repeat_interleave(candidates.shape[1])
+        items = candidates.flatten()
+        imagined = minds.of(rows).accepting(items)
+        gain = imagined.outlook().expected_gain.add_(penalty[rows])
+        gain.scatter_(1, items[:, None], -torch.inf)
+        best = gain.max(1).values.clamp(min=0)
+        best = best.masked_fill(items == imagined.target_idx, 0)  # done, or without effect
+        return best.view_as(candidates)

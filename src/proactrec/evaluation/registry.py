@@ -1,0 +1,80 @@
+"""Policies by name, or by the file of somebody's own."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
+from proactrec.policies.base import Policy
+from proactrec.policies.ipg import IPG
+from proactrec.policies.itmprec import ITMPRec
+from proactrec.policies.next_item import NextItem
+from proactrec.policies.reference import Nearest, Popular, Random, TargetNow
+
+POLICIES: dict[str, type[Policy]] = {
+    kind.name: kind
+    for kind in (
+        ITMPRec,
+        IPG,
+        NextItem,
+        Nearest,
+        TargetNow,
+        Popular,
+        Random,
+        OracleGreedy,
+        OracleLookahead,
+    )
+}
+
+
+def policy_type(name: str) -> type[Policy]:
+    """The policy class of a name, or the last one defined in a file ``path/to/policy.py``.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such policy or file.
+    InvalidInputError
+        If the file defines no policy.
+    """
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    if name not in POLICIES:
+        raise UnknownIdError(
+            f"policy {name!r} does not exist; there are {', '.join(POLICIES)}, "
+            "or the path of a .py file with one of your own"
+        )
+    return POLICIES[name]
+
+
+def policy_source(name: str) -> str:
+    """What tells apart two versions of a policy: its name, or the hash of its file."""
+    if not name.endswith(".py"):
+        return name
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def _from_file(path: Path) -> type[Policy]:
+    if not path.is_file():
+        raise UnknownIdError(f"policy file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"proactrec_policy_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InvalidInputError(
+            f"policy file {path} can't be run: {type(error).__name__}: {error}"
+        ) from error
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Policy)
+        and value.__module__ == module.__name__
+    ]
+    if not found:
+        raise InvalidInputError(f"policy file {path} must define a subclass of Policy, has none")
+    return found[-1]
