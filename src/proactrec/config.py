@@ -38,6 +38,19 @@ class Options(BaseModel):
             raise InvalidInputError(f"{type(self).__name__}.{where}: {rule}{came}") from error
 
 
+def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
+    """Set a value in nested content by its dotted name, e.g. ``protocol.world.world``.
+
+    Whether there is such a setting is for the options that are built from the content to say.
+    """
+    *path, last = name.split(".")
+    for part in path:
+        content = content.setdefault(part, {})
+        if not isinstance(content, dict):
+            raise InvalidInputError(f"setting {name} leads through {part!r}, which holds a value")
+    content[last] = value
+
+
 def digest(content: Mapping[str, Any]) -> str:
     """Short stable hash of JSON-like content, by which artefacts are named."""
     text = json.dumps(content, sort_keys=True, default=str)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions, evaluate, increase_per_target
+from proactrec.evaluation.metrics import MetricOptions, evaluate
 
 NAN = math.nan
 # Pairs: (user 0, target 5), (user 1, target 5), (user 0, target 2), (user 1, target 2).
@@ -173,13 +173,6 @@ def test_without_a_click_everything_is_exactly_zero(dataset: Dataset) -> None:
                 for figure in found["metrics"][name].values():
                     assert figure == {"mean": 0, "low": 0, "high": 0}
             assert found["outcome"]["target_accepted"]["mean"] == 0
-
-
-def test_increase_per_target_by_hand() -> None:
-    found = increase_per_target(LOG, np.array([2, 4, 5]))
-    np.testing.assert_allclose(found, [(-0.1 + 0.2) / 2, np.nan, (0.5 + 0.3) / 2])
-    log = replace(LOG, is_counted=np.array([False, True, True, True]))
-    assert increase_per_target(log, np.array([5])) == pytest.approx(0.3 / 2)
 
 
 def test_log_round_trips_through_its_file(tmp_path: Path) -> None:

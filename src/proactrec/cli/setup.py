@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from proactrec.cli import options
+from proactrec.config import set_nested
 from proactrec.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -194,9 +195,9 @@ def setup(
     }
     for name, value in changes.items():
         if value is not None:
-            _change(content, name, value)
+            set_nested(content, name, value)
     for text in set_ or []:
-        _change(content, *_parsed(text))
+        set_nested(content, *parsed_setting(text))
     return Setup(
         options=experiment_options(content),
         out=out,
@@ -227,7 +228,8 @@ def experiment_command(action: Callable[[Setup], None]) -> Callable[..., None]:
     return command
 
 
-def _parsed(text: str) -> tuple[str, Any]:
+def parsed_setting(text: str) -> tuple[str, Any]:
+    """Name and value of a `--set` option."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
@@ -235,13 +237,3 @@ def _parsed(text: str) -> tuple[str, Any]:
         return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise InvalidInputError(f"--set {name} has a value that is not YAML: {value!r}") from error
-
-
-def _change(content: dict[str, Any], name: str, value: Any) -> None:
-    """Set a nested value by its dotted name; what does not exist is refused by the options."""
-    *path, last = name.split(".")
-    for part in path:
-        content = content.setdefault(part, {})
-        if not isinstance(content, dict):
-            raise InvalidInputError(f"--set {name} leads through {part!r}, which holds a value")
-    content[last] = value

@@ -16,7 +16,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import Options, set_nested
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import DatasetOptions, load
 from proactrec.encoders.base import Encoder, EncoderOptions
@@ -72,6 +72,26 @@ class ExperimentOptions(Options):
     graphau: GraphAUOptions = GraphAUOptions()
     protocol: Protocol = COMMON
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
+
+    def changed(self, changes: Mapping[str, Any]) -> "ExperimentOptions":
+        """These options with settings changed by their dotted names."""
+        content = self.model_dump()
+        for name, value in changes.items():
+            set_nested(content, name, value)
+        return ExperimentOptions(**content)
+
+    def choosing_targets(self) -> "ExperimentOptions":
+        """The options whose encoder chooses the targets, where the protocol wants an encoder's."""
+        if self.target_encoder is None or self.target_encoder == self.encoder:
+            return self
+        return self.model_copy(
+            update={
+                "encoder": self.target_encoder,
+                "encoder_options": {},
+                "policy": "itmprec",
+                "policy_options": {},
+            }
+        )
 
     @property
     def effective_protocol(self) -> Protocol:
@@ -275,16 +295,27 @@ class Experiment:
         return _read_json(stage.folder / "next_item.json")
 
     @cached_property
+    def figures(self) -> dict[str, Any]:
+        """Metrics, outcome and counts of pairs."""
+
+        def make(folder: Path) -> None:
+            figures = evaluate(self.log, self.dataset, self.protocol.metrics, seed=self.seed)
+            figures["pairs"]["n_owners_left_out"] = self._n_dropped_owners
+            write_json(folder / "figures.json", figures)
+
+        metrics = self.protocol.metrics.model_dump()
+        inputs = {"guidance": self._guidance_stage.key, "metrics": metrics}
+        return _read_json(self._stage("figures", inputs, make).folder / "figures.json")
+
+    @cached_property
     def interest_spread(self) -> dict[str, Any]:
         """Cosines of interest vectors over random, train and held-out pairs."""
         return _read_json(self._interest_stage.folder / "spread.json")
 
     def result(self) -> dict[str, Any]:
         """The content of `metrics.json`."""
-        data = self.dataset
+        data, figures = self.dataset, self.figures
         next_item = self.next_item if self.policy_kind.needs_encoder else {}
-        figures = evaluate(self.log, data, self.protocol.metrics, seed=self.options.seed)
-        figures["pairs"]["n_owners_left_out"] = self._n_dropped_owners
         return {
             "dataset": data.name,
             "synthetic": data.name == "demo",
@@ -325,17 +356,11 @@ class Experiment:
     @cached_property
     def _target_chooser(self) -> "Experiment":
         """The experiment whose encoder chooses the targets."""
-        name = self.options.target_encoder
-        if name is None or name == self.options.encoder:
+        chooser = self.options.choosing_targets()
+        if chooser.encoder == self.options.encoder:
             return self
-        changes = {
-            "encoder": name,
-            "encoder_options": {},
-            "policy": "itmprec",
-            "policy_options": {},
-        }
         return Experiment(
-            self.options.model_copy(update=changes),
+            chooser,
             self.store.root,
             data_dir=self._data_dir,
             device=self.device,

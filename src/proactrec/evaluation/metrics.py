@@ -1,15 +1,17 @@
 """HR, IoI and IoR at rounds, and the figures that keep them honest, from a guidance log."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.statistics import Estimate, bootstrap_weights, ratio_estimates
-from proactrec.types import BoolArray, FloatArray, IntArray
+from proactrec.types import FloatArray, IntArray
 
 ROUNDS = (5, 10, 15, 20)
 
@@ -32,9 +34,14 @@ class MetricOptions(Options):
     )
 
 
-def hit_ratio(
-    log: GuidanceLog, options: MetricOptions, weights: FloatArray, n_users: int
-) -> dict[str, Estimate]:
+class Parts(NamedTuple):
+    """A metric as a ratio of two sums over pairs, one column per round P."""
+
+    numerator: FloatArray  # (n_pairs, n_rounds P)
+    denominator: FloatArray
+
+
+def hit_ratio(log: GuidanceLog, options: MetricOptions) -> Parts:
     r"""HR@P: share of shown items that were accepted in the first P rounds.
 
     :math:`\mathrm{HR@P} = \sum_{p \le P} \sum_u a_{up} / \sum_{p \le P} \sum_u s_{up}`, with s = 1
@@ -49,40 +56,46 @@ def hit_ratio(
     else:
         chosen = [np.broadcast_to(np.arange(log.n_rounds) < p, accepted.shape) for p in rounds]
     hits = np.stack([(accepted & c).sum(1) for c in chosen], 1)
-    offers = np.stack([(shown & c).sum(1) for c in chosen], 1)
-    return _by_round(log, hits, offers, options, weights, n_users)
+    return Parts(_floats(hits), _floats(np.stack([(shown & c).sum(1) for c in chosen], 1)))
 
 
-def increase_of_interest(
-    log: GuidanceLog, options: MetricOptions, weights: FloatArray, n_users: int
-) -> dict[str, Estimate]:
+def increase_of_interest(log: GuidanceLog, options: MetricOptions) -> Parts:
     r"""IoI@P: mean over pairs of :math:`e_t^\top e_u^P - e_t^\top e_u^0`.
 
     A pair that ended early keeps its last state; an owner under ``owners="zero"`` counts as 0.
     """
-    return _change(log, log.interest, options, weights, n_users)
+    return _change(log, log.interest, options)
 
 
-def increase_of_rank(
-    log: GuidanceLog, options: MetricOptions, weights: FloatArray, n_users: int
-) -> dict[str, Estimate]:
+def increase_of_rank(log: GuidanceLog, options: MetricOptions) -> Parts:
     r"""IoR@P: mean over pairs of :math:`\mathrm{rank}_0 - \mathrm{rank}_P`, in places.
 
     Ranks are 0-based among the items outside the user's train history, cut at `rank_cut` if set.
     """
     rank = log.rank if options.rank_cut is None else np.minimum(log.rank, options.rank_cut - 1)
-    return _change(log, -rank, options, weights, n_users)
+    return _change(log, -rank, options)
 
 
-def offered_acceptance(
-    log: GuidanceLog, options: MetricOptions, weights: FloatArray, n_users: int
-) -> dict[str, Estimate]:
+def increase_of_cut_rank(log: GuidanceLog, options: MetricOptions) -> Parts:
+    """IoR@P with ranks cut at 200, as published."""
+    return increase_of_rank(log, options.model_copy(update={"rank_cut": 200}))
+
+
+def offered_acceptance(log: GuidanceLog, options: MetricOptions) -> Parts:
     """Mean acceptance probability of what was shown in the first P rounds, by the simulator."""
     within = [np.arange(log.n_rounds) < p for p in options.rounds]
     prob = np.nan_to_num(log.accept_prob)
     total = np.stack([prob[:, w].sum(1) for w in within], 1)
-    offers = np.stack([log.is_shown[:, w].sum(1) for w in within], 1)
-    return _by_round(log, total, offers, options, weights, n_users)
+    return Parts(total, _floats(np.stack([log.is_shown[:, w].sum(1) for w in within], 1)))
+
+
+METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
+    "hr": hit_ratio,
+    "ioi": increase_of_interest,
+    "ior": increase_of_rank,
+    "accept_prob": offered_acceptance,
+    "ior200": increase_of_cut_rank,
+}
 
 
 def evaluate(
@@ -98,22 +111,21 @@ def evaluate(
     options = options.model_copy(update={"rounds": rounds})
     n_users = dataset.n_users
     weights = bootstrap_weights(n_users, seed=seed)
-    metrics = {
-        "hr": hit_ratio(log, options, weights, n_users),
-        "ioi": increase_of_interest(log, options, weights, n_users),
-        "ior": increase_of_rank(log, options, weights, n_users),
-        "accept_prob": offered_acceptance(log, options, weights, n_users),
-    }
-    if options.rank_cut is None:
-        cut = options.model_copy(update={"rank_cut": 200})
-        metrics["ior200"] = increase_of_rank(log, cut, weights, n_users)
-    per_pair = np.stack([log.reached, log.rank[:, 0] == 0], 1)
-    accepted, first = _estimates(log, per_pair, np.ones_like(per_pair), weights, n_users)
+
+    def estimates(parts: Parts) -> list[Estimate]:
+        return ratio_estimates(*per_user(log, parts, n_users), weights)
+
+    names = [name for name in METRICS if name != "ior200" or options.rank_cut is None]
+    per_pair = _floats(np.stack([log.reached, log.rank[:, 0] == 0], 1))
+    accepted, first = estimates(Parts(per_pair, np.ones_like(per_pair)))
     shown = log.item_idx[log.is_shown]
     return {
         "metrics": {
-            name: {p: estimate.as_dict() for p, estimate in values.items()}
-            for name, values in metrics.items()
+            name: {
+                str(p): estimate.as_dict()
+                for p, estimate in zip(rounds, estimates(METRICS[name](log, options)), strict=True)
+            }
+            for name in names
         },
         "outcome": {
             "target_accepted": accepted.as_dict(),
@@ -157,54 +169,23 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
     return Estimate(float(entropy(shown_by_user.sum(0))), float(low), float(high))
 
 
-def increase_per_target(log: GuidanceLog, targets: IntArray) -> FloatArray:
-    """Mean IoI after the last round of every target, NaN without pairs: (n_targets,)."""
-    gain = (log.interest[:, -1] - log.interest[:, 0]) * log.is_counted
-    return np.array(
-        [
-            gain[rows].mean() if (rows := log.target_idx == item).any() else np.nan
-            for item in targets
-        ]
-    )
-
-
-def _change(
-    log: GuidanceLog,
-    state: FloatArray | IntArray,
-    options: MetricOptions,
-    weights: FloatArray,
-    n_users: int,
-) -> dict[str, Estimate]:
-    """Mean change of a state per pair, from before guidance to round P."""
-    back = 1 if options.timing == "before" else 0
-    change = np.stack([state[:, p - back] - state[:, 0] for p in options.rounds], 1)
-    change = change * log.is_counted[:, None]
-    return _by_round(log, change, np.ones_like(change), options, weights, n_users)
-
-
-def _by_round(
-    log: GuidanceLog,
-    numerator: FloatArray | IntArray,
-    denominator: FloatArray | IntArray,
-    options: MetricOptions,
-    weights: FloatArray,
-    n_users: int,
-) -> dict[str, Estimate]:
-    estimates = _estimates(log, numerator, denominator, weights, n_users)
-    return {str(p): estimate for p, estimate in zip(options.rounds, estimates, strict=True)}
-
-
-def _estimates(
-    log: GuidanceLog,
-    numerator: FloatArray | IntArray | BoolArray,
-    denominator: FloatArray | IntArray | BoolArray,
-    weights: FloatArray,
-    n_users: int,
-) -> list[Estimate]:
-    """Ratios of sums over pairs, with intervals over users, of (n_pairs, n_figures) arrays."""
+def per_user(log: GuidanceLog, parts: Parts, n_users: int) -> Parts:
+    """The sums of every user's pairs: (n_users, n_columns)."""
     sums = []
-    for values in (numerator, denominator):
+    for values in parts:
         total = np.zeros((n_users, values.shape[1]))
         np.add.at(total, log.user_idx, values)
         sums.append(total)
-    return ratio_estimates(sums[0], sums[1], weights)
+    return Parts(*sums)
+
+
+def _change(log: GuidanceLog, state: FloatArray | IntArray, options: MetricOptions) -> Parts:
+    """Mean change of a state per pair, from before guidance to round P."""
+    back = 1 if options.timing == "before" else 0
+    change = np.stack([state[:, p - back] - state[:, 0] for p in options.rounds], 1)
+    change = _floats(change * log.is_counted[:, None])
+    return Parts(change, np.ones_like(change))
+
+
+def _floats(values: NDArray[Any]) -> FloatArray:
+    return values.astype(np.float64)

@@ -43,11 +43,32 @@ def ratio_estimates(
     weights : float array, shape (n_draws, n_users)
         From :func:`bootstrap_weights`.
     """
+    mean = _ratio(numerator.sum(0), denominator.sum(0))
+    return _estimates(mean, _ratio(weights @ numerator, weights @ denominator))
 
-    def ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
-        return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
-    mean = ratio(numerator.sum(0), denominator.sum(0))
-    drawn = ratio(weights @ numerator, weights @ denominator)  # (n_draws, n_figures)
+def paired_estimates(
+    first: tuple[FloatArray, FloatArray],
+    second: tuple[FloatArray, FloatArray],
+    weights: FloatArray,
+) -> list[Estimate]:
+    """Differences of two ratios of sums, first less second, for the same users drawn together.
+
+    Parameters
+    ----------
+    first, second : pairs of float arrays, shape (n_users, n_figures)
+        Numerator and denominator, as :func:`ratio_estimates` takes them.
+    """
+    mean = [_ratio(top.sum(0), bottom.sum(0)) for top, bottom in (first, second)]
+    drawn = [_ratio(weights @ top, weights @ bottom) for top, bottom in (first, second)]
+    return _estimates(mean[0] - mean[1], drawn[0] - drawn[1])
+
+
+def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+
+
+def _estimates(mean: FloatArray, drawn: FloatArray) -> list[Estimate]:
+    """Means (n_figures,) with percentile intervals of draws (n_draws, n_figures)."""
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return [Estimate(*map(float, row)) for row in zip(mean, low, high, strict=True)]

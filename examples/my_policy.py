@@ -1,0 +1,46 @@
+"""A policy of your own in one file: of the items that a user wants most, the nearest to the target.
+
+Try it: proactrec run --policy examples/my_policy.py --dataset demo --out runs/mine
+Beside all others: proactrec benchmark --also examples/my_policy.py --dataset demo --out runs/bench
+"""
+
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field
+from torch.nn import functional as F
+
+from proactrec.config import Options
+from proactrec.encoders.base import Encoder
+from proactrec.policies.base import Decision, EncoderPolicy, Ingredients, Observation, best_unseen
+
+
+class MyOptions(Options):
+    """Set from the command line with --set policy_options.n_wanted=20."""
+
+    n_wanted: int = Field(50, ge=1, description="most relevant items that are considered")
+
+
+class MyPolicy(EncoderPolicy):
+    """The nearest to the target among the `n_wanted` most relevant items that may be shown."""
+
+    name: ClassVar[str] = "my-policy"
+    options_type: ClassVar[type[Options]] = MyOptions
+
+    def __init__(self, encoder: Encoder, options: MyOptions | None = None) -> None:
+        super().__init__(encoder)
+        self.n_wanted = (options or MyOptions()).n_wanted
+        self.unit_items = F.normalize(encoder.item_vectors, dim=1)  # (n_items + 1, d)
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy on the run's encoder, with the run's options."""
+        return cls(ingredients.encoder, ingredients.policy_options(MyOptions))
+
+    def decide(self, observation: Observation) -> Decision:
+        """The item to show to every pair."""
+        relevance = self.encoder.score(observation.user_vectors) + observation.penalty
+        wanted = relevance.topk(min(self.n_wanted, relevance.shape[1]), dim=1).indices
+        nearness = self.unit_items[observation.target_idx] @ self.unit_items.T
+        is_unwanted = torch.ones_like(nearness, dtype=torch.bool).scatter_(1, wanted, False)
+        return best_unseen(nearness.masked_fill_(is_unwanted, -torch.inf), observation.penalty)

@@ -1,0 +1,89 @@
+"""Is one method better than another? Paired differences with the same users and the same luck."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from proactrec.errors import InvalidInputError
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.metrics import METRICS, MetricOptions, Parts, per_user
+from proactrec.evaluation.statistics import Estimate, bootstrap_weights, paired_estimates
+
+
+class Difference(NamedTuple):
+    """First method less second, for one metric at one round."""
+
+    metric: str
+    round: int
+    estimate: Estimate
+    per_seed: tuple[float, ...]
+
+    @property
+    def verdict(self) -> str:
+        """In words: better, worse, or no difference shown."""
+        if self.estimate.low > 0 and min(self.per_seed) > 0:
+            return "better"
+        if self.estimate.high < 0 and max(self.per_seed) < 0:
+            return "worse"
+        return "no difference shown"
+
+
+def paired_differences(
+    first: Mapping[int, GuidanceLog],
+    second: Mapping[int, GuidanceLog],
+    options: MetricOptions,
+    n_users: int,
+    metrics: Sequence[str] = ("hr", "ioi", "ior"),
+) -> list[Difference]:
+    """Differences of two methods' logs, by seed, with the users' pairs matched.
+
+    The interval is a percentile bootstrap over users, whose pairs of all seeds are drawn together.
+    A method counts as better only if the interval is above 0 and every seed agrees.
+
+    Raises
+    ------
+    InvalidInputError
+        If the two were not run with the same seeds, users, targets and rounds.
+    """
+    if set(first) != set(second) or not first:
+        raise InvalidInputError(
+            f"methods must have the same seeds to be compared, got {sorted(first)} and "
+            f"{sorted(second)}"
+        )
+    for seed in first:
+        if not _match(first[seed], second[seed]):
+            raise InvalidInputError(
+                f"methods must have met the same users, targets and rounds, which differ in seed "
+                f"{seed}"
+            )
+    weights, once = bootstrap_weights(n_users), np.ones((1, n_users))
+    found = []
+    for metric in metrics:
+        parts = [
+            {
+                seed: per_user(log, METRICS[metric](log, options), n_users)
+                for seed, log in logs.items()
+            }
+            for logs in (first, second)
+        ]
+        pooled = paired_estimates(_sum(parts[0].values()), _sum(parts[1].values()), weights)
+        alone = [paired_estimates(parts[0][seed], parts[1][seed], once) for seed in sorted(first)]
+        found += [
+            Difference(metric, number, estimate, tuple(seed[at].mean for seed in alone))
+            for at, (number, estimate) in enumerate(zip(options.rounds, pooled, strict=True))
+        ]
+    return found
+
+
+def _match(a: GuidanceLog, b: GuidanceLog) -> bool:
+    return (
+        a.n_rounds == b.n_rounds
+        and np.array_equal(a.user_idx, b.user_idx)
+        and np.array_equal(a.target_idx, b.target_idx)
+    )
+
+
+def _sum(parts: Iterable[Parts]) -> Parts:
+    numerators, denominators = zip(*parts, strict=True)
+    return Parts(np.sum(numerators, axis=0), np.sum(denominators, axis=0))

@@ -1,0 +1,209 @@
+"""The grid: cells once each, the same figures side by side as one by one, resumed after a kill."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from proactrec.data.load import DatasetOptions
+from proactrec.data.sources.table import TableOptions
+from proactrec.errors import InvalidInputError, ProactrecError
+from proactrec.evaluation.benchmark import Cell, Workshop, figures_table, grid, run
+from proactrec.evaluation.comparison import Difference, paired_differences
+from proactrec.evaluation.experiment import ExperimentOptions
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.protocols import protocol_of
+from proactrec.evaluation.statistics import Estimate
+from proactrec.graphau import GraphAUOptions
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "my_policy.py"
+METHODS = {
+    "next": {"policy": "next-item", "encoder": "sasrec"},
+    "ITMPRec": {},
+    "oracle-lookahead": {"policy": "oracle-lookahead"},
+    "mine": {"policy": str(EXAMPLE)},
+}
+WORLDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"protocol.world.world": "steep", "protocol.world.receptivity": "per-user"},
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ExperimentOptions:
+    """30 users, 20 items; everything as short as can be."""
+    path = tmp_path_factory.mktemp("own") / "events.csv"
+    lines = [
+        f"{user},{(user * 7 + step * 3) % 20},{step}"
+        for user in range(30)
+        for step in range(4 + user % 5)
+    ]
+    path.write_text("user_id,item_id,timestamp\n" + "\n".join(dict.fromkeys(lines)) + "\n")
+    once = {"n_epochs": 1}
+    common = protocol_of("common")
+    return ExperimentOptions(
+        dataset=DatasetOptions(name="csv", filter="none", table=TableOptions(events=path)),
+        target_items=("1", "2"),
+        encoder_options={"embedding_dim": 8, "max_seq_len": 8, "stopping": once},
+        graphau=GraphAUOptions(embedding_dim=8, stopping=once),
+        protocol=common.model_copy(
+            update={"intents": common.intents.model_copy(update={"n_intents": 3})}
+        ),
+    ).changed({"protocol.rollout.n_rounds": 4, "protocol.metrics.rounds": (2, 4)})
+
+
+@pytest.fixture(scope="module")
+def cells(base: ExperimentOptions) -> list[Cell]:
+    return grid([base], METHODS, WORLDS, seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def results(cells: list[Cell], store: Path) -> list[dict[str, Any]]:
+    return run(cells, Workshop(store))
+
+
+def test_grid_is_every_method_in_every_world_with_every_seed(cells: list[Cell]) -> None:
+    assert len(cells) == len({cell.name for cell in cells}) == 4 * 2 * 2
+    assert {cell.world for cell in cells} == {"medium", "steep, per-user"}
+    with pytest.raises(InvalidInputError, match="differ"):
+        grid([cells[0].options], METHODS, seeds=(0, 0))
+    with pytest.raises(InvalidInputError, match="needs methods"):
+        grid([], METHODS)
+
+
+def test_side_by_side_gives_what_one_by_one_gives(
+    cells: list[Cell], results: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    seen: list[tuple[str, int, int]] = []
+
+    def progress(stage: str, done: int, total: int, note: str = "") -> None:
+        seen.append((stage, done, total))
+
+    again = run(
+        cells,
+        Workshop(tmp_path, n_workers=2),
+        progress=progress,
+        finished=lambda cell, result: told.append(cell.method),
+    )
+    assert [r["metrics"] for r in again] == [r["metrics"] for r in results]
+    assert [r["curves"] for r in again] == [r["curves"] for r in results]
+    assert sorted(told) == sorted(cell.method for cell in cells)
+    assert ("interest vectors", 2, 2) in seen  # once for a seed
+    assert ("encoders", 4, 4) in seen
+    assert seen[-1] == ("guidance", 16, 16)
+
+
+def test_a_finished_cell_is_never_computed_again(
+    cells: list[Cell], results: list[dict[str, Any]], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("computed again")
+
+    for name in ("rollout", "fit_encoder", "fit_graphau", "evaluate"):
+        monkeypatch.setattr(f"proactrec.evaluation.experiment.{name}", refuse)
+    assert [r["metrics"] for r in run(cells, Workshop(store))] == [r["metrics"] for r in results]
+
+
+def test_one_cell_that_fails_does_not_stop_the_others(
+    cells: list[Cell], store: Path, results: list[dict[str, Any]]
+) -> None:
+    broken = Cell("broken", cells[0].options.changed({"target_items": ("none such",)}))
+    told: list[str] = []
+    with pytest.raises(ProactrecError, match=r"1 of 3 cells failed: .*broken.*none such"):
+        run(
+            [cells[0], broken, cells[1]],
+            Workshop(store),
+            finished=lambda cell, result: told.append(cell.method),
+        )
+    assert told == [cells[0].method, cells[1].method]
+
+
+def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[dict[str, Any]]) -> None:
+    table = figures_table(cells, results)
+    for cell, result in zip(cells, results, strict=True):
+        own = table.filter(
+            pl.col("method") == cell.method,
+            pl.col("world") == cell.world,
+            pl.col("seed") == cell.options.seed,
+        )
+        ioi = own.filter(pl.col("metric") == "ioi", pl.col("round") == 4)
+        assert ioi["mean"].to_list() == [result["metrics"]["ioi"]["4"]["mean"]]
+        assert own["is_oracle"].unique().to_list() == [cell.method.startswith("oracle")]
+        interest = own.filter(pl.col("metric") == "interest")
+        assert interest["round"].to_list() == [0, 1, 2, 3, 4]
+    shares = table.filter(pl.col("metric") == "share_of_oracle")
+    oracle = shares.filter(pl.col("is_oracle"))
+    assert oracle["mean"].to_list() == [1.0] * 4
+    assert len(shares) == len(cells)
+
+
+def logs_of(
+    cells: list[Cell], results: list[dict[str, Any]], method: str
+) -> dict[int, GuidanceLog]:
+    return {
+        cell.options.seed: GuidanceLog.load(Path(result["log"]))
+        for cell, result in zip(cells, results, strict=True)
+        if cell.method == method and cell.world == "medium"
+    }
+
+
+def test_paired_difference_is_that_of_the_means(
+    cells: list[Cell], results: list[dict[str, Any]]
+) -> None:
+    oracle, mine = (logs_of(cells, results, name) for name in ("oracle-lookahead", "mine"))
+    options = cells[0].options.protocol.metrics
+    found = paired_differences(oracle, mine, options, 30)
+    assert [(d.metric, d.round) for d in found] == [
+        (m, p) for m in ("hr", "ioi", "ior") for p in (2, 4)
+    ]
+    ioi = found[3]
+    each = [
+        (a.interest[:, -1] - a.interest[:, 0]) - (b.interest[:, -1] - b.interest[:, 0])
+        for a, b in ((oracle[s], mine[s]) for s in (0, 1))
+    ]
+    assert ioi.per_seed == pytest.approx([e.mean() for e in each])
+    n = [len(e) for e in each]
+    pooled = sum(e.sum() for e in each) / sum(n)
+    assert ioi.estimate.mean == pytest.approx(pooled)
+    assert ioi.estimate.low < pooled < ioi.estimate.high
+    mirrored = paired_differences(mine, oracle, options, 30)[3]
+    assert mirrored.estimate.mean == pytest.approx(-pooled)
+    same = paired_differences(mine, mine, options, 30)[3]
+    assert same.estimate == Estimate(0, 0, 0)
+    assert same.verdict == "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "per_seed", "verdict"),
+    [
+        (0.1, 0.2, (0.1, 0.2), "better"),
+        (-0.2, -0.1, (-0.1, -0.2), "worse"),
+        (-0.1, 0.2, (0.1, 0.2), "no difference shown"),
+        (0.1, 0.2, (0.3, -0.01), "no difference shown"),
+    ],
+)
+def test_verdict_needs_the_interval_and_every_seed(
+    low: float, high: float, per_seed: tuple[float, ...], verdict: str
+) -> None:
+    assert Difference("ioi", 20, Estimate((low + high) / 2, low, high), per_seed).verdict == verdict
+
+
+def test_what_was_not_run_alike_is_not_compared(
+    cells: list[Cell], results: list[dict[str, Any]]
+) -> None:
+    mine = logs_of(cells, results, "mine")
+    options = cells[0].options.protocol.metrics
+    with pytest.raises(InvalidInputError, match="same seeds"):
+        paired_differences(mine, {0: mine[0]}, options, 30)
+    other = cells[0].options.changed({"target_items": ("3",)})
+    result = run([Cell("other", other)], Workshop(Path(results[0]["log"]).parents[1]))
+    log = GuidanceLog.load(Path(result[0]["log"]))
+    with pytest.raises(InvalidInputError, match="differ in seed 0"):
+        paired_differences({0: mine[0]}, {0: log}, options, 30)
