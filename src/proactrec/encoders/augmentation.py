@@ -31,30 +31,54 @@ def random_view(item_seq: Tensor, rng: torch.Generator, shares: ViewShares | Non
     int tensor, shape (B, L), left-padded.
     """
     shares = shares or ViewShares()
-    n_rows, length = item_seq.shape
-    is_item = item_seq != 0
-    n = is_item.sum(1)
-    position = torch.arange(length).expand(n_rows, -1) - (length - n)[:, None]  # 0 = oldest item
-    operation = torch.randint(3, (n_rows,), generator=rng)
-    order = torch.rand(n_rows, length, generator=rng)
+    operation = torch.randint(3, (len(item_seq),), generator=rng)
+    order = torch.rand(item_seq.shape, generator=rng)
+    views = [
+        cropped(item_seq, shares.crop, rng),
+        masked(item_seq, shares.mask, order),
+        reordered(item_seq, shares.reorder, order, rng),
+    ]
+    return chosen(views, operation)
 
-    n_kept = (shares.crop * n).long()
+
+def cropped(item_seq: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """A contiguous piece of ``floor(share n)`` items of every row (B, L), one item at least."""
+    length, n = item_seq.shape[1], (item_seq != 0).sum(1)
+    n_kept = (share * n).long()
     begin = _random_start(torch.where(n_kept == 0, n, n - n_kept), rng)
     n_kept = n_kept.clamp(min=1)
-    cropped = _right_aligned(item_seq, length - n + begin, n_kept.clamp(max=n))
+    return _right_aligned(item_seq, length - n + begin, n_kept.clamp(max=n))
 
-    n_masked = (shares.mask * n).long()
-    rank = order.masked_fill(~is_item, 2.0).argsort(1).argsort(1)
-    masked = item_seq.masked_fill(rank < n_masked[:, None], 0)
 
-    n_moved = (shares.reorder * n).long()
+def masked(item_seq: Tensor, share: float, order: Tensor) -> Tensor:
+    """Rows (B, L) without ``floor(share n)`` items, those with the lowest `order` (B, L)."""
+    n_masked = (share * (item_seq != 0).sum(1)).long()
+    return item_seq.masked_fill(is_among_first(item_seq, n_masked, order), 0)
+
+
+def reordered(item_seq: Tensor, share: float, order: Tensor, rng: torch.Generator) -> Tensor:
+    """Rows (B, L) with a contiguous piece of ``floor(share n)`` items sorted by `order` (B, L)."""
+    n_rows, length = item_seq.shape
+    n = (item_seq != 0).sum(1)
+    position = torch.arange(length).expand(n_rows, -1) - (length - n)[:, None]  # 0 = oldest item
+    n_moved = (share * n).long()
     begin = _random_start(n - n_moved, rng)[:, None]
     is_moved = (position >= begin) & (position < begin + n_moved[:, None])
     # Sort by place, but inside the piece by a random key that stays within the piece.
     key = torch.where(is_moved, begin + n_moved[:, None] * order, position.float())
-    reordered = item_seq.gather(1, key.argsort(dim=1, stable=True))
+    return item_seq.gather(1, key.argsort(dim=1, stable=True))
 
-    return torch.stack([cropped, masked, reordered])[operation, torch.arange(n_rows)]
+
+def is_among_first(item_seq: Tensor, n_first: Tensor, order: Tensor) -> Tensor:
+    """Whether a place of (B, L) holds one of the row's `n_first` (B,) items of lowest `order`."""
+    is_item = item_seq != 0
+    rank = order.masked_fill(~is_item, 2.0).argsort(1).argsort(1)
+    return is_item & (rank < n_first[:, None])
+
+
+def chosen(views: list[Tensor], operation: Tensor) -> Tensor:
+    """Row b of the view with number `operation[b]`; all views are (B, L)."""
+    return torch.stack(views)[operation, torch.arange(len(operation))]
 
 
 def _random_start(n_places: Tensor, rng: torch.Generator) -> Tensor:

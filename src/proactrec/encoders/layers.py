@@ -26,6 +26,14 @@ class TransformerLayer(nn.Module):
 
         `mask` (B, 1, L, L) is added to the attention scores; None means causal, without padding.
         """
+        return self._transform(x, self._attend(x, mask))
+
+    def last(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """New state of the last position only, (B, d)."""
+        return self._transform(x[:, -1], self._attend_last(x, mask))
+
+    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the heads of all positions read, (B, L, d)."""
         query, key, value = (
             part.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for part in self.query_key_value(x).chunk(3, dim=2)
@@ -38,10 +46,11 @@ class TransformerLayer(nn.Module):
             attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, is_causal=mask is None
             )
-        return self._transform(x, attended.transpose(1, 2).flatten(2))
+        side_by_side: Tensor = attended.transpose(1, 2).flatten(2)
+        return side_by_side
 
-    def last(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """New state of the last position only, (B, d).
+    def _attend_last(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The last position of :meth:`_attend`, (B, d).
 
         Keys and values are never computed: their projections move to the one query and to the one
         result, q·(W x) = (Wᵀ q)·x and Σ a (W x) = W (Σ a x). The key's bias adds the same to all
@@ -61,10 +70,17 @@ class TransformerLayer(nn.Module):
         weights = self._drop(scores.softmax(2))
         attended = torch.einsum("bhd,hkd->bhk", weights @ x, of_value.unflatten(0, heads))
         attended = attended + weights.sum(2, keepdim=True) * value_bias.unflatten(0, heads)
-        return self._transform(newest, attended.flatten(1))
+        side_by_side: Tensor = attended.flatten(1)
+        return side_by_side
 
     def _transform(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = self.attention_norm(x + self._drop(self.out(attended)))
+        return self._feed_forward(self._residual(x, attended))
+
+    def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
+        normed: Tensor = self.attention_norm(x + self._drop(self.out(attended)))
+        return normed
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         wide = F.gelu(self.expand(x))
         normed: Tensor = self.output_norm(x + self._drop(self.contract(wide)))
         return normed
@@ -95,7 +111,7 @@ class CausalTransformer(nn.Module):
         n_heads: int,
         dropout: float,
         max_len: int,
-        make_layer: Callable[[], "TransformerLayer"] | None = None,
+        make_layer: Callable[[], nn.Module] | None = None,
         cuts_padding: bool = True,
     ) -> None:
         super().__init__()
@@ -130,20 +146,24 @@ class CausalTransformer(nn.Module):
 
         Leading columns that are padding for everybody are cut off first; they are masked anyway.
         """
-        is_item = item_seq != 0
-        # An empty history attends to all padding alike: cut, it would depend on its neighbours.
-        if self._cuts_padding and bool(is_item.any(1).all()):
-            first = int(is_item.any(0).int().argmax())
-            item_seq, is_item = item_seq[:, first:], is_item[:, first:]
+        item_seq = self.without_common_padding(item_seq)
         x = self._embed(item_seq)
         # Without padding and dropout the causal mask alone is left, which is faster.
-        is_plain = not self.training and bool(is_item.all())
+        is_plain = not self.training and bool((item_seq != 0).all())
         mask = None if is_plain else attention_mask(item_seq)
         for layer in self.layers[:-1]:
             x = layer(x, mask)
         last_layer = self.layers[-1]
         assert isinstance(last_layer, TransformerLayer)
         return last_layer.last(x, mask)
+
+    def without_common_padding(self, item_seq: Tensor) -> Tensor:
+        """Sequences (B, L) without the leading columns that are padding for everybody."""
+        is_item = item_seq != 0
+        # An empty history attends to all padding alike: cut, it would depend on its neighbours.
+        if not self._cuts_padding or not bool(is_item.any(1).all()):
+            return item_seq
+        return item_seq[:, int(is_item.any(0).int().argmax()) :]
 
     def _embed(self, item_seq: Tensor) -> Tensor:
         positions = self.positions.weight[self.max_len - item_seq.shape[1] :]

@@ -46,13 +46,27 @@ def contrast(x: Tensor, y: Tensor, same: Tensor | None = None) -> Tensor:
     same : bool tensor, shape (B, B), optional
         Pairs that are no negatives (ICLRec's "de-noise": the same intent).
     """
-    n = len(x)
-    own = torch.eye(n, dtype=torch.bool, device=x.device)
-    across, within_x, within_y = x @ y.T, x @ x.T, y @ y.T
+    return pair_contrast(x @ y.T, x @ x.T, y @ y.T, same)
+
+
+def pair_contrast(
+    across: Tensor, within_x: Tensor, within_y: Tensor, same: Tensor | None = None
+) -> Tensor:
+    """The loss of :func:`contrast` from any similarities: cross-entropy over 2B rows of 2B.
+
+    Parameters
+    ----------
+    across, within_x, within_y : float tensors, shape (B, B)
+        Similarity of every x to every y, of x to x and of y to y.
+    same : bool tensor, shape (B, B), optional
+        Pairs that are no negatives.
+    """
+    n = len(across)
+    own = torch.eye(n, dtype=torch.bool, device=across.device)
     is_dropped = own if same is None else own | same
     within_x = within_x.masked_fill(is_dropped, -torch.inf)
     within_y = within_y.masked_fill(is_dropped, -torch.inf)
     if same is not None:
         across = across.masked_fill(same & ~own, -torch.inf)
     logits = torch.cat([torch.cat([across, within_x], 1), torch.cat([within_y, across.T], 1)])
-    return F.cross_entropy(logits, torch.arange(2 * n, device=x.device))
+    return F.cross_entropy(logits, torch.arange(2 * n, device=across.device))
