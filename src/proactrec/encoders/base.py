@@ -70,7 +70,14 @@ class Batch(NamedTuple):
 class TrainingRows(Protocol):
     """What an epoch goes through, in batches of random rows."""
 
-    item_seq: Tensor  # (n_rows, L), on the CPU
+    @property
+    def item_seq(self) -> Tensor:
+        """Sequences (n, L) that stand for all rows, from which intents are found; on the CPU."""
+        ...
+
+    def order(self, rng: torch.Generator) -> Tensor:
+        """The rows of an epoch in random order, (n,)."""
+        ...
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The batch of these rows."""
@@ -94,6 +101,10 @@ class TrainingSequences:
             )
         self.item_seq, self.answer = torch.from_numpy(inputs), torch.from_numpy(answers)
         self._touched = torch.from_numpy(np.unique(known.user_idx * self._rows + known.item_idx))
+
+    def order(self, rng: torch.Generator) -> Tensor:
+        """All windows in random order."""
+        return torch.randperm(len(self.item_seq), generator=rng)
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The windows of these rows with fresh negatives."""

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Encoder, read_encoder
+from proactrec.encoders.bsarec import BSARec
 from proactrec.encoders.iclrec import ICLRec
+from proactrec.encoders.icsrec import ICSRec
+from proactrec.encoders.mstein import MStein
 from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.progress import Progress, silent
@@ -16,7 +19,9 @@ from proactrec.ranking import answer_places, ndcg, next_item_figures
 from proactrec.training import TrainingRecord, train
 from proactrec.types import IntArray
 
-ENCODERS: dict[str, type[Encoder]] = {kind.name: kind for kind in (ICLRec, SASRec)}
+ENCODERS: dict[str, type[Encoder]] = {
+    kind.name: kind for kind in (ICLRec, SASRec, MStein, BSARec, ICSRec)
+}
 
 
 def encoder_type(name: str) -> type[Encoder]:
@@ -61,9 +66,8 @@ def fit_encoder(
         encoder.eval()
         encoder.start_epoch(sequences, seed)
         encoder.train()
-        order = torch.randperm(len(sequences.item_seq), generator=rng)
         losses = []
-        for rows in order.split(encoder.options.batch_size):
+        for rows in sequences.order(rng).split(encoder.options.batch_size):
             optimizer.zero_grad()
             loss = encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
             loss.backward()

@@ -23,7 +23,7 @@ def sampled_binary_loss(states: Tensor, answer: Tensor, negative: Tensor, items:
 
 
 def full_cross_entropy(states: Tensor, answer: Tensor, items: Tensor) -> Tensor:
-    """Mean cross-entropy of the real answers among all rows of the item table, padding included.
+    """Mean cross-entropy of the real answers among all items; padding is none of them.
 
     Parameters
     ----------
@@ -31,9 +31,10 @@ def full_cross_entropy(states: Tensor, answer: Tensor, items: Tensor) -> Tensor:
     answer : int tensor, shape (B, L) or (B,)
         Next item; where it is 0 nothing counts.
     items : float tensor, shape (n_items + 1, d)
+        Row 0, the padding, gets no score and no gradient.
     """
     is_real = answer != 0
-    return F.cross_entropy(states[is_real] @ items.T, answer[is_real])
+    return F.cross_entropy(states[is_real] @ items[1:].T, answer[is_real] - 1)
 
 
 def contrast(x: Tensor, y: Tensor, same: Tensor | None = None) -> Tensor:
