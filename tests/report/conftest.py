@@ -1,5 +1,6 @@
 """Five users, six items, two targets, three rounds: a log whose numbers can be read off."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,56 @@ def result() -> dict[str, Any]:
         "command": "proactrec simulate --category 'A & B'",
         "synthetic": True,
     }
+
+
+@pytest.fixture
+def invented_benchmark() -> Callable[..., pl.DataFrame]:
+    """Makes the long frame of an invented benchmark: no figure in it was measured.
+
+    Method k of n gains (k + 1) / n · strength of the world, a hundredth more in each further seed;
+    methods named oracle… read the users' minds.
+    """
+
+    def invented(
+        methods: Sequence[str] = ("SASRec", "IPG", "ITMPRec", "oracle-greedy"),
+        places: Sequence[tuple[str, str]] = (("common", "medium"),),
+        n_seeds: int = 3,
+        dataset: str = "toy",
+    ) -> pl.DataFrame:
+        strength = {"flat": 0.2, "medium": 0.4, "steep": 0.6, "official": 0.5}
+        rows = [
+            (dataset, *place, method, method.startswith("oracle"), seed, *figure)
+            for place in places
+            for at, method in enumerate(methods)
+            for seed in range(n_seeds)
+            for figure in _invented_figures(
+                (at + 1) / len(methods) * strength[place[1]] + seed / 100, place[0], at
+            )
+        ]
+        names = "dataset protocol world method is_oracle seed metric round mean low high"
+        return pl.DataFrame(rows, schema=names.split(), orient="row", infer_schema_length=None)
+
+    return invented
+
+
+def _invented_figures(gain: float, protocol: str, at: int) -> list[tuple[Any, ...]]:
+    """(metric, round, mean, low, high) of one invented method and seed."""
+    figures: list[tuple[Any, ...]] = []
+    for number in range(21):
+        figures += [
+            ("interest", number, 0.1 + gain * number / 20, None, None),
+            ("rank", number, 900 - 500 * gain * number / 20, None, None),
+        ]
+    for number in (5, 10, 15, 20):
+        ioi = gain * number / 20
+        for metric, mean in (("hr", 0.3 + ioi / 2), ("ioi", ioi), ("ior", 500 * ioi)):
+            figures.append((metric, number, mean, mean * 0.9, mean * 1.1))
+        if protocol != "official":
+            figures.append(("ior200", number, 100 * ioi, 90 * ioi, 110 * ioi))
+    for metric, mean in (
+        ("target_accepted", gain / 2),
+        ("share_of_oracle", gain),
+        ("guidance_seconds", 1.3**at),
+    ):
+        figures.append((metric, 20, mean, None, None))
+    return figures

@@ -29,6 +29,7 @@ TABLE_4: dict[str, Changes] = {
     "BSARec": {"policy": "next-item", "encoder": "bsarec"},
     "ICSRec": {"policy": "next-item", "encoder": "icsrec"},
     "IRN": {"policy": "irn"},
+    "IRN, re-planned": {"policy": "irn", "policy_options.mode": "replan"},
     "IPG": {"policy": "ipg"},
     "ITMPRec": {"policy": "itmprec"},
 }

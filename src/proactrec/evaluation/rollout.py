@@ -134,7 +134,9 @@ class _Player:
         self, policy: Policy, world: World, dataset: Dataset, options: RolloutOptions, pairs: Pairs
     ) -> None:
         self.policy, self.world, self.options, self.pairs = policy, world, options, pairs
-        histories = dataset.before("train").padded(policy.history_length, side=options.padding)
+        # The code's padding (D21) is a matter of its encoders.
+        side = options.padding if policy.needs_encoder else "left"
+        histories = dataset.before("train").padded(policy.history_length, side=side)
         self.item_seq = torch.from_numpy(histories).to(world.device)
         # Everybody starts from the same history with every target: encode it once.
         everybody = torch.arange(dataset.n_users, device=world.device)

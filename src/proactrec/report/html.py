@@ -24,7 +24,7 @@ from proactrec.report.tables import (
 from proactrec.types import FloatArray, IntArray
 
 try:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 except ImportError as error:
     raise MissingExtraError(INSTALL) from error
 
@@ -133,14 +133,7 @@ def write_report(
         If the shapes of the trace do not match, or a traced pair is not in the log.
     """
     _check_trace(log, traced_pairs, vectors, target_vectors)
-    environment = Environment(
-        loader=PackageLoader("proactrec.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = template("report.html.j2").render(
         about={key: result.get(key) for key in ABOUT},
         facts=_facts(result, log),
         tiles=_tiles(result),
@@ -157,9 +150,33 @@ def write_report(
         next_item=_next_item(result),
         spread=_spread(result),
         seconds=_seconds(result),
-        options=_yaml(result.get("options")),
+        options=settings_text(result.get("options")),
     )
-    return _write_whole(path, page)
+    return write_whole(path, page)
+
+
+def template(name: str) -> Template:
+    """One of our page templates, in which all text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("proactrec.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write the file and return its path; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
 
 
 def _check_trace(
@@ -181,17 +198,6 @@ def _check_trace(
         raise InvalidInputError(
             f"traced_pairs must be rows of the log, below {len(log.user_idx)}, got {outside[:3]}"
         )
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
 
 
 def _facts(result: Mapping[str, Any], log: GuidanceLog) -> list[tuple[str, str]]:
@@ -422,7 +428,7 @@ def _seconds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _yaml(options: Any) -> str:
+def settings_text(options: Any) -> str:
     """Nested settings as text; what YAML does not know (paths) becomes a string."""
     if not options:
         return ""

@@ -4,7 +4,7 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,18 +20,39 @@ from proactrec.types import FloatArray, IntArray
 try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 except ImportError as error:
     raise MissingExtraError(INSTALL) from error
 
 BLUE, VERMILION = "#0072b2", "#d55e00"
+GREEN, PURPLE, ORANGE, SKY = "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 """Okabe and Ito's palette, told apart by every kind of colour vision."""
-INK, FAINT = "#23272e", "#8a9099"
+INK, MUTED, FAINT = "#23272e", "#5c6470", "#8a9099"
+TEXT_OF = {
+    VERMILION: "#b34e00",
+    GREEN: "#007a59",
+    PURPLE: "#9c4477",
+    ORANGE: "#8c6000",
+    SKY: "#22719f",
+    FAINT: MUTED,
+}
+"""Darker shades for words beside lines of these colours: readable on white."""
 PAGE_COLOURS = {
     BLUE: "var(--blue,#0072b2)",
     VERMILION: "var(--vermilion,#d55e00)",
+    GREEN: "var(--plot-green,#009e73)",
+    PURPLE: "var(--plot-purple,#cc79a7)",
+    ORANGE: "var(--plot-orange,#e69f00)",
+    SKY: "var(--plot-sky,#56b4e9)",
+    TEXT_OF[VERMILION]: "var(--vermilion-text,#b34e00)",
+    TEXT_OF[GREEN]: "var(--green-text,#007a59)",
+    TEXT_OF[PURPLE]: "var(--purple-text,#9c4477)",
+    TEXT_OF[ORANGE]: "var(--orange-text,#8c6000)",
+    TEXT_OF[SKY]: "var(--sky-text,#22719f)",
     INK: "currentColor",
+    MUTED: "var(--muted,#5c6470)",
     FAINT: "var(--faint,#8a9099)",
 }
 """What an inline SVG uses instead, so that it follows the page's light or dark theme."""
@@ -103,10 +124,10 @@ def interest_plot(log: GuidanceLog) -> Figure:
     """
     counted = _counted(log)
     band = bootstrap_band(log.interest[counted], log.user_idx[counted])
-    with _styled("Interest in the target") as (figure, axes):
-        _line(axes, np.arange(log.n_rounds + 1), band, BLUE)
-        _end_labels(axes, log.n_rounds, [(band.mean[-1], f"{band.mean[-1]:.3f}", BLUE)])
-        _round_axis(axes, log.n_rounds)
+    with styled("Interest in the target") as (figure, axes):
+        banded_line(axes, np.arange(log.n_rounds + 1), band, BLUE)
+        end_labels(axes, log.n_rounds, [(band.mean[-1], f"{band.mean[-1]:.3f}", BLUE)])
+        round_axis(axes, log.n_rounds)
         axes.set_ylabel("inner product (−1 to 1)")
     return figure
 
@@ -119,11 +140,11 @@ def rank_plot(log: GuidanceLog) -> Figure:
     counted = _counted(log)
     ranks = log.rank[counted].astype(np.float64) + 1
     band, median = bootstrap_band(ranks, log.user_idx[counted]), np.median(ranks, axis=0)
-    with _styled("Rank of the target") as (figure, axes):
-        _line(axes, np.arange(log.n_rounds + 1), band, BLUE)
+    with styled("Rank of the target") as (figure, axes):
+        banded_line(axes, np.arange(log.n_rounds + 1), band, BLUE)
         axes.plot(median, color=VERMILION, linestyle=(0, (5, 2)))
         _rank_axis(axes, np.concatenate([median, band.low, band.high]))
-        _end_labels(
+        end_labels(
             axes,
             log.n_rounds,
             [
@@ -131,7 +152,7 @@ def rank_plot(log: GuidanceLog) -> Figure:
                 (median[-1], f"median {median[-1]:,.0f}", VERMILION),
             ],
         )
-        _round_axis(axes, log.n_rounds)
+        round_axis(axes, log.n_rounds)
         axes.set_ylabel("rank among all items (1 = first)")
     return figure
 
@@ -142,16 +163,16 @@ def acceptance_plot(log: GuidanceLog) -> Figure:
     band = bootstrap_band(shown, log.user_idx)
     offered = _column_means(np.where(log.is_shown, log.accept_prob, np.nan))
     rounds = np.arange(1, log.n_rounds + 1)
-    with _styled("Acceptance of the shown items") as (figure, axes):
-        _line(axes, rounds, band, BLUE, marker="o", markersize=4, linewidth=1)
+    with styled("Acceptance of the shown items") as (figure, axes):
+        banded_line(axes, rounds, band, BLUE, marker="o", markersize=4, linewidth=1)
         axes.plot(rounds, offered, color=VERMILION, linestyle=(0, (5, 2)))
         labels = [
             (_last(band.mean), "accepted", BLUE),
             (_last(offered), "chance", VERMILION),
         ]
         axes.set_ylim(0, 1)
-        _end_labels(axes, log.n_rounds, labels)
-        _round_axis(axes, log.n_rounds)
+        end_labels(axes, log.n_rounds, labels)
+        round_axis(axes, log.n_rounds)
         axes.set_ylabel("share of items shown in the round")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     return figure
@@ -172,7 +193,7 @@ def target_plot(log: GuidanceLog, titles: Mapping[int, str]) -> Figure:
     names = [_short(titles.get(int(item), str(item))) for item in target_idx[order]]
     gains, mean = gains[order], float(gain.mean())
     height = float(np.clip(1.3 + 0.24 * len(gains), 2.4, 4.2))
-    with _styled("Increase of interest by target", height) as (figure, axes):
+    with styled("Increase of interest by target", height) as (figure, axes):
         axes.axvline(0, color=FAINT, linewidth=1, alpha=0.5)
         axes.plot(
             mean, 0, "^", color=VERMILION, transform=axes.get_xaxis_transform(), clip_on=False
@@ -214,7 +235,7 @@ def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
     picture = np.vstack([vectors, gap, target_vector[None]])[:, order]
     limit = float(np.nanmax(np.abs(picture))) or 1.0
     height = 1.2 + 0.17 * len(picture)
-    with _styled("The user's vector after every round, and the target's", height, width=7.2) as (
+    with styled("The user's vector after every round, and the target's", height, width=7.2) as (
         figure,
         axes,
     ):
@@ -241,7 +262,7 @@ def cosine_plot(interest_vectors: Mapping[str, Mapping[str, float]]) -> Figure:
     names = list(interest_vectors)
     means = [interest_vectors[name]["mean"] for name in names]
     spreads = [interest_vectors[name]["std"] for name in names]
-    with _styled("Cosine of user and item vectors", 1.2 + 0.34 * len(names)) as (figure, axes):
+    with styled("Cosine of user and item vectors", 1.2 + 0.34 * len(names)) as (figure, axes):
         axes.axvline(0, color=FAINT, linewidth=1)
         axes.errorbar(
             means, names, xerr=spreads, fmt="o", color=BLUE, capsize=3, linewidth=1.5, markersize=6
@@ -270,7 +291,7 @@ def svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     with mpl.rc_context(STYLE), _quiet():
-        title = figure.axes[0].get_title(loc="left")
+        title = figure.get_suptitle() or figure.axes[0].get_title(loc="left")
         metadata = {"Date": None, "Title": title}
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
@@ -301,9 +322,7 @@ def _unique_ids(text: str) -> str:
 
 
 @contextmanager
-def _styled(
-    title: str, height: float = 3.5, *, width: float = 5.8
-) -> Iterator[tuple[Figure, Axes]]:
+def styled(title: str, height: float = 3.5, *, width: float = 5.8) -> Iterator[tuple[Figure, Axes]]:
     """A new figure with one axes, drawn in our style."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -347,12 +366,14 @@ def _last(values: FloatArray) -> float:
     return float(known[-1]) if len(known) else 0.0
 
 
-def _line(axes: Axes, rounds: IntArray, band: Band, colour: str, **style: Any) -> None:
+def banded_line(axes: Axes, rounds: IntArray, band: Band, colour: str, **style: Any) -> None:
+    """Draw the mean as a line over its interval."""
     axes.fill_between(rounds, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(rounds, band.mean, color=colour, **style)
 
 
-def _round_axis(axes: Axes, n_rounds: int) -> None:
+def round_axis(axes: Axes, n_rounds: int) -> None:
+    """Make x the rounds from 0 to `n_rounds`, with faint horizontal lines."""
     axes.set_xlim(0, n_rounds)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("round")
@@ -372,25 +393,76 @@ def _rank_axis(axes: Axes, ranks: FloatArray) -> None:
     axes.invert_yaxis()
 
 
-def _end_labels(axes: Axes, at: int, labels: list[tuple[float, str, str]]) -> None:
-    """Write each line's name at its right end, pushed apart where they would overlap."""
+def end_labels(
+    axes: Axes,
+    at: float,
+    labels: Sequence[tuple[float, str, str]],
+    *,
+    size: float = 10,
+    room: float = 1.0,
+    leaders: bool = False,
+) -> None:
+    """Write each line's name at its right end, pushed apart where they would overlap.
+
+    Parameters
+    ----------
+    at : float
+        Where the lines end, on the x axis.
+    labels : sequence of (value, text, colour)
+    size : float
+        Of the font, in points.
+    room : float
+        Inches of the figure's height that are not axes.
+    leaders : bool
+        Draw a thin line from every value to its label.
+    """
     axes.autoscale_view()  # else the limits are not known before drawing
     to_axes = axes.transScale + axes.transLimits
-    places = [float(to_axes.transform((at, value))[1]) for value, _, _ in labels]
-    floor = -np.inf
-    for row in np.argsort(places):
-        place = max(places[row], floor)
-        floor = place + 0.07
+    ends = [np.asarray(to_axes.transform((at, value))) for value, _, _ in labels]
+    height = axes.get_figure(root=True).get_figheight() - room  # type: ignore[union-attr]
+    places = spread_out([float(end[1]) for end in ends], 1.3 * size / (72 * height))
+    label_at = 1.035 if leaders else 1
+    if leaders:
+        lines = [
+            np.array([end, (label_at, place)]) for end, place in zip(ends, places, strict=True)
+        ]
+        colours = [colour for _, _, colour in labels]
+        axes.add_artist(
+            LineCollection(
+                lines, colors=colours, linewidths=0.8, transform=axes.transAxes, clip_on=False
+            )
+        )
+    for place, (_, text, colour) in zip(places, labels, strict=True):
         axes.annotate(
-            labels[row][1].replace("-", "−"),
-            (1, place),
-            (5, 0),
+            text.replace("-", "−") if text.startswith("-") else text,
+            (label_at, place),
+            (3 if leaders else 5, 0),
             xycoords="axes fraction",
             textcoords="offset points",
             va="center",
-            color=labels[row][2],
+            color=TEXT_OF.get(colour, colour),
+            fontsize=size,
             annotation_clip=False,
         )
+
+
+def spread_out(places: Sequence[float], step: float) -> FloatArray:
+    """The nearest places, in least squares, that keep their order and are `step` apart.
+
+    They stay between 0 and 1 if they have room there.
+    """
+    order = np.argsort(places, kind="stable")
+    slots = step * np.arange(len(places))
+    blocks: list[list[float]] = []  # what must move together, shifted by its slots
+    for value in np.asarray(places, float)[order] - slots:
+        blocks.append([float(value)])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    shifted = np.array([np.mean(block) for block in blocks for _ in block])
+    shifted = np.clip(shifted, 0, max(0.0, 1 - float(slots.max(initial=0))))
+    found = np.empty(len(places))
+    found[order] = shifted + slots
+    return found
 
 
 def _label_extremes(axes: Axes, gains: FloatArray, names: list[str]) -> None:

@@ -1,0 +1,349 @@
+"""`proactrec benchmark` and `compare`: all methods with the same users, and who is better."""
+
+import inspect
+import json as json_format
+import os
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, results
+from proactrec.cli.setup import GUIDE, MACHINE, setup
+from proactrec.errors import DataError, InvalidInputError, UnknownIdError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from proactrec.evaluation.benchmark import Cell
+    from proactrec.evaluation.comparison import Difference
+
+CELLS, FIGURES, SETTINGS = "cells.json", "figures.parquet", "settings.yaml"
+NOT_ASKED = ("target", "policy", "without", "encoder_folder")
+KEPT = (
+    "dataset",
+    "protocol",
+    "seed",
+    "n_users",
+    "n_items",
+    "metrics",
+    "outcome",
+    "pairs",
+    "next_item",
+    "curves",
+    "seconds",
+    "reads_hidden_users",
+    "log",
+)
+
+
+def _asked(
+    dataset: Annotated[
+        list[str], typer.Option(help="Data set, as in `proactrec run`; repeatable.")
+    ] = ["demo"],  # noqa: B006
+    suite: Annotated[
+        list[str],
+        typer.Option(
+            help="Methods to run: table4 (all of the paper's, and points of reference), table3 "
+            "(parts of ITMPRec), figure4 (curiosity and intents); repeatable.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = ["table4"],  # noqa: B006
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A policy of your own (.py file), or any by name, beside those of the suite; "
+            "repeatable.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run only methods of these names; repeatable.", rich_help_panel=GUIDE),
+    ] = None,
+    protocol: Annotated[
+        list[str],
+        typer.Option(help="common, official or paper; repeatable.", rich_help_panel=GUIDE),
+    ] = ["common"],  # noqa: B006
+    world: Annotated[
+        list[str] | None,
+        typer.Option(help="flat, medium, steep or official; repeatable.", rich_help_panel=GUIDE),
+    ] = None,
+    receptivity: Annotated[
+        list[str] | None,
+        typer.Option(help="constant, per-user or arousal; repeatable.", rich_help_panel=GUIDE),
+    ] = None,
+    seed: Annotated[
+        list[int],
+        typer.Option(help="Repeatable: intervals are over seeds.", rich_help_panel=GUIDE),
+    ] = [0],  # noqa: B006
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes side by side; one for each core.", rich_help_panel=MACHINE
+        ),
+    ] = None,
+) -> None:
+    """Options that a benchmark has beside, or instead of, those of a run."""
+
+
+def benchmark(**values: Any) -> None:
+    """Run many methods with the same users, side by side, and compare them in tables and plots.
+
+    Every cell (method, world, seed) is computed once; killed at any time, the same command goes on
+    with what is missing.
+
+    Example: proactrec benchmark --dataset ml-100k --protocol official --seed 0 --seed 1 --seed 2
+    --out runs/table4
+    """
+    from proactrec.evaluation.benchmark import Workshop, figures_table, run
+    from proactrec.evaluation.store import write_json
+
+    results.require_report()
+    cells, first = _cells(values)
+    out: Path = first.out
+    out.mkdir(parents=True, exist_ok=True)
+    _write_settings(out, cells)
+    n_workers = values["workers"] or len(os.sched_getaffinity(0))
+    workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
+    done: dict[str, Any] = {}
+
+    def keep(cell: "Cell", result: Mapping[str, Any]) -> None:
+        done["/".join(cell.name)] = _kept(cell, result)
+        write_json(out / CELLS, done)
+
+    with console.progress() as progress:
+        found = run(cells, workshop, progress=progress, finished=keep)
+    figures = figures_table(cells, found)
+    figures.write_parquet(out / FIGURES)
+    if values["json"]:
+        results.print_json(list(done.values()))
+    else:
+        show_benchmark(out, figures, _settings(cells))
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A method of the benchmark.")],
+    second: Annotated[str, typer.Argument(help="The method that it is compared with.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of a benchmark, as given to `proactrec benchmark`.")
+    ] = Path("runs/latest"),
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say whether one method is better than another, and in which worlds.
+
+    Paired: the same users, targets and luck; 95 % bootstrap interval over users. Better means
+    that the interval is above 0 and every seed agrees.
+
+    Example: proactrec compare ITMPRec IPG --out runs/table4
+    """
+    found = _differences(out, first, second)
+    if json:
+        rows = [
+            {"world": world, **d._asdict(), "estimate": d.estimate.as_dict(), "verdict": d.verdict}
+            for world, differences in found.items()
+            for d in differences
+        ]
+        results.print_json(rows)
+        return
+    table = Table("world", "metric", f"{first} − {second}", "95 % interval", "each seed", "")
+    for world, differences in found.items():
+        for d in differences:
+            low, high = (f"{end:+.4g}" for end in d.estimate[1:])
+            seeds = ", ".join(f"{value:+.3g}" for value in d.per_seed)
+            name = f"{d.metric}@{d.round}"
+            table.add_row(
+                world, name, f"{d.estimate.mean:+.4g}", f"{low} to {high}", seeds, d.verdict
+            )
+    Console().print(table)
+    for sentence in _verdicts(found, first, second):
+        print(sentence)
+
+
+def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, Any]) -> None:
+    """Print the tables of a benchmark, and write them, its plots and its page into `out`."""
+    from proactrec.report import benchmark_plots, benchmark_tables, plots, published
+    from proactrec.report.benchmark_page import write_benchmark
+
+    (out / "tables").mkdir(exist_ok=True)
+    (out / "plots").mkdir(exist_ok=True)
+    terminal = Console()
+    places: list[tuple[str, str, str]] = [
+        (dataset, protocol, world)
+        for dataset, protocol, world in figures.select(benchmark_tables.PLACE)
+        .unique(maintain_order=True)
+        .iter_rows()
+    ]
+    significant = {place: _significant(out, figures, place) for place in places}
+    printed = {
+        place: published.published_figures(place[0]) for place in places if place[1] == "official"
+    }
+    for place in places:
+        table = benchmark_tables.paper_table(
+            figures, *place, significant=significant[place], published=printed.get(place)
+        )
+        terminal.print(benchmark_tables.terminal_table(table, terminal.width))
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(place).lower())
+        (out / "tables" / f"{name}.md").write_text(benchmark_tables.markdown(table))
+        (out / "tables" / f"{name}.tex").write_text(benchmark_tables.latex(table))
+        benchmark_tables.write_parquet(table, out / "tables" / f"{name}.parquet")
+        drawn = {
+            "interest": benchmark_plots.rounds_plot(figures, *place, "interest"),
+            "rank": benchmark_plots.rounds_plot(figures, *place, "rank"),
+            "cost": benchmark_plots.cost_plot(figures, *place),
+        }
+        for kind, figure in drawn.items():
+            plots.save_figure(figure, out / "plots" / f"{name}-{kind}.png")
+    page = write_benchmark(
+        out / "benchmark.html", figures, settings, significant=significant, published=printed
+    )
+    for path in (out / FIGURES, out / "tables", out / "plots", page):
+        print(f"written: {path}")
+
+
+def _significant(
+    out: Path, figures: "pl.DataFrame", place: tuple[str, ...]
+) -> set[tuple[str, str, int]]:
+    """Best methods that beat the second best, by :func:`paired_differences`, at the last round."""
+    import polars as pl
+
+    found = set()
+    here = figures.filter(
+        *(pl.col(c) == v for c, v in zip(("dataset", "protocol", "world"), place, strict=True)),
+        ~pl.col("is_oracle"),
+    )
+    for metric in ("hr", "ioi", "ior", "ior200"):
+        last = here.filter(pl.col("metric") == metric)
+        last = last.filter(pl.col("round") == pl.col("round").max())
+        ranked = last.group_by("method", "round", maintain_order=True).agg(pl.col("mean").mean())
+        if len(ranked) < 2:
+            continue
+        (best, number, _), (second, *_) = ranked.sort("mean", descending=True).rows()[:2]
+        try:
+            differences = _differences(out, best, second, (metric,))[", ".join(place)]
+        except InvalidInputError:
+            continue  # not the same targets (w/o P) or seeds: nothing that can be paired
+        if differences[-1].verdict == "better":
+            found.add((best, metric, number))
+    return found
+
+
+def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Any]":
+    """All cells that the options ask for, and the first run's setup."""
+    from proactrec.evaluation.benchmark import SUITES, grid
+    from proactrec.evaluation.registry import policy_type
+
+    methods: dict[str, Mapping[str, Any]] = {}
+    for name in values["suite"]:
+        if name not in SUITES:
+            raise UnknownIdError(f"suite {name!r} does not exist; there are {', '.join(SUITES)}")
+        methods |= SUITES[name]
+    methods |= {policy_type(name).name: {"policy": name} for name in values["also"] or []}
+    if only := values["only"]:
+        if unknown := [name for name in only if name not in methods]:
+            raise UnknownIdError(f"method {unknown[0]!r} is not among {', '.join(methods)}")
+        methods = {name: methods[name] for name in only}
+    single = {
+        name: value for name, value in values.items() if name in inspect.signature(setup).parameters
+    }
+    setups = [
+        setup(**{**single, "dataset": dataset, "protocol": protocol, "world": None,
+                 "receptivity": None, "seed": 0})
+        for dataset, protocol in product(values["dataset"], values["protocol"])
+    ]  # fmt: skip
+    worlds = [
+        {
+            name: value
+            for name, value in (("protocol.world.world", w), ("protocol.world.receptivity", r))
+            if value is not None
+        }
+        for w, r in product(values["world"] or [None], values["receptivity"] or [None])
+    ]
+    # Every method has the same targets, whichever encoder it stands on.
+    bases = [s.options.changed({"target_encoder": s.options.encoder}) for s in setups]
+    return grid(bases, methods, worlds, values["seed"]), setups[0]
+
+
+def _settings(cells: "list[Cell]") -> dict[str, Any]:
+    return {"/".join(cell.name[1:]): cell.options.model_dump(mode="json") for cell in cells}
+
+
+def _write_settings(out: Path, cells: "list[Cell]") -> None:
+    (out / SETTINGS).write_text(yaml.safe_dump(_settings(cells), sort_keys=False))
+
+
+def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
+    options = cell.options.protocol.metrics.model_dump(mode="json")
+    named = {"method": cell.method, "world": cell.world, "metric_options": options}
+    return {**named, **{name: result[name] for name in KEPT}}
+
+
+def _differences(
+    out: Path, first: str, second: str, metrics: Sequence[str] = ("hr", "ioi", "ior")
+) -> "dict[str, list[Difference]]":
+    """Paired differences in every data set, protocol and world that has both methods."""
+    from proactrec.evaluation.comparison import paired_differences
+    from proactrec.evaluation.log import GuidanceLog
+    from proactrec.evaluation.metrics import MetricOptions
+
+    if not (out / CELLS).is_file():
+        raise DataError(f"{out} holds no benchmark: {out / CELLS} is missing")
+    cells = json_format.loads((out / CELLS).read_text()).values()
+    known = list(dict.fromkeys(cell["method"] for cell in cells))
+    for name in (first, second):
+        if name not in known:
+            raise UnknownIdError(f"method {name!r} is not in {out}; there are {', '.join(known)}")
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for cell in cells:
+        group = groups.setdefault(f"{cell['dataset']}, {cell['protocol']}, {cell['world']}", {})
+        group.setdefault(cell["method"], []).append(cell)
+
+    def logs(cells: list[Any]) -> dict[int, GuidanceLog]:
+        return {cell["seed"]: GuidanceLog.load(Path(cell["log"])) for cell in cells}
+
+    return {
+        world: paired_differences(
+            logs(by_method[first]),
+            logs(by_method[second]),
+            MetricOptions(**by_method[first][0]["metric_options"]),
+            by_method[first][0]["n_users"],
+            metrics,
+        )
+        for world, by_method in groups.items()
+        if first in by_method and second in by_method
+    }
+
+
+def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:
+    """A sentence for every metric at the last round."""
+    sentences = []
+    for metric in dict.fromkeys(d.metric for differences in found.values() for d in differences):
+        worlds: dict[str, list[str]] = {}
+        for world, differences in found.items():
+            last = [d for d in differences if d.metric == metric][-1]
+            worlds.setdefault(last.verdict, []).append(world)
+        parts = [
+            f"{verdict} than {second} in {'; '.join(names)}"
+            if verdict != "no difference shown"
+            else f"not shown to differ from {second} in {'; '.join(names)}"
+            for verdict, names in worlds.items()
+        ]
+        sentences.append(f"{metric}: {first} is {', and '.join(parts)}.")
+    return sentences
+
+
+def _take_options() -> None:
+    own = inspect.signature(_asked).parameters
+    shared = inspect.signature(setup).parameters
+    kept = [p for name, p in shared.items() if name not in own and name not in NOT_ASKED]
+    benchmark.__signature__ = inspect.Signature([*own.values(), *kept])  # type: ignore[attr-defined]
+    benchmark.__annotations__ = {p.name: p.annotation for p in [*own.values(), *kept]}
+
+
+_take_options()
