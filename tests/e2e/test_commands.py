@@ -17,6 +17,8 @@ COMMANDS = (
     "simulate",
     "evaluate",
     "report",
+    "benchmark",
+    "compare",
     "doctor",
     "data describe",
     "data list",

@@ -57,6 +57,7 @@ def paired_differences(
                 f"methods must have met the same users, targets and rounds, which differ in seed "
                 f"{seed}"
             )
+    options = options.up_to(next(iter(first.values())).n_rounds)
     weights, once = bootstrap_weights(n_users), np.ones((1, n_users))
     found = []
     for metric in metrics:

@@ -33,6 +33,11 @@ class MetricOptions(Options):
         None, ge=1, description="ranks from this on count as the last one before it (D24)"
     )
 
+    def up_to(self, n_rounds: int) -> "MetricOptions":
+        """The same for guidance of so many rounds: no round that was not played."""
+        rounds = tuple(p for p in self.rounds if p <= n_rounds) or (n_rounds,)
+        return self.model_copy(update={"rounds": rounds})
+
 
 class Parts(NamedTuple):
     """A metric as a ratio of two sums over pairs, one column per round P."""
@@ -107,8 +112,7 @@ def evaluate(
     of distinct items over all users, which resampling users can only lower.
     """
     options = options or MetricOptions()
-    rounds = tuple(p for p in options.rounds if p <= log.n_rounds) or (log.n_rounds,)
-    options = options.model_copy(update={"rounds": rounds})
+    options = options.up_to(log.n_rounds)
     n_users = dataset.n_users
     weights = bootstrap_weights(n_users, seed=seed)
 
@@ -123,7 +127,9 @@ def evaluate(
         "metrics": {
             name: {
                 str(p): estimate.as_dict()
-                for p, estimate in zip(rounds, estimates(METRICS[name](log, options)), strict=True)
+                for p, estimate in zip(
+                    options.rounds, estimates(METRICS[name](log, options)), strict=True
+                )
             }
             for name in names
         },

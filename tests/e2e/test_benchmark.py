@@ -1,0 +1,112 @@
+"""`proactrec benchmark` and `compare` on the toy world, as somebody would type them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from .conftest import FAST, Command, Toy
+
+MINE = Path(__file__).parents[2] / "examples" / "my_policy.py"
+METHODS = ["ITMPRec", "nearest-to-target", "oracle-lookahead", "my-policy"]
+
+
+@pytest.fixture(scope="module")
+def arguments(toy: Toy) -> list[str]:
+    chosen = [part for name in METHODS for part in ("--only", name)]
+    return [
+        "benchmark", *toy.files, "--category", "Drama", *FAST, "--also", str(MINE), *chosen,
+        "--seed", "0", "--seed", "1", "--world", "medium", "--world", "steep", "--workers", "1",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(arguments: list[str], cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("benchmark") / "out"
+    outcome = cli(*arguments, "--out", out)
+    assert outcome.code == 0, outcome.stderr
+    return out
+
+
+def test_everything_that_was_asked_for_is_there(done: Path) -> None:
+    figures = pl.read_parquet(done / "figures.parquet")
+    assert figures["method"].unique(maintain_order=True).to_list() == METHODS
+    assert set(figures["world"]) == {"medium", "steep"}
+    assert set(figures["seed"]) == {0, 1}
+    for world in ("medium", "steep"):
+        text = (done / "tables" / f"csv-common-{world}.md").read_text()
+        assert all(f"| {name} |" in text for name in METHODS)
+        for kind in ("interest", "rank", "cost"):
+            png = (done / "plots" / f"csv-common-{world}-{kind}.png").read_bytes()
+            assert png.startswith(b"\x89PNG")
+    assert "my-policy" in (done / "benchmark.html").read_text()
+    cells = json.loads((done / "cells.json").read_text())
+    assert len(cells) == 4 * 2 * 2
+
+
+def test_once_more_is_quick_and_gives_the_same(
+    arguments: list[str], done: Path, here: Command
+) -> None:
+    before = (done / "figures.parquet").read_bytes()
+    stages = sorted(path.name for path in (done / "artefacts").iterdir())
+    outcome = here(*arguments, "--out", done, "--json")
+    assert outcome.code == 0, outcome.stderr
+    cells: list[dict[str, Any]] = json.loads(outcome.stdout)
+    assert [cell["method"] for cell in cells[:4]] == ["ITMPRec"] * 2 + ["nearest-to-target"] * 2
+    assert sorted(path.name for path in (done / "artefacts").iterdir()) == stages
+    assert (done / "figures.parquet").read_bytes() == before
+
+
+def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) -> None:
+    outcome = here("compare", "oracle-lookahead", "nearest-to-target", "--out", done, "--json")
+    assert outcome.code == 0, outcome.stderr
+    rows = {
+        (row["world"], row["metric"]): row
+        for row in json.loads(outcome.stdout)
+        if row["round"] == 5
+    }
+    figures = pl.read_parquet(done / "figures.parquet").filter(
+        metric="ioi", round=5, world="medium"
+    )
+    seeds = [
+        [figures.filter(method=name, seed=seed)["mean"].item() for seed in (0, 1)]
+        for name in ("oracle-lookahead", "nearest-to-target")
+    ]
+    found = rows["csv, common, medium", "ioi"]
+    assert found["per_seed"] == pytest.approx([a - b for a, b in zip(*seeds, strict=True)])
+    assert found["verdict"] == "better"
+    text = here("compare", "oracle-lookahead", "nearest-to-target", "--out", done).stdout
+    assert "ioi: oracle-lookahead is better than nearest-to-target in csv, common, medium" in text
+    same = here("compare", "ITMPRec", "ITMPRec", "--out", done).stdout
+    assert "ITMPRec is not shown to differ from ITMPRec in csv, common, medium" in same
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (["--suite", "table5"], "suite 'table5' does not exist; there are table4, table3, figure4"),
+        (["--only", "nobody"], "method 'nobody' is not among"),
+        (["--also", "nowhere.py"], "policy file nowhere.py does not exist"),
+        (["--seed", "0"], "seeds that differ"),
+        (["--world", "windy"], "world"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    changed: list[str], sentence: str, arguments: list[str], here: Command, tmp_path: Path
+) -> None:
+    outcome = here(*arguments, *changed, "--out", tmp_path)
+    assert outcome.code == 2
+    assert len(outcome.errors) == 1
+    assert sentence in outcome.errors[0]
+    assert "Traceback" not in outcome.stderr
+
+
+def test_compare_needs_a_benchmark_and_known_methods(
+    done: Path, here: Command, tmp_path: Path
+) -> None:
+    outcome = here("compare", "a", "b", "--out", tmp_path)
+    assert (outcome.code, "holds no benchmark" in outcome.errors[0]) == (2, True)
+    outcome = here("compare", "a", "ITMPRec", "--out", done)
+    assert (outcome.code, "method 'a' is not in" in outcome.errors[0]) == (2, True)
