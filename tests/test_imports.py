@@ -17,7 +17,7 @@ IN_ORDER = (
     BASE,
     ("data",),
     ("ranking", "training", "arousal", "graphau", "intents"),
-    ("encoders",),
+    ("encoders", "irn"),
     ("targets",),
     ("policies",),
 )

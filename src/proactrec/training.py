@@ -55,6 +55,7 @@ def train(
     stopping: StoppingOptions,
     seed: int,
     stage: str,
+    learning_rate: Callable[[TrainingRecord], float] | None = None,
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> TrainingRecord:
@@ -69,6 +70,9 @@ def train(
         Does one pass over the data and returns the mean loss; gets the epoch's generator.
     validate
         Returns the validation score; higher is better.
+    learning_rate
+        Gives an epoch's learning rate from the epochs before it; the optimizer's own by default.
+        A schedule that is a function of the record is resumed exactly.
     checkpoint
         File that is replaced atomically after every epoch, and read when it exists.
 
@@ -87,6 +91,9 @@ def train(
             epoch = len(record.epochs)
             rng = torch_generator(seed, stage, epoch)
             torch.manual_seed(rng.initial_seed())  # dropout knows no other generator
+            if learning_rate is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(record)
             model.train()
             loss = run_epoch(rng)
             if not math.isfinite(loss):

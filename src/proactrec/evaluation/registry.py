@@ -8,6 +8,7 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.policies.base import Policy
 from proactrec.policies.ipg import IPG
+from proactrec.policies.irn import IRNPolicy
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.reference import Nearest, Popular, Random, TargetNow
@@ -18,6 +19,7 @@ POLICIES: dict[str, type[Policy]] = {
         ITMPRec,
         IPG,
         NextItem,
+        IRNPolicy,
         Nearest,
         TargetNow,
         Popular,
