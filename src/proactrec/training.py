@@ -56,6 +56,7 @@ def train(
     seed: int,
     stage: str,
     learning_rate: Callable[[TrainingRecord], float] | None = None,
+    watch: Callable[[EpochRecord], None] | None = None,
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> TrainingRecord:
@@ -73,6 +74,8 @@ def train(
     learning_rate
         Gives an epoch's learning rate from the epochs before it; the optimizer's own by default.
         A schedule that is a function of the record is resumed exactly.
+    watch
+        Told every epoch once it is kept; what it raises ends the training.
     checkpoint
         File that is replaced atomically after every epoch, and read when it exists.
 
@@ -109,6 +112,8 @@ def train(
                 best = _weights(model)
             if checkpoint is not None:
                 _save(checkpoint, model, optimizer, best, record)
+            if watch is not None:
+                watch(done)
             progress(stage, epoch + 1, stopping.n_epochs, f"loss {loss:.4f}, score {score:.4f}")
     model.load_state_dict(best)
     model.eval()

@@ -17,6 +17,7 @@ COMMANDS = (
     "simulate",
     "evaluate",
     "report",
+    "tune",
     "benchmark",
     "compare",
     "doctor",

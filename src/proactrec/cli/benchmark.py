@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import GUIDE, MACHINE, setup
+from proactrec.cli.setup import GUIDE, MACHINE, setup, take_options
 from proactrec.errors import DataError, InvalidInputError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -338,12 +338,4 @@ def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) 
     return sentences
 
 
-def _take_options() -> None:
-    own = inspect.signature(_asked).parameters
-    shared = inspect.signature(setup).parameters
-    kept = [p for name, p in shared.items() if name not in own and name not in NOT_ASKED]
-    benchmark.__signature__ = inspect.Signature([*own.values(), *kept])  # type: ignore[attr-defined]
-    benchmark.__annotations__ = {p.name: p.annotation for p in [*own.values(), *kept]}
-
-
-_take_options()
+take_options(benchmark, inspect.signature(_asked).parameters, NOT_ASKED)

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import benchmark, data, doctor, results, run
+from proactrec.cli import benchmark, data, doctor, results, run, tune
 from proactrec.errors import ProactrecError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 for command in (run.run, run.train, run.targets, run.simulate, results.evaluate, results.report):
     app.command()(command)
+app.command()(tune.tune)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(doctor.doctor)

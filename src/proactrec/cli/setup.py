@@ -1,7 +1,7 @@
 """The options of all commands that run an experiment, declared once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -223,9 +223,21 @@ def experiment_command(action: Callable[[Setup], None]) -> Callable[..., None]:
         action(setup(**values))
 
     command.__name__, command.__doc__ = action.__name__, action.__doc__
-    command.__signature__ = inspect.signature(setup)  # type: ignore[attr-defined]
-    command.__annotations__ = setup.__annotations__
+    take_options(command, own={}, left_out=())
     return command
+
+
+def take_options(
+    command: Callable[..., None],
+    own: Mapping[str, inspect.Parameter],
+    left_out: Collection[str],
+) -> None:
+    """Give a command the options of its own, then those of :func:`setup` that are not left out."""
+    shared = inspect.signature(setup).parameters
+    kept = [p for name, p in shared.items() if name not in own and name not in left_out]
+    taken = [*own.values(), *kept]
+    command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
 
 
 def parsed_setting(text: str) -> tuple[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -170,6 +170,13 @@ class Encoder(nn.Module):
 
     name: ClassVar[str]
     options_type: ClassVar[type[EncoderOptions]] = EncoderOptions
+    search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "learning_rate": (3e-4, 1e-3, 3e-3),
+        "dropout": (0.1, 0.3, 0.5, 0.7),
+        "batch_size": (64, 128, 256),
+        "n_layers": (1, 2, 3),
+    }
+    """Values of options that tuning tries, the defaults among them."""
 
     def __init__(self, n_items: int, options: EncoderOptions | None = None) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ the last state is ever trained or used.
 
 import math
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -43,6 +43,11 @@ class BSARec(Encoder):
 
     name: ClassVar[str] = "bsarec"
     options_type: ClassVar[type[PrefixOptions]] = BSARecOptions
+    search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **Encoder.search_space,
+        "filter_share": (0.1, 0.3, 0.5, 0.7, 0.9),
+        "cutoff": (1, 3, 5, 7, 9),
+    }
     options: BSARecOptions
 
     def build(self) -> CausalTransformer:

@@ -1,5 +1,6 @@
 """Train an encoder, load a trained one, and measure how well it predicts the next item."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, ndcg, next_item_figures
-from proactrec.training import TrainingRecord, train
+from proactrec.training import EpochRecord, TrainingRecord, train
 from proactrec.types import IntArray
 
 ENCODERS: dict[str, type[Encoder]] = {
@@ -39,6 +40,7 @@ def fit_encoder(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    watch: Callable[[EpochRecord], None] | None = None,
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[Encoder, TrainingRecord]:
@@ -52,6 +54,8 @@ def fit_encoder(
         Where the item table starts (interest vectors); required when `item_start` is "graphau".
     options : dict, optional
         Changes to the encoder's default options.
+    watch
+        Told every epoch; what it raises ends the training.
     """
     kind = encoder_type(name)
     encoder = kind(dataset.n_items, kind.options_type(**(options or {})))
@@ -83,6 +87,7 @@ def fit_encoder(
         stopping=encoder.options.stopping,
         seed=seed,
         stage=encoder.name,
+        watch=watch,
         checkpoint=checkpoint,
         progress=progress,
     )

@@ -3,7 +3,7 @@
 Source: Chen et al. 2022, arXiv:2202.02519. Defaults are those of ITMPRec's code.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -35,6 +35,11 @@ class ICLRec(Encoder):
 
     name: ClassVar[str] = "iclrec"
     options_type: ClassVar[type[EncoderOptions]] = ICLRecOptions
+    search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **Encoder.search_space,
+        "n_intents": (8, 16, 32, 64),
+        "intent_loss_weight": (0.05, 0.1, 0.3),
+    }
     options: ICLRecOptions
     _centres: Tensor
 

@@ -3,7 +3,7 @@
 Source: Qin et al. 2024, arXiv:2310.14318, on the transformer of SASRec.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -48,6 +48,11 @@ class ICSRec(Encoder):
 
     name: ClassVar[str] = "icsrec"
     options_type: ClassVar[type[PrefixOptions]] = ICSRecOptions
+    search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **Encoder.search_space,
+        "coarse_loss_weight": (0.1, 0.2, 0.3),
+        "fine_loss_weight": (0.05, 0.1, 0.3),
+    }
     options: ICSRecOptions
     _centres: Tensor
 

@@ -4,7 +4,7 @@ Source: Fan et al. 2023, arXiv:2301.12197. A vector here is the point
 :math:`(\mu, \sqrt\Sigma)`, twice `embedding_dim` long; see :mod:`proactrec.encoders.stochastic`.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -75,6 +75,11 @@ class MStein(Encoder):
 
     name: ClassVar[str] = "mstein"
     options_type: ClassVar[type[EncoderOptions]] = MSteinOptions
+    search_space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **Encoder.search_space,
+        "pvn_loss_weight": (0.005, 0.01, 0.1),
+        "sequence_loss_weight": (0.001, 0.005, 0.05),
+    }
     options: MSteinOptions
     transformer: StochasticTransformer
     _most_similar: Tensor
