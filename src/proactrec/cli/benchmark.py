@@ -1,10 +1,9 @@
 """`proactrec benchmark` and `compare`: all methods with the same users, and who is better."""
 
 import inspect
-import json as json_format
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from proactrec.cli import console, results
 from proactrec.cli.setup import GUIDE, MACHINE, setup, take_options
-from proactrec.errors import DataError, InvalidInputError, UnknownIdError
+from proactrec.errors import InvalidInputError, UnknownIdError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from proactrec.evaluation.benchmark import Cell
     from proactrec.evaluation.comparison import Difference
 
-CELLS, FIGURES, SETTINGS = "cells.json", "figures.parquet", "settings.yaml"
+FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
 KEPT = (
     "dataset",
@@ -103,6 +102,7 @@ def benchmark(**values: Any) -> None:
     --out runs/table4
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
+    from proactrec.evaluation.comparison import CELLS
     from proactrec.evaluation.store import write_json
 
     results.require_report()
@@ -143,7 +143,9 @@ def compare(
 
     Example: proactrec compare ITMPRec IPG --out runs/table4
     """
-    found = _differences(out, first, second)
+    from proactrec.evaluation.comparison import compare_in
+
+    found = compare_in(out, first, second)
     if json:
         rows = [
             {"world": world, **d._asdict(), "estimate": d.estimate.as_dict(), "verdict": d.verdict}
@@ -168,6 +170,7 @@ def compare(
 
 def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, Any]) -> None:
     """Print the tables of a benchmark, and write them, its plots and its page into `out`."""
+    from proactrec.evaluation.benchmark import SENSITIVITY
     from proactrec.report import benchmark_plots, benchmark_tables, plots, published
     from proactrec.report.benchmark_page import write_benchmark
 
@@ -198,6 +201,12 @@ def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, An
             "rank": benchmark_plots.rounds_plot(figures, *place, "rank"),
             "cost": benchmark_plots.cost_plot(figures, *place),
         }
+        for kind, values in SENSITIVITY.items():
+            if set(values) <= set(figures["method"]):
+                here = figures.filter(dataset=place[0], protocol=place[1], world=place[2])
+                drawn[f"by-{kind}"] = benchmark_plots.sensitivity_plot(
+                    here, values, x_label=f"number of {kind}", log_x=True
+                )
         for kind, figure in drawn.items():
             plots.save_figure(figure, out / "plots" / f"{name}-{kind}.png")
     page = write_benchmark(
@@ -210,28 +219,39 @@ def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, An
 def _significant(
     out: Path, figures: "pl.DataFrame", place: tuple[str, ...]
 ) -> set[tuple[str, str, int]]:
-    """Best methods that beat the second best, by :func:`paired_differences`, at the last round."""
+    """Best methods that beat the second best, by :func:`paired_differences`, at every round."""
     import polars as pl
 
-    found = set()
     here = figures.filter(
         *(pl.col(c) == v for c, v in zip(("dataset", "protocol", "world"), place, strict=True)),
         ~pl.col("is_oracle"),
+        pl.col("metric").is_in(["hr", "ioi", "ior", "ior200"]),
     )
-    for metric in ("hr", "ioi", "ior", "ior200"):
-        last = here.filter(pl.col("metric") == metric)
-        last = last.filter(pl.col("round") == pl.col("round").max())
-        ranked = last.group_by("method", "round", maintain_order=True).agg(pl.col("mean").mean())
+    means = here.group_by("metric", "round", "method", maintain_order=True).agg(
+        pl.col("mean").mean()
+    )
+    found, compared = set(), {}
+    for (metric, number), ranked in means.group_by(["metric", "round"]):
         if len(ranked) < 2:
             continue
-        (best, number, _), (second, *_) = ranked.sort("mean", descending=True).rows()[:2]
-        try:
-            differences = _differences(out, best, second, (metric,))[", ".join(place)]
-        except InvalidInputError:
-            continue  # not the same targets (w/o P) or seeds: nothing that can be paired
-        if differences[-1].verdict == "better":
-            found.add((best, metric, number))
+        best, second = ranked.sort("mean", descending=True)["method"][:2]
+        pair = (best, second, metric)
+        if pair not in compared:
+            compared[pair] = _paired(out, *pair, place)
+        if any(d.round == number and d.verdict == "better" for d in compared[pair]):
+            found.add((best, str(metric), int(str(number))))
     return found
+
+
+def _paired(
+    out: Path, first: str, second: str, metric: str, place: tuple[str, ...]
+) -> "list[Difference]":
+    from proactrec.evaluation.comparison import compare_in
+
+    try:
+        return compare_in(out, first, second, (metric,))[", ".join(place)]
+    except InvalidInputError:
+        return []  # not the same targets (w/o P) or seeds: nothing that can be paired
 
 
 def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Any]":
@@ -282,42 +302,6 @@ def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
     options = cell.options.protocol.metrics.model_dump(mode="json")
     named = {"method": cell.method, "world": cell.world, "metric_options": options}
     return {**named, **{name: result[name] for name in KEPT}}
-
-
-def _differences(
-    out: Path, first: str, second: str, metrics: Sequence[str] = ("hr", "ioi", "ior")
-) -> "dict[str, list[Difference]]":
-    """Paired differences in every data set, protocol and world that has both methods."""
-    from proactrec.evaluation.comparison import paired_differences
-    from proactrec.evaluation.log import GuidanceLog
-    from proactrec.evaluation.metrics import MetricOptions
-
-    if not (out / CELLS).is_file():
-        raise DataError(f"{out} holds no benchmark: {out / CELLS} is missing")
-    cells = json_format.loads((out / CELLS).read_text()).values()
-    known = list(dict.fromkeys(cell["method"] for cell in cells))
-    for name in (first, second):
-        if name not in known:
-            raise UnknownIdError(f"method {name!r} is not in {out}; there are {', '.join(known)}")
-    groups: dict[str, dict[str, list[Any]]] = {}
-    for cell in cells:
-        group = groups.setdefault(f"{cell['dataset']}, {cell['protocol']}, {cell['world']}", {})
-        group.setdefault(cell["method"], []).append(cell)
-
-    def logs(cells: list[Any]) -> dict[int, GuidanceLog]:
-        return {cell["seed"]: GuidanceLog.load(Path(cell["log"])) for cell in cells}
-
-    return {
-        world: paired_differences(
-            logs(by_method[first]),
-            logs(by_method[second]),
-            MetricOptions(**by_method[first][0]["metric_options"]),
-            by_method[first][0]["n_users"],
-            metrics,
-        )
-        for world, by_method in groups.items()
-        if first in by_method and second in by_method
-    }
 
 
 def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:

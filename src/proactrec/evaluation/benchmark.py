@@ -50,9 +50,14 @@ TABLE_3: dict[str, Changes] = {
     "w/o TIAC": {"without": ["TIAC"]},
     "ITMPRec": {},
 }
+SENSITIVITY: dict[str, dict[str, int]] = {
+    "favourites": {f"Q = {q}": q for q in (1, 5, 10, 20, 30, 40, 50)},
+    "intents": {f"{n} intents": n for n in (2, 4, 8, 16, 32, 64, 128, 256)},
+}
+"""The methods of Figure 4, and the number that each stands for: Q of TIAC, prototypes of IIS."""
 FIGURE_4: dict[str, Changes] = {
-    **{f"Q = {q}": {"policy_options.n_curious": q} for q in (1, 5, 10, 20, 30, 40, 50)},
-    **{f"{n} intents": {"protocol.intents.n_intents": n} for n in (2, 4, 8, 16, 32, 64, 128, 256)},
+    **{name: {"policy_options.n_curious": q} for name, q in SENSITIVITY["favourites"].items()},
+    **{name: {"protocol.intents.n_intents": n} for name, n in SENSITIVITY["intents"].items()},
 }
 SUITES: dict[str, dict[str, Changes]] = {
     "table4": {**TABLE_4, **REFERENCES},

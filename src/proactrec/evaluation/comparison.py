@@ -1,14 +1,19 @@
 """Is one method better than another? Paired differences with the same users and the same luck."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from proactrec.errors import InvalidInputError
+from proactrec.errors import DataError, InvalidInputError, UnknownIdError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import METRICS, MetricOptions, Parts, per_user
 from proactrec.evaluation.statistics import Estimate, bootstrap_weights, paired_estimates
+
+CELLS = "cells.json"
+"""File of a benchmark's folder that lists its cells."""
 
 
 class Difference(NamedTuple):
@@ -75,6 +80,51 @@ def paired_differences(
             for at, (number, estimate) in enumerate(zip(options.rounds, pooled, strict=True))
         ]
     return found
+
+
+def compare_in(
+    folder: Path, first: str, second: str, metrics: Sequence[str] = ("hr", "ioi", "ior")
+) -> dict[str, list[Difference]]:
+    """Paired differences of two methods of a benchmark, wherever both were run.
+
+    Parameters
+    ----------
+    folder : Path
+        What `proactrec benchmark` wrote.
+
+    Returns
+    -------
+    dict
+        From "data set, protocol, world" to the differences at every round.
+    """
+    if not (folder / CELLS).is_file():
+        raise DataError(f"{folder} holds no benchmark: {folder / CELLS} is missing")
+    cells = json.loads((folder / CELLS).read_text()).values()
+    known = list(dict.fromkeys(cell["method"] for cell in cells))
+    for name in (first, second):
+        if name not in known:
+            raise UnknownIdError(
+                f"method {name!r} is not in {folder}; there are {', '.join(known)}"
+            )
+    groups: dict[str, dict[str, list[Any]]] = {}
+    for cell in cells:
+        group = groups.setdefault(f"{cell['dataset']}, {cell['protocol']}, {cell['world']}", {})
+        group.setdefault(cell["method"], []).append(cell)
+    return {
+        world: paired_differences(
+            _logs(by_method[first]),
+            _logs(by_method[second]),
+            MetricOptions(**by_method[first][0]["metric_options"]),
+            by_method[first][0]["n_users"],
+            metrics,
+        )
+        for world, by_method in groups.items()
+        if first in by_method and second in by_method
+    }
+
+
+def _logs(cells: Iterable[Mapping[str, Any]]) -> dict[int, GuidanceLog]:
+    return {cell["seed"]: GuidanceLog.load(Path(cell["log"])) for cell in cells}
 
 
 def _match(a: GuidanceLog, b: GuidanceLog) -> bool:
