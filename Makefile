@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+BENCH_DATASET ?= demo
 
 .PHONY: demo test lint type bench
 .DEFAULT_GOAL := demo
@@ -32,3 +33,4 @@ type: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/recbole_sasrec.py $(BENCH_DATASET) --only-timing

@@ -1,6 +1,7 @@
 """Our SASRec (full cross-entropy) beside RecBole's: same data, split, sizes and ranking.
 
 Usage: python benchmarks/recbole_sasrec.py DATASET OUT.json [--seeds 0 1 2] [--page PAGE.md]
+       python benchmarks/recbole_sasrec.py DATASET --only-timing
 RecBole lives in an environment of its own, made on first use (--env), and is trained by
 recbole_side.py; its files and checkpoints lie in --work, so training goes on after the last whole
 epoch, and finished seeds are in OUT.json. All users' test inputs are scored by its model and
@@ -68,6 +69,9 @@ def main() -> None:
     python = environment(arguments.env)
     arguments.work = arguments.work.resolve() / f"{dataset.name}-{dataset.fingerprint}"
     write_atomic(dataset, arguments.work / NAME / f"{NAME}.inter")
+    if arguments.only_timing:
+        print("\n".join(epoch_table(timing(dataset, python, arguments))))
+        return
     cells: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
 
     def keep(key: str, cell: dict[str, Any]) -> None:
@@ -95,7 +99,8 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("runs/recbole.json"))
+    parser.add_argument("--only-timing", action="store_true", help="one epoch of each, no training")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--windows", nargs="+", choices=["last", "all"], default=["all", "last"])
