@@ -141,6 +141,7 @@ def test_outcome_and_counts_by_hand(dataset: Dataset) -> None:
         "n_pairs": 4,
         "n_accepted_target": 1,
         "n_already_first": 1,
+        "n_no_answer": 0,
         "n_nothing_left": 1,
         "n_owners_counted_as_zero": 0,
     }

@@ -14,7 +14,7 @@ from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties
 from proactrec.simulator.dynamics import kept_share_per_user, moved
 from proactrec.simulator.environment import Environment, World, WorldOptions
-from proactrec.simulator.response import DistributionResponse
+from proactrec.simulator.response import DistributionResponse, Shown
 
 Vectors = tuple[torch.Tensor, torch.Tensor]
 TARGETS = np.array([4, 11, 7])
@@ -273,3 +273,49 @@ def test_misuse_is_refused(dataset: Dataset, vectors: Vectors) -> None:
         begun(world, [1, 2], [4])
     with pytest.raises(InvalidInputError, match=re.escape("WorldOptions.kept_share")):
         WorldOptions(kept_share=1.5)
+
+
+class Scripted:
+    """A click model that likes even items, hates odd ones, and has nothing to say of item 6."""
+
+    def __init__(self) -> None:
+        self.asked: list[Shown] = []
+
+    def respond(self, shown: Shown) -> torch.Tensor:
+        self.asked.append(shown)
+        prob = (shown.item_idx % 2 == 0).double()
+        return prob.masked_fill(shown.item_idx == 6, torch.nan)
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "scripted"}
+
+
+def test_another_click_model_sees_what_was_accepted_and_may_have_no_answer(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    response, users = Scripted(), strangers(dataset, 4, n=2)
+    world = World(dataset, *vectors, TARGETS, response=response)
+    environment = begun(world, users, [4, 4])
+    start = [dataset.before("train").of(user)[-20:].tolist() for user in users]
+    feedback = [
+        environment.step(torch.tensor(items)) for items in ([2, 3], [6, 8], [0, 10], [12, 1])
+    ]
+    assert [f.accepted.tolist() for f in feedback] == [
+        [True, False],
+        [False, True],  # no answer is a refusal
+        [False, True],
+        [True, False],
+    ]
+    assert feedback[1].accept_prob.isnan().tolist() == [True, False]
+    assert feedback[2].accept_prob.isnan().tolist() == [True, False]  # nothing was shown
+    asked = response.asked[-1]
+    assert asked.user_idx.tolist() == users
+    seen = [[item for item in row if item] for row in asked.recent.tolist()]
+    assert seen == [[*start[0], 2][-20:], [*start[1], 8, 10][-20:]]
+
+
+def test_oracles_know_no_other_click_model(dataset: Dataset, vectors: Vectors) -> None:
+    world = World(dataset, *vectors, TARGETS, response=Scripted())
+    environment = begun(world, strangers(dataset, 4, n=2), [4, 4])
+    with pytest.raises(InvalidInputError, match="oracles know only"):
+        environment.minds().outlook()

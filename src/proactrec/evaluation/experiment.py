@@ -339,7 +339,7 @@ class Experiment:
             "popularity": {split: by_name["popularity"] for split, by_name in next_item.items()},
             "interest_vectors": self.interest_spread["cosine"],
             "interest_ranking": self.interest_spread["validation"],
-            "response": self.world.response._asdict(),
+            "response": self.world.response.describe(),
             "seconds": self.seconds,
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},

@@ -91,7 +91,8 @@ def offered_acceptance(log: GuidanceLog, options: MetricOptions) -> Parts:
     within = [np.arange(log.n_rounds) < p for p in options.rounds]
     prob = np.nan_to_num(log.accept_prob)
     total = np.stack([prob[:, w].sum(1) for w in within], 1)
-    return Parts(total, _floats(np.stack([log.is_shown[:, w].sum(1) for w in within], 1)))
+    is_known = np.isfinite(log.accept_prob)
+    return Parts(total, _floats(np.stack([is_known[:, w].sum(1) for w in within], 1)))
 
 
 METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
@@ -143,6 +144,7 @@ def evaluate(
             "n_pairs": len(log.user_idx),
             "n_accepted_target": int(log.reached.sum()),
             "n_already_first": int((log.rank[:, 0] == 0).sum()),
+            "n_no_answer": int((log.is_shown & np.isnan(log.accept_prob)).sum()),
             "n_nothing_left": int(((log.item_idx[:, -1] == 0) & ~log.reached).sum()),
             "n_owners_counted_as_zero": int((~log.is_counted).sum()),
         },

@@ -15,7 +15,14 @@ from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties, places
 from proactrec.rng import uniforms
 from proactrec.simulator.dynamics import Receptivity, kept_share_per_user, moved
-from proactrec.simulator.response import WorldName, calibrated_response
+from proactrec.simulator.response import (
+    N_RECENT,
+    DistributionResponse,
+    Response,
+    Shown,
+    WorldName,
+    calibrated_response,
+)
 from proactrec.types import IntArray
 
 OFFICIAL_STREAM_SEED = 114514
@@ -103,9 +110,15 @@ class Minds(NamedTuple):
 
     def outlook(self) -> Outlook:
         """What every item would bring."""
-        items, share = self.world.item_vectors, self.kept_share[:, None]
+        items, share, response = (
+            self.world.item_vectors,
+            self.kept_share[:, None],
+            self.world.response,
+        )
+        if not isinstance(response, DistributionResponse):
+            raise InvalidInputError("oracles know only the click model `distribution` by heart")
         interest = self.user_vectors @ items.T  # (B, n_items + 1)
-        prob = self.world.response.accept_prob(interest, self.noise[:, None])
+        prob = response.accept_prob(interest, self.noise[:, None])
         targets = items[self.target_idx]
         now = (self.user_vectors * targets).sum(1, keepdim=True)
         # Length of share * user + (1 - share) * item, both of length one; padding is never shown.
@@ -127,6 +140,8 @@ class World:
         All targets of the run, in order: noise and streams of `official` go by that order.
     seed : int
         One seed, one luck, whatever is simulated together.
+    response : Response, optional
+        Click model; by default the calibrated one that `options` name.
     """
 
     def __init__(
@@ -139,19 +154,21 @@ class World:
         *,
         seed: int = 0,
         device: str = "cpu",
+        response: Response | None = None,
     ) -> None:
         self.options = options or WorldOptions()
         self.seed, self.device = seed, torch.device(device)
         self.user_vectors = user_vectors.to(self.device)
         self.item_vectors = item_vectors.to(self.device)
         self.owned = dataset.before("train")
-        self.response = calibrated_response(
+        self.response = response or calibrated_response(
             dataset,
             user_vectors,
             item_vectors,
             world=self.options.world,
             mean_accept=self.options.mean_accept,
         )
+        self._recent = torch.from_numpy(self.owned.padded(N_RECENT)).to(self.device)
         self._target_order = {int(item): order for order, item in enumerate(targets)}
         self._noise = _official_noise(len(targets)) if self.options.noise == "per_target" else None
         self._shares = None
@@ -177,6 +194,10 @@ class World:
             return 0.0
         order = [self._target_order[int(item)] for item in target_idx]
         return self._noise[torch.tensor(order)].to(self.device)
+
+    def recent_items(self, user_idx: Tensor) -> Tensor:
+        """Newest items at the start, newest last: (n_pairs, N_RECENT)."""
+        return self._recent[user_idx]
 
     def share_of(self, user_idx: Tensor) -> Tensor:
         """Kept share where it does not change over rounds: (n_pairs,)."""
@@ -211,7 +232,8 @@ class Environment:
         self._n_rounds = n_rounds
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
-        self._users = world.user_vectors[users]
+        self._users, self._user_idx = world.user_vectors[users], users
+        self._recent = world.recent_items(users)
         self.owned_penalty = penalties(world.owned, user_idx, len(world.item_vectors), device)
         self._share = world.share_of(users)
         self.is_owner = self.owned_penalty.gather(1, targets[:, None])[:, 0] < 0
@@ -258,12 +280,18 @@ class Environment:
         """
         users, is_shown = self.user_vectors, item_idx > 0
         shown = self.world.item_vectors[item_idx]
-        prob = self.world.response.accept_prob((users * shown).sum(1).double(), self._noise)
+        interest = (users * shown).sum(1)
+        prob = self.world.response.respond(
+            Shown(self._user_idx, item_idx, self._recent, interest, self._noise)
+        )
         accepted = (self._luck[:, self._round] < prob) & is_shown
         moving = (accepted & ~self.is_frozen).nonzero()[:, 0]
         if len(moving):
             share = self._kept_share(moving, policy_share)
             self._users = users.index_copy(0, moving, moved(users[moving], shown[moving], share))
+        rows = accepted.nonzero()[:, 0]
+        newest = torch.cat([self._recent[rows, 1:], item_idx[rows, None]], 1)
+        self._recent = self._recent.index_copy(0, rows, newest)
         self.is_frozen |= accepted & (item_idx == self._target_idx)
         self._round += 1
         return Feedback(accepted, prob.masked_fill(~is_shown, torch.nan))

@@ -1,6 +1,6 @@
 """Would this user accept this item? The distribution-based click model and its calibration."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,30 @@ SLOPES: dict[WorldName, float] = {"flat": 0.25, "medium": 1.0, "steep": 2.0}
 """Slope per standard deviation of the score, of every calibrated world."""
 OFFICIAL_SLOPE, OFFICIAL_OFFSET = 1.0, 0.8
 N_RANDOM_PAIRS = 200_000
+N_RECENT = 20
+"""Newest items of a user that a click model may look at."""
+
+
+class Shown(NamedTuple):
+    """Items shown to a block of users, and what may decide whether they accept."""
+
+    user_idx: Tensor  # (B,)
+    item_idx: Tensor  # (B,), 0 where nothing is shown
+    recent: Tensor  # (B, N_RECENT), newest item last, padded with 0 on the left
+    interest: Tensor  # (B,), inner product of the hidden user vector and the item's
+    noise: Tensor | float  # (B,), percentage that the authors' code adds (itmprec.md D16)
+
+
+class Response(Protocol):
+    """A click model."""
+
+    def respond(self, shown: Shown) -> Tensor:
+        """Chance of acceptance (B,), float64; NaN where there is no answer, which is a refusal."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What tells it from others, for results."""
+        ...
 
 
 class DistributionResponse(NamedTuple):
@@ -30,6 +54,14 @@ class DistributionResponse(NamedTuple):
         `noise` is a percentage that the authors' code adds (itmprec.md D16).
         """
         return (torch.sigmoid(self.slope * (interest - self.offset)) + noise / 100).clamp(max=1.0)
+
+    def respond(self, shown: Shown) -> Tensor:
+        """Chance of acceptance by the interest in the item: (B,)."""
+        return self.accept_prob(shown.interest.double(), shown.noise)
+
+    def describe(self) -> dict[str, Any]:
+        """Slope and offset."""
+        return self._asdict()
 
 
 def calibrated_response(
