@@ -13,7 +13,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.policies.base import Policy
+from proactrec.policies.base import Encodes, Policy
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
@@ -430,3 +430,52 @@ def test_policy_sees_its_own_encoding_of_the_history_and_nothing_hidden(toy: Any
     with torch.no_grad():
         expected = toy.encoder.transformer(history)[:, -1][first.user_idx]
     torch.testing.assert_close(first.user_vectors, expected, atol=1e-5, rtol=1e-5)
+
+
+class Noting(NextItem):
+    """Notes what it is asked to encode, and checks that it is told whose it is."""
+
+    def __init__(self, toy: Any, encodes: Encodes) -> None:
+        super().__init__(toy.encoder)
+        self.encodes = encodes
+        self.asked: list[tuple[int, int, tuple[int, ...]]] = []
+
+    def encode(
+        self, item_seq: torch.Tensor, user_idx: torch.Tensor, target_idx: torch.Tensor
+    ) -> torch.Tensor:
+        for row in zip(user_idx.tolist(), target_idx.tolist(), item_seq.tolist(), strict=True):
+            self.asked.append((row[0], row[1], tuple(row[2])))
+        return super().encode(item_seq, user_idx, target_idx)
+
+
+@pytest.mark.parametrize("encodes", ["history", "pair", "once", "refused"])
+def test_policies_encode_when_they_say_and_know_whose_it_is(toy: Any, encodes: Encodes) -> None:
+    policy = Noting(toy, encodes)
+    world = world_of(toy)
+    log = rollout(policy, world, toy.dataset, TARGETS, RolloutOptions(n_rounds=4), n_workers=1).log
+    n_pairs = len(log.user_idx)
+    start, later = (
+        (policy.asked[: toy.dataset.n_users], policy.asked[toy.dataset.n_users :])
+        if encodes == "history"
+        else (policy.asked[:n_pairs], policy.asked[n_pairs:])
+    )
+    whose = set(zip(log.user_idx.tolist(), log.target_idx.tolist(), strict=True))
+    if encodes == "history":
+        assert {target for _, target, _ in start} == {0}
+    else:
+        assert {(user, target) for user, target, _ in start} == whose
+    before_last = slice(0, 3)
+    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    goes_on = ~hit[:, before_last]
+    expected = {
+        "history": log.accepted[:, before_last] & goes_on,
+        "pair": log.accepted[:, before_last] & goes_on,
+        "once": np.zeros_like(goes_on),
+        "refused": ~log.accepted[:, before_last] & log.is_shown[:, before_last],
+    }[encodes]
+    assert len(later) == expected.sum()
+    if encodes in ("history", "pair"):  # every history ends with what was just accepted
+        told = sorted((user, target, items[-1]) for user, target, items in later)
+        row, number = expected.nonzero()
+        shown = zip(log.user_idx[row], log.target_idx[row], log.item_idx[row, number], strict=True)
+        assert told == sorted((int(u), int(t), int(i)) for u, t, i in shown)

@@ -193,13 +193,20 @@ class _Player:
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
-                changed = changed[is_active[changed]]
-            if number < options.n_rounds and len(changed) and self.policy.encodes != "once":
-                user_vectors[changed] = self.policy.encode(
-                    item_seq[changed], users[changed], targets[changed]
+            stale = self._stale(accepted, item_idx > 0, is_active)
+            if number < options.n_rounds and len(stale):
+                user_vectors[stale] = self.policy.encode(
+                    item_seq[stale], users[stale], targets[stale]
                 )
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
+
+    def _stale(self, accepted: Tensor, is_shown: Tensor, is_active: Tensor) -> Tensor:
+        """Rows of the block that the policy has to encode again."""
+        if self.policy.encodes == "once":
+            return accepted.new_empty(0, dtype=torch.int64)
+        again = is_shown & ~accepted if self.policy.encodes == "refused" else accepted
+        return (again & is_active).nonzero()[:, 0]
 
     def _decide(self, seen: Observation, environment: Environment) -> Decision:
         if isinstance(self.policy, ReadsMinds):

@@ -35,8 +35,9 @@ class Decision(NamedTuple):
     score: Tensor  # (B,)
 
 
-Encodes = Literal["history", "pair", "once"]
-"""What a policy encodes: a user's history; a history and a target; or that at the start only."""
+Encodes = Literal["history", "pair", "once", "refused"]
+"""What a policy encodes, and when: a user's history, after every acceptance; a history and a
+target, after every acceptance; those at the start only; those after every refusal."""
 
 
 @runtime_checkable
