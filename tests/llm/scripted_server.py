@@ -1,8 +1,8 @@
 """An OpenAI-compatible server that answers, fails and tells what it did as its script says.
 
-Run as a process of its own: ``scripted_server.py PORT LOG SCRIPT_JSON``. It prints ``ready``. Every
-answer that leaves it whole is first a line of LOG: the prompt's text. So a test can count them even
-after the process was killed.
+Run as a process of its own: ``scripted_server.py PORT LOG SCRIPT_JSON``. It prints its port. Every
+answer that leaves it whole is first a line of LOG, the prompt's last message; a broken one that is
+billed nonetheless is ``#`` and its tokens. So a test can count after the process was killed.
 """
 
 import asyncio
@@ -26,7 +26,6 @@ SCRIPT: dict[str, Any] = {
     "first_headers": "",
     "logprobs": True,  # False: 400 on the parameter
     "status": 200,  # of everything
-    "is_echoing_key": False,
     "has_usage": True,
     "seed": 0,
 }
@@ -156,7 +155,10 @@ class Connection(asyncio.Protocol):
         if kind == "hanging" or self.transport.is_closing():
             return
         if kind == "broken":
-            self.transport.write(http(200, state.luck.choice(BROKEN)))
+            body = state.luck.choice(BROKEN)
+            if b"usage" in body:
+                state.log.write("# 5\n")
+            self.transport.write(http(200, body))
         elif kind == "refused":
             told = state.luck.random() < script["retry_after"]
             self.transport.write(

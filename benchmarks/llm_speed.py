@@ -1,0 +1,83 @@
+"""Speed of the client against the scripted server, on a quiet machine.
+
+Usage: python benchmarks/llm_speed.py; prints JSON. The server is that of tests/llm. It measures
+calls a second beside concurrency ÷ latency and CPU a call, at 50 ms, and a run's answers from a
+warm cache.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "llm"))
+
+from conftest import Server  # type: ignore[import-not-found]
+from proactrec.llm.cache import AnswerCache
+from proactrec.llm.client import LLMClient, LLMOptions, Message
+
+LATENCY_S = 0.05
+N_DECISIONS = 18860
+HISTORY = "Some Movie Title, The (1995) " * 20
+
+
+def prompts(name: str, n: int) -> list[tuple[Message, ...]]:
+    """Prompts as long as the click agent's."""
+    task = Message("system", "Decide as this user would. " * 40)
+    return [(task, Message("user", f"{name} {i} {HISTORY}")) for i in range(n)]
+
+
+def calibration_s() -> float:
+    """CPU seconds of a fixed loop: 0.3 or so on an idle core."""
+    start = time.process_time()
+    sum(i * i for i in range(5_000_000))
+    return time.process_time() - start
+
+
+def calls(server: Server, cache: AnswerCache, concurrency: int, n: int) -> dict[str, Any]:
+    """Rate and CPU of n new prompts."""
+    options = LLMOptions(url=server.url, model="tiny", concurrency=concurrency)
+    with LLMClient(options, cache) as client:
+        client.ask(prompts(f"warm {concurrency}", concurrency), wants_logprobs=True)
+        cpu, start = time.process_time(), time.perf_counter()
+        client.ask(prompts(f"at {concurrency}", n), wants_logprobs=True)
+        wall = time.perf_counter() - start
+        cpu = time.process_time() - cpu
+    return {
+        "concurrency": concurrency,
+        "calls_a_second": round(n / wall),
+        "share_of_concurrency_by_latency": round(n / wall * LATENCY_S / concurrency, 3),
+        "cpu_ms_a_call": round(cpu / n * 1000, 3),
+    }
+
+
+def warm(cache: AnswerCache) -> float:
+    """Seconds for a run's decisions from the cache."""
+    asked = prompts("at 64", N_DECISIONS)
+    with LLMClient(LLMOptions(model="tiny"), cache, replay=True) as client:
+        start = time.perf_counter()
+        client.ask(asked, wants_logprobs=True)
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder) / "log", {"latency_s": LATENCY_S})
+        try:
+            with AnswerCache(Path(folder) / "answers.sqlite") as cache:
+                sizes = ((16, 1600), (32, 3200), (64, N_DECISIONS))
+                found = {
+                    "calibration_s": calibration_s(),
+                    "calls": [calls(server, cache, *size) for size in sizes],
+                    "warm_cache_s": warm(cache),
+                }
+        finally:
+            server.kill()
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Ask a language model many things at once: cached, counted, limited, tried again.
+
+The model is behind any endpoint that speaks OpenAI's chat completions. `LLMClient.ask` is
+synchronous; underneath, `concurrency` tasks share one event loop. An answer is committed to the
+cache before anyone sees it, so a run that was killed goes on from there and pays nothing twice.
+"""
+
+import concurrent.futures
+import threading
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+from proactrec.errors import InvalidInputError
+from proactrec.llm.asker import Asker, Batch
+from proactrec.llm.budget import Usage
+from proactrec.llm.cache import AnswerCache, Entry
+from proactrec.llm.errors import LimitReachedError, LLMError
+from proactrec.llm.loop import LoopThread
+from proactrec.llm.messages import Message, Question
+from proactrec.llm.options import LLMOptions
+from proactrec.progress import Progress, silent
+
+__all__ = [
+    "Answer",
+    "LLMClient",
+    "LLMError",
+    "LLMOptions",
+    "LimitReachedError",
+    "Message",
+    "Usage",
+]
+
+STAGE = "asking"
+PROGRESS_S = 0.2
+
+
+class Answer(NamedTuple):
+    """What the model said to one prompt."""
+
+    text: str
+    top_logprobs: dict[str, float] | None  # of the first answer token, if the endpoint tells
+    prompt_tokens: int
+    answer_tokens: int
+    is_cached: bool  # True: nothing was sent for it in this call
+
+
+class LLMClient:
+    """Asks one language model, and remembers what it said.
+
+    Use it as a context manager, or `close` it.
+
+    Parameters
+    ----------
+    options : LLMOptions
+    cache : AnswerCache
+        Shared with whom you like; the client does not close it.
+    replay : bool
+        Never touch the network: an answer that is not in the cache is an error.
+    progress : Progress
+        Told how many prompts are answered, from the calling thread.
+
+    Attributes
+    ----------
+    usage : Usage
+        What was sent and paid since the client was made.
+    """
+
+    def __init__(
+        self,
+        options: LLMOptions,
+        cache: AnswerCache,
+        *,
+        replay: bool = False,
+        progress: Progress = silent,
+    ) -> None:
+        self.options, self.cache, self.usage = options, cache, Usage()
+        self._replay, self._progress = replay, progress
+        self._lock = threading.Lock()
+        self._thread: LoopThread | None = None
+        self._asker: Asker | None = None
+
+    def ask(
+        self,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        wants_logprobs: bool = False,
+        max_answer_tokens: int | None = None,
+    ) -> list[Answer]:
+        """One answer a prompt, in order; the same prompt is asked once.
+
+        Parameters
+        ----------
+        wants_logprobs : bool
+            Ask for the probabilities of the first token. An endpoint that refuses them is found
+            out by the first requests and then asked without; `Answer.top_logprobs` is None.
+        max_answer_tokens : int, optional
+            Instead of the one in the options.
+
+        Raises
+        ------
+        LimitReachedError
+            If the next request would pass a limit. What was under way is stored first.
+        LLMError
+            If the model cannot be asked, or a replay lacks an answer.
+        """
+        n_tokens = (
+            self.options.max_answer_tokens if max_answer_tokens is None else max_answer_tokens
+        )
+        if n_tokens < 1:
+            raise InvalidInputError(f"max_answer_tokens must be at least 1, got {n_tokens}")
+        if not all(prompts):
+            raise InvalidInputError("every prompt must hold a message, got one without")
+        questions = [Question(tuple(prompt), n_tokens, wants_logprobs) for prompt in prompts]
+        keys = [question.key(self.options) for question in questions]
+        entries = self.cache.get_many(list(dict.fromkeys(keys)))
+        missing = {k: q for k, q in zip(keys, questions, strict=True) if k not in entries}
+        self._count_cached(len(keys) - len(missing))
+        paid = self._ask_missing(missing, entries) if missing else set()
+        return [_answer(entries[key], key, paid) for key in keys]
+
+    def close(self) -> None:
+        """Close connections and thread; the cache stays open."""
+        with self._lock:
+            thread, asker, self._thread, self._asker = self._thread, self._asker, None, None
+        if thread is not None and asker is not None:
+            thread.submit(asker.close()).result()
+            thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask_missing(
+        self, missing: Mapping[bytes, Question], entries: dict[bytes, Entry]
+    ) -> set[bytes]:
+        """Add what is missing to `entries`; the keys that were paid for."""
+        if self._replay:
+            raise LLMError(
+                f"a replay may not ask the model, and {len(missing)} of"
+                f" {len(missing) + len(entries)} answers are not in {self.cache.path}"
+            )
+        batch = Batch(missing)
+        thread, asker = self._started()
+        future = thread.submit(asker.answer(batch))
+        try:
+            self._wait(future, batch, thread, len(entries))
+        finally:
+            self._count_cached(len(batch.stored_by_others))
+        if batch.error is not None:
+            raise batch.error
+        entries |= batch.entries
+        return set(batch.entries) - batch.stored_by_others
+
+    def _wait(
+        self,
+        future: "concurrent.futures.Future[None]",
+        batch: Batch,
+        thread: LoopThread,
+        n_stored: int,
+    ) -> None:
+        """Wait and tell how far it is; Ctrl-C waits for what was sent, a second one does not."""
+        while not future.done():
+            try:
+                concurrent.futures.wait((future,), PROGRESS_S)
+                n_total = n_stored + batch.n_questions
+                self._progress(STAGE, n_stored + len(batch.entries), n_total)
+            except KeyboardInterrupt as interrupt:
+                if batch.error is not None:
+                    future.cancel()
+                    raise
+                thread.loop.call_soon_threadsafe(batch.stop, interrupt)
+        future.result()
+
+    def _started(self) -> tuple[LoopThread, Asker]:
+        """Thread and asker; they start when first needed, as a full cache needs neither."""
+        with self._lock:
+            if self._asker is None or self._thread is None:
+                self._asker = Asker(self.options, self.cache, self.usage)
+                self._thread = LoopThread("proactrec-llm")
+            return self._thread, self._asker
+
+    def _count_cached(self, n: int) -> None:
+        with self._lock:
+            self.usage.n_cached += n
+
+
+def _answer(entry: Entry, key: bytes, paid: set[bytes]) -> Answer:
+    """The first answer to a paid prompt is not from the cache, any other is."""
+    is_cached = key not in paid
+    paid.discard(key)
+    return Answer(
+        entry.text, entry.top_logprobs, entry.prompt_tokens, entry.answer_tokens, is_cached
+    )
