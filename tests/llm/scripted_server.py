@@ -27,6 +27,7 @@ SCRIPT: dict[str, Any] = {
     "logprobs": True,  # False: 400 on the parameter
     "status": 200,  # of everything
     "has_usage": True,
+    "says": None,  # always this text, without probabilities, instead of the right answer
     "seed": 0,
 }
 BROKEN = (
@@ -78,15 +79,15 @@ def error(status: int, message: str, headers: str = "") -> bytes:
     return http(status, json.dumps({"error": {"message": message}}).encode(), headers)
 
 
-def completion(request: dict[str, Any], prompt: str, *, has_usage: bool) -> bytes:
-    text = answer_of(prompt)
+def completion(request: dict[str, Any], prompt: str, script: dict[str, Any]) -> bytes:
+    text = answer_of(prompt) if script["says"] is None else script["says"]
     choice: dict[str, Any] = {
         "index": 0,
         "message": {"role": "assistant", "content": text},
         "finish_reason": "stop",
         "logprobs": None,
     }
-    if request.get("logprobs"):
+    if request.get("logprobs") and script["says"] is None:
         top = [{"token": text, "logprob": -0.25}, {"token": str(1 - int(text)), "logprob": -1.5}]
         choice["logprobs"] = {"content": [{**top[0], "bytes": None, "top_logprobs": top}]}
     body = {
@@ -96,7 +97,7 @@ def completion(request: dict[str, Any], prompt: str, *, has_usage: bool) -> byte
         "model": request["model"],
         "choices": [choice],
     }
-    if has_usage:
+    if script["has_usage"]:
         n_words = sum(len(m["content"].split()) for m in request["messages"])
         body["usage"] = {
             "prompt_tokens": n_words,
@@ -175,7 +176,7 @@ class Connection(asyncio.Protocol):
         else:
             prompt = request["messages"][-1]["content"]
             state.log.write(prompt + "\n")
-            self.transport.write(completion(request, prompt, has_usage=script["has_usage"]))
+            self.transport.write(completion(request, prompt, script))
 
 
 async def serve(port: int, state: State) -> None:

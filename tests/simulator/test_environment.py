@@ -289,6 +289,9 @@ class Scripted:
     def describe(self) -> dict[str, Any]:
         return {"name": "scripted"}
 
+    def close(self) -> None:
+        self.asked.clear()
+
 
 def test_another_click_model_sees_what_was_accepted_and_may_have_no_answer(
     dataset: Dataset, vectors: Vectors

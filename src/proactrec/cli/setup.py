@@ -121,6 +121,33 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
+    response: Annotated[
+        str,
+        typer.Option(
+            help="Click model: distribution (calibrated), or llm (a language model).",
+            rich_help_panel=GUIDE,
+        ),
+    ] = "distribution",
+    llm_url: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; its key comes from "
+            "PROACTREC_LLM_KEY.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    llm_model: Annotated[
+        str | None,
+        typer.Option(help="Model, as the endpoint calls it.", rich_help_panel=GUIDE),
+    ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Take all of the language model's answers from the store; ask nothing.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
     ] = 0,
@@ -187,12 +214,17 @@ def setup(
         "protocol": chosen.model_dump(),
         "seed": seed,
     }
-    changes = {
+    changes: dict[str, Any] = {
         "protocol.targets.n_targets": n_targets,
         "protocol.rollout.n_rounds": n_rounds,
         "protocol.world.world": world,
         "protocol.world.receptivity": receptivity,
     }
+    if response != "distribution":
+        changes |= {"response.kind": response, "response.url": llm_url, "response.model": llm_model}
+        changes["response.replay"] = replay or None
+    elif llm_url or llm_model or replay:
+        raise InvalidInputError("--llm-url, --llm-model and --replay need --response llm")
     for name, value in changes.items():
         if value is not None:
             set_nested(content, name, value)

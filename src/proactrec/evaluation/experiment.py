@@ -26,7 +26,7 @@ from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.evaluation.protocols import COMMON, Protocol
-from proactrec.evaluation.registry import policy_source, policy_type
+from proactrec.evaluation.registry import policy_source, policy_type, response_type
 from proactrec.evaluation.rollout import Trace, rollout
 from proactrec.evaluation.store import CHECKPOINT, Artefact, ArtefactStore, file_hash, write_json
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
@@ -36,12 +36,15 @@ from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.simulator.environment import World
+from proactrec.simulator.response import Response
 from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
 DEFAULT_CATEGORIES = {"demo": "Science Fiction", "ml-100k": "Sci-Fi", "lastfm": "hard rock"}
 MOSTLY_SEEN = 0.5
+ANSWERS = "answers.sqlite"
+"""File of the store that holds a language model's answers."""
 PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
 Part = Literal["P", "IIS", "TIAC"]
 
@@ -70,6 +73,11 @@ class ExperimentOptions(Options):
         "wants an encoder's; the run's own by default",
     )
     graphau: GraphAUOptions = GraphAUOptions()
+    response: dict[str, Any] = Field(
+        {},
+        description="click model instead of the protocol's calibrated one: its `kind` (llm) and "
+        "options",
+    )
     protocol: Protocol = COMMON
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
 
@@ -145,6 +153,11 @@ class Experiment:
         self.policy_kind = policy_type(options.policy)
         self.options, self.protocol = options, options.effective_protocol
         self._policy_options = self.policy_options(self.policy_kind.options_type)
+        self._response_kind = self._response_options = None
+        if options.response:
+            rest = dict(options.response)
+            self._response_kind = response_type(rest.pop("kind", ""))
+            self._response_options = self._response_kind.options_type(**rest)
         self.store, self._data_dir = ArtefactStore(store), data_dir
         self._encoder_folder, self._progress = encoder_folder, progress
         self.device = usable_device(device)
@@ -257,6 +270,14 @@ class Experiment:
             self.protocol.world,
             seed=self.options.seed,
             device=self.device,
+            response=self._response(),
+        )
+
+    def _response(self) -> Response | None:
+        if self._response_kind is None:
+            return None
+        return self._response_kind.build(
+            self.dataset, self._response_options, self.store.root / ANSWERS, self._progress
         )
 
     @cached_property
@@ -414,14 +435,17 @@ class Experiment:
     @cached_property
     def _guidance_stage(self) -> Artefact:
         def make(folder: Path) -> None:
-            result = rollout(
-                self.policy,
-                self.world,
-                self.dataset,
-                self.targets.item_idx,
-                self.protocol.rollout,
-                progress=self._progress,
-            )
+            try:
+                result = rollout(
+                    self.policy,
+                    self.world,
+                    self.dataset,
+                    self.targets.item_idx,
+                    self.protocol.rollout,
+                    progress=self._progress,
+                )
+            finally:
+                self.world.response.close()
             result.log.save(folder / "log.parquet")
             trace = {
                 "pairs": torch.from_numpy(result.trace.pairs),
@@ -440,6 +464,8 @@ class Experiment:
             "rollout": protocol.rollout.model_dump(),
             **self._base,
         }
+        if self._response_kind is not None:
+            inputs["response"] = self._response_kind.decides(self._response_options)
         if self.policy_kind.needs_encoder:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)

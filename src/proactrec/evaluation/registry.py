@@ -1,9 +1,13 @@
 """Policies by name, or by the file of somebody's own."""
 
 import hashlib
+import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any, Protocol
 
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.policies.base import Policy
@@ -12,6 +16,8 @@ from proactrec.policies.irn import IRNPolicy
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.reference import Nearest, Popular, Random, TargetNow
+from proactrec.progress import Progress
+from proactrec.simulator.response import Response
 
 POLICIES: dict[str, type[Policy]] = {
     kind.name: kind
@@ -28,6 +34,35 @@ POLICIES: dict[str, type[Policy]] = {
         OracleLookahead,
     )
 }
+
+
+RESPONSES = {"llm": "proactrec.llm.click_agent:ClickAgent"}
+"""Click models beside the calibrated one, as module:class, loaded when they are asked for."""
+
+
+class ResponseKind(Protocol):
+    """A click model class, as the registry knows it."""
+
+    options_type: type[Options]
+
+    def build(self, dataset: Dataset, options: Any, cache: Path, progress: Progress) -> Response:
+        """The click model of a run."""
+        ...
+
+    def decides(self, options: Any) -> dict[str, Any]:
+        """What tells one's answers from another's."""
+        ...
+
+
+def response_type(name: str) -> ResponseKind:
+    """The click model class of a name, or :class:`UnknownIdError` with the known ones."""
+    if name not in RESPONSES:
+        raise UnknownIdError(
+            f"response {name!r} does not exist; there are distribution, {', '.join(RESPONSES)}"
+        )
+    module, _, kind = RESPONSES[name].partition(":")
+    found: ResponseKind = getattr(importlib.import_module(module), kind)
+    return found
 
 
 def policy_type(name: str) -> type[Policy]:

@@ -41,6 +41,10 @@ class Response(Protocol):
         """What tells it from others, for results."""
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds; guidance is over."""
+        ...
+
 
 class DistributionResponse(NamedTuple):
     r"""Acceptance by interest alone: :math:`p = \sigma(w (e_u^\top e_i - b))`, plus noise."""
@@ -62,6 +66,9 @@ class DistributionResponse(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """Slope and offset."""
         return self._asdict()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def calibrated_response(
