@@ -262,6 +262,23 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     ),
     "setting that is no YAML": (lambda c: c.run("--set", "seed=[1"), "a value that is not YAML"),
     "setting inside a value": (lambda c: c.run("--set", "seed.x=1"), "leads through 'seed'"),
+    "model's address alone": (
+        lambda c: c.run("--llm-url", "http://x/v1"),
+        "--llm-url, --llm-model and --replay need --response llm",
+    ),
+    "unknown click model": (
+        lambda c: c.run("--response", "oracle"),
+        "response 'oracle' does not exist; there are distribution, llm",
+    ),
+    "click model without model": (lambda c: c.run("--response", "llm"), "model"),
+    "policy file without policy": (
+        lambda c: c.run("--policy", "nowhere.py"),
+        "policy file nowhere.py does not exist",
+    ),
+    "unknown policy option": (
+        lambda c: c.run("--set", "policy_options.n_wanted=3"),
+        "n_wanted",
+    ),
     "vectors of two lengths": (
         lambda c: c.run("--set", "graphau.embedding_dim=16"),
         "encoder_options.embedding_dim must equal graphau.embedding_dim",
