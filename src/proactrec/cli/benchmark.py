@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import GUIDE, MACHINE, setup, take_options
+from proactrec.cli.setup import GUIDE, MACHINE, Setup, setup, take_options
 from proactrec.errors import InvalidInputError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
+SET_BY_WORLDS = {"world": None, "receptivity": None, "seed": 0}
+"""Options of a run that cells differ in."""
 KEPT = (
     "dataset",
     "protocol",
@@ -254,9 +256,22 @@ def _paired(
         return []  # not the same targets (w/o P) or seeds: nothing that can be paired
 
 
-def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Any]":
+def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     """All cells that the options ask for, and the first run's setup."""
-    from proactrec.evaluation.benchmark import SUITES, grid
+    from proactrec.evaluation.benchmark import grid
+
+    shared = {name: values[name] for name in inspect.signature(setup).parameters if name in values}
+    setups = [
+        setup(**{**shared, **SET_BY_WORLDS, "dataset": dataset, "protocol": protocol})
+        for dataset, protocol in product(values["dataset"], values["protocol"])
+    ]
+    # Every method has the same targets, whichever encoder it stands on.
+    bases = [s.options.changed({"target_encoder": s.options.encoder}) for s in setups]
+    return grid(bases, _methods(values), _worlds(values), values["seed"]), setups[0]
+
+
+def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    from proactrec.evaluation.benchmark import SUITES
     from proactrec.evaluation.registry import policy_type
 
     methods: dict[str, Mapping[str, Any]] = {}
@@ -265,29 +280,19 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Any]":
             raise UnknownIdError(f"suite {name!r} does not exist; there are {', '.join(SUITES)}")
         methods |= SUITES[name]
     methods |= {policy_type(name).name: {"policy": name} for name in values["also"] or []}
-    if only := values["only"]:
-        if unknown := [name for name in only if name not in methods]:
-            raise UnknownIdError(f"method {unknown[0]!r} is not among {', '.join(methods)}")
-        methods = {name: methods[name] for name in only}
-    single = {
-        name: value for name, value in values.items() if name in inspect.signature(setup).parameters
-    }
-    setups = [
-        setup(**{**single, "dataset": dataset, "protocol": protocol, "world": None,
-                 "receptivity": None, "seed": 0})
-        for dataset, protocol in product(values["dataset"], values["protocol"])
-    ]  # fmt: skip
-    worlds = [
-        {
-            name: value
-            for name, value in (("protocol.world.world", w), ("protocol.world.receptivity", r))
-            if value is not None
-        }
-        for w, r in product(values["world"] or [None], values["receptivity"] or [None])
+    only = values["only"] or methods
+    if unknown := [name for name in only if name not in methods]:
+        raise UnknownIdError(f"method {unknown[0]!r} is not among {', '.join(methods)}")
+    return {name: methods[name] for name in only}
+
+
+def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    names = ("protocol.world.world", "protocol.world.receptivity")
+    asked = product(values["world"] or [None], values["receptivity"] or [None])
+    return [
+        {name: value for name, value in zip(names, pair, strict=True) if value is not None}
+        for pair in asked
     ]
-    # Every method has the same targets, whichever encoder it stands on.
-    bases = [s.options.changed({"target_encoder": s.options.encoder}) for s in setups]
-    return grid(bases, methods, worlds, values["seed"]), setups[0]
 
 
 def _settings(cells: "list[Cell]") -> dict[str, Any]:
