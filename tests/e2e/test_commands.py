@@ -66,7 +66,8 @@ def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
         assert list(result["metrics"][name]) == ["5"]
         interval = result["metrics"][name]["5"]
         assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert set(result["seconds"]) == {"interest", "encoder", "next-item", "intents", "guidance"}
+    stages = {"interest", "encoder", "next-item", "intents", "guidance", "figures"}
+    assert set(result["seconds"]) == stages
     assert result["peak_memory_mb"] > 0
     assert {"python", "proactrec", "torch"} <= set(result["versions"])
     assert (finished / "settings.yaml").exists()

@@ -37,6 +37,10 @@ class _Vectors(nn.Module):
         self.device = item_vectors.device
         self.options = type("Options", (), {"max_seq_len": 1})()
 
+    def score(self, user_vectors: Tensor) -> Tensor:
+        """Inner products, as every encoder of the authors' code."""
+        return user_vectors @ self.item_vectors.T
+
 
 def padded(case: Case, name: str = "item_vectors") -> Tensor:
     """Item vectors with our padding row 0 in front."""
