@@ -16,6 +16,8 @@ from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
 from proactrec.evaluation.store import write_json
+from proactrec.report.benchmark_tables import T_975
+from proactrec.report.published import published_figures
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "ITMPRec": (),
@@ -23,27 +25,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "w/o IIS": ("IIS",),
     "w/o TIAC": ("TIAC",),
 }
-PAPER = {
-    "ml-100k": {
-        "w/o P": (0.4067, 0.4622, 131.4221),
-        "w/o IIS": (0.3878, 0.4596, 136.6786),
-        "w/o TIAC": (0.3823, 0.4006, 118.3061),
-        "ITMPRec": (0.4016, 0.4690, 139.6954),
-    },
-    "lastfm": {
-        "w/o P": (0.4113, 0.6161, 141.8555),
-        "w/o IIS": (0.3324, 0.4030, 97.2408),
-        "w/o TIAC": (0.3758, 0.5149, 116.5403),
-        "ITMPRec": (0.4135, 0.6614, 161.7352),
-    },
-}
+PUBLISHED_ORDER = ("w/o P", "w/o IIS", "w/o TIAC", "ITMPRec")
 KEPT = (
     "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol", "seed",
     "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
     "interest_ranking", "response", "seconds", "peak_memory_mb", "versions",
 )  # fmt: skip
 FIGURES = ("hr", "ioi", "ior")
-T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262}
 
 
 def main() -> None:
@@ -87,8 +75,9 @@ def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dic
 def table(dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list[int]) -> str:
     """Markdown: a row per protocol and variant."""
     lines = ["| protocol | variant | HR@20 | IoI@20 | IoR@20 |", "| --- | --- | --- | --- | --- |"]
-    for name, figures in PAPER.get(dataset, {}).items():
-        hr, ioi, ior = figures
+    published = published_figures(dataset)
+    for name in (name for name in PUBLISHED_ORDER if name in published):
+        hr, ioi, ior = (published[name][figure, 20] for figure in FIGURES)
         lines.append(f"| published | {name} | {hr:.4f} | {ioi:.4f} | {ior:.1f} |")
     for protocol in protocols:
         figure_names = FIGURES if protocol == "official" else ("hr", "ioi", "ior200")
@@ -111,7 +100,7 @@ def interval(values: list[float], decimals: int) -> str:
     if n == 1:
         return f"{mean:.{decimals}f}"
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    return f"{mean:.{decimals}f} ± {T_975[n - 1] * deviation / math.sqrt(n):.{decimals}f}"
+    return f"{mean:.{decimals}f} ± {T_975[n - 2] * deviation / math.sqrt(n):.{decimals}f}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ a 95 % bootstrap over users, and a verdict needs every seed to agree.
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import polars as pl
 
 from page import origin, write_page
 from proactrec.evaluation.comparison import CELLS, Difference, compare_in
+from proactrec.report.benchmark_tables import file_name
 
 ORDERINGS = (
     ("ITMPRec", "IPG"),
@@ -47,7 +47,7 @@ def main() -> None:
     parts = []
     figures = pl.read_parquet(folder / "figures.parquet")
     for place in figures.select("dataset", "protocol", "world").unique(maintain_order=True).rows():
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(place).lower())
+        name = file_name(*place)
         picture = f"{page.stem}-{name}.png"
         shutil.copyfile(folder / "plots" / f"{name}-interest.png", page.parent / picture)
         table = (folder / "tables" / f"{name}.md").read_text()

@@ -6,16 +6,14 @@ that of positions and mask, and these are the paper's. So the history is an ordi
 sequence, and its newest item is the last position. Differences: docs/methods/irn.md.
 """
 
-import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,14 +21,14 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.base import ENCODE_ROWS
 from proactrec.encoders.layers import TransformerLayer, dropout
-from proactrec.errors import ArtefactError, InvalidInputError
+from proactrec.encoders.saved import read_model, save_model
+from proactrec.errors import InvalidInputError
 from proactrec.progress import Progress, silent
 from proactrec.ranking import best_item
 from proactrec.rng import generator, torch_generator
 from proactrec.training import StoppingOptions, TrainingRecord, train
 from proactrec.types import IntArray
 
-FORMAT_VERSION = 1
 VALIDATION_SHARE = 0.1
 
 
@@ -286,18 +284,12 @@ class IRN(nn.Module):
 
     def save(self, folder: Path, dataset: Dataset) -> None:
         """Write weights (safetensors) and what is needed to load them (JSON) into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(weights, folder / "irn.safetensors")
         about = {
-            "format_version": FORMAT_VERSION,
             "n_items": self.n_items,
             "n_users": self.n_users,
             "options": self.options.model_dump(mode="json"),
-            "dataset": dataset.name,
-            "dataset_fingerprint": dataset.fingerprint,
         }
-        (folder / "irn.json").write_text(json.dumps(about, indent=2) + "\n")
+        save_model(self, folder, "irn", dataset, about)
 
     def _embed(self, history: Tensor, objective: Tensor) -> Tensor:
         """Objective, then history, with the positions that the paper gives them: (B, w + 1, d)."""
@@ -468,20 +460,11 @@ def load_irn(folder: Path, dataset: Dataset) -> IRN:
     ArtefactError
         If a file is missing or damaged, or the model was trained on another data set.
     """
-    try:
-        about = json.loads((folder / "irn.json").read_text())
-        if about["dataset_fingerprint"] != dataset.fingerprint:
-            raise ArtefactError(
-                f"IRN {folder} was trained on {about['dataset']} "
-                f"({about['dataset_fingerprint']}), not on {dataset.name} ({dataset.fingerprint})"
-            )
-        model = IRN(about["n_items"], about["n_users"], IRNOptions(**about["options"]))
-        model.load_state_dict(load_file(folder / "irn.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, ArtefactError):
-            raise
-        raise ArtefactError(f"IRN {folder} can't be read: {error}") from error
-    return model.eval()
+
+    def build(about: Mapping[str, Any]) -> IRN:
+        return IRN(about["n_items"], about["n_users"], IRNOptions(**about["options"]))
+
+    return read_model(folder, "irn", dataset, build, called="IRN")
 
 
 def _run_epoch(

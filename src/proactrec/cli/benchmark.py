@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -194,7 +193,7 @@ def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, An
             figures, *place, significant=significant[place], published=printed.get(place)
         )
         terminal.print(benchmark_tables.terminal_table(table, terminal.width))
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(place).lower())
+        name = benchmark_tables.file_name(*place)
         (out / "tables" / f"{name}.md").write_text(benchmark_tables.markdown(table))
         (out / "tables" / f"{name}.tex").write_text(benchmark_tables.latex(table))
         benchmark_tables.write_parquet(table, out / "tables" / f"{name}.parquet")
@@ -250,8 +249,9 @@ def _paired(
 ) -> "list[Difference]":
     from proactrec.evaluation.comparison import compare_in
 
+    world = ", ".join(place)
     try:
-        return compare_in(out, first, second, (metric,))[", ".join(place)]
+        return compare_in(out, first, second, (metric,), only=world)[world]
     except InvalidInputError:
         return []  # not the same targets (w/o P) or seeds: nothing that can be paired
 

@@ -1,26 +1,24 @@
 """What every sequence encoder offers, and how one is trained, saved and measured."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
-from proactrec.errors import ArtefactError, InvalidInputError
+from proactrec.encoders.saved import read_model, save_model
+from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
 
-FORMAT_VERSION = 1
 NextItemLoss = Literal["sampled", "cross_entropy"]
 ENCODE_ROWS = 48
 """Sequences encoded at once: large enough for the matrix products, small enough for the cache."""
@@ -268,18 +266,12 @@ class Encoder(nn.Module):
 
     def save(self, folder: Path, dataset: Dataset) -> None:
         """Write weights (safetensors) and what is needed to load them (JSON) into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(weights, folder / "encoder.safetensors")
         about = {
-            "format_version": FORMAT_VERSION,
             "encoder": self.name,
             "n_items": self.n_items,
             "options": self.options.model_dump(mode="json"),
-            "dataset": dataset.name,
-            "dataset_fingerprint": dataset.fingerprint,
         }
-        (folder / "encoder.json").write_text(json.dumps(about, indent=2) + "\n")
+        save_model(self, folder, "encoder", dataset, about)
 
 
 def read_encoder(folder: Path, dataset: Dataset, encoders: dict[str, type[Encoder]]) -> Encoder:
@@ -290,18 +282,9 @@ def read_encoder(folder: Path, dataset: Dataset, encoders: dict[str, type[Encode
     ArtefactError
         If a file is missing or damaged, or the encoder was trained on another data set.
     """
-    try:
-        about = json.loads((folder / "encoder.json").read_text())
-        if about["dataset_fingerprint"] != dataset.fingerprint:
-            raise ArtefactError(
-                f"encoder {folder} was trained on {about['dataset']} "
-                f"({about['dataset_fingerprint']}), not on {dataset.name} ({dataset.fingerprint})"
-            )
+
+    def build(about: Mapping[str, Any]) -> Encoder:
         kind = encoders[about["encoder"]]
-        encoder = kind(about["n_items"], kind.options_type(**about["options"]))
-        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, ArtefactError):
-            raise
-        raise ArtefactError(f"encoder {folder} can't be read: {error}") from error
-    return encoder.eval()
+        return kind(about["n_items"], kind.options_type(**about["options"]))
+
+    return read_model(folder, "encoder", dataset, build, called="encoder")

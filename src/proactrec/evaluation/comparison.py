@@ -83,7 +83,12 @@ def paired_differences(
 
 
 def compare_in(
-    folder: Path, first: str, second: str, metrics: Sequence[str] = ("hr", "ioi", "ior")
+    folder: Path,
+    first: str,
+    second: str,
+    metrics: Sequence[str] = ("hr", "ioi", "ior"),
+    *,
+    only: str | None = None,
 ) -> dict[str, list[Difference]]:
     """Paired differences of two methods of a benchmark, wherever both were run.
 
@@ -91,6 +96,8 @@ def compare_in(
     ----------
     folder : Path
         What `proactrec benchmark` wrote.
+    only : str, optional
+        The one "data set, protocol, world" to compare in.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def compare_in(
             metrics,
         )
         for world, by_method in groups.items()
-        if first in by_method and second in by_method
+        if only in (None, world) and first in by_method and second in by_method
     }
 
 

@@ -135,6 +135,11 @@ def place_text(dataset: str, protocol: str, world: str) -> str:
     return ", ".join(parts)
 
 
+def file_name(dataset: str, protocol: str, world: str) -> str:
+    """Name of a place's files, e.g. ``ml-100k-common-steep-per-user``."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join([dataset, protocol, world]).lower())
+
+
 def seeds_text(fewest: int, most: int) -> str:
     """How many seeds a mean is over, e.g. ``3 seeds`` or ``2 to 3 seeds``."""
     return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most > 1)}"
@@ -313,7 +318,7 @@ def latex(table: PaperTable, label: str | None = None) -> str:
     label : str, optional
         For ``\ref``; by default made of dataset, protocol and world.
     """
-    name = label or "tab:" + re.sub(r"[^a-z0-9]+", "-", "-".join(table[:3]).lower()).strip("-")
+    name = label or "tab:" + file_name(*table[:3]).strip("-")
     spans = _spans(table.columns)
     shape = "l" + "".join("r" * span for _, span in spans)
     groups = (rf"\multicolumn{{{span}}}{{c}}{{{_escaped(head(name))}}}" for name, span in spans)
