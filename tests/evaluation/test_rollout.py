@@ -13,7 +13,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.policies.base import Encodes, Policy
+from proactrec.policies.base import Encodes, Past, Policy
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
@@ -439,13 +439,14 @@ class Noting(NextItem):
         super().__init__(toy.encoder)
         self.encodes = encodes
         self.asked: list[tuple[int, int, tuple[int, ...]]] = []
+        self.refused: list[tuple[int, int, int, tuple[int, ...]]] = []
 
-    def encode(
-        self, item_seq: torch.Tensor, user_idx: torch.Tensor, target_idx: torch.Tensor
-    ) -> torch.Tensor:
-        for row in zip(user_idx.tolist(), target_idx.tolist(), item_seq.tolist(), strict=True):
-            self.asked.append((row[0], row[1], tuple(row[2])))
-        return super().encode(item_seq, user_idx, target_idx)
+    def encode(self, past: Past) -> torch.Tensor:
+        of_pairs = (past.user_idx, past.target_idx, past.item_seq, past.refused)
+        for user, target, items, refused in zip(*(x.tolist() for x in of_pairs), strict=True):
+            self.asked.append((user, target, tuple(items)))
+            self.refused.append((user, target, past.round, tuple(refused)))
+        return super().encode(past)
 
 
 @pytest.mark.parametrize("encodes", ["history", "pair", "once", "refused"])
@@ -479,3 +480,9 @@ def test_policies_encode_when_they_say_and_know_whose_it_is(toy: Any, encodes: E
         row, number = expected.nonzero()
         shown = zip(log.user_idx[row], log.target_idx[row], log.item_idx[row, number], strict=True)
         assert told == sorted((int(u), int(t), int(i)) for u, t, i in shown)
+    refused = log.item_idx * ~log.accepted
+    whose_row = zip(log.user_idx.tolist(), log.target_idx.tolist(), refused, strict=True)
+    known = {(user, target): row for user, target, row in whose_row}
+    for user, target, number, told in policy.refused[-len(later) :] if later else ():
+        expected_items = known[user, target][: number - 1].tolist()
+        assert list(told) == expected_items + [0] * (4 - len(expected_items))

@@ -15,7 +15,7 @@ from proactrec.data.dataset import Dataset, Histories
 from proactrec.data.interactions import Interactions
 from proactrec.irn import IRN, IRNOptions
 from proactrec.policies import irn as irn_module
-from proactrec.policies.base import Observation
+from proactrec.policies.base import Observation, Past
 from proactrec.policies.irn import IRNPolicy, IRNPolicyOptions
 from proactrec.progress import silent
 
@@ -53,6 +53,10 @@ def policy_of(model: IRN, mode: str) -> IRNPolicy:
     return IRNPolicy(model, KNOWN, IRNPolicyOptions(mode=mode, n_rounds=N_ROUNDS, model=SMALL))
 
 
+def past(item_seq: torch.Tensor, users: torch.Tensor, targets: torch.Tensor) -> Past:
+    return Past(item_seq, users, targets, torch.zeros(len(users), N_ROUNDS, dtype=torch.int64), 1)
+
+
 def allowed() -> torch.Tensor:
     penalty = torch.zeros(N_USERS, N_ITEMS + 1)
     for user in range(N_USERS):
@@ -63,9 +67,9 @@ def allowed() -> torch.Tensor:
 def test_replanning_shows_the_best_allowed_item(model: IRN, item_seq: torch.Tensor) -> None:
     policy = policy_of(model, "replan")
     assert (policy.encodes, policy.history_length) == ("pair", 5)
-    encoded = policy.encode(item_seq, USERS, TARGETS)
+    encoded = policy.encode(past(item_seq, USERS, TARGETS))
     assert encoded.shape == (N_USERS, 8)
-    assert (encoded[0] - policy.encode(item_seq, USERS, TARGETS.flip(0))[0]).abs().max() > 1e-3
+    assert (encoded[0] - policy.encode(past(item_seq, USERS, TARGETS.flip(0)))[0]).abs().max() > 1e-3
     penalty = allowed()
     penalty[-1] = -torch.inf
     found = policy.decide(Observation(USERS, TARGETS, encoded, penalty, 3))
@@ -83,7 +87,7 @@ def test_planned_paths_repeat_nothing_that_the_user_knows(
 ) -> None:
     policy = policy_of(model, "plan_once")
     assert policy.encodes == "once"
-    paths = policy.encode(item_seq, USERS, TARGETS)
+    paths = policy.encode(past(item_seq, USERS, TARGETS))
     assert paths.shape == (N_USERS, N_ROUNDS)
     assert paths.is_floating_point()
     for user in range(N_USERS):
@@ -91,12 +95,12 @@ def test_planned_paths_repeat_nothing_that_the_user_knows(
         assert len(set(items)) == N_ROUNDS
         assert min(items) > 5 + user  # also of what is too old to be read
     monkeypatch.setattr(irn_module, "PLANNED_ROWS", 4)
-    assert torch.equal(policy.encode(item_seq, USERS, TARGETS), paths)
+    assert torch.equal(policy.encode(past(item_seq, USERS, TARGETS)), paths)
 
 
 def test_planned_path_is_shown_whatever_is_accepted(model: IRN, item_seq: torch.Tensor) -> None:
     policy, penalty = policy_of(model, "plan_once"), allowed()
-    paths = policy.encode(item_seq, USERS, TARGETS)
+    paths = policy.encode(past(item_seq, USERS, TARGETS))
     for number in range(1, N_ROUNDS + 1):
         found = policy.decide(Observation(USERS, TARGETS, paths, penalty, number))
         assert torch.equal(found.item_idx, paths[:, number - 1].long())
@@ -139,7 +143,7 @@ def test_batch_is_one_by_one_in_any_order(model: IRN, item_seq: torch.Tensor, mo
     policy, penalty = policy_of(model, mode), allowed()
 
     def shown(rows: torch.Tensor) -> torch.Tensor:
-        encoded = policy.encode(item_seq[rows], USERS[rows], TARGETS[rows])
+        encoded = policy.encode(past(item_seq[rows], USERS[rows], TARGETS[rows]))
         return policy.decide(
             Observation(USERS[rows], TARGETS[rows], encoded, penalty[rows], 2)
         ).item_idx

@@ -22,7 +22,14 @@ from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.evaluation.registry import POLICIES, policy_source, policy_type
 from proactrec.intents import Intents
 from proactrec.policies import ipg as ipg_module
-from proactrec.policies.base import EncoderPolicy, MovesUsers, Observation, OptionsT, Policy
+from proactrec.policies.base import (
+    EncoderPolicy,
+    MovesUsers,
+    Observation,
+    OptionsT,
+    Past,
+    Policy,
+)
 from proactrec.policies.ipg import IPG, GuidanceOptions
 from proactrec.policies.itmprec import ITMPRec, ITMPRecOptions
 from proactrec.policies.next_item import NextItem
@@ -193,7 +200,7 @@ class TestContract:
     ) -> None:
         policy = build(options)
         history = torch.tensor([[0, 0, 3, 4], [1, 2, 3, 4]])
-        encoded = policy.encode(history, torch.arange(2), torch.zeros(2, dtype=torch.int64))
+        encoded = policy.encode(Past(history, torch.arange(2), torch.zeros(2), torch.zeros(2, 3), 1))
         if not isinstance(policy, EncoderPolicy) or isinstance(policy, Nearest):
             assert encoded.shape == (2, 0)
             return

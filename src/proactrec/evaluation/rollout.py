@@ -14,7 +14,7 @@ from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.oracles import ReadsMinds
-from proactrec.policies.base import Decision, MovesUsers, Observation, Policy
+from proactrec.policies.base import Decision, MovesUsers, Observation, Past, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, KeptShare, World
@@ -141,8 +141,9 @@ class _Player:
         # Everybody starts from the same history with every target: encode it once.
         everybody = torch.arange(dataset.n_users, device=world.device)
         no_target = torch.zeros_like(everybody)
+        refused = everybody.new_zeros(dataset.n_users, options.n_rounds)
         self.start_vectors = (
-            policy.encode(self.item_seq, everybody, no_target)
+            policy.encode(Past(self.item_seq, everybody, no_target, refused, 1))
             if policy.encodes == "history"
             else None
         )
@@ -171,9 +172,9 @@ class _Player:
         self.log.is_counted[block] = ~environment.is_owner.cpu().numpy()
         rank = environment.rank(torch.arange(len(users), device=world.device))
         self._note_state(block, 0, environment, rank)
-        item_seq = self.item_seq[users]
+        item_seq, refused = self.item_seq[users], users.new_zeros(len(users), options.n_rounds)
         if self.start_vectors is None:
-            user_vectors = self.policy.encode(item_seq, users, targets)
+            user_vectors = self.policy.encode(Past(item_seq, users, targets, refused, 1))
         else:
             user_vectors = self.start_vectors[users]
         penalty = environment.owned_penalty.clone()
@@ -190,14 +191,14 @@ class _Player:
                 rank[changed] = environment.rank(changed)
                 newest = torch.cat([item_seq[changed, 1:], item_idx[changed, None]], 1)
                 item_seq[changed] = newest
+            refused[:, number - 1] = item_idx * ~accepted
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
             stale = self._stale(accepted, item_idx > 0, is_active)
             if number < options.n_rounds and len(stale):
-                user_vectors[stale] = self.policy.encode(
-                    item_seq[stale], users[stale], targets[stale]
-                )
+                rows = (x[stale] for x in (item_seq, users, targets, refused))
+                user_vectors[stale] = self.policy.encode(Past(*rows, number + 1))
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
 

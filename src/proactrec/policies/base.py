@@ -35,6 +35,16 @@ class Decision(NamedTuple):
     score: Tensor  # (B,)
 
 
+class Past(NamedTuple):
+    """What has happened to n pairs before a round, for a policy to encode."""
+
+    item_seq: Tensor  # (n, history_length), accepted items, newest last, padded with 0
+    user_idx: Tensor  # (n,)
+    target_idx: Tensor  # (n,)
+    refused: Tensor  # (n, n_rounds), by the round in which it was refused, 0 elsewhere
+    round: int  # that comes next; 1 = the first
+
+
 Encodes = Literal["history", "pair", "once", "refused"]
 """What a policy encodes, and when: a user's history, after every acceptance; a history and a
 target, after every acceptance; those at the start only; those after every refusal."""
@@ -114,13 +124,13 @@ class Policy(ABC):
         """The policy of a run."""
         return cls()
 
-    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
-        """Vectors (n, d) of histories (n, history_length), newest item last.
+    def encode(self, past: Past) -> Tensor:
+        """Vectors (n, d) of pairs.
 
-        `user_idx` and `target_idx` (n,) say whose they are; a policy that encodes "history" must
-        leave the target aside.
+        A policy that encodes "history" must read nothing but user and history: it is asked once
+        for all targets of a user.
         """
-        return torch.empty(len(item_seq), 0, device=item_seq.device)
+        return torch.empty(len(past.item_seq), 0, device=past.item_seq.device)
 
     @abstractmethod
     def decide(self, observation: Observation) -> Decision:
@@ -141,9 +151,24 @@ class EncoderPolicy(Policy):
         """The policy on the run's encoder."""
         return cls(ingredients.encoder)
 
-    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
+    def encode(self, past: Past) -> Tensor:
         """User vectors of the encoder."""
-        return self.encoder.encode(item_seq)
+        return self.encoder.encode(past.item_seq)
+
+
+def next_planned(observation: Observation) -> Decision:
+    """The round's item of a path (B, n_rounds) that a policy planned as its `user_vectors`.
+
+    One that may not be shown gives way to the next of the path that may; after the end of a path
+    comes its beginning. Planned items carry no score: it is 0, or -inf where nothing may be shown.
+    """
+    path = observation.user_vectors.long().roll(1 - observation.round, 1)
+    is_allowed = observation.penalty.gather(1, path) == 0  # padding never is
+    first = is_allowed.int().argmax(1, keepdim=True)
+    score = observation.penalty.new_zeros(len(path))
+    score.masked_fill_(~is_allowed.any(1), -torch.inf)
+    item_idx = path.gather(1, first)[:, 0]
+    return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
 
 
 def best_unseen(scores: Tensor, penalty: Tensor) -> Decision:

@@ -14,7 +14,15 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Histories
 from proactrec.irn import IRN, IRNOptions, fit_irn, load_irn
-from proactrec.policies.base import Decision, Ingredients, Observation, Policy, best_unseen
+from proactrec.policies.base import (
+    Decision,
+    Ingredients,
+    Observation,
+    Past,
+    Policy,
+    best_unseen,
+    next_planned,
+)
 from proactrec.progress import Progress
 from proactrec.ranking import penalties
 
@@ -77,31 +85,19 @@ class IRNPolicy(Policy):
         folder = ingredients.fitted("irn", {"model": options.model.model_dump()}, fit)
         return cls(load_irn(folder, dataset), dataset.before("train"), options)
 
-    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
+    def encode(self, past: Past) -> Tensor:
         """States before the target (n, d), or planned items as floats (n, n_rounds)."""
+        pairs = past.item_seq, past.user_idx, past.target_idx
         if self.irn_options.mode == "replan":
-            return self.model.state_before_objective(item_seq, user_idx, target_idx)
-        blocks = zip(
-            *(x.split(PLANNED_ROWS) for x in (item_seq, user_idx, target_idx)), strict=True
-        )
+            return self.model.state_before_objective(*pairs)
+        blocks = zip(*(x.split(PLANNED_ROWS) for x in pairs), strict=True)
         return torch.cat([self._plan(*block) for block in blocks]).float()
 
     def decide(self, observation: Observation) -> Decision:
-        """The best item by its state, or the planned one.
-
-        A planned item that may not be shown gives way to the next of its path that may; after the
-        end of a path comes its beginning. Planned items carry no score: it is 0, or -inf where
-        nothing may be shown.
-        """
+        """The best item by its state, or the planned one."""
         if self.irn_options.mode == "replan":
             return best_unseen(self.model.score(observation.user_vectors), observation.penalty)
-        path = observation.user_vectors.long().roll(1 - observation.round, 1)
-        is_allowed = observation.penalty.gather(1, path) == 0  # padding never is
-        first = is_allowed.int().argmax(1, keepdim=True)
-        score = observation.penalty.new_zeros(len(path))
-        score.masked_fill_(~is_allowed.any(1), -torch.inf)
-        item_idx = path.gather(1, first)[:, 0]
-        return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
+        return next_planned(observation)
 
     def _plan(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
         penalty = penalties(

@@ -14,6 +14,7 @@ from proactrec.policies.base import (
     EncoderPolicy,
     Ingredients,
     Observation,
+    Past,
     Policy,
     best_unseen,
 )
@@ -76,9 +77,9 @@ class Nearest(EncoderPolicy):
         super().__init__(encoder)
         self._unit_items = F.normalize(encoder.item_vectors, dim=1)
 
-    def encode(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
+    def encode(self, past: Past) -> Tensor:
         """Nothing: it knows nothing of users."""
-        return Policy.encode(self, item_seq, user_idx, target_idx)
+        return Policy.encode(self, past)
 
     def decide(self, observation: Observation) -> Decision:
         """The nearest item that may be shown."""
