@@ -40,9 +40,9 @@ def calls(server: Server, cache: AnswerCache, concurrency: int, n: int) -> dict[
     """Rate and CPU of n new prompts."""
     options = LLMOptions(url=server.url, model="tiny", concurrency=concurrency)
     with LLMClient(options, cache) as client:
-        client.ask(prompts(f"warm {concurrency}", concurrency), wants_logprobs=True)
+        client.ask(prompts(f"warm {concurrency}", concurrency), wants=["logprobs"])
         cpu, start = time.process_time(), time.perf_counter()
-        client.ask(prompts(f"at {concurrency}", n), wants_logprobs=True)
+        client.ask(prompts(f"at {concurrency}", n), wants=["logprobs"])
         wall = time.perf_counter() - start
         cpu = time.process_time() - cpu
     return {
@@ -58,7 +58,7 @@ def warm(cache: AnswerCache) -> float:
     asked = prompts("at 64", N_DECISIONS)
     with LLMClient(LLMOptions(model="tiny"), cache, replay=True) as client:
         start = time.perf_counter()
-        client.ask(asked, wants_logprobs=True)
+        client.ask(asked, wants=["logprobs"])
         return time.perf_counter() - start
 
 

@@ -32,7 +32,7 @@ ALLOWED = {
     "simulator": SIMULATOR,
     "evaluation": (*CORE, "simulator", "evaluation"),
     "report": (*BASE, "data", "evaluation.log", "report"),
-    "llm": (*BASE, "data", "policies", "simulator", "evaluation", "llm"),
+    "llm": (*CORE, "simulator", "evaluation", "llm"),
 }
 NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "openai", "aiohttp"}
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}

@@ -39,10 +39,10 @@ def test_second_call_and_replay_answer_from_the_cache(
     serve: Serve, connect: Connect, prompts: Prompts, cache: AnswerCache
 ) -> None:
     server = serve()
-    first = connect(server).ask(prompts(20), wants_logprobs=True)
+    first = connect(server).ask(prompts(20), wants=["logprobs"])
     server.kill()
     client = connect(server, replay=True)
-    again = client.ask(prompts(20), wants_logprobs=True)
+    again = client.ask(prompts(20), wants=["logprobs"])
     assert again == [answer._replace(is_cached=True) for answer in first]
     assert (client.usage.n_requests, client.usage.n_cached, client.usage.cost) == (0, 20, 0)
     assert client._thread is None  # nothing that could reach a network was started
@@ -62,7 +62,7 @@ def test_probabilities_of_the_first_token(
 ) -> None:
     prompt = prompts(1)[0]
     text = right(prompt)
-    answer = connect(serve()).ask([prompt], wants_logprobs=True)[0]
+    answer = connect(serve()).ask([prompt], wants=["logprobs"])[0]
     assert answer.top_logprobs == {text: -0.25, str(1 - int(text)): -1.5}
 
 
@@ -71,12 +71,12 @@ def test_endpoint_without_probabilities_is_found_out_once(
 ) -> None:
     server = serve(logprobs=False)
     client = connect(server, concurrency=4)
-    answers = client.ask(prompts(30), wants_logprobs=True)
+    answers = client.ask(prompts(30), wants=["logprobs"])
     assert [answer.text for answer in answers] == [right(prompt) for prompt in prompts(30)]
     assert {answer.top_logprobs for answer in answers} == {None}
     n_refused = client.usage.failures["logprobs refused"]
     assert 1 <= n_refused <= 4
-    client.ask(prompts(60), wants_logprobs=True)
+    client.ask(prompts(60), wants=["logprobs"])
     assert client.usage.failures == {"logprobs refused": n_refused}
     assert client.usage.n_requests == 60 + n_refused
 
@@ -126,7 +126,7 @@ def test_warm_cache_answers_a_run_without_asking(
     from proactrec.llm.messages import Question
 
     client, asked = connect("http://127.0.0.1:9/v1"), prompts(18860)
-    keys = [Question(prompt, 16, True).key(client.options) for prompt in asked]
+    keys = [Question(prompt, 16, ("logprobs",)).key(client.options) for prompt in asked]
     cache._connection.execute("BEGIN")
     cache._connection.executemany(
         "INSERT INTO answers (key, text, top_logprobs, prompt_tokens, answer_tokens, cost)"
@@ -134,7 +134,7 @@ def test_warm_cache_answers_a_run_without_asking(
         [(key,) for key in keys],
     )
     cache._connection.execute("COMMIT")
-    answers = client.ask(asked, wants_logprobs=True)
+    answers = client.ask(asked, wants=["logprobs"])
     assert len(answers) == 18860
     assert client.usage.n_cached == 18860
 

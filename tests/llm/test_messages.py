@@ -8,7 +8,9 @@ from proactrec.llm.client import LLMOptions, Message
 from proactrec.llm.messages import Question, Reply, UnusableReplyError, read_reply
 
 OPTIONS = LLMOptions(model="tiny")
-QUESTION = Question((Message("system", "Answer."), Message("user", "\ud800 é 1?")), 2, True)
+QUESTION = Question(
+    (Message("system", "Answer."), Message("user", "\ud800 é 1?")), 2, ("logprobs",)
+)
 
 
 def completion(**choice: object) -> str:
@@ -16,7 +18,7 @@ def completion(**choice: object) -> str:
 
 
 def test_body_is_what_the_endpoint_expects() -> None:
-    assert json.loads(QUESTION.body(OPTIONS, logprobs=True)) == {
+    assert json.loads(QUESTION.body(OPTIONS, "logprobs")) == {
         "model": "tiny",
         "messages": [
             {"role": "system", "content": "Answer."},
@@ -28,21 +30,26 @@ def test_body_is_what_the_endpoint_expects() -> None:
         "logprobs": True,
         "top_logprobs": 10,
     }
-    plain = json.loads(QUESTION.body(LLMOptions(model="tiny", seed=None), logprobs=False))
+    plain = json.loads(QUESTION.body(LLMOptions(model="tiny", seed=None), None))
     assert plain.keys() == {"model", "messages", "temperature", "max_tokens"}
+    held = json.loads(QUESTION.body(OPTIONS, "digit schema"))
+    schema = held["response_format"]["json_schema"]["schema"]
+    assert schema["properties"] == {"answer": {"type": "integer", "enum": [0, 1]}}
+    assert "logprobs" not in held
 
 
 def test_key_depends_on_all_that_decides_the_answer_and_on_nothing_else() -> None:
     others = [
         QUESTION._replace(max_answer_tokens=3),
-        QUESTION._replace(wants_logprobs=False),
+        QUESTION._replace(wants=()),
+        QUESTION._replace(wants=("digit schema",)),
         QUESTION._replace(messages=(Message("user", "Answer."), *QUESTION.messages[1:])),
         QUESTION._replace(messages=QUESTION.messages[:1]),
     ]
     changed = [{"model": "other"}, {"temperature": 0.5}, {"seed": 1}, {"n_top_logprobs": 5}]
     keys = {question.key(OPTIONS) for question in (QUESTION, *others)}
     keys |= {QUESTION.key(LLMOptions(**({"model": "tiny"} | change))) for change in changed}
-    assert len(keys) == 9
+    assert len(keys) == 10
     elsewhere = LLMOptions(model="tiny", url="https://elsewhere.org/v1", concurrency=3, price_in=1)
     assert QUESTION.key(elsewhere) == QUESTION.key(OPTIONS)
 

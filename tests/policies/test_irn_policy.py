@@ -69,7 +69,9 @@ def test_replanning_shows_the_best_allowed_item(model: IRN, item_seq: torch.Tens
     assert (policy.encodes, policy.history_length) == ("pair", 5)
     encoded = policy.encode(past(item_seq, USERS, TARGETS))
     assert encoded.shape == (N_USERS, 8)
-    assert (encoded[0] - policy.encode(past(item_seq, USERS, TARGETS.flip(0)))[0]).abs().max() > 1e-3
+    assert (
+        encoded[0] - policy.encode(past(item_seq, USERS, TARGETS.flip(0)))[0]
+    ).abs().max() > 1e-3
     penalty = allowed()
     penalty[-1] = -torch.inf
     found = policy.decide(Observation(USERS, TARGETS, encoded, penalty, 3))

@@ -200,7 +200,9 @@ class TestContract:
     ) -> None:
         policy = build(options)
         history = torch.tensor([[0, 0, 3, 4], [1, 2, 3, 4]])
-        encoded = policy.encode(Past(history, torch.arange(2), torch.zeros(2), torch.zeros(2, 3), 1))
+        encoded = policy.encode(
+            Past(history, torch.arange(2), torch.zeros(2), torch.zeros(2, 3), 1)
+        )
         if not isinstance(policy, EncoderPolicy) or isinstance(policy, Nearest):
             assert encoded.shape == (2, 0)
             return

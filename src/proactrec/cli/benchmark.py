@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import GUIDE, MACHINE, Setup, setup, take_options
+from proactrec.cli.setup import GUIDE, MACHINE, Setup, language_model, setup, take_options
 from proactrec.errors import InvalidInputError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -261,6 +261,8 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     from proactrec.evaluation.benchmark import grid
 
     shared = {name: values[name] for name in inspect.signature(setup).parameters if name in values}
+    if values["response"] == "distribution":
+        shared |= dict.fromkeys(("llm_url", "llm_model"), None) | {"replay": False}
     setups = [
         setup(**{**shared, **SET_BY_WORLDS, "dataset": dataset, "protocol": protocol})
         for dataset, protocol in product(values["dataset"], values["protocol"])
@@ -279,6 +281,12 @@ def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if name not in SUITES:
             raise UnknownIdError(f"suite {name!r} does not exist; there are {', '.join(SUITES)}")
         methods |= SUITES[name]
+    if values["llm_model"]:
+        model = language_model(
+            "policy_options", values["llm_url"], values["llm_model"], replay=values["replay"]
+        )
+        given = {name: value for name, value in model.items() if value is not None}
+        methods["LLM-IPP"] = {"policy": "llm-ipp", **given}
     methods |= {policy_type(name).name: {"policy": name} for name in values["also"] or []}
     only = values["only"] or methods
     if unknown := [name for name in only if name not in methods]:

@@ -16,7 +16,7 @@ from proactrec.report.tables import result_table
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
 
-RESULT, REPORT, SETTINGS = "metrics.json", "report.html", "settings.yaml"
+RESULT, ABOUT, REPORT, SETTINGS = "metrics.json", "run.json", "report.html", "settings.yaml"
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -81,10 +81,12 @@ def save_settings(setup: Setup, command: str) -> None:
 
 
 def save_result(out: Path, result: dict[str, Any]) -> None:
-    """Write `metrics.json`."""
+    """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
+    from proactrec.evaluation.experiment import VOLATILE
     from proactrec.evaluation.store import write_json
 
-    write_json(out / RESULT, result)
+    write_json(out / ABOUT, {name: result[name] for name in VOLATILE})
+    write_json(out / RESULT, {n: value for n, value in result.items() if n not in VOLATILE})
 
 
 def require_report() -> None:
@@ -115,8 +117,20 @@ def show(result: dict[str, Any], files: list[Path], *, json: bool) -> None:
         return
     output = Console()
     output.print(result_table(result))
+    for part, used in result["usage"].items():
+        if used:
+            output.print(_paid(part, used), highlight=False)
     for path in files:
         output.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+def _paid(part: str, used: dict[str, Any]) -> str:
+    tokens = used["prompt_tokens"] + used["answer_tokens"]
+    cost = f", at a cost of {used['cost']:.4g}" if used["cost"] else ""
+    return (
+        f"language model as {part}: {used['n_requests']:,} requests, {used['n_cached']:,} answers "
+        f"from the cache, {tokens:,} tokens{cost}"
+    )
 
 
 def print_json(content: Any) -> None:

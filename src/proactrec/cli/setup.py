@@ -74,9 +74,9 @@ def setup(
     policy: Annotated[
         str,
         typer.Option(
-            help="Who chooses the items: itmprec, ipg, irn, next-item, nearest-to-target, "
-            "target-now, popular, random, oracle-greedy, oracle-lookahead, or a .py file of "
-            "your own.",
+            help="Who chooses the items: itmprec, ipg, irn, llm-ipp, next-item, "
+            "nearest-to-target, target-now, popular, random, oracle-greedy, oracle-lookahead, or "
+            "a .py file of your own.",
             rich_help_panel=GUIDE,
         ),
     ] = "itmprec",
@@ -221,10 +221,14 @@ def setup(
         "protocol.world.receptivity": receptivity,
     }
     if response != "distribution":
-        changes |= {"response.kind": response, "response.url": llm_url, "response.model": llm_model}
-        changes["response.replay"] = replay or None
-    elif llm_url or llm_model or replay:
-        raise InvalidInputError("--llm-url, --llm-model and --replay need --response llm")
+        changes["response.kind"] = response
+        changes |= language_model("response", llm_url, llm_model, replay=replay)
+    if policy == "llm-ipp":
+        changes |= language_model("policy_options", llm_url, llm_model, replay=replay)
+    elif response == "distribution" and (llm_url or llm_model or replay):
+        raise InvalidInputError(
+            "--llm-url, --llm-model and --replay need --response llm or --policy llm-ipp"
+        )
     for name, value in changes.items():
         if value is not None:
             set_nested(content, name, value)
@@ -239,6 +243,13 @@ def setup(
         device=device,
         json=json,
     )
+
+
+def language_model(
+    part: str, url: str | None, model: str | None, *, replay: bool
+) -> dict[str, Any]:
+    """Settings by which a part of an experiment asks a language model; None: not given."""
+    return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
 
 
 def experiment_options(content: dict[str, Any]) -> "ExperimentOptions":

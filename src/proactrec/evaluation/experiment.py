@@ -45,6 +45,17 @@ DEFAULT_CATEGORIES = {"demo": "Science Fiction", "ml-100k": "Sci-Fi", "lastfm": 
 MOSTLY_SEEN = 0.5
 ANSWERS = "answers.sqlite"
 """File of the store that holds a language model's answers."""
+VOLATILE = (
+    "seconds",
+    "usage",
+    "peak_memory_mb",
+    "versions",
+    "device",
+    "threads",
+    "options",
+    "command",
+)
+"""What of a result may differ when the same run is done again."""
 PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
 Part = Literal["P", "IIS", "TIAC"]
 
@@ -242,9 +253,21 @@ class Experiment:
         """Interest vectors of items, where models start from."""
         return self.interest.item_vectors
 
+    @property
+    def answers(self) -> Path:
+        """File of a language model's answers."""
+        return self.store.root / ANSWERS
+
+    @property
+    def progress(self) -> Progress:
+        """Told how far long work is."""
+        return self._progress
+
     def policy_options(self, kind: type[OptionsT]) -> OptionsT:
         """Options of a policy: the protocol's where it has them, with the run's changes."""
-        given = self.protocol.itmprec.model_dump() if issubclass(ITMPRecOptions, kind) else {}
+        given: dict[str, Any] = {"replan": self.protocol.replan}
+        if issubclass(ITMPRecOptions, kind):
+            given |= self.protocol.itmprec.model_dump()
         known = {name: value for name, value in given.items() if name in kind.model_fields}
         return kind(**{**known, **self.options.policy_options})
 
@@ -277,7 +300,7 @@ class Experiment:
         if self._response_kind is None:
             return None
         return self._response_kind.build(
-            self.dataset, self._response_options, self.store.root / ANSWERS, self._progress
+            self.dataset, self._response_options, self.answers, self._progress
         )
 
     @cached_property
@@ -321,7 +344,7 @@ class Experiment:
 
         def make(folder: Path) -> None:
             figures = evaluate(self.log, self.dataset, self.protocol.metrics, seed=self.seed)
-            figures["pairs"]["n_owners_left_out"] = self._n_dropped_owners
+            figures["pairs"]["n_owners_left_out"] = self._happened["n_owners"]
             write_json(folder / "figures.json", figures)
 
         metrics = self.protocol.metrics.model_dump()
@@ -334,7 +357,7 @@ class Experiment:
         return _read_json(self._interest_stage.folder / "spread.json")
 
     def result(self) -> dict[str, Any]:
-        """The content of `metrics.json`."""
+        """Figures, and how they came about; all but :data:`VOLATILE` is the same every time."""
         data, figures = self.dataset, self.figures
         next_item = self.next_item if self.policy_kind.needs_encoder else {}
         return {
@@ -345,7 +368,8 @@ class Experiment:
             "n_interactions": data.n_interactions,
             "category": None if self.options.target_items else self.category,
             "policy": self.options.policy,
-            "policy_options": self._policy_options.model_dump(mode="json"),
+            "policy_options": self.policy_kind.decides(self._policy_options),
+            "policy_notes": self._happened.get("notes", {}),
             "reads_hidden_users": issubclass(self.policy_kind, ReadsMinds),
             "encoder": self.options.encoder if self.policy_kind.needs_encoder else None,
             "without": list(self.options.without),
@@ -362,6 +386,7 @@ class Experiment:
             "interest_ranking": self.interest_spread["validation"],
             "response": self.world.response.describe(),
             "seconds": self.seconds,
+            "usage": self._happened.get("usage", {}),
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
             "device": self.device,
@@ -444,7 +469,16 @@ class Experiment:
                     self.protocol.rollout,
                     progress=self._progress,
                 )
+                about = {
+                    "n_owners": result.n_dropped_owners,
+                    "notes": self.policy.notes(),
+                    "usage": {
+                        "policy": self.policy.usage(),
+                        "response": self.world.response.usage(),
+                    },
+                }
             finally:
+                self.policy.close()
                 self.world.response.close()
             result.log.save(folder / "log.parquet")
             trace = {
@@ -452,14 +486,14 @@ class Experiment:
                 "vectors": torch.from_numpy(result.trace.vectors),
             }
             save_file(trace, folder / "trace.safetensors")
-            write_json(folder / "pairs.json", {"n_owners": result.n_dropped_owners})
+            write_json(folder / "pairs.json", about)
 
         protocol = self.protocol
         inputs = {
             "interest": self._interest_stage.key,
             "targets": self.targets.item_idx.tolist(),
             "policy": policy_source(self.options.policy),
-            "policy_options": self._policy_options.model_dump(),
+            "policy_options": self.policy_kind.decides(self._policy_options),
             "world": protocol.world.model_dump(),
             "rollout": protocol.rollout.model_dump(),
             **self._base,
@@ -471,8 +505,9 @@ class Experiment:
         return self._stage("guidance", inputs, make)
 
     @property
-    def _n_dropped_owners(self) -> int:
-        return int(_read_json(self._guidance_stage.folder / "pairs.json")["n_owners"])
+    def _happened(self) -> dict[str, Any]:
+        """What guidance left beside its log: owners left out, the policy's notes, what was paid."""
+        return _read_json(self._guidance_stage.folder / "pairs.json")
 
     @property
     def _base(self) -> dict[str, Any]:

@@ -37,6 +37,9 @@ class Protocol(Options):
     )
     intents: IntentOptions = IntentOptions()
     itmprec: ITMPRecOptions = ITMPRecOptions()
+    replan: Literal["on_reject", "never"] = Field(
+        "on_reject", description="LLM-IPP's path: anew after a refusal, or once, before round 1"
+    )
     world: WorldOptions = WorldOptions()
     rollout: RolloutOptions = RolloutOptions()
     metrics: MetricOptions = MetricOptions()
@@ -78,6 +81,7 @@ PAPER = Protocol(
         tiac="literal",
         tiac_floor=None,
     ),
+    replan="never",
     # The paper gives no slope and offset: those of the public code stand in.
     world=WorldOptions(
         world="official", receptivity="policy", owners="zero", after_success="freeze"
@@ -93,6 +97,7 @@ OFFICIAL = Protocol(
     ablated_target_mode="random_all",
     intents=IntentOptions(source="random"),
     itmprec=ITMPRecOptions(no_gain="product", tiac_decimals=3),
+    replan="never",
     world=WorldOptions(
         world="official",
         receptivity="policy",

@@ -34,10 +34,9 @@ POLICIES: dict[str, type[Policy]] = {
         OracleLookahead,
     )
 }
-
-
+LAZY_POLICIES = {"llm-ipp": "proactrec.llm.path_planner:LLMIPP"}
 RESPONSES = {"llm": "proactrec.llm.click_agent:ClickAgent"}
-"""Click models beside the calibrated one, as module:class, loaded when they are asked for."""
+"""Policies, and click models beside the calibrated one, as module:class, loaded on first use."""
 
 
 class ResponseKind(Protocol):
@@ -60,8 +59,7 @@ def response_type(name: str) -> ResponseKind:
         raise UnknownIdError(
             f"response {name!r} does not exist; there are distribution, {', '.join(RESPONSES)}"
         )
-    module, _, kind = RESPONSES[name].partition(":")
-    found: ResponseKind = getattr(importlib.import_module(module), kind)
+    found: ResponseKind = _loaded(RESPONSES[name])
     return found
 
 
@@ -77,9 +75,12 @@ def policy_type(name: str) -> type[Policy]:
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if name in LAZY_POLICIES:
+        found: type[Policy] = _loaded(LAZY_POLICIES[name])
+        return found
     if name not in POLICIES:
         raise UnknownIdError(
-            f"policy {name!r} does not exist; there are {', '.join(POLICIES)}, "
+            f"policy {name!r} does not exist; there are {', '.join((*POLICIES, *LAZY_POLICIES))}, "
             "or the path of a .py file with one of your own"
         )
     return POLICIES[name]
@@ -90,6 +91,12 @@ def policy_source(name: str) -> str:
     if not name.endswith(".py"):
         return name
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def _loaded(name: str) -> Any:
+    """What ``module:name`` stands for."""
+    module, _, kind = name.partition(":")
+    return getattr(importlib.import_module(module), kind)
 
 
 def _from_file(path: Path) -> type[Policy]:

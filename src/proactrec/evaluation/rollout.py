@@ -197,8 +197,10 @@ class _Player:
                 is_active &= ~(accepted & (item_idx == targets))
             stale = self._stale(accepted, item_idx > 0, is_active)
             if number < options.n_rounds and len(stale):
-                rows = (x[stale] for x in (item_seq, users, targets, refused))
-                user_vectors[stale] = self.policy.encode(Past(*rows, number + 1))
+                past = Past(
+                    item_seq[stale], users[stale], targets[stale], refused[stale], number + 1
+                )
+                user_vectors[stale] = self.policy.encode(past)
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
 

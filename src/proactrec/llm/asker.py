@@ -8,7 +8,7 @@ from proactrec.llm.breaker import Breaker, backoff_s
 from proactrec.llm.budget import Budget, Usage
 from proactrec.llm.cache import AnswerCache, Entry
 from proactrec.llm.errors import LLMError, RefusedRequestError, RetryableError
-from proactrec.llm.messages import Question, Reply, UnusableReplyError, read_reply
+from proactrec.llm.messages import Feature, Question, Reply, UnusableReplyError, read_reply
 from proactrec.llm.options import LLMOptions
 from proactrec.llm.transport import Transport
 
@@ -49,7 +49,8 @@ class Asker:
         self._transport = Transport(options)
         self._budget, self._breaker = Budget(options, usage), Breaker(options)
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._has_logprobs: bool | None = None  # None: not tried yet
+        self._accepted: set[Feature] = set()
+        self._refused: set[Feature] = set()  # by an endpoint that then answered without
 
     async def answer(self, batch: Batch) -> None:
         """Fill in `batch.entries`, or as many as there are when `batch.error` comes up."""
@@ -107,29 +108,36 @@ class Asker:
     async def _attempt(
         self, batch: Batch, key: bytes, question: Question, *, is_retry: bool
     ) -> Entry:
-        """One request; two for the first questions at an endpoint that refuses logprobs."""
-        logprobs = question.wants_logprobs and self._has_logprobs is not False
-        try:
-            entry = await self._send(batch, key, question, logprobs, is_retry=is_retry)
-            self._has_logprobs = logprobs or self._has_logprobs
-        except RefusedRequestError as refusal:
-            if not logprobs or self._has_logprobs or batch.is_stopped():
-                raise LLMError(f"{self._options.url} refuses a request: {refusal}") from refusal
-            self._usage.failures["logprobs refused"] += 1
-        else:
+        """One request; more for the first questions at an endpoint that refuses a feature."""
+        refused: list[Feature] = []
+        while True:
+            left = (f for f in question.wants if f not in self._refused and f not in refused)
+            feature = next(left, None)
+            is_again = is_retry or bool(refused)
+            try:
+                entry = await self._send(batch, key, question, feature, is_retry=is_again)
+            except RefusedRequestError as refusal:
+                if feature is None or feature in self._accepted or batch.is_stopped():
+                    raise LLMError(f"{self._options.url} refuses a request: {refusal}") from refusal
+                self._usage.failures[f"{feature} refused"] += 1
+                refused.append(feature)
+                continue
+            if feature is not None:
+                self._accepted.add(feature)
+            self._refused.update(refused)
             return entry
-        try:
-            entry = await self._send(batch, key, question, logprobs=False, is_retry=True)
-        except RefusedRequestError as refusal:
-            raise LLMError(f"{self._options.url} refuses a request: {refusal}") from refusal
-        self._has_logprobs = False
-        return entry
 
     async def _send(
-        self, batch: Batch, key: bytes, question: Question, logprobs: bool, *, is_retry: bool
+        self,
+        batch: Batch,
+        key: bytes,
+        question: Question,
+        feature: Feature | None,
+        *,
+        is_retry: bool,
     ) -> Entry:
         """Reserve, send, pay, store: from the first byte sent nothing but a kill interrupts it."""
-        body = question.body(self._options, logprobs=logprobs)
+        body = question.body(self._options, feature)
         async with self._slots:
             estimate = await self._budget.reserve(len(body), question.max_answer_tokens)
             self._usage.n_retries += is_retry

@@ -5,7 +5,6 @@ item, answer 1 or 0. Where the endpoint tells the first token's probabilities, a
 probability.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,29 +14,29 @@ from torch import Tensor
 
 from proactrec.data.dataset import Dataset
 from proactrec.llm.answers import click_probability
-from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMOptions, Message
-from proactrec.llm.prompting import click_prompt, load_prompt
+from proactrec.llm.client import Feature, LLMClient, Message
+from proactrec.llm.prompted import PromptedModel, PromptedOptions, decides
+from proactrec.llm.prompting import click_prompt
 from proactrec.progress import Progress, silent
-from proactrec.simulator.response import N_RECENT, Shown
+from proactrec.simulator.response import Shown
 
-DECIDES = ("model", "temperature", "seed", "max_answer_tokens", "n_top_logprobs", "reads")
-"""Options that decide answers; the others decide how fast, and at what price, they come."""
 ONCE_MORE = "Answer with a single digit, 1 or 0, and nothing else."
+Reads = Literal["probability", "json", "text"]
+WANTS: dict[Reads, tuple[Feature, ...]] = {
+    "probability": ("logprobs", "digit schema"),
+    "json": ("digit schema",),
+    "text": (),
+}
 
 
-class ClickAgentOptions(LLMOptions):
+class ClickAgentOptions(PromptedOptions):
     """The model, and how it is asked."""
 
-    domain: str = Field("generic", description="prompts: generic, movies, music or games")
-    prompt_folder: Path | None = Field(None, description="prompts of your own, DOMAIN/click.txt")
-    history_len: int = Field(N_RECENT, ge=1, le=N_RECENT, description="newest items it is told")
-    reads: Literal["probability", "text"] = Field(
+    reads: Reads = Field(
         "probability",
-        description="the answer token's probability where the endpoint tells it, or the digit",
+        description="the answer token's probability; where the endpoint refuses to tell it, or by "
+        "choice, a digit held to JSON; where it refuses that, or by choice, the digit in the text",
     )
-    replay: bool = Field(False, description="never ask: every answer must be in the cache")
-    cache: Path | None = Field(None, description="file of answers; in the store by default")
 
 
 class ClickAgent:
@@ -65,9 +64,7 @@ class ClickAgent:
         progress: Progress = silent,
     ) -> None:
         self.options, self._titles = options, ["", *dataset.titles]
-        self._prompt = load_prompt(options.domain, "click", folder=options.prompt_folder)
-        self._cache = AnswerCache(options.cache or cache)
-        self.client = LLMClient(options, self._cache, replay=options.replay, progress=progress)
+        self._model = PromptedModel(options, "click", cache, progress)
 
     @classmethod
     def build(
@@ -79,13 +76,12 @@ class ClickAgent:
     @staticmethod
     def decides(options: ClickAgentOptions) -> dict[str, Any]:
         """What tells one agent's answers from another's."""
-        prompt = load_prompt(options.domain, "click", folder=options.prompt_folder)
-        text = repr(prompt.turns).encode()
-        return {
-            **options.model_dump(include={*DECIDES}),
-            "prompt": hashlib.sha256(text).hexdigest()[:16],
-            "history_len": options.history_len,
-        }
+        return {**decides(options, "click"), "reads": options.reads}
+
+    @property
+    def client(self) -> LLMClient:
+        """Who asks, and knows what was paid."""
+        return self._model.client
 
     def respond(self, shown: Shown) -> Tensor:
         """Chance of acceptance (B,), NaN where there is no answer."""
@@ -102,26 +98,14 @@ class ClickAgent:
     def probabilities(self, asked: list[tuple[list[int], int]]) -> list[float | None]:
         """Chance that whoever has these items (newest last, 0 = none) accepts this one."""
         prompts = [self.prompt(history, item) for history, item in asked]
-        found, texts = self._ask(prompts)
-        again = [place for place, prob in enumerate(found) if prob is None]
-        if again:
-            more = [
-                (
-                    *prompts[place],
-                    Message("assistant", texts[place]),
-                    Message("user", ONCE_MORE),
-                )
-                for place in again
-            ]
-            for place, prob in zip(again, self._ask(more)[0], strict=True):
-                found[place] = prob
-        return found
+        wants = WANTS[self.options.reads]
+        return self._model.read(prompts, click_probability, ONCE_MORE, wants=wants)
 
     def prompt(self, history: list[int], item: int) -> tuple[Message, ...]:
         """What the model is told of a user's items (newest last, 0 = none) and of the shown one."""
         titles = [self._titles[i] for i in history if i]
         return click_prompt(
-            self._prompt,
+            self._model.prompt,
             history=titles,
             item=self._titles[item],
             history_len=self.options.history_len,
@@ -131,12 +115,10 @@ class ClickAgent:
         """Model and prompt."""
         return {"kind": "llm", **self.decides(self.options), "domain": self.options.domain}
 
+    def usage(self) -> dict[str, Any]:
+        """What was asked and paid."""
+        return self._model.usage()
+
     def close(self) -> None:
         """Close connections and cache."""
-        self.client.close()
-        self._cache.close()
-
-    def _ask(self, prompts: list[tuple[Message, ...]]) -> tuple[list[float | None], list[str]]:
-        wants = self.options.reads == "probability"
-        answers = self.client.ask(prompts, wants_logprobs=wants)
-        return [click_probability(answer) for answer in answers], [a.text for a in answers]
+        self._model.close()

@@ -16,12 +16,13 @@ from proactrec.llm.budget import Usage
 from proactrec.llm.cache import AnswerCache, Entry
 from proactrec.llm.errors import LimitReachedError, LLMError
 from proactrec.llm.loop import LoopThread
-from proactrec.llm.messages import Message, Question
+from proactrec.llm.messages import Feature, Message, Question
 from proactrec.llm.options import LLMOptions
 from proactrec.progress import Progress, silent
 
 __all__ = [
     "Answer",
+    "Feature",
     "LLMClient",
     "LLMError",
     "LLMOptions",
@@ -83,16 +84,16 @@ class LLMClient:
         self,
         prompts: Sequence[tuple[Message, ...]],
         *,
-        wants_logprobs: bool = False,
+        wants: Sequence[Feature] = (),
         max_answer_tokens: int | None = None,
     ) -> list[Answer]:
         """One answer a prompt, in order; the same prompt is asked once.
 
         Parameters
         ----------
-        wants_logprobs : bool
-            Ask for the probabilities of the first token. An endpoint that refuses them is found
-            out by the first requests and then asked without; `Answer.top_logprobs` is None.
+        wants : sequence of {"logprobs", "digit schema"}
+            What to ask for, best first. An endpoint that refuses it is found out by the first
+            requests and then asked for the next; `Answer.top_logprobs` is None without "logprobs".
         max_answer_tokens : int, optional
             Instead of the one in the options.
 
@@ -110,7 +111,7 @@ class LLMClient:
             raise InvalidInputError(f"max_answer_tokens must be at least 1, got {n_tokens}")
         if not all(prompts):
             raise InvalidInputError("every prompt must hold a message, got one without")
-        questions = [Question(tuple(prompt), n_tokens, wants_logprobs) for prompt in prompts]
+        questions = [Question(tuple(prompt), n_tokens, tuple(wants)) for prompt in prompts]
         keys = [question.key(self.options) for question in questions]
         entries = self.cache.get_many(list(dict.fromkeys(keys)))
         missing = {k: q for k, q in zip(keys, questions, strict=True) if k not in entries}

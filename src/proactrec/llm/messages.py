@@ -40,26 +40,46 @@ class UnusableReplyError(RetryableError):
         self.tokens = tokens
 
 
+Feature = Literal["logprobs", "digit schema"]
+"""What an endpoint may offer or refuse: the first token's probabilities; an answer that is held
+to ``{"answer": 0 or 1}``."""
+DIGIT_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "click",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"answer": {"type": "integer", "enum": [0, 1]}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
 class Question(NamedTuple):
     """One prompt with the parameters that decide the answer."""
 
     messages: tuple[Message, ...]
     max_answer_tokens: int
-    wants_logprobs: bool
+    wants: tuple[Feature, ...] = ()  # the first that the endpoint does not refuse is used
 
     def key(self, options: LLMOptions) -> bytes:
         """SHA-256 of model, parameters and exact messages; the endpoint's address is left out."""
-        content = [
+        content: list[Any] = [
             options.model,
             options.temperature,
             options.seed,
             self.max_answer_tokens,
-            options.n_top_logprobs if self.wants_logprobs else 0,
+            options.n_top_logprobs if "logprobs" in self.wants else 0,
             self.messages,
         ]
+        if self.wants[:1] == ("digit schema",):
+            content.append(DIGIT_SCHEMA)
         return hashlib.sha256(json.dumps(content).encode()).digest()
 
-    def body(self, options: LLMOptions, *, logprobs: bool) -> bytes:
+    def body(self, options: LLMOptions, feature: Feature | None) -> bytes:
         """The request, as JSON."""
         content: dict[str, Any] = {
             "model": options.model,
@@ -69,8 +89,10 @@ class Question(NamedTuple):
         }
         if options.seed is not None:
             content["seed"] = options.seed
-        if logprobs:
+        if feature == "logprobs":
             content |= {"logprobs": True, "top_logprobs": options.n_top_logprobs}
+        elif feature == "digit schema":
+            content["response_format"] = DIGIT_SCHEMA
         return json.dumps(content).encode()
 
 

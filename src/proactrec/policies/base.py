@@ -96,6 +96,16 @@ class Ingredients(Protocol):
         """
         ...
 
+    @property
+    def answers(self) -> Path:
+        """File of a language model's answers, which runs share."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """Told how far long work is."""
+        ...
+
     def policy_options(self, kind: type[OptionsT]) -> OptionsT:
         """The policy's own options: the protocol's, where it has some, with the run's changes."""
         ...
@@ -123,6 +133,23 @@ class Policy(ABC):
     def build(cls, ingredients: Ingredients) -> Self:
         """The policy of a run."""
         return cls()
+
+    @classmethod
+    def decides(cls, options: Any) -> dict[str, Any]:
+        """What of the options decides what is shown."""
+        content: dict[str, Any] = options.model_dump(mode="json")
+        return content
+
+    def notes(self) -> dict[str, Any]:
+        """What happened inside while it guided, for results."""
+        return {}
+
+    def usage(self) -> dict[str, Any]:
+        """What was asked of others, and paid."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
+        """Let go of what it holds; guidance is over."""
 
     def encode(self, past: Past) -> Tensor:
         """Vectors (n, d) of pairs.

@@ -41,6 +41,10 @@ class Response(Protocol):
         """What tells it from others, for results."""
         ...
 
+    def usage(self) -> dict[str, Any]:
+        """What was asked of others, and paid."""
+        ...
+
     def close(self) -> None:
         """Let go of what it holds; guidance is over."""
         ...
@@ -66,6 +70,10 @@ class DistributionResponse(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """Slope and offset."""
         return self._asdict()
+
+    def usage(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def close(self) -> None:
         """Nothing to let go of."""
