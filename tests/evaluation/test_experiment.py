@@ -175,6 +175,18 @@ def test_given_targets_replace_the_choice(options: Maker, store: Path) -> None:
     assert result["category"] is None
 
 
+def test_some_users_are_the_same_for_every_policy(options: Maker, store: Path) -> None:
+    everybody = Experiment(options(), store).log
+    few = [Experiment(options(n_users=7, policy=name), store).log for name in ("itmprec", "ipg")]
+    users = np.unique(few[0].user_idx)
+    assert len(users) == 7
+    np.testing.assert_array_equal(users, np.unique(few[1].user_idx))
+    rows = np.isin(everybody.user_idx, users)
+    np.testing.assert_array_equal(everybody.item_idx[rows], few[0].item_idx)
+    with pytest.raises(InvalidInputError, match="n_users must be at most 40, got 41"):
+        _ = Experiment(options(n_users=41), store).log
+
+
 def test_another_seed_is_another_run(options: Maker, store: Path) -> None:
     first, other = (Experiment(options(seed=seed), store) for seed in (0, 2**32 - 1))
     assert first._interest_stage.key != other._interest_stage.key

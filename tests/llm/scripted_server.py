@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ SCRIPT: dict[str, Any] = {
     "logprobs": True,  # False: 400 on the parameter
     "status": 200,  # of everything
     "has_usage": True,
+    "plans": {},  # names, less those that were skipped, by the target's title (the last fence)
+    "obeys": None,  # SHA-256 of what may stand outside fences; anything else there is obeyed: 1
     "says": None,  # always this text, without probabilities, instead of the right answer
     "seed": 0,
 }
@@ -79,15 +82,38 @@ def error(status: int, message: str, headers: str = "") -> bytes:
     return http(status, json.dumps({"error": {"message": message}}).encode(), headers)
 
 
+def plan_of(prompt: str, plans: dict[str, list[str]]) -> str:
+    """The names toward a prompt's target, as JSON."""
+    *_, skipped, target = re.findall(r"<titles>\n(.*?)</titles>", prompt, re.DOTALL)
+    left = [name for name in plans[json.loads(target)] if json.dumps(name) not in skipped]
+    return json.dumps(left)
+
+
+def outside(messages: list[dict[str, str]]) -> str:
+    """What a naive reader takes for instructions: all lines that stand in no fence."""
+    found, is_open = [], False
+    for line in "\n".join(m["content"] for m in messages).splitlines():
+        if line.strip() in ("<titles>", "</titles>"):
+            is_open = line.strip() == "<titles>"
+        elif not is_open:
+            found.append(line)
+    return "\n".join(found)
+
+
 def completion(request: dict[str, Any], prompt: str, script: dict[str, Any]) -> bytes:
-    text = answer_of(prompt) if script["says"] is None else script["says"]
+    text = script["says"] or answer_of(prompt)
+    if script["obeys"]:
+        said = hashlib.sha256(outside(request["messages"]).encode("utf-8", "replace")).hexdigest()
+        text = str(int(said != script["obeys"]))
+    if script["plans"]:
+        text = plan_of(prompt, script["plans"])
     choice: dict[str, Any] = {
         "index": 0,
         "message": {"role": "assistant", "content": text},
         "finish_reason": "stop",
         "logprobs": None,
     }
-    if request.get("logprobs") and script["says"] is None:
+    if request.get("logprobs") and text in ("0", "1"):
         top = [{"token": text, "logprob": -0.25}, {"token": str(1 - int(text)), "logprob": -1.5}]
         choice["logprobs"] = {"content": [{**top[0], "bytes": None, "top_logprobs": top}]}
     body = {

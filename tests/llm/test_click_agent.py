@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,22 @@ def title(item: int) -> str:
     return f"Item number {item}"
 
 
+def built(rows: list[tuple[str, str, int]], titles: Sequence[str]) -> Dataset:
+    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    ids = [f"i{i:04}" for i in range(1, len(titles) + 1)]
+    lists = pl.Series([["all"]] * len(ids), dtype=pl.List(pl.String))
+    catalogue = pl.DataFrame({"item_id": ids, "title": titles, "categories": lists})
+    return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+
+
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     rows = [
-        (f"u{u:02}", f"i{(u * 5 + t * 3) % N_ITEMS + 1:02}", t)
+        (f"u{u:02}", f"i{(u * 5 + t * 3) % N_ITEMS + 1:04}", t)
         for u in range(N_USERS)
         for t in range(6)
     ]
-    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
-    ids = [f"i{i:02}" for i in range(1, N_ITEMS + 1)]
-    lists = pl.Series([["all"]] * N_ITEMS, dtype=pl.List(pl.String))
-    titles = [title(i) for i in range(1, N_ITEMS + 1)]
-    catalogue = pl.DataFrame({"item_id": ids, "title": titles, "categories": lists})
-    return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+    return built(rows, [title(i) for i in range(1, N_ITEMS + 1)])
 
 
 @pytest.fixture

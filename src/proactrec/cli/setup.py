@@ -71,6 +71,12 @@ def setup(
     n_rounds: Annotated[
         int | None, typer.Option(help="Items shown to every user.", rich_help_panel=GUIDE)
     ] = None,
+    n_users: Annotated[
+        int | None,
+        typer.Option(
+            help="Users to guide, drawn at random; everybody by default.", rich_help_panel=GUIDE
+        ),
+    ] = None,
     policy: Annotated[
         str,
         typer.Option(
@@ -208,6 +214,7 @@ def setup(
         "dataset": data.model_dump(),
         "category": category,
         "target_items": target or [],
+        "n_users": n_users,
         "policy": policy,
         "without": without or [],
         "encoder": encoder,

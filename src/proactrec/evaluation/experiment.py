@@ -35,9 +35,11 @@ from proactrec.policies.base import OptionsT, Policy
 from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
+from proactrec.rng import generator
 from proactrec.simulator.environment import World
 from proactrec.simulator.response import Response
 from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
+from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
@@ -70,6 +72,9 @@ class ExperimentOptions(Options):
     category: str | None = Field(None, description="category to promote; each data set has its own")
     target_items: tuple[str, ...] = Field(
         (), description="item ids to promote, instead of choosing"
+    )
+    n_users: int | None = Field(
+        None, ge=1, description="users to guide, drawn at random; everybody by default"
     )
     policy: str = Field(
         "itmprec", description="which policy guides: a name, or a .py file with one"
@@ -467,6 +472,7 @@ class Experiment:
                     self.dataset,
                     self.targets.item_idx,
                     self.protocol.rollout,
+                    user_idx=self._guided_users(),
                     progress=self._progress,
                 )
                 about = {
@@ -498,11 +504,22 @@ class Experiment:
             "rollout": protocol.rollout.model_dump(),
             **self._base,
         }
+        if self.options.n_users is not None:
+            inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:
             inputs["response"] = self._response_kind.decides(self._response_options)
         if self.policy_kind.needs_encoder:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)
+
+    def _guided_users(self) -> IntArray:
+        """Users to guide, in ascending order."""
+        n_all, wanted = self.dataset.n_users, self.options.n_users
+        if wanted is None:
+            return np.arange(n_all)
+        if wanted > n_all:
+            raise InvalidInputError(f"n_users must be at most {n_all}, got {wanted}")
+        return np.sort(generator(self.seed, "guided users").choice(n_all, wanted, replace=False))
 
     @property
     def _happened(self) -> dict[str, Any]:
