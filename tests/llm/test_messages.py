@@ -32,6 +32,9 @@ def test_body_is_what_the_endpoint_expects() -> None:
     }
     plain = json.loads(QUESTION.body(LLMOptions(model="tiny", seed=None), None))
     assert plain.keys() == {"model", "messages", "temperature", "max_tokens"}
+    newer = LLMOptions(model="tiny", answer_limit="max_completion_tokens")
+    assert json.loads(QUESTION.body(newer, None))["max_completion_tokens"] == 2
+    assert QUESTION.key(newer) == QUESTION.key(OPTIONS)
     held = json.loads(QUESTION.body(OPTIONS, "digit schema"))
     schema = held["response_format"]["json_schema"]["schema"]
     assert schema["properties"] == {"answer": {"type": "integer", "enum": [0, 1]}}

@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from proactrec.llm.cache import AnswerCache
 from proactrec.llm.client import LLMClient, LLMError, Message
-from proactrec.llm.transport import _is_this_machine, _retry_after_s
+from proactrec.llm.transport import _is_this_machine, _key_for, _retry_after_s
 
 KEY = "sk-very-secret-0123456789"
 PROMPT = (Message("user", "1 or 0?"),)
@@ -32,7 +32,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ("keys", "sent"),
     [
         ({}, "none"),
-        ({"OPENAI_API_KEY": "b"}, "b"),
+        ({"OPENAI_API_KEY": "b"}, "none"),
         ({"OPENAI_API_KEY": "b", "PROACTREC_LLM_KEY": "a"}, "a"),
     ],
 )
@@ -58,6 +58,15 @@ def test_key_comes_from_the_environment(
     assert seen[0].headers["Content-Type"] == "application/json"
     assert not [name for name, _ in seen[0].headers if name.lower().startswith("x-stainless")]
     assert json.loads(seen[0].data)["messages"] == [{"role": "user", "content": "1 or 0?"}]
+
+
+def test_only_openai_gets_the_key_of_openai(no_keys: pytest.MonkeyPatch) -> None:
+    no_keys.setenv("OPENAI_API_KEY", "b")
+    assert _key_for("https://api.openai.com/v1") == "b"
+    elsewhere = ("https://api.openai.com.evil.org/v1", "http://localhost:8000/v1")
+    assert {_key_for(url) for url in elsewhere} == {"none"}
+    no_keys.setenv("PROACTREC_LLM_KEY", "a")
+    assert _key_for("https://api.openai.com/v1") == "a"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 400, 500])

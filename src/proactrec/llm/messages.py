@@ -85,7 +85,7 @@ class Question(NamedTuple):
             "model": options.model,
             "messages": [message._asdict() for message in self.messages],
             "temperature": options.temperature,
-            "max_tokens": self.max_answer_tokens,
+            options.answer_limit: self.max_answer_tokens,
         }
         if options.seed is not None:
             content["seed"] = options.seed

@@ -1,6 +1,6 @@
 """Settings of a language model: where it is, how it answers, what it may cost."""
 
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -16,6 +16,9 @@ class LLMOptions(Options):
     model: str = Field(min_length=1, description="name of the model, as the endpoint calls it")
     temperature: float = Field(0.0, ge=0, le=2, description="spread of the answers")
     max_answer_tokens: int = Field(16, ge=1, description="longest answer, in tokens")
+    answer_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what the endpoint calls that limit; OpenAI's newer name is long"
+    )
     n_top_logprobs: int = Field(
         10, ge=1, le=20, description="most likely first tokens, where probabilities are wanted"
     )

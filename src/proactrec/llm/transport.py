@@ -21,7 +21,8 @@ from proactrec.llm.options import LLMOptions
 if TYPE_CHECKING:
     import openai
 
-KEYS = ("PROACTREC_LLM_KEY", "OPENAI_API_KEY")
+KEY = "PROACTREC_LLM_KEY"
+OPENAI_KEY, OPENAI_HOST = "OPENAI_API_KEY", "api.openai.com"
 NO_KEY = "none"  # local servers want some key, any will do
 ABOUT_US = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 PASSING = (408, 409, 425, 429)
@@ -39,7 +40,7 @@ class Transport:
         except ImportError as error:
             raise MissingExtraError(INSTALL) from error
         self._options = options
-        self._key = next((os.environ[name] for name in KEYS if os.environ.get(name)), NO_KEY)
+        self._key = _key_for(options.url)
         self._client: openai.AsyncOpenAI | None = None
         self._headers = {
             f"x-stainless-{name}": openai.Omit() for name in ("retry-count", "read-timeout")
@@ -108,7 +109,7 @@ class Transport:
             kind = "rate limit" if status == 429 else "server error"
             return RetryableError(kind, self._said(error), _retry_after_s(error.response.headers))
         if status in (401, 403):  # what the server says may repeat the key
-            return LLMError(f"{url} answered {status}: set its key in {KEYS[0]}")
+            return LLMError(f"{url} answered {status}: set its key in {KEY}")
         hint = f"; is there a model {self._options.model!r}?" if status == 404 else ""
         return LLMError(f"{url}: {self._said(error)}{hint}")
 
@@ -118,6 +119,12 @@ class Transport:
         if self._key != NO_KEY:
             said = said.replace(self._key, "[key]")
         return f"status {error.status_code} ({said[:MAX_SHOWN]})"
+
+
+def _key_for(url: str) -> str:
+    """Our key, else OpenAI's if it is OpenAI that is asked: nobody else is to see that one."""
+    names = [KEY, OPENAI_KEY] if urlsplit(url).hostname == OPENAI_HOST else [KEY]
+    return next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
 
 
 def _is_this_machine(url: str) -> bool:
