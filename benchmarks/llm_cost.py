@@ -128,8 +128,8 @@ def totals(cell: dict[str, float]) -> tuple[float, float, tuple[float, ...], tup
 def money_table(cells: Cells) -> str:
     """Money for one target and for fifty, at some prices."""
     lines = [
-        "| data set | price of a million tokens: in / out | clicks, 1 target | clicks, 50 targets | "
-        "paths, 1 target | paths, 50 targets |",
+        "| data set | price of a million tokens: in / out | clicks, 1 target | clicks, 50 targets "
+        "| paths, 1 target | paths, 50 targets |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, cell in cells.items():
