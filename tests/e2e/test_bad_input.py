@@ -270,7 +270,8 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         lambda c: c.run("--response", "oracle"),
         "response 'oracle' does not exist; there are distribution, llm",
     ),
-    "click model without model": (lambda c: c.run("--response", "llm"), "model"),
+    "click model without model": (lambda c: c.run("--response", "llm"), "give --llm-model NAME"),
+    "planner without model": (lambda c: c.run("--policy", "llm-ipp"), "give --llm-model NAME"),
     "policy file without policy": (
         lambda c: c.run("--policy", "nowhere.py"),
         "policy file nowhere.py does not exist",

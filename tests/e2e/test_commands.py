@@ -23,6 +23,7 @@ COMMANDS = (
     "doctor",
     "data describe",
     "data list",
+    "llm study",
 )
 
 
@@ -40,10 +41,10 @@ def test_help_teaches_with_an_example(command: str, here: Command) -> None:
     assert outcome.stderr == ""
 
 
-@pytest.mark.parametrize("group", [[], ["data"]])
-def test_a_group_alone_shows_its_commands(group: list[str], here: Command) -> None:
-    outcome = here(*group)
-    names = [name.split()[-1] for name in COMMANDS if name.startswith("data") == bool(group)]
+@pytest.mark.parametrize("group", ["", "data", "llm"])
+def test_a_group_alone_shows_its_commands(group: str, here: Command) -> None:
+    outcome = here(*group.split())
+    names = [name.split()[-1] for name in COMMANDS if " ".join(name.split()[:-1]) == group]
     assert all(name in outcome.stdout + outcome.stderr for name in names)
     assert "Traceback" not in outcome.stderr
 

@@ -241,6 +241,7 @@ def setup(
             set_nested(content, name, value)
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
+    _check_model_named(content)
     return Setup(
         options=experiment_options(content),
         out=out,
@@ -257,6 +258,16 @@ def language_model(
 ) -> dict[str, Any]:
     """Settings by which a part of an experiment asks a language model; None: not given."""
     return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
+
+
+def _check_model_named(content: dict[str, Any]) -> None:
+    asks = {
+        "response": content.get("response", {}).get("kind") == "llm",
+        "policy_options": content["policy"] == "llm-ipp",
+    }
+    for part, is_asking in asks.items():
+        if is_asking and not content.get(part, {}).get("model"):
+            raise InvalidInputError("a language model needs its name: give --llm-model NAME")
 
 
 def experiment_options(content: dict[str, Any]) -> "ExperimentOptions":

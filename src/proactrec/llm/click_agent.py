@@ -5,6 +5,7 @@ item, answer 1 or 0. Where the endpoint tells the first token's probabilities, a
 probability.
 """
 
+import copy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -77,6 +78,12 @@ class ClickAgent:
     def decides(options: ClickAgentOptions) -> dict[str, Any]:
         """What tells one agent's answers from another's."""
         return {**decides(options, "click"), "reads": options.reads}
+
+    def reading(self, mode: Reads) -> "ClickAgent":
+        """The same agent, with its connections, limits and cache, that reads in another way."""
+        other = copy.copy(self)
+        other.options = self.options.model_copy(update={"reads": mode})
+        return other
 
     @property
     def client(self) -> LLMClient:

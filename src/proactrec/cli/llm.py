@@ -1,0 +1,138 @@
+"""`proactrec llm study`: does a language model answer as real users do, and as calibrated ones?"""
+
+import inspect
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, results
+from proactrec.cli.setup import Setup, setup, take_options
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
+    from proactrec.llm.study import Study
+
+STUDY, PAGE = "study.json", "study.html"
+OWN = "Study"
+
+app = typer.Typer(no_args_is_help=True, help="Look at a language model before it plays the users.")
+
+
+@app.callback()
+def _group() -> None:
+    """With a callback, a group of one command still wants its name."""
+
+
+def _asked(
+    n_asked: Annotated[
+        int,
+        typer.Option(min=2, help="Users whose held-out item is asked about.", rich_help_panel=OWN),
+    ] = 200,
+    n_negatives: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Random, and as many popular, items beside it.", rich_help_panel=OWN
+        ),
+    ] = 1,
+    journeys: Annotated[
+        int, typer.Option(min=0, help="Journeys shown side by side.", rich_help_panel=OWN)
+    ] = 3,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ways to read an answer that are compared: probability, json or text; repeatable, "
+            "all by default. Each asks all the held-out questions again.",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    n_targets: Annotated[
+        int,
+        typer.Option(help="Targets to guide users toward; each costs users x rounds decisions."),
+    ] = 1,
+) -> None:
+    """Options beside those of a run."""
+
+
+def study(n_asked: int, n_negatives: int, journeys: int, mode: Any, **values: Any) -> None:
+    """Compare a language model, as a click model, with held-out items and with calibrated users.
+
+    Accuracy, AUC, calibration, popularity and position bias on real next items; IoI and IoR over
+    the rounds, and journeys, under both click models. Killed at any time, the same command goes
+    on; --replay repeats it without network.
+
+    Example: proactrec llm study --dataset ml-100k --llm-url http://localhost:8000/v1
+    --llm-model NAME --set response.domain=movies --out runs/study
+    """
+    from proactrec.llm.study import StudyOptions
+    from proactrec.llm.study import study as done
+
+    results.require_report()
+    given = {"modes": tuple(mode)} if mode else {}
+    options = StudyOptions(n_asked=n_asked, n_negatives=n_negatives, n_journeys=journeys, **given)
+    asked = setup(**values, response="llm")
+    without = asked._replace(options=asked.options.changed({"response": {}}))
+    with console.progress() as progress:
+        model = asked.experiment(progress)
+        console.warn([*results.concerns(model), _size(model)])
+        found = done(without.experiment(progress), model, options)
+    files = _save(asked, found)
+    if asked.json:
+        results.print_json({**found.figures, "spent": found.spent})
+    else:
+        _show(found, files)
+
+
+def _size(experiment: "Experiment") -> str:
+    n_most = (
+        (experiment.options.n_users or experiment.dataset.n_users)
+        * len(experiment.targets.item_idx)
+        * experiment.protocol.rollout.n_rounds
+    )
+    return f"guidance may need up to {n_most:,} answers of the language model"
+
+
+def _save(asked: Setup, found: "Study") -> list[Path]:
+    """Write everything, each file whole, the figures last: with them a study is complete."""
+    from proactrec.evaluation.store import write_json
+    from proactrec.report.html import write_whole
+    from proactrec.report.plots import save_figure
+    from proactrec.report.study_page import write_study
+    from proactrec.report.study_plots import study_plots
+
+    out = asked.out
+    tables, drawings = out / "tables", out / "plots"
+    drawings.mkdir(parents=True, exist_ok=True)
+    (out / STUDY).unlink(missing_ok=True)
+    results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
+    write_whole(tables / "questions.csv", found.questions.write_csv())
+    write_whole(tables / "rounds.csv", found.rounds.write_csv())
+    for name, (figure, _) in study_plots(found.figures).items():
+        save_figure(figure, drawings / f"{name}.png")
+    settings = yaml.safe_load((out / results.SETTINGS).read_text())
+    page = write_study(out / PAGE, found.figures, found.spent, settings)
+    write_json(out / results.ABOUT, found.spent)
+    write_json(out / STUDY, found.figures)
+    return [out / STUDY, out / results.ABOUT, tables, drawings, page]
+
+
+def _show(found: "Study", files: list[Path]) -> None:
+    from proactrec.report.study_page import study_tables
+
+    output = Console()
+    for name, (columns, rows) in study_tables(found.figures, found.spent).items():
+        table = Table(name, *columns)
+        for label, texts in rows:
+            table.add_row(label, *texts)
+        output.print(table)
+    for path in files:
+        output.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+take_options(study, inspect.signature(_asked).parameters, ("response",))
+app.command()(study)
