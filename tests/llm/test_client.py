@@ -1,12 +1,15 @@
 """The client against a scripted server that works."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from proactrec.errors import InvalidInputError
 from proactrec.llm.cache import AnswerCache
@@ -79,6 +82,24 @@ def test_endpoint_without_probabilities_is_found_out_once(
     client.ask(prompts(60), wants=["logprobs"])
     assert client.usage.failures == {"logprobs refused": n_refused}
     assert client.usage.n_requests == 60 + n_refused
+
+
+def test_endpoint_that_ignores_the_wish_for_probabilities_is_asked_for_the_next(
+    httpserver: HTTPServer, connect: Connect, prompts: Prompts
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def handle(request: Request) -> Response:
+        asked.append(json.loads(request.data))
+        said = {"choices": [{"message": {"content": "1"}}]}
+        return Response(json.dumps(said), content_type="application/json")
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(handle)
+    client = connect(httpserver.url_for("/v1"), concurrency=1)
+    client.ask(prompts(3), wants=["logprobs", "digit schema"])
+    assert ["logprobs" in body for body in asked] == [True, False, False]
+    assert ["response_format" in body for body in asked] == [False, True, True]
+    assert client.usage.failures == {"logprobs ignored": 1}
 
 
 def test_concurrency_is_kept_and_connections_are_used_again(

@@ -110,7 +110,11 @@ def test_status_says_what_to_do(
     answer.respond_with_response(Response('{"error": {"message": "prompt too long"}}', 400))
     with pytest.raises(LLMError, match=r"refuses a request: .*prompt too long"):
         client.ask([PROMPT])
-    assert client.usage.n_requests == 3
+    answer = httpserver.expect_oneshot_request("/v1/chat/completions")
+    answer.respond_with_response(Response('{"detail": "context is 512 tokens"}', 422))
+    with pytest.raises(LLMError, match=r"refuses a request: .*context is 512 tokens"):
+        client.ask([PROMPT])
+    assert client.usage.n_requests == 4
 
 
 def test_proxy_of_the_environment_is_not_used_for_this_machine(

@@ -122,10 +122,18 @@ class Asker:
                 self._usage.failures[f"{feature} refused"] += 1
                 refused.append(feature)
                 continue
-            if feature is not None:
-                self._accepted.add(feature)
+            self._take_note(feature, entry)
             self._refused.update(refused)
             return entry
+
+    def _take_note(self, feature: Feature | None, entry: Entry) -> None:
+        """Of what the endpoint offers; one that ignores a wish for logprobs is as one that refuses."""
+        if feature == "logprobs" and entry.text and entry.top_logprobs is None:
+            self._usage.failures["logprobs ignored"] += 1
+            if feature not in self._accepted:
+                self._refused.add(feature)
+        elif feature is not None:
+            self._accepted.add(feature)
 
     async def _send(
         self,

@@ -116,6 +116,8 @@ class Transport:
     def _said(self, error: "openai.APIStatusError") -> str:
         """Status and message, without the key and not too long."""
         said = " ".join(error.message.split())
+        if said == f"Error code: {error.status_code}":  # a reason that is not where OpenAI has it
+            said = " ".join(error.response.text.split())
         if self._key != NO_KEY:
             said = said.replace(self._key, "[key]")
         return f"status {error.status_code} ({said[:MAX_SHOWN]})"
