@@ -127,7 +127,7 @@ class Asker:
             return entry
 
     def _take_note(self, feature: Feature | None, entry: Entry) -> None:
-        """Of what the endpoint offers; one that ignores a wish for logprobs is as one that refuses."""
+        """Of what the endpoint offers; to ignore a wish for logprobs is to refuse it."""
         if feature == "logprobs" and entry.text and entry.top_logprobs is None:
             self._usage.failures["logprobs ignored"] += 1
             if feature not in self._accepted:
