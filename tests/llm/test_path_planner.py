@@ -85,7 +85,7 @@ def past(round: int = 1, refused: tuple[int, ...] = ()) -> Past:
     skipped[0, : len(refused)] = torch.tensor(refused, dtype=torch.int64)
     user = torch.zeros(1, dtype=torch.int64)
     history = torch.tensor([[0, 1, 2, 3]])
-    return Past(history, user, torch.tensor([TARGET]), skipped, round)
+    return Past(history, user, torch.tensor([TARGET]), skipped, skipped > 99, round)
 
 
 def backbone(policy: LLMIPP, dataset: Dataset, without: set[int]) -> list[int]:

@@ -54,7 +54,8 @@ def policy_of(model: IRN, mode: str) -> IRNPolicy:
 
 
 def past(item_seq: torch.Tensor, users: torch.Tensor, targets: torch.Tensor) -> Past:
-    return Past(item_seq, users, targets, torch.zeros(len(users), N_ROUNDS, dtype=torch.int64), 1)
+    shown = torch.zeros(len(users), N_ROUNDS, dtype=torch.int64)
+    return Past(item_seq, users, targets, shown, shown.bool(), 1)
 
 
 def allowed() -> torch.Tensor:

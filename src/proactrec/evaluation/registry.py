@@ -11,6 +11,7 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.policies.base import Policy
+from proactrec.policies.foresight import Foresight
 from proactrec.policies.ipg import IPG
 from proactrec.policies.irn import IRNPolicy
 from proactrec.policies.itmprec import ITMPRec
@@ -23,6 +24,7 @@ POLICIES: dict[str, type[Policy]] = {
     kind.name: kind
     for kind in (
         ITMPRec,
+        Foresight,
         IPG,
         NextItem,
         IRNPolicy,

@@ -1,8 +1,10 @@
 """Policy meets simulated users: the one hot loop, batched over (user, target) pairs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +16,15 @@ from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.oracles import ReadsMinds
-from proactrec.policies.base import Decision, MovesUsers, Observation, Past, Policy
+from proactrec.policies.base import (
+    Decision,
+    Evidence,
+    Learns,
+    MovesUsers,
+    Observation,
+    Past,
+    Policy,
+)
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, KeptShare, World
@@ -105,26 +115,51 @@ def rollout(
     play = _Player(policy, world, dataset, options, pairs)
     size = min(MAX_BLOCK_PAIRS, max(1, BLOCK_SCORES // (dataset.n_items + 1)))
     blocks = [slice(at, at + size) for at in range(0, len(pairs.user_idx), size)]
-    for done, _ in enumerate(_run_all(play, blocks, world.device, n_workers), start=1):
-        progress("guidance", done, len(blocks))
+    with _map_for(world.device, n_workers) as map_blocks:
+        if isinstance(policy, Learns):
+            _play_learning(play, policy, blocks, map_blocks, progress)
+        else:
+            for done, _ in enumerate(map_blocks(play.whole, blocks), start=1):
+                progress("guidance", done, len(blocks))
     return RolloutResult(play.log, Trace(play.traced, play.trace_vectors), n_owners)
 
 
-def _run_all(
-    play: "_Player", blocks: list[slice], device: torch.device, n_workers: int | None
-) -> Iterator[None]:
-    """Play all blocks; on the CPU in threads of one core each, since torch frees the lock."""
+MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+@contextmanager
+def _map_for(device: torch.device, n_workers: int | None) -> Iterator[MapBlocks]:
+    """`map`; on the CPU in threads of one core each, since torch frees the lock."""
     n_cores = torch.get_num_threads()
     n_workers = n_workers or (n_cores if device.type == "cpu" else 1)
     if n_workers == 1:
-        yield from map(play, blocks)
+        yield map
         return
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(n_workers) as pool:
-            yield from pool.map(play, blocks)
+            yield pool.map
     finally:
         torch.set_num_threads(n_cores)
+
+
+def _play_learning(
+    play: "_Player", policy: Learns, blocks: list[slice], map_blocks: MapBlocks, progress: Progress
+) -> None:
+    """Play round by round, all blocks at once in memory, and tell everybody what was learned."""
+    knowledge, n_rounds = policy.prior(), play.options.n_rounds
+    games = [play.rounds(block, knowledge) for block in blocks]
+    told = list(map_blocks(next, games))
+    for number in range(1, n_rounds):
+        progress("guidance", number, n_rounds)
+        everybody = Evidence(*(torch.cat(column) for column in zip(*told, strict=True)))
+        knowledge = policy.learned(knowledge, everybody)
+        told = list(map_blocks(partial(_next_round, knowledge), games))
+    progress("guidance", n_rounds, n_rounds)
+
+
+def _next_round(knowledge: Any, game: Generator[Evidence, Any, None]) -> Evidence:
+    return game.send(knowledge)
 
 
 class _Player:
@@ -141,9 +176,9 @@ class _Player:
         # Everybody starts from the same history with every target: encode it once.
         everybody = torch.arange(dataset.n_users, device=world.device)
         no_target = torch.zeros_like(everybody)
-        refused = everybody.new_zeros(dataset.n_users, options.n_rounds)
+        shown = everybody.new_zeros(dataset.n_users, options.n_rounds)
         self.start_vectors = (
-            policy.encode(Past(self.item_seq, everybody, no_target, refused, 1))
+            policy.encode(Past(self.item_seq, everybody, no_target, shown, shown.bool(), 1))
             if policy.encodes == "history"
             else None
         )
@@ -161,9 +196,17 @@ class _Player:
             is_counted=np.ones(n_pairs, bool),
         )
 
-    @torch.no_grad()
-    def __call__(self, block: slice) -> None:
+    def whole(self, block: slice) -> None:
         """Play all rounds of a block."""
+        for _ in self.rounds(block):
+            pass
+
+    @torch.no_grad()
+    def rounds(self, block: slice, knowledge: Any = None) -> Generator[Evidence, Any, None]:
+        """Play a block; gives each round's evidence, and takes what was learned from everybody's.
+
+        A generator that is sent nothing goes on with what is known.
+        """
         world, options = self.world, self.options
         user_idx, target_idx = self.pairs.user_idx[block], self.pairs.target_idx[block]
         environment = Environment(world)
@@ -172,43 +215,49 @@ class _Player:
         self.log.is_counted[block] = ~environment.is_owner.cpu().numpy()
         rank = environment.rank(torch.arange(len(users), device=world.device))
         self._note_state(block, 0, environment, rank)
-        item_seq, refused = self.item_seq[users], users.new_zeros(len(users), options.n_rounds)
+        all_shown = users.new_zeros(len(users), options.n_rounds)
+        past = Past(self.item_seq[users], users, targets, all_shown, all_shown.bool(), 1, knowledge)
         if self.start_vectors is None:
-            user_vectors = self.policy.encode(Past(item_seq, users, targets, refused, 1))
+            user_vectors = self.policy.encode(past)
         else:
             user_vectors = self.start_vectors[users]
         penalty = environment.owned_penalty.clone()
         is_active = torch.ones(len(users), dtype=torch.bool, device=world.device)
         stops = world.options.after_success == "stop"
         for number in range(1, options.n_rounds + 1):
-            seen = Observation(users, targets, user_vectors, penalty, number)
-            item_idx = self._decide(seen, environment).item_idx * is_active
+            left = options.n_rounds - number
+            seen = Observation(users, targets, user_vectors, penalty, number, left, past.knowledge)
+            decision = self._decide(seen, environment)
+            item_idx = decision.item_idx * is_active
             feedback = environment.step(item_idx, _policy_share(self.policy, seen))
             accepted = feedback.accepted
             self._note_round(block, number, item_idx, accepted, feedback.accept_prob)
             changed = accepted.nonzero()[:, 0]
             if len(changed):
                 rank[changed] = environment.rank(changed)
-                newest = torch.cat([item_seq[changed, 1:], item_idx[changed, None]], 1)
-                item_seq[changed] = newest
-            refused[:, number - 1] = item_idx * ~accepted
+                newest = torch.cat([past.item_seq[changed, 1:], item_idx[changed, None]], 1)
+                past.item_seq[changed] = newest
+            past.shown[:, number - 1], past.accepted[:, number - 1] = item_idx, accepted
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
-            stale = self._stale(accepted, item_idx > 0, is_active)
-            if number < options.n_rounds and len(stale):
-                past = Past(
-                    item_seq[stale], users[stale], targets[stale], refused[stale], number + 1
-                )
-                user_vectors[stale] = self.policy.encode(past)
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
+            sent = yield _evidence(decision, item_idx, accepted)
+            past = past._replace(
+                round=number + 1, knowledge=past.knowledge if sent is None else sent
+            )
+            stale = self._stale(accepted, item_idx > 0, is_active)
+            if number < options.n_rounds and len(stale):
+                user_vectors[stale] = self.policy.encode(past.of(stale))
 
     def _stale(self, accepted: Tensor, is_shown: Tensor, is_active: Tensor) -> Tensor:
         """Rows of the block that the policy has to encode again."""
         if self.policy.encodes == "once":
             return accepted.new_empty(0, dtype=torch.int64)
-        again = is_shown & ~accepted if self.policy.encodes == "refused" else accepted
+        again = {"refused": is_shown & ~accepted, "answered": is_shown}.get(
+            self.policy.encodes, accepted
+        )
         return (again & is_active).nonzero()[:, 0]
 
     def _decide(self, seen: Observation, environment: Environment) -> Decision:
@@ -233,20 +282,20 @@ class _Player:
         self.trace_vectors[is_here, number] = environment.user_vectors[rows].cpu().numpy()
 
 
+def _evidence(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:
+    rows = item_idx.nonzero()[:, 0]
+    features = decision.features
+    kept = item_idx.new_empty(len(rows), 0) if features is None else features[rows]
+    return Evidence(item_idx[rows], kept, accepted[rows])
+
+
 def _policy_share(policy: Policy, seen: Observation) -> KeptShare | None:
     """Asks the policy for its users' kept share, if it has a say (ITMPRec's TIAC)."""
     if not isinstance(policy, MovesUsers):
         return None
 
     def of_rows(rows: Tensor) -> Tensor:
-        part = Observation(
-            seen.user_idx[rows],
-            seen.target_idx[rows],
-            seen.user_vectors[rows],
-            seen.penalty[rows],
-            seen.round,
-        )
-        return policy.kept_share(part)
+        return policy.kept_share(seen.of(rows))
 
     return of_rows
 

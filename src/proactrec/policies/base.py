@@ -26,13 +26,29 @@ class Observation(NamedTuple):
     user_vectors: Tensor  # (B, d), what the policy's own `encode` made
     penalty: Tensor  # (B, n_items + 1): -inf for what may not be shown (and padding), else 0
     round: int  # 1 = the first
+    rounds_left: int = 0  # after this one
+    knowledge: Any = None  # of a policy that learns
+
+    def of(self, rows: Tensor) -> "Observation":
+        """Of these pairs only."""
+        names = ("user_idx", "target_idx", "user_vectors", "penalty")
+        return self._replace(**{name: getattr(self, name)[rows] for name in names})
 
 
 class Decision(NamedTuple):
-    """What to show, and the score that decided."""
+    """What to show, the score that decided, and what a policy that learns wants to keep of it."""
 
     item_idx: Tensor  # (B,), 0 where nothing is left to be shown
     score: Tensor  # (B,)
+    features: Tensor | None = None  # (B, n_features)
+
+
+class Evidence(NamedTuple):
+    """How all users answered in one round, for a policy that learns; rows are those shown."""
+
+    item_idx: Tensor  # (n,)
+    features: Tensor  # (n, n_features), of the policy's own decisions
+    accepted: Tensor  # (n,) bool
 
 
 class Past(NamedTuple):
@@ -41,13 +57,26 @@ class Past(NamedTuple):
     item_seq: Tensor  # (n, history_length), accepted items, newest last, padded with 0
     user_idx: Tensor  # (n,)
     target_idx: Tensor  # (n,)
-    refused: Tensor  # (n, n_rounds), by the round in which it was refused, 0 elsewhere
+    shown: Tensor  # (n, n_rounds), by round; 0 where nothing was, and in rounds to come
+    accepted: Tensor  # (n, n_rounds) bool
     round: int  # that comes next; 1 = the first
+    knowledge: Any = None  # of a policy that learns
+
+    def of(self, rows: Tensor) -> "Past":
+        """Of these pairs only."""
+        names = ("item_seq", "user_idx", "target_idx", "shown", "accepted")
+        return self._replace(**{name: getattr(self, name)[rows] for name in names})
+
+    @property
+    def refused(self) -> Tensor:
+        """What was shown and not accepted, by round, 0 elsewhere: (n, n_rounds)."""
+        return self.shown * ~self.accepted
 
 
-Encodes = Literal["history", "pair", "once", "refused"]
+Encodes = Literal["history", "pair", "once", "refused", "answered"]
 """What a policy encodes, and when: a user's history, after every acceptance; a history and a
-target, after every acceptance; those at the start only; those after every refusal."""
+target, after every acceptance; those at the start only; those after every refusal; those after
+every answer."""
 
 
 @runtime_checkable
@@ -56,6 +85,23 @@ class MovesUsers(Protocol):
 
     def kept_share(self, observation: Observation) -> Tensor:
         """Share of a user's old vector that an accepted item leaves: (B,)."""
+        ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A policy that learns from the answers of all users, round by round.
+
+    All pairs play a round before anybody plays the next. Knowledge is a value: the policy itself
+    keeps no state.
+    """
+
+    def prior(self) -> Any:
+        """What it knows before the first round."""
+        ...
+
+    def learned(self, knowledge: Any, evidence: Evidence) -> Any:
+        """What it knows after a round."""
         ...
 
 

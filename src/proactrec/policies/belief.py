@@ -1,0 +1,153 @@
+r"""What a planner believes: where users stand, and when they accept.
+
+A user's place is a unit vector :math:`m` among the item vectors :math:`e_i`. It starts where the
+user's history puts it, and every answer moves it: an accepted item as the simulators of the field
+have it, and each answer by what it tells, as far as the chance did not foresee it (an extended
+Kalman step with the variance :math:`v` in every direction):
+
+.. math::
+    m \leftarrow m + \frac{v a (y - p)}{1 + v a^2 p (1 - p)} e_i, \qquad
+    m \leftarrow s m + (1 - s) e_i \text{ if accepted}
+
+The chance is :math:`p = \sigma(w_0 + a\, m^\top e_i + w_2 \log n_i + b_i)`, with the number of
+users :math:`n_i` who have the item. Its weights are learned from the answers of all users.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.policies.base import Evidence, Past
+
+N_NEWTON, ENOUGH = 12, 1e-6
+LEAST_SLOPE = 0.1
+"""Of the prior's: however bad the vectors, interest does not repel."""
+
+
+class AcceptanceModel(NamedTuple):
+    """Weights of the chance with what is known of them; a value, never changed.
+
+    The weights (intercept, slope, popularity) have a normal posterior, carried on from round to
+    round. What they miss of single items goes into item effects: shrunken mean residuals.
+    """
+
+    weights: Tensor  # (3,) float64
+    precision: Tensor  # (3, 3) float64
+    surplus: Tensor  # (n_items + 1,), acceptances beyond those foreseen
+    information: Tensor  # (n_items + 1,), sum of p (1 - p)
+    shrinkage: float  # information that outweighs the prior of an item effect; inf: none
+    least_slope: float
+
+    @classmethod
+    def before_answers(
+        cls, n_rows: int, *, slope: float, prior_chance: float, strength: float, shrinkage: float
+    ) -> Self:
+        """The prior.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of items + 1.
+        slope : float
+            Prior mean of the slope; its prior deviation is as large.
+        prior_chance : float in (0, 1)
+            Chance of an item without interest and of mean popularity.
+        strength : float
+            Prior precision of intercept and popularity.
+        shrinkage : float
+            See the class.
+        """
+        intercept = torch.logit(torch.tensor(prior_chance, dtype=torch.float64))
+        weights = torch.tensor([float(intercept), slope, 0.0], dtype=torch.float64)
+        precision = torch.tensor([strength, 1 / slope**2, strength], dtype=torch.float64)
+        nothing = torch.zeros(n_rows)
+        return cls(weights, precision.diag(), nothing, nothing, shrinkage, LEAST_SLOPE * slope)
+
+    @property
+    def slope(self) -> float:
+        """Weight of interest."""
+        return float(self.weights[1])
+
+    def offsets(self, popularity: Tensor) -> Tensor:
+        """All that does not depend on the user: (n_items + 1,); `popularity` is standardised."""
+        effects = self.surplus / (self.information + self.shrinkage)
+        return self.weights[0].float() + self.weights[2].float() * popularity + effects
+
+    def learned(self, evidence: Evidence, popularity: Tensor) -> "AcceptanceModel":
+        """The model after one more round: a Newton search for the new posterior mode.
+
+        `evidence.features` (n, 1) holds the interest that was foreseen.
+        """
+        interest, liked = evidence.features[:, 0].double(), popularity[evidence.item_idx].double()
+        rows = torch.stack([torch.ones_like(interest), interest, liked], 1)  # (n, 3)
+        answers = evidence.accepted.double()
+        weights = self._mode(rows, answers)
+        weights[1] = weights[1].clamp(min=self.least_slope)
+        chance = torch.sigmoid(rows @ weights)
+        precision = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
+        return self._replace(
+            weights=weights,
+            precision=precision,
+            surplus=self.surplus.index_add(0, evidence.item_idx, (answers - chance).float()),
+            information=self.information.index_add(
+                0, evidence.item_idx, (chance * (1 - chance)).float()
+            ),
+        )
+
+    def _mode(self, rows: Tensor, answers: Tensor) -> Tensor:
+        """Most likely weights: Newton's steps, halved until they lead downhill."""
+
+        def loss(weights: Tensor) -> float:
+            away = weights - self.weights
+            misfit = F.binary_cross_entropy_with_logits(rows @ weights, answers, reduction="sum")
+            return float(misfit + 0.5 * away @ self.precision @ away)
+
+        weights = self.weights.clone()
+        for _ in range(N_NEWTON):
+            chance = torch.sigmoid(rows @ weights)
+            curvature = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
+            slope = rows.T @ (answers - chance) - self.precision @ (weights - self.weights)
+            step, now = torch.linalg.solve(curvature, slope), loss(weights)
+            while step.norm() > ENOUGH and loss(weights + step) > now:
+                step = step / 2
+            weights = weights + step
+        return weights
+
+
+def moved_by_answers(
+    start: Tensor,
+    item_vectors: Tensor,
+    past: Past,
+    slope: float,
+    offsets: Tensor,
+    *,
+    kept_share: float,
+    variance: float,
+) -> Tensor:
+    """Where users stand after all answers so far, unit rows (n, d).
+
+    Parameters
+    ----------
+    start : float tensor, shape (n, d)
+        Where their histories put them.
+    item_vectors : float tensor, shape (n_items + 1, d)
+    slope, offsets
+        Of the acceptance model as it is now; offsets (n_items + 1,).
+    kept_share : float in [0, 1]
+        s: of the old vector, after an accepted item.
+    variance : float
+        v: how much a start may be wrong; 0 leaves surprise aside.
+    """
+    place = start
+    for number in range(past.round - 1):
+        item_idx, accepted = past.shown[:, number], past.accepted[:, number]
+        shown = item_vectors[item_idx]  # (n, d), zero where nothing was shown
+        chance = torch.sigmoid(slope * (place * shown).sum(1) + offsets[item_idx])
+        surprise = variance * slope * (accepted.float() - chance)
+        surprise /= 1 + variance * slope**2 * chance * (1 - chance)
+        place = F.normalize(place + surprise[:, None] * shown, dim=1)
+        share = torch.where(accepted, kept_share, 1.0)[:, None]
+        place = F.normalize(share * place + (1 - share) * shown, dim=1)
+    return place

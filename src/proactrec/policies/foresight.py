@@ -1,0 +1,238 @@
+r"""Foresight: shows what leads furthest over the rounds that are left, not in this one.
+
+With belief and chances as in :mod:`proactrec.policies.belief`, the item shown is
+
+.. math::
+    \arg\max_i\; p_i (g_i + h V_i) + (1 - p_i) h V_{-i}, \qquad
+    h = \sum_{k=0}^{n - 1} \delta^k
+
+with the gain of interest :math:`g_i` if i is accepted; :math:`V_i`, the largest expected gain of a
+next item from where the user then stands (0 after the target: guidance ends); :math:`V_{-i}`, the
+largest of another item after a refusal; n, the rounds left after this one. So an item that would
+gain more once the user has come closer waits, the target above all: an item shown too early and
+refused is gone.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
+from proactrec.policies.base import Decision, Evidence, Ingredients, Observation, Past, Policy
+from proactrec.policies.belief import AcceptanceModel, moved_by_answers
+from proactrec.progress import Progress
+from proactrec.rng import generator
+
+N_SPREAD_PAIRS = 100_000
+
+
+class ForesightOptions(Options):
+    """How far it looks, what it assumes, and which parts are on."""
+
+    depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
+    n_candidates: int = Field(6, ge=1, description="items whose consequences are imagined")
+    n_considered: int = Field(
+        32, ge=2, description="items, best by expected gain now, among which the next is sought"
+    )
+    discount: float = Field(0.8, ge=0, lt=1, description="worth of a round beside the one before")
+    kept_share: float = Field(
+        0.8, ge=0, le=1, description="assumed share of the old vector an accepted item leaves"
+    )
+    belief_variance: float = Field(
+        0.02,
+        ge=0,
+        description="how much the vector of a history may be wrong; 0: answers only move",
+    )
+    learns: bool = Field(True, description="learn from all users' answers when they accept")
+    item_shrinkage: float | None = Field(
+        20.0, gt=0, description="prior weight of item effects in the chance; None: none"
+    )
+    prior_chance: float = Field(
+        0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
+    )
+    n_models: int = Field(2, ge=1, description="interest models, each of another seed, to average")
+    graphau: GraphAUOptions = GraphAUOptions()
+
+
+class Outlook(NamedTuple):
+    """What showing items would bring, as believed; all of the same shape."""
+
+    chance: Tensor  # of acceptance
+    gain: Tensor  # of interest in the target, if accepted
+    length: Tensor  # of the moved vector before it is made a unit vector
+
+
+class Sight(NamedTuple):
+    """Items as users see them, of unit vectors: inner products."""
+
+    interest: Tensor  # (..., n), of users and items
+    toward: Tensor  # (..., n), of targets and items
+    now: Tensor  # (..., 1), of users and targets
+
+    def of(self, item_idx: Tensor) -> "Sight":
+        """Of these items only; of a row's own, (B, n)."""
+        return Sight(self.interest.gather(1, item_idx), self.toward.gather(1, item_idx), self.now)
+
+
+class Foresight(Policy):
+    """Plans on a belief of its own; it is never told the simulator's vectors or chances.
+
+    Parameters
+    ----------
+    vectors : InterestVectors
+        Its own.
+    dataset : Dataset
+        Popularity of items.
+    options : ForesightOptions, optional
+    """
+
+    name: ClassVar[str] = "foresight"
+    options_type: ClassVar[type[Options]] = ForesightOptions
+    encodes = "answered"
+
+    def __init__(
+        self, vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
+    ) -> None:
+        self.options = options or ForesightOptions()
+        self.vectors = vectors
+        counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+        popularity = torch.from_numpy(counts).float().clamp(min=1).log()
+        spread = popularity[1:].std().clamp(min=1e-6)
+        self._popularity = (popularity - popularity[1:].mean()) / spread
+        self._slope = 1 / _interest_deviation(vectors)
+
+    @classmethod
+    def build(cls, ingredients: Ingredients) -> Self:
+        """The policy of a run, on interest models of its own seeds."""
+        options = ingredients.policy_options(ForesightOptions)
+        models = [_own_vectors(ingredients, options, n) for n in range(options.n_models)]
+        users, items = (
+            F.normalize(torch.cat(parts, 1), dim=1) for parts in zip(*models, strict=True)
+        )
+        return cls(InterestVectors(users, items), ingredients.dataset, options)
+
+    def prior(self) -> AcceptanceModel:
+        """The acceptance model before any answer: a slope by the spread of interest."""
+        return AcceptanceModel.before_answers(
+            len(self._popularity),
+            slope=self._slope,
+            prior_chance=self.options.prior_chance,
+            strength=4.0,
+            shrinkage=self.options.item_shrinkage or torch.inf,
+        )
+
+    def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
+        """The acceptance model after one more round."""
+        return knowledge.learned(evidence, self._popularity) if self.options.learns else knowledge
+
+    def encode(self, past: Past) -> Tensor:
+        """Where users are believed to stand (n, d)."""
+        knowledge = past.knowledge or self.prior()
+        return moved_by_answers(
+            self.vectors.user_vectors[past.user_idx],
+            self.vectors.item_vectors,
+            past,
+            knowledge.slope,
+            knowledge.offsets(self._popularity),
+            kept_share=self.options.kept_share,
+            variance=self.options.belief_variance,
+        )
+
+    def decide(self, observation: Observation) -> Decision:
+        """The item with the highest expected gain over the rounds that are left."""
+        knowledge = observation.knowledge or self.prior()
+        items, targets = self.vectors.item_vectors, observation.target_idx
+        interest = observation.user_vectors @ items.T  # (B, n_items + 1)
+        sight = Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
+        offsets = knowledge.offsets(self._popularity)
+        outlook = self._outlook(sight, knowledge.slope, offsets)
+        value = outlook.chance * outlook.gain + observation.penalty
+        if self.options.depth == 2 and observation.rounds_left:
+            score, item_idx = self._ahead(observation, sight, value, knowledge.slope, offsets)
+        else:
+            score, item_idx = value.max(1)
+        foreseen = interest.gather(1, item_idx[:, None])
+        return Decision(item_idx.masked_fill(score == -torch.inf, 0), score, foreseen)
+
+    def _outlook(self, sight: Sight, slope: float, offsets: Tensor) -> Outlook:
+        share = self.options.kept_share
+        chance = torch.sigmoid(slope * sight.interest + offsets)
+        length = share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * sight.interest
+        length = length.clamp(min=1e-12).sqrt()
+        gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
+        return Outlook(chance, gain, length)
+
+    def _ahead(
+        self, observation: Observation, sight: Sight, value: Tensor, slope: float, offsets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Value over the rounds that are left, and item, of the best candidate: (B,) each."""
+        options, share = self.options, self.options.kept_share
+        n_considered = min(options.n_considered, value.shape[1])
+        n_candidates = min(options.n_candidates, n_considered)
+        first, considered = value.topk(n_considered, dim=1)  # (B, K)
+        candidates = considered[:, :n_candidates]  # (B, C)
+        here = sight.of(considered)
+        outlook = self._outlook(here, slope, offsets[considered])
+        chance, gain, length = (part[:, :n_candidates, None] for part in outlook)
+        near = self.vectors.item_vectors[considered]  # (B, K, d)
+        alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (B, C, K)
+        there = Sight(
+            (share * here.interest[:, None] + (1 - share) * alike) / length,
+            here.toward[:, None],
+            here.now[:, None] + gain,
+        )
+        then = self._outlook(there, slope, offsets[considered][:, None])
+        may_not = (first == -torch.inf)[:, None] | torch.eye(
+            n_candidates, n_considered, dtype=torch.bool, device=value.device
+        )
+        after = (then.chance * then.gain).masked_fill(may_not, 0).max(2).values.clamp(min=0)
+        after.masked_fill_(candidates == observation.target_idx[:, None], 0)
+        other = first[:, :1].repeat(1, n_candidates)
+        other[:, 0] = first[:, 1] if n_considered > 1 else 0
+        horizon = _horizon(options.discount, observation.rounds_left)
+        chance = chance[:, :, 0]
+        ahead = chance * after + (1 - chance) * other.clamp(min=0)
+        score, place = (first[:, :n_candidates] + horizon * ahead).max(1)
+        return score, candidates.gather(1, place[:, None])[:, 0]
+
+
+def _horizon(discount: float, n_rounds: int) -> float:
+    """Worth of so many rounds, in rounds."""
+    return (1 - discount**n_rounds) / (1 - discount)
+
+
+def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) -> InterestVectors:
+    """Interest vectors of the n-th own model, fitted once."""
+    seed = int(generator(ingredients.seed, "foresight", n).integers(2**31))
+
+    def fit(folder: Path, progress: Progress) -> None:
+        vectors, _ = fit_graphau(
+            ingredients.dataset,
+            options.graphau,
+            seed=seed,
+            checkpoint=folder / "checkpoint.safetensors",
+            progress=progress,
+        )
+        tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
+        save_file(tensors, folder / "vectors.safetensors")
+
+    inputs = {"graphau": options.graphau.model_dump(), "own_seed": seed}
+    saved = load_file(ingredients.fitted("belief", inputs, fit) / "vectors.safetensors")
+    return InterestVectors(saved["users"], saved["items"])
+
+
+def _interest_deviation(vectors: InterestVectors) -> float:
+    """Deviation of interest over random pairs of users and items."""
+    rng = generator(0, "foresight pairs")
+    users = rng.integers(len(vectors.user_vectors), size=N_SPREAD_PAIRS)
+    items = rng.integers(1, len(vectors.item_vectors), size=N_SPREAD_PAIRS)
+    interest = (vectors.user_vectors[users] * vectors.item_vectors[items]).sum(1)
+    return max(float(interest.std()), 1e-6)

@@ -1,0 +1,155 @@
+"""Belief and acceptance model against computations of their own."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from proactrec.policies.base import Evidence, Past
+from proactrec.policies.belief import AcceptanceModel, moved_by_answers
+from proactrec.simulator.dynamics import moved
+
+N_ITEMS = 40
+
+
+def model(shrinkage: float = float("inf")) -> AcceptanceModel:
+    return AcceptanceModel.before_answers(
+        N_ITEMS + 1, slope=4.0, prior_chance=0.27, strength=4.0, shrinkage=shrinkage
+    )
+
+
+def answers(
+    n: int, weights: tuple[float, float, float], seed: int = 0, effect: float = 0.0
+) -> tuple[Evidence, torch.Tensor]:
+    """Answers of users whose chance has these weights; item 7 has an effect of its own."""
+    rng = torch.Generator().manual_seed(seed)
+    popularity = torch.randn(N_ITEMS + 1, generator=torch.Generator().manual_seed(99))
+    items = torch.randint(1, N_ITEMS + 1, (n,), generator=rng)
+    interest = 0.25 * torch.randn(n, 1, generator=rng)
+    logit = weights[0] + weights[1] * interest[:, 0] + weights[2] * popularity[items]
+    chance = torch.sigmoid(logit + effect * (items == 7))
+    accepted = torch.rand(n, generator=rng) < chance
+    return Evidence(items, interest, accepted), popularity
+
+
+def test_prior_says_what_it_was_told() -> None:
+    prior = model()
+    assert prior.slope == 4.0
+    offsets = prior.offsets(torch.zeros(N_ITEMS + 1))
+    torch.testing.assert_close(torch.sigmoid(offsets), torch.full((N_ITEMS + 1,), 0.27))
+
+
+def test_weights_are_found_from_many_answers_in_rounds() -> None:
+    knowledge = model()
+    for seed in range(5):
+        evidence, popularity = answers(8000, (-0.5, 2.5, 0.8), seed)
+        knowledge = knowledge.learned(evidence, popularity)
+    found = knowledge.weights.tolist()
+    assert found == pytest.approx([-0.5, 2.5, 0.8], abs=0.12)
+    spread = knowledge.precision.inverse().diag().sqrt()
+    assert spread.max() < 0.1
+
+
+def test_one_round_is_the_mode_of_the_posterior() -> None:
+    """Against plain gradient descent on the same objective."""
+    evidence, popularity = answers(300, (-1.0, 1.0, 0.0))
+    found = model().learned(evidence, popularity)
+    rows = torch.stack(
+        [torch.ones(300), evidence.features[:, 0], popularity[evidence.item_idx]], 1
+    ).double()
+    prior = model().weights
+    weights = prior.clone().requires_grad_()
+    descent = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-12)
+
+    def objective() -> torch.Tensor:
+        descent.zero_grad()
+        away = weights - prior
+        loss = F.binary_cross_entropy_with_logits(
+            rows @ weights, evidence.accepted.double(), reduction="sum"
+        )
+        loss = loss + 0.5 * away @ model().precision @ away
+        loss.backward()
+        return loss
+
+    descent.step(objective)
+    torch.testing.assert_close(found.weights, weights.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_nothing_shown_teaches_nothing() -> None:
+    none = Evidence(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 1), torch.zeros(0).bool())
+    after = model(20.0).learned(none, torch.zeros(N_ITEMS + 1))
+    torch.testing.assert_close(after.weights, model().weights)
+    assert not after.surplus.any()
+
+
+def test_interest_never_repels_however_bad_the_vectors() -> None:
+    evidence, popularity = answers(5000, (0.0, -3.0, 0.0))
+    assert model().learned(evidence, popularity).slope == pytest.approx(0.4)
+
+
+def test_items_that_are_liked_more_than_foreseen_get_an_effect() -> None:
+    evidence, popularity = answers(20_000, (-0.5, 2.0, 0.0), effect=2.0)
+    for shrinkage, is_found in ((20.0, True), (float("inf"), False)):
+        knowledge = model(shrinkage).learned(evidence, popularity)
+        effects = knowledge.offsets(torch.zeros(N_ITEMS + 1)) - float(knowledge.weights[0])
+        assert (int(effects.argmax()) == 7 and effects[7] > 1) == is_found
+        assert effects[1:7].abs().max() < 0.4
+
+
+ITEMS = F.normalize(torch.randn(9, 5, generator=torch.Generator().manual_seed(1)), dim=1)
+ITEMS[0] = 0
+START = F.normalize(torch.randn(3, 5, generator=torch.Generator().manual_seed(2)), dim=1)
+
+
+def past(shown: list[list[int]], accepted: list[list[int]]) -> Past:
+    n, n_rounds = len(shown), len(shown[0])
+    nobody = torch.zeros(n, dtype=torch.int64)
+    return Past(
+        nobody[:, None],
+        nobody,
+        nobody,
+        torch.tensor(shown),
+        torch.tensor(accepted).bool(),
+        n_rounds + 1,
+    )
+
+
+def believed(told: Past, variance: float) -> torch.Tensor:
+    return moved_by_answers(
+        START, ITEMS, told, 4.0, torch.full((9,), -1.0), kept_share=0.8, variance=variance
+    )
+
+
+def test_without_surprise_only_accepted_items_move_as_in_the_simulator() -> None:
+    told = past([[1, 2], [3, 4], [5, 0]], [[1, 0], [1, 1], [0, 0]])
+    share = torch.tensor([0.8])
+    expected = torch.stack(
+        [
+            moved(START[:1], ITEMS[1:2], share)[0],
+            moved(moved(START[1:2], ITEMS[3:4], share), ITEMS[4:5], share)[0],
+            START[2],
+        ]
+    )
+    torch.testing.assert_close(believed(told, 0.0), expected)
+
+
+def test_a_refusal_leads_away_and_an_acceptance_nearer_than_it_moves() -> None:
+    refused, accepted = past([[1], [2], [3]], [[0]] * 3), past([[1], [2], [3]], [[1]] * 3)
+    shown = ITEMS[1:4]
+    nearness = {
+        (name, variance): (believed(told, variance) * shown).sum(1)
+        for name, told in (("refused", refused), ("accepted", accepted))
+        for variance in (0.0, 0.05)
+    }
+    assert (nearness["refused", 0.05] < nearness["refused", 0.0]).all()
+    assert (nearness["accepted", 0.05] > nearness["accepted", 0.0]).all()
+
+
+def test_surprise_is_the_kalman_step_of_the_equation() -> None:
+    told = past([[1], [2], [3]], [[0]] * 3)
+    v, a = 0.05, 4.0
+    for row in range(3):
+        m, e = START[row].numpy().astype(np.float64), ITEMS[row + 1].numpy().astype(np.float64)
+        p = 1 / (1 + np.exp(-(a * m @ e - 1.0)))
+        m = m - v * a * p / (1 + v * a**2 * p * (1 - p)) * e
+        np.testing.assert_allclose(believed(told, v)[row], m / np.linalg.norm(m), atol=1e-6)

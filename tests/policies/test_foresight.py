@@ -1,0 +1,235 @@
+"""Foresight against brute force, and in a rollout that learns."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch.nn import functional as F
+
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.dataset import Dataset
+from proactrec.data.interactions import Interactions
+from proactrec.evaluation import rollout as rollout_module
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.graphau import InterestVectors
+from proactrec.policies.base import Evidence, Observation
+from proactrec.policies.belief import AcceptanceModel
+from proactrec.policies.foresight import Foresight, ForesightOptions
+from proactrec.simulator.environment import World, WorldOptions
+
+N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    rng = np.random.default_rng(3)
+    rows = [
+        (f"u{user:02}", f"i{item + 1:02}", time)
+        for user in range(N_USERS)
+        for time, item in enumerate(rng.choice(40, 6, replace=False))
+    ] + [("v", f"i{item:02}", item) for item in range(1, N_ITEMS + 1)]
+    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+    ids = [f"i{item:02}" for item in range(1, N_ITEMS + 1)]
+    lists = pl.Series([["all"]] * N_ITEMS, dtype=pl.List(pl.String))
+    catalogue = pl.DataFrame({"item_id": ids, "title": ids, "categories": lists})
+    return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+
+
+@pytest.fixture(scope="module")
+def vectors(dataset: Dataset) -> InterestVectors:
+    """Items along an arc, jittered; users stand at its beginning, targets at its end."""
+    rng = torch.Generator().manual_seed(5)
+    angle = torch.linspace(0, torch.pi / 2, N_ITEMS)
+    arc = torch.zeros(N_ITEMS, DIM)
+    arc[:, 0], arc[:, 1] = angle.cos(), angle.sin()
+    items = F.normalize(arc + 0.15 * torch.randn(N_ITEMS, DIM, generator=rng), dim=1)
+    users = F.normalize(arc[:1] + 0.2 * torch.randn(dataset.n_users, DIM, generator=rng), dim=1)
+    return InterestVectors(users, torch.cat([torch.zeros(1, DIM), items]))
+
+
+def observed(vectors: InterestVectors, n: int = 8, rounds_left: int = 5) -> Observation:
+    penalty = torch.zeros(n, N_ITEMS + 1)
+    penalty[:, 0] = -torch.inf
+    for row in range(n):
+        penalty[row, 1 + row : 6 + row] = -torch.inf
+    targets = torch.full((n,), 50)
+    return Observation(torch.arange(n), targets, vectors.user_vectors[:n], penalty, 1, rounds_left)
+
+
+def expected_gain(
+    place: np.ndarray, item: int, target: int, vectors: InterestVectors, prior: AcceptanceModel
+) -> tuple[float, float, np.ndarray]:
+    """Chance, gain if accepted, and where the user then stands."""
+    items = vectors.item_vectors.double().numpy()
+    chance = 1 / (1 + np.exp(-(prior.slope * place @ items[item] + float(prior.weights[0]))))
+    after = 0.8 * place + 0.2 * items[item]
+    after /= np.linalg.norm(after)
+    return chance, float((after - place) @ items[target]), after
+
+
+def test_two_rounds_ahead_is_what_brute_force_finds(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    everything = ForesightOptions(
+        n_candidates=N_ITEMS, n_considered=N_ITEMS, learns=False, item_shrinkage=None
+    )
+    policy, seen = Foresight(vectors, dataset, everything), observed(vectors)
+    found, prior = policy.decide(seen), policy.prior()
+    horizon = sum(0.8**k for k in range(5))
+    for row in range(len(seen.user_idx)):
+        allowed = [i for i in range(1, N_ITEMS + 1) if seen.penalty[row, i] == 0]
+        place = vectors.user_vectors[row].double().numpy()
+
+        def best(place: np.ndarray, left: list[int]) -> float:
+            steps = (expected_gain(place, i, 50, vectors, prior) for i in left)
+            return max(0.0, *(chance * gain for chance, gain, _ in steps))
+
+        values = {}
+        for item in allowed:
+            chance, gain, after = expected_gain(place, item, 50, vectors, prior)
+            others = [i for i in allowed if i != item]
+            accepted = 0.0 if item == 50 else best(after, others)
+            values[item] = chance * (gain + horizon * accepted) + (1 - chance) * horizon * best(
+                place, others
+            )
+        choice = max(values, key=lambda i: values[i])
+        assert found.item_idx[row] == choice
+        assert found.score[row] == pytest.approx(values[choice], abs=1e-4)
+
+
+@pytest.mark.parametrize(("depth", "rounds_left"), [(1, 5), (2, 0)])
+def test_one_round_ahead_is_the_best_expected_gain(
+    dataset: Dataset, vectors: InterestVectors, depth: Any, rounds_left: int
+) -> None:
+    policy = Foresight(vectors, dataset, ForesightOptions(depth=depth))
+    seen = observed(vectors, rounds_left=rounds_left)
+    found, prior = policy.decide(seen), policy.prior()
+    for row in range(len(seen.user_idx)):
+        place = vectors.user_vectors[row].double().numpy()
+        values = {}
+        for item in range(1, N_ITEMS + 1):
+            chance, gain, _ = expected_gain(place, item, 50, vectors, prior)
+            values[item] = chance * gain if seen.penalty[row, item] == 0 else -np.inf
+        assert found.item_idx[row] == max(values, key=lambda i: values[i])
+
+
+def test_few_candidates_are_enough(dataset: Dataset, vectors: InterestVectors) -> None:
+    """The defaults against looking at everything, on random users of the same world."""
+    few = Foresight(vectors, dataset, ForesightOptions(n_candidates=8, n_considered=32))
+    every = Foresight(
+        vectors, dataset, ForesightOptions(n_candidates=N_ITEMS, n_considered=N_ITEMS)
+    )
+    seen = observed(vectors, n=40)
+    gap = every.decide(seen).score - few.decide(seen).score
+    assert gap.min() > -1e-5
+    assert (gap < 0.02).float().mean() > 0.9
+
+
+def test_it_shows_only_what_may_be_shown(dataset: Dataset, vectors: InterestVectors) -> None:
+    policy, seen = Foresight(vectors, dataset), observed(vectors)
+    penalty = torch.full_like(seen.penalty, -torch.inf)
+    penalty[1, 9] = penalty[2, [9, 50]] = 0
+    found = policy.decide(seen._replace(penalty=penalty)).item_idx.tolist()
+    assert found[:2] == [0, 9]
+    assert found[2] in (9, 50)
+    assert set(found[3:]) == {0}
+
+
+def test_a_row_does_not_depend_on_the_others(dataset: Dataset, vectors: InterestVectors) -> None:
+    policy, seen = Foresight(vectors, dataset), observed(vectors, n=12)
+    together = policy.decide(seen).item_idx
+    alone = [policy.decide(seen.of(torch.tensor([row]))).item_idx for row in range(12)]
+    assert torch.equal(torch.cat(alone), together)
+
+
+def played(
+    policy: Foresight, dataset: Dataset, vectors: InterestVectors, n_workers: int = 1
+) -> GuidanceLog:
+    world = World(dataset, *vectors, TARGETS, WorldOptions(world="medium"), seed=4)
+    options = RolloutOptions(n_rounds=12)
+    return rollout(policy, world, dataset, TARGETS, options, n_workers=n_workers).log
+
+
+def gain(log: GuidanceLog) -> float:
+    return float((log.interest[:, -1] - log.interest[:, 0]).mean())
+
+
+@contextmanager
+def blocks_of(n_pairs: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollout_module, "MAX_BLOCK_PAIRS", n_pairs)
+        yield
+
+
+@pytest.mark.parametrize(("n_pairs", "n_workers"), [(7, 1), (7, 3), (1, 2)])
+def test_learning_from_all_users_does_not_depend_on_blocks_or_workers(
+    dataset: Dataset, vectors: InterestVectors, n_pairs: int, n_workers: int
+) -> None:
+    policy = Foresight(vectors, dataset)
+    whole = played(policy, dataset, vectors)
+    with blocks_of(n_pairs):
+        parts = played(policy, dataset, vectors, n_workers)
+    np.testing.assert_array_equal(parts.item_idx, whole.item_idx)
+    np.testing.assert_allclose(parts.interest, whole.interest, atol=1e-6)
+
+
+class Witness(Foresight):
+    """Notes what it is taught."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.taught: list[Evidence] = []
+
+    def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
+        self.taught.append(evidence)
+        return super().learned(knowledge, evidence)
+
+
+def test_it_is_taught_every_answer_once_and_nothing_hidden(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    policy = Witness(vectors, dataset)
+    with blocks_of(16):
+        log = played(policy, dataset, vectors, 2)
+    assert len(policy.taught) == 11  # after the last round there is nothing left to learn for
+    for number, evidence in enumerate(policy.taught):
+        shown = log.is_shown[:, number]
+        np.testing.assert_array_equal(evidence.item_idx, log.item_idx[shown, number])
+        np.testing.assert_array_equal(evidence.accepted, log.accepted[shown, number])
+
+
+def test_looking_ahead_gains_more_and_gets_the_target_accepted(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    logs = {
+        depth: played(Foresight(vectors, dataset, ForesightOptions(depth=depth)), dataset, vectors)
+        for depth in (1, 2)
+    }
+    hit = {
+        depth: (log.accepted & (log.item_idx == log.target_idx[:, None])).any(1).mean()
+        for depth, log in logs.items()
+    }
+    assert gain(logs[2]) > gain(logs[1])
+    assert hit[2] > hit[1]
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_learning_mends_a_wrong_prior(
+    dataset: Dataset, vectors: InterestVectors, learns: bool
+) -> None:
+    """Told that almost everything is accepted, it learns how much really is."""
+    options = ForesightOptions(learns=learns, prior_chance=0.97, item_shrinkage=None)
+    policy = Witness(vectors, dataset, options)
+    played(policy, dataset, vectors)
+    knowledge, popularity = policy.prior(), policy._popularity
+    for evidence in policy.taught[:-1]:
+        knowledge = Foresight.learned(policy, knowledge, evidence)
+    last = policy.taught[-1]
+    logit = knowledge.slope * last.features[:, 0] + knowledge.offsets(popularity)[last.item_idx]
+    surprise = float(torch.sigmoid(logit).mean() - last.accepted.float().mean())
+    assert (abs(surprise) < 0.12) == learns
