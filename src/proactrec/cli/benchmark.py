@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
-SET_BY_WORLDS = {"world": None, "receptivity": None, "seed": 0}
+SET_BY_WORLDS = {"world": None, "receptivity": None, "hidden": "interest", "seed": 0}
 """Options of a run that cells differ in."""
 KEPT = (
     "dataset",
@@ -51,7 +51,8 @@ def _asked(
         list[str],
         typer.Option(
             help="Methods to run: table4 (all of the paper's, and points of reference), table3 "
-            "(parts of ITMPRec), figure4 (curiosity and intents); repeatable.",
+            "(parts of ITMPRec), figure4 (curiosity and intents), beyond (our planner and its "
+            "parts); repeatable.",
             rich_help_panel=GUIDE,
         ),
     ] = ["table4"],  # noqa: B006
@@ -78,6 +79,14 @@ def _asked(
     receptivity: Annotated[
         list[str] | None,
         typer.Option(help="constant, per-user or arousal; repeatable.", rich_help_panel=GUIDE),
+    ] = None,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Interest vectors of the simulated users: interest (the run's own), factors, "
+            "neighbours or content; repeatable.",
+            rich_help_panel=GUIDE,
+        ),
     ] = None,
     seed: Annotated[
         list[int],
@@ -295,11 +304,15 @@ def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
-    names = ("protocol.world.world", "protocol.world.receptivity")
-    asked = product(values["world"] or [None], values["receptivity"] or [None])
+    names = {
+        "world": "protocol.world.world",
+        "receptivity": "protocol.world.receptivity",
+        "hidden": "hidden",
+    }
+    asked = product(*(values[name] or [None] for name in names))
     return [
-        {name: value for name, value in zip(names, pair, strict=True) if value is not None}
-        for pair in asked
+        {name: value for name, value in zip(names.values(), one, strict=True) if value is not None}
+        for one in asked
     ]
 
 

@@ -80,7 +80,7 @@ def setup(
     policy: Annotated[
         str,
         typer.Option(
-            help="Who chooses the items: itmprec, ipg, irn, llm-ipp, next-item, "
+            help="Who chooses the items: itmprec, foresight, ipg, irn, llm-ipp, next-item, "
             "nearest-to-target, target-now, popular, random, oracle-greedy, oracle-lookahead, or "
             "a .py file of your own.",
             rich_help_panel=GUIDE,
@@ -127,6 +127,14 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
+    hidden: Annotated[
+        str,
+        typer.Option(
+            help="Interest vectors of the simulated users: interest (the run's own), or others "
+            "that no policy was fitted to: factors, neighbours or content.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = "interest",
     response: Annotated[
         str,
         typer.Option(
@@ -218,6 +226,7 @@ def setup(
         "policy": policy,
         "without": without or [],
         "encoder": encoder,
+        "hidden": hidden,
         "protocol": chosen.model_dump(),
         "seed": seed,
     }

@@ -33,6 +33,16 @@ TABLE_4: dict[str, Changes] = {
     "IPG": {"policy": "ipg"},
     "ITMPRec": {"policy": "itmprec"},
 }
+BEYOND: dict[str, Changes] = {
+    "ITMPRec": {"policy": "itmprec"},
+    "Foresight": {"policy": "foresight"},
+    "one round": {"policy": "foresight", "policy_options.depth": 1},
+    "no learning": {"policy": "foresight", "policy_options.learns": False},
+    "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
+    "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
+    "one model": {"policy": "foresight", "policy_options.n_models": 1},
+}
+"""Our own planner, and without each of its parts."""
 REFERENCES: dict[str, Changes] = {
     name: {"policy": name}
     for name in (
@@ -63,9 +73,12 @@ SUITES: dict[str, dict[str, Changes]] = {
     "table4": {**TABLE_4, **REFERENCES},
     "table3": TABLE_3,
     "figure4": FIGURE_4,
+    "beyond": {**BEYOND, **REFERENCES},
 }
 INTEREST_SETTINGS = ("dataset", "graphau", "seed")
 ENCODER_SETTINGS = (*INTEREST_SETTINGS, "encoder", "encoder_options")
+USUAL = ("interest", "constant", "policy")
+"""Vectors and receptivity that a world's name leaves unsaid."""
 REFERENCE = "oracle-lookahead"
 """Whose increase of interest the others' is a share of."""
 
@@ -87,8 +100,8 @@ class Cell(NamedTuple):
     def world(self) -> str:
         """Name of the simulated users: slope, and receptivity where it is not the usual one."""
         world = self.options.protocol.world
-        usual = world.receptivity in ("constant", "policy")
-        return world.world if usual else f"{world.world}, {world.receptivity}"
+        said: list[str] = [world.world, self.options.hidden, world.receptivity]
+        return ", ".join(part for part in said if part not in USUAL)
 
 
 def grid(

@@ -37,6 +37,7 @@ from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.rng import generator
 from proactrec.simulator.environment import World
+from proactrec.simulator.hidden import Hidden, hidden_vectors
 from proactrec.simulator.response import Response
 from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
 from proactrec.types import IntArray
@@ -89,6 +90,11 @@ class ExperimentOptions(Options):
         "wants an encoder's; the run's own by default",
     )
     graphau: GraphAUOptions = GraphAUOptions()
+    hidden: Hidden = Field(
+        "interest",
+        description="interest vectors of the simulated users: the run's own (interest), or others "
+        "that no policy was fitted to: factors, neighbours or content",
+    )
     response: dict[str, Any] = Field(
         {},
         description="click model instead of the protocol's calibrated one: its `kind` (llm) and "
@@ -202,6 +208,13 @@ class Experiment:
         return InterestVectors(vectors["users"], vectors["items"])
 
     @cached_property
+    def hidden_interest(self) -> InterestVectors:
+        """The simulated users' own vectors, which no policy sees."""
+        if self.options.hidden == "interest":
+            return self.interest
+        return InterestVectors(*hidden_vectors(self.options.hidden, self.dataset))
+
+    @cached_property
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
         folder = self._encoder_folder or self._encoder_stage.folder
@@ -293,7 +306,7 @@ class Experiment:
         """The simulated users."""
         return World(
             self.dataset,
-            *self.interest,
+            *self.hidden_interest,
             self.targets.item_idx,
             self.protocol.world,
             seed=self.options.seed,
@@ -504,6 +517,8 @@ class Experiment:
             "rollout": protocol.rollout.model_dump(),
             **self._base,
         }
+        if self.options.hidden != "interest":
+            inputs["hidden"] = self.options.hidden
         if self.options.n_users is not None:
             inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:
