@@ -34,7 +34,7 @@ ALLOWED = {
     "report": (*BASE, "data", "evaluation.log", "report"),
     "llm": (*CORE, "simulator", "evaluation", "llm"),
 }
-NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "openai", "aiohttp"}
+NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "aiohttp"}
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 
@@ -87,7 +87,7 @@ def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
     if module == "data.describe":
         banned = banned - {"matplotlib"}  # its plots; the next test says that it waits for the call
     if module in ("llm.transport", "llm.http"):
-        banned = banned - {"openai", "aiohttp"}  # likewise
+        banned = banned - {"aiohttp"}  # likewise
     assert not roots & banned, f"proactrec.{module} imports {roots & banned}"
     loads = [
         node.lineno
