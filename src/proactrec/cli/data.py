@@ -35,6 +35,18 @@ def describe(
     title_column: options.TitleColumn = "title",
     category_column: options.CategoryColumn = "categories",
     category_separator: options.CategorySeparator = "|",
+    rating_column: options.RatingColumn = "",
+    repeats: options.RepeatsRule = "earliest",
+    min_rating: options.MinRating = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    only_categorised: options.OnlyCategorised = False,
+    max_per_user: options.MaxPerUser = None,
+    min_length: options.MinLength = None,
+    category_source: options.CategorySource = None,
+    top_categories: options.TopCategories = None,
+    min_category_size: options.MinCategorySize = None,
+    merge_spellings: options.MergeSpellings = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw the charts into this .png file.")
@@ -56,6 +68,18 @@ def describe(
         title_column=title_column,
         category_column=category_column,
         category_separator=category_separator,
+        rating_column=rating_column,
+        repeats=repeats,
+        min_rating=min_rating,
+        since=since,
+        until=until,
+        only_categorised=only_categorised,
+        max_per_user=max_per_user,
+        min_length=min_length,
+        category_source=category_source,
+        top_categories=top_categories,
+        min_category_size=min_category_size,
+        merge_spellings=merge_spellings,
     )
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:
@@ -65,6 +89,8 @@ def describe(
         print(json_format.dumps(numbers, ensure_ascii=False))
         return
     console = Console()
+    for step in loaded.removed:
+        console.print(step.sentence, highlight=False, soft_wrap=True)
     console.print(_numbers_table(f"{dataset} (filter {filter}, k={k})", numbers))
     sizes = list(numbers["categories"].items())[:N_CATEGORIES_SHOWN]
     if sizes:
@@ -84,13 +110,17 @@ def list_() -> None:
 
     Example: proactrec data list
     """
-    table = Table("data set", "files", "licence")
-    table.add_row("demo", "none, made on the spot", "free to use, all invented")
+    table = Table("data set", "files, each also packed as .gz", "licence", "home")
+    table.add_row("demo", "none, made on the spot", "free to use, all invented", "")
     for name, source in SOURCES.items():
-        table.add_row(name, "\n".join(f"{name}/{file}" for file in source.files), source.licence)
-    table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours")
-    table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours")
-    table.add_row("recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours")
+        files = "\n".join(f"{source.folder or name}/{file}" for file in source.files)
+        table.add_row(name, files, source.licence, source.home)
+    table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours", "")
+    table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours", "")
+    table.add_row("jsonl", "--events FILE.jsonl, one record a line; --items FILE", "yours", "")
+    table.add_row(
+        "recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours", ""
+    )
     Console().print(table)
 
 
