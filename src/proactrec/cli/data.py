@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proactrec.cli import options
+from proactrec.cli.download import download
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
 from proactrec.data.load import load
@@ -18,7 +19,10 @@ from proactrec.data.sources import SOURCES
 N_CATEGORIES_SHOWN = 12
 BAR_WIDTH = 40
 
-app = typer.Typer(no_args_is_help=True, help="Look at data sets before anything is trained.")
+app = typer.Typer(
+    no_args_is_help=True, help="Fetch data sets and look at them before anything is trained."
+)
+app.command()(download)
 
 
 @app.command()
