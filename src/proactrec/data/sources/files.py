@@ -154,7 +154,7 @@ def parse_numbers(values: pl.Series, path: Path, *, may_be_missing: bool = False
     numbers = values.cast(pl.Float64, strict=False)
     is_bad = ~numbers.is_finite().fill_null(False)
     if may_be_missing:
-        is_bad &= values.is_not_null()
+        is_bad &= values.cast(pl.String).str.strip_chars() != ""
     raise_bad_values(values, is_bad, "must be a number", path)
     return numbers
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import polars as pl
 
 from proactrec.data.sources.lines import read_lines
@@ -75,7 +76,8 @@ def read_records(path: Path, parse: Parse = parse_json) -> Iterator[tuple[int, d
 def read_columns(
     path: Path, fields: Sequence[str], parse: Parse = parse_json, *, optional: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """One row a record: fields as text, null where missing; a field that is ever a list as lists.
+    """One row a record: fields as text, null where missing; a field that is ever a list as lists,
+    empty where missing.
 
     A field that no record has is no column; an `optional` one is, and null throughout.
 
@@ -98,14 +100,24 @@ def read_columns(
 
 def as_column(name: str, values: list[Any], numbers: Sequence[int], path: Path) -> pl.Series:
     """Values that :func:`plain` let through as a column of texts, or of lists if one is a list."""
-    dtype: pl.DataType | type[pl.DataType] = pl.String
-    if any(isinstance(value, list) for value in values):
-        values = [v if v is None or isinstance(v, list) else [v] for v in values]
-        dtype = pl.List(pl.String)
     try:
-        return pl.Series(name, values, dtype=dtype)
+        if any(isinstance(value, list) for value in values):
+            return _list_column(name, values)
+        return pl.Series(name, values, dtype=pl.String)
     except UnicodeEncodeError:
         _raise_half_characters(name, values, numbers, path)
+
+
+def _list_column(name: str, values: list[Any]) -> pl.Series:
+    """A column of lists, empty ones for nulls; polars itself would build each list apart."""
+    lists = [v if isinstance(v, list) else [] if v is None else [v] for v in values]
+    lengths = np.array([len(one) for one in lists])
+    flat = pl.Series("value", [text for one in lists for text in one], dtype=pl.String)
+    rows = pl.DataFrame({"row": np.repeat(np.arange(len(lists)), lengths), "value": flat})
+    filled = rows.group_by("row", maintain_order=True).agg("value")
+    every = pl.DataFrame({"row": np.arange(len(lists))})
+    joined = every.join(filled, on="row", how="left", maintain_order="left")["value"]
+    return joined.fill_null([]).rename(name)
 
 
 def plain(value: Any, name: str, number: int, path: Path) -> str | list[str] | None:
@@ -121,6 +133,8 @@ def plain(value: Any, name: str, number: int, path: Path) -> str | list[str] | N
     if isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, list):
+        if all(type(part) is str for part in value):
+            return value
         texts = [plain(part, name, number, path) for part in value]
         if not any(isinstance(text, list) for text in texts):
             return [text for text in texts if isinstance(text, str)]
