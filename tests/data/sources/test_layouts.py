@@ -178,7 +178,7 @@ def test_douban_in_both_encodings(encoding: str, place: Place) -> None:
 
 def test_douban_in_neither_encoding_is_refused(place: Place) -> None:
     folder = place("douban-movie", **{"moviereviews_cleaned.txt": b'"user_id"\xff\xff\n"1"\n'})
-    with pytest.raises(DataError, match="is not gb18030 text: byte 0xff in line 1, column 10"):
+    with pytest.raises(DataError, match="byte 0xff in line 1, column 10, and no gb18030"):
         SOURCES["douban-movie"].load(folder, "earliest")
 
 

@@ -16,12 +16,10 @@ from proactrec.data.sources.files import (
 )
 from proactrec.data.sources.items import complete_catalogue, lists_of, with_lists
 from proactrec.data.sources.repeats import keep_one
-from proactrec.errors import DataError
 from proactrec.types import Repeats
 
 REVIEWS, FILMS = "moviereviews_cleaned.txt", "movies_cleaned.txt"
 FILES = (REVIEWS, FILMS)
-ENCODINGS = ("utf-8-sig", "gb18030")
 NUMBER_OF_FILM = ("UID", "movie_id")
 """Where a film's number stands that the reviews use: the renumbered one, if there is one."""
 
@@ -76,10 +74,4 @@ def _films(path: Path) -> pl.DataFrame:
 
 
 def _read(path: Path) -> pl.DataFrame:
-    first, second = ENCODINGS
-    try:
-        return read_delimited(path, "\t", quote='"', encoding=first)
-    except DataError as error:
-        if "text: byte" not in str(error):
-            raise
-        return read_delimited(path, "\t", quote='"', encoding=second)
+    return read_delimited(path, "\t", quote='"', or_else="gb18030")

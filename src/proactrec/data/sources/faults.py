@@ -1,4 +1,24 @@
-"""Where a text table breaks its rules: looked for only after a reader refused it."""
+"""Where a text table breaks its rules: quotes are checked before it is read, the rest after."""
+
+import re
+
+
+def has_sound_quotes(text: str, separator: str, quote: str) -> bool:
+    """Whether every quote opens a value, closes it, or is doubled inside it.
+
+    A reader of tables guesses at all others, and may join or part rows by it. Only rows with a
+    quote are looked at.
+    """
+    inside = f"{quote}[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+{quote}"
+    value = f"(?:{inside}|[^{quote}{re.escape(separator)}\n]*+)"
+    row = re.compile(f"{value}(?:{re.escape(separator)}{value})*+(?:\n|\\Z)")
+    place = text.find(quote)
+    while place >= 0:
+        found = row.match(text, text.rfind("\n", 0, place) + 1)
+        if found is None:
+            return False
+        place = text.find(quote, found.end())
+    return True
 
 
 def first_fault(text: str, separator: str, quote: str | None) -> str | None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from proactrec.data.sources.faults import first_fault
+from proactrec.data.sources.faults import first_fault, has_sound_quotes
 from proactrec.data.sources.lines import check_is_file, line_of
 from proactrec.errors import DataError
 
 
-def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:
+def read_text(path: Path, *, encoding: str = "utf-8-sig", or_else: str | None = None) -> str:
     """Text of a file, unpacked if its name ends in `.gz`, with line feeds for line ends.
+
+    It is in one encoding, or else throughout in another.
 
     Raises
     ------
@@ -25,12 +27,26 @@ def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
+        if or_else is not None and (other := _decoded(content, or_else)) is not None:
+            return _with_line_feeds(other, path)
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise DataError(
             f"{path} is not {error.encoding} text: byte 0x{content[error.start]:02x} "
             f"in line {line}, column {column}"
+            + (f", and no {or_else} text either" if or_else else "")
         ) from error
+    return _with_line_feeds(text, path)
+
+
+def _decoded(content: bytes, encoding: str) -> str | None:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _with_line_feeds(text: str, path: Path) -> str:
     text = text.replace("\r\n", "\n").rstrip("\r\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")  # line ends of old Macs
@@ -46,6 +62,7 @@ def read_delimited(
     names: list[str] | None = None,
     quote: str | None = None,
     encoding: str = "utf-8-sig",
+    or_else: str | None = None,
 ) -> pl.DataFrame:
     """Rows of a text table, every value as text and empty fields as null.
 
@@ -58,7 +75,8 @@ def read_delimited(
         Column names of a file without a header; without it the first line is the header.
     quote : str, optional
         The character around values that hold a separator; by default there is none.
-    encoding : str
+    encoding, or_else : str
+        As in :func:`read_text`.
 
     Raises
     ------
@@ -67,7 +85,10 @@ def read_delimited(
         the header, a file without a
         header has another number of columns than `names`, or there is only a header.
     """
-    text = read_text(path, encoding=encoding)
+    text = read_text(path, encoding=encoding, or_else=or_else)
+    if quote is not None and not has_sound_quotes(text, separator, quote):
+        fault = first_fault(text, separator, quote)
+        raise DataError(f"{path} is not a table separated by {separator!r}: {fault}")
     try:
         table = pl.read_csv(
             text.encode(),

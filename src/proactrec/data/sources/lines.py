@@ -59,12 +59,14 @@ def line_of(path: Path, row: int, n_rows: int) -> int | None:
     kind = kind_of(path)
     if kind == ".parquet":
         return None
-    try:
-        starts = _row_starts(path, is_quoted=kind in QUOTED, skips_blank=kind in RECORDS)
-    except DataError:
-        return None
-    n_headers = len(starts) - n_rows
-    return starts[row + n_headers] if n_headers in (0, 1) else None
+    for is_quoted in (kind in QUOTED, kind not in QUOTED):  # any text may have quotes after all
+        try:
+            starts = _row_starts(path, is_quoted=is_quoted, skips_blank=kind in RECORDS)
+        except DataError:
+            return None
+        if (n_headers := len(starts) - n_rows) in (0, 1):
+            return starts[row + n_headers]
+    return None
 
 
 def _row_starts(path: Path, *, is_quoted: bool, skips_blank: bool) -> "array[int]":

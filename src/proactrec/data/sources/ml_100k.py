@@ -41,9 +41,10 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
 
 
 def _films(root: Path) -> pl.DataFrame:
-    genres = read_delimited(packed(root / "u.genre"), "|", names=["genre", "number"])[
-        "genre"
-    ].to_list()
+    path = packed(root / "u.genre")
+    rows = read_delimited(path, "|", names=["genre", "number"])
+    check_complete(rows, ["genre"], path)
+    genres = rows["genre"].to_list()
     path = packed(root / "u.item")
     films = read_delimited(path, "|", names=ITEM_COLUMNS + genres, encoding="latin-1")
     check_complete(films, ["item_id", "title", *genres], path)
