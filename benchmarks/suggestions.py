@@ -50,7 +50,7 @@ def _measured(options: ExperimentOptions, store: Path, one: Suggestion) -> dict[
 def _rank_correlation(first: list[float], second: list[float]) -> float:
     """Spearman's, without ties worth speaking of."""
     ranks: list[FloatArray] = [np.argsort(np.argsort(x)).astype(float) for x in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _body(rows: list[dict[str, Any]], correlations: dict[str, float]) -> str:

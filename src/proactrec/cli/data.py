@@ -11,6 +11,7 @@ from rich.text import Text
 
 from proactrec.cli import options
 from proactrec.cli.download import download
+from proactrec.cli.table2 import table2
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
 from proactrec.data.load import load
@@ -23,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Fetch data sets and look at them before anything is trained."
 )
 app.command()(download)
+app.command()(table2)
 
 
 @app.command()

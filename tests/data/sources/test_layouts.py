@@ -9,6 +9,7 @@ import pytest
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
+from proactrec.data.load import load_dataset
 from proactrec.data.sources import SOURCES
 from proactrec.errors import DataError, DataWarning, InvalidInputError
 
@@ -235,3 +236,37 @@ def test_files_at_hand_have_the_counts_of_their_description(
         folder = tmp_path
     table = SOURCES[name].load(folder, "earliest")[0].table
     assert (table["user_id"].n_unique(), table["item_id"].n_unique(), table.height) == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "header", "row"),
+    [
+        (
+            "douban-movie",
+            "moviereviews_cleaned.txt",
+            '"user_id"\t"movie_id"\t"rating"\t"comment"\t"time"\t"labels"\n',
+            '"{user}"\t"{item}"\t"4"\t"好"\t"2010-01-{day:02}"\t"x"\n',
+        ),
+        (
+            "steam",
+            "steam_reviews.json",
+            "",
+            "{{u'username': u'n{user}', u'product_id': u'{item}', u'date': u'2015-01-{day:02}'}}\n",
+        ),
+    ],
+)
+def test_layout_of_a_set_that_is_not_at_hand_goes_through_the_filters(
+    name: str, file: str, header: str, row: str, place: Place
+) -> None:
+    text = header + "".join(
+        row.format(user=user, item=item, day=item + 1)
+        for user in range(8)
+        for item in range(7)
+        if item < 6 or user == 0
+    )
+    root = place(name, **{file: text.encode()}).parent
+    dataset = load_dataset(name, data_dir=root)
+    # Item 6 has one review; the catalogue of the sample names none of the others.
+    assert (dataset.n_users, dataset.n_items, dataset.n_interactions) == (8, 6, 48)
+    assert dataset.answers("test").tolist() == [6] * 8
+    assert dataset.removed[0].interactions == 1
