@@ -99,7 +99,8 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
         catalogue = choose_categories(catalogue, interactions, options.categories)
     selected, removed = select_events(interactions, catalogue, selection)
     if options.filter == "paper":
-        selected = _noted(selected, _titled(selected, catalogue), "leaving out untitled", removed)
+        titled = _titled(selected, catalogue)
+        selected = _noted(selected, titled, "leaving out items without a title", removed)
     rule, kept = _filtered(selected, options, selection.min_length or 1)
     _noted(selected, kept, rule, removed)
     dataset = Dataset.build(options.name, kept, catalogue, removed)

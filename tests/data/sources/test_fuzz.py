@@ -24,7 +24,7 @@ from .conftest import LAYOUTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::proactrec.errors.DataWarning")
 quick = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 PIECES = st.sampled_from(
     [bytes([code]) for code in b"\"'\\\n\r\x00|,\t{}[]-\xff\x1a"]
