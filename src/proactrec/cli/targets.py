@@ -64,7 +64,7 @@ def suggest(**values: Any) -> None:
     if asked.json:
         results.print_json([one._asdict() for one in found])
         return
-    table = Table("", "category", "score", "items", "met by", "targets seen by", "distance", "why")
+    table = Table("", "category", "score", "items", "met by", "targets seen by", "distance")
     for place, one in enumerate(found[:N_SHOWN], start=1):
         table.add_row(
             str(place),
@@ -74,11 +74,13 @@ def suggest(**values: Any) -> None:
             f"{one.reach:.0%}",
             f"{one.seen:.0%}",
             f"{one.distance:+.2f}",
-            "; ".join(one.reasons),
         )
-    Console().print(table)
+    shown = Console()
+    shown.print(table)
+    for one in found[:N_SHOWN]:
+        shown.print(f"{one.category}: {'; '.join(one.reasons)}", highlight=False, soft_wrap=True)
     if len(found) > N_SHOWN:
-        Console().print(f"{len(found) - N_SHOWN} less promising ones: see --json")
+        shown.print(f"{len(found) - N_SHOWN} less promising ones: see --json")
 
 
 def _refuse_options(context: typer.Context) -> None:
