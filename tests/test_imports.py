@@ -18,7 +18,7 @@ IN_ORDER = (
     ("data",),
     ("ranking", "training", "arousal", "graphau", "intents"),
     ("encoders", "irn"),
-    ("targets",),
+    ("targets", "suggestions"),
     ("policies",),
 )
 SIMULATOR = (*BASE, "data", "ranking", "arousal", "simulator")

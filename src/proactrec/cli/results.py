@@ -47,8 +47,8 @@ def report(run: RunFolder) -> None:
 
 
 def concerns(experiment: "Experiment") -> list[str]:
-    """What somebody who reads the figures should know of the targets."""
-    found = []
+    """What somebody who reads the figures should know of the data and the targets."""
+    found = [step.sentence for step in experiment.dataset.removed]
     wanted, n_chosen = experiment.protocol.targets.n_targets, len(experiment.targets.item_idx)
     if not experiment.options.target_items and n_chosen < wanted:
         found.append(

@@ -1,6 +1,7 @@
 """The frozen data set everything else is built on: histories in time order, and their items."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -10,6 +11,7 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
+from proactrec.data.removal import Removal
 from proactrec.errors import DataError, UnknownIdError
 from proactrec.types import IntArray
 
@@ -76,9 +78,17 @@ class Dataset:
     categories: tuple[tuple[str, ...], ...]
     histories: Histories
     timestamps: IntArray
+    removed: tuple[Removal, ...] = ()
+    """What filters took out before, step by step; no part of the fingerprint."""
 
     @classmethod
-    def build(cls, name: str, interactions: Interactions, catalogue: Catalogue) -> "Dataset":
+    def build(
+        cls,
+        name: str,
+        interactions: Interactions,
+        catalogue: Catalogue,
+        removed: Sequence[Removal] = (),
+    ) -> "Dataset":
         """Join events and items; items nobody touched are left out.
 
         Raises
@@ -118,6 +128,7 @@ class Dataset:
                 indexed["item_idx"].to_numpy().astype(np.int64),
             ),
             timestamps=indexed["timestamp"].to_numpy(),
+            removed=tuple(removed),
         )
 
     @property

@@ -43,7 +43,13 @@ from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
-DEFAULT_CATEGORIES = {"demo": "Science Fiction", "ml-100k": "Sci-Fi", "lastfm": "hard rock"}
+FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
+DEFAULT_CATEGORIES = {
+    "demo": "Science Fiction",
+    "lastfm": "hard rock",
+    "movietweetings": "Sci-Fi",
+    **{f"ml-{size}": "Sci-Fi" for size in FILMS},
+}
 MOSTLY_SEEN = 0.5
 ANSWERS = "answers.sqlite"
 """File of the store that holds a language model's answers."""
