@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proactrec.cli import options
+from proactrec.cli import import_data, options
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
 from proactrec.data.load import load
@@ -19,6 +19,7 @@ N_CATEGORIES_SHOWN = 12
 BAR_WIDTH = 40
 
 app = typer.Typer(no_args_is_help=True, help="Look at data sets before anything is trained.")
+app.command("import")(import_data.import_)
 
 
 @app.command()
@@ -90,6 +91,7 @@ def list_() -> None:
         table.add_row(name, "\n".join(f"{name}/{file}" for file in source.files), source.licence)
     table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours")
     table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours")
+    table.add_row("FOLDER", "written by proactrec data import", "yours")
     table.add_row("recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours")
     Console().print(table)
 

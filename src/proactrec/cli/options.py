@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
@@ -13,7 +14,12 @@ from proactrec.types import FilterName
 _OWN = f"Own files (--dataset {', '.join(OWN_FILES)})"
 
 DatasetName = Annotated[
-    str, typer.Option("--dataset", help=f"Data set: {', '.join(NAMES)}.", show_default=True)
+    str,
+    typer.Option(
+        "--dataset",
+        help=f"Data set: {', '.join(NAMES)}, or the folder of an import.",
+        show_default=True,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -112,6 +118,8 @@ def dataset_options(
     if events is None:
         if items is not None:
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
+        if is_import(dataset):  # absolute, so that a run's settings hold wherever they are read
+            dataset = str(Path(dataset).absolute())
         return DatasetOptions(name=dataset, filter=filter, k=k)
     # Absolute, so that a run's settings hold wherever they are read again.
     table = TableOptions(

@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from proactrec.config import Options
+from proactrec.data import imported
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import MIN_SPLIT_LENGTH, Dataset
 from proactrec.data.filters import filter_interactions
@@ -25,7 +26,9 @@ NAMES = ("demo", *SOURCES, *OWN_FILES)
 class DatasetOptions(Options):
     """Which data set, and what is left out of it."""
 
-    name: str = Field(default="demo", description=f"one of {', '.join(NAMES)}")
+    name: str = Field(
+        default="demo", description=f"one of {', '.join(NAMES)}, or the folder of an import"
+    )
     filter: FilterName = Field(default="k-core", description="which users and items are kept")
     k: int = Field(default=5, ge=1, description="fewest interactions of a user or an item")
     table: TableOptions | None = Field(
@@ -46,8 +49,9 @@ def load_dataset(
     Parameters
     ----------
     name : str
-        "demo" is made on the spot. "ml-100k" and "lastfm" are read from the folder of that name
-        in `data_dir`. "csv" and "parquet" read the files in `table`; "recbole" too, or else the
+        The folder of an import, or a name: "demo" is made on the spot. "ml-100k" and "lastfm" are
+        read from the folder of that name in `data_dir`. "csv" and "parquet" read the files in
+        `table`; "recbole" too, or else the
         folder `recbole` in `data_dir`.
     data_dir : path, optional
         By default the environment variable PROACTREC_DATA.
@@ -82,9 +86,12 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
 
 
 def _read(options: DatasetOptions, data_dir: Path | str | None) -> tuple[Interactions, Catalogue]:
+    if options.table is None and imported.is_import(options.name):
+        return imported.load(Path(options.name))
     if options.name not in NAMES:
         raise UnknownIdError(
-            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}"
+            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}, and folders "
+            "that `proactrec data import` wrote"
         )
     if options.table is not None and options.name not in OWN_FILES:
         raise InvalidInputError(
