@@ -73,8 +73,13 @@ def resolution_of(times: pl.Series) -> int:
     return 0 if shortest is None else int(shortest)
 
 
-def with_sessions(events: pl.DataFrame, minutes: float) -> pl.DataFrame:
-    """The sorted events with `session`, a number that rises after every longer pause of a user."""
+def with_sessions(events: pl.DataFrame, minutes: float | None) -> pl.DataFrame:
+    """The sorted events with `session`: from 1, one more after every longer pause of a user.
+
+    Without `minutes` (times are ranks) everything is one session.
+    """
+    if minutes is None:
+        return events.with_columns(session=pl.lit(1, pl.Int32))
     pause = int(minutes * MINUTE)
     is_new = (pl.col("time").diff() > pause) & (pl.col("user") == pl.col("user").shift(1))
     is_first = (pl.col("user") != pl.col("user").shift(1)).fill_null(True)

@@ -15,6 +15,7 @@ from proactrec.data.importing.tables import (
     Table,
     TornTableError,
     check_columns,
+    first_sample,
 )
 from proactrec.data.importing.times import TimeReader
 from proactrec.errors import DataError
@@ -107,7 +108,8 @@ def gather(
         check_columns(table, names)
     reader = None
     if columns.time:
-        reader = TimeReader(tables[0].sample([columns.time])[columns.time], options.time)
+        sample = first_sample(tables, [columns.time])[columns.time]
+        reader = TimeReader(sample, options.time)
     cleaner = _Cleaner(columns, options, reader)
     frames, problems, notes, n_rows, n_blank = [], Problems(), list[str](), 0, 0
     for number, table in enumerate(tables):

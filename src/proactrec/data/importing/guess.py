@@ -172,8 +172,11 @@ def _time(sample: pl.DataFrame, columns: Sequence[str]) -> tuple[str, str] | Non
     by_values = [name for name in columns if looks_as_times(sample[name])]
     if by_values:
         return by_values[0], "by its values, which are times"
-    if named := _named(columns, NAMES["time"][:1], lambda _: True):
-        return named, "by its name"
+    # A column that is called so is meant, even where its values cannot be read: better an error
+    # about them than an import without times.
+    exact = [name for name in columns if plain_name(name) in NAMES["time"]]
+    if exact:
+        return exact[0], "by its name"
     return None
 
 

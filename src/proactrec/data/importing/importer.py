@@ -18,7 +18,7 @@ from proactrec.data.importing.facts import facts
 from proactrec.data.importing.guess import Guess, guess_events, guess_items, plain_name
 from proactrec.data.importing.options import ImportOptions
 from proactrec.data.importing.problems import Problems
-from proactrec.data.importing.tables import Table, check_columns, open_table
+from proactrec.data.importing.tables import Table, check_columns, first_sample, open_table
 from proactrec.data.importing.verdicts import verdicts
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.progress import Progress, silent
@@ -92,14 +92,14 @@ class Import:
         options = self._options
         events, notes = self._tables(options.events)
         items_, more = self._tables(options.items) if options.items else ([], [])
-        sample = _sample(events[0])
         given = options.columns
         check_columns(events[0], [name for name in given.model_dump().values() if name])
+        sample = first_sample(events)
         columns, event_guesses = guess_events(sample, given)
         item_columns, item_sample = options.item_columns, pl.DataFrame()
         item_guesses: list[Guess] = []
         if items_:
-            item_sample = _sample(items_[0])
+            item_sample = first_sample(items_)
             some = sample[str(columns.item)].drop_nulls().cast(pl.String, strict=False)
             item_columns, item_guesses = guess_items(
                 item_sample, item_columns, str(columns.item), set(some.to_list())
@@ -276,7 +276,7 @@ def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
         n_bot_events = n_before - events.height
         _check_some(events, "all users are suspected bots")
     n_events = events.height
-    pause = options.session_minutes if has_dates else float("inf")
+    pause = options.session_minutes if has_dates else None
     pairs = behaviour.first_of_pairs(behaviour.with_sessions(events, pause))
     heavy = pairs.filter(pl.col("weight") >= options.min_weight) if options.min_weight else pairs
     _check_some(heavy, f"no user and item reach the weight {options.min_weight:g}")
@@ -374,11 +374,6 @@ def _item_notes(found: items.Items, n_unlisted: int, catalogue: pl.DataFrame) ->
 def _ratings(plan: Plan) -> list[str]:
     used = set(plan.options.columns.model_dump().values())
     return [x for x in plan.event_columns if plain_name(x) in RATINGS and x not in used]
-
-
-def _sample(table: Table) -> pl.DataFrame:
-    once = [name for name in table.columns if table.columns.count(name) == 1 and name]
-    return table.sample(once)
 
 
 def _examples(sample: pl.DataFrame, n: int = 3) -> dict[str, str]:

@@ -69,6 +69,22 @@ def check_columns(table: Table, columns: Sequence[str]) -> None:
         raise DataError(f"{table.path} has more than one column of the name(s) {repeated}")
 
 
+def first_sample(tables: Sequence[Table], columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The first rows of the first table that has any: all columns whose names are clear, or these.
+
+    Raises
+    ------
+    DataError
+        If no table has a row.
+    """
+    for table in tables:
+        clear = [name for name in table.columns if name and table.columns.count(name) == 1]
+        sample = table.sample(clear if columns is None else columns)
+        if sample.height:
+            return sample
+    raise DataError(f"{tables[0].path} has no rows")
+
+
 class ParquetTable:
     """A Parquet file; values keep their types."""
 

@@ -81,6 +81,8 @@ class TimeReader:
         return Reading(times, ((times < LOW) | (times >= HIGH)).fill_null(False))
 
     def _of_numbers(self, values: pl.Series) -> pl.Series:
+        if values.dtype == pl.String:
+            values = values.str.strip_chars()
         whole = values.cast(pl.Int64, strict=False) if not values.dtype.is_float() else None
         if self.is_order:
             return whole if whole is not None else values.cast(pl.Int64, strict=False)
@@ -126,7 +128,10 @@ def guessed_unit(sample: pl.Series) -> str | None:
     """Unit of numbers by the middle of the sample; None for what is no number."""
     if sample.dtype.is_temporal() or sample.dtype == pl.Boolean or sample.dtype.is_nested():
         return None
-    numbers = sample.drop_nulls().cast(pl.Float64, strict=False)
+    filled = sample.drop_nulls()
+    numbers = (filled.str.strip_chars() if filled.dtype == pl.String else filled).cast(
+        pl.Float64, strict=False
+    )
     if not numbers.len() or numbers.null_count() > numbers.len() / 2:
         return None
     middle = numbers.median()
