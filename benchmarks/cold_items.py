@@ -154,7 +154,10 @@ def item_figures(
             "categories only": ContentOptions(text_weight=0),
         }.items()
     }
-    placed = {name: fit_content_map(z[warm], learned)(z[cold]) for name, z in content.items()}
+    placed = {
+        name: F.normalize(fit_content_map(z[warm], learned)(z[cold]), dim=1)
+        for name, z in content.items()
+    }
     nearest = F.normalize(content["content map"], dim=1)
     placed["neighbours"] = neighbours(nearest[cold] @ nearest[warm].T, learned)
     membership = memberships(full)

@@ -24,9 +24,8 @@ class ContentMap(NamedTuple):
     error: float  # mean squared leave-one-out error over warm items, sum over dimensions
 
     def __call__(self, content: Tensor) -> Tensor:
-        """Unit vectors of items with these content vectors, (n, d)."""
-        placed = self.vector_mean + (content.double() - self.content_mean) @ self.weights
-        return F.normalize(placed, dim=1).float()
+        """Vectors of items with these content vectors, (n, d)."""
+        return (self.vector_mean + (content.double() - self.content_mean) @ self.weights).float()
 
 
 def fit_content_map(content: Tensor, vectors: Tensor) -> ContentMap:
@@ -74,7 +73,9 @@ def fit_content_map(content: Tensor, vectors: Tensor) -> ContentMap:
     return ContentMap(weights, z_mean, e_mean, best[1], best[0])
 
 
-def place_items(item_vectors: Tensor, content: Tensor, is_warm: BoolArray) -> Tensor:
+def place_items(
+    item_vectors: Tensor, content: Tensor, is_cold: BoolArray, *, is_unit: bool
+) -> Tensor:
     """Item vectors in which cold items have the place that their content suggests.
 
     Parameters
@@ -82,21 +83,21 @@ def place_items(item_vectors: Tensor, content: Tensor, is_warm: BoolArray) -> Te
     item_vectors : float tensor, shape (n_items + 1, d)
         Rows of cold items are not read.
     content : float tensor, shape (n_items, n_components)
-    is_warm : bool array, shape (n_items,)
-        Whether the item has interactions that its vector was learnt from.
+    is_cold : bool array, shape (n_items,)
+        Whether an item has no interactions that its vector was learnt from.
+    is_unit : bool
+        Whether rows have length 1, as interest vectors do; else they have the length that the map
+        gives, which is the shorter the less the content says.
 
     Returns
     -------
     float tensor, shape (n_items + 1, d)
-        Rows of cold items are unit vectors times the mean length of warm rows; row 0 and warm rows
-        are as they were.
+        Row 0 and warm rows are as they were.
     """
-    warm = torch.from_numpy(is_warm).to(item_vectors.device)
-    placed = item_vectors.clone()
-    known = item_vectors[1:][warm]
-    place = fit_content_map(content[warm], known)
-    length = known.norm(dim=1).mean()
-    placed[1:][~warm] = (place(content[~warm]) * length).to(placed.dtype)
+    cold = torch.from_numpy(is_cold)
+    placed, warm_rows = item_vectors.clone(), item_vectors[1:].cpu()[~cold]
+    found = fit_content_map(content[~cold], warm_rows)(content[cold])
+    placed[1:][cold] = (F.normalize(found, dim=1) if is_unit else found).to(placed)
     return placed
 
 

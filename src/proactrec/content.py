@@ -148,7 +148,8 @@ def _left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> Tensor:
         basis = torch.linalg.qr(matrix.t() @ basis).Q
         basis = torch.linalg.qr(matrix @ basis).Q
     left, values, _ = torch.linalg.svd((matrix.t() @ basis).t(), full_matrices=False)
-    return ((basis @ left) * values)[:, :size]
+    scaled: Tensor = (basis @ left) * values
+    return scaled[:, :size]
 
 
 def _sentences(documents: list[str], options: ContentOptions) -> Tensor:
@@ -161,5 +162,5 @@ def _sentences(documents: list[str], options: ContentOptions) -> Tensor:
             "sentence models need sentence-transformers: pip install 'proactrec[sentence]'"
         ) from error
     model = SentenceTransformer(options.sentence_model, device="cpu")
-    vectors: Tensor = model.encode(documents, convert_to_tensor=True, show_progress_bar=False)
-    return vectors.float()
+    found = model.encode(documents, convert_to_numpy=True, show_progress_bar=False)
+    return torch.as_tensor(found, dtype=torch.float32)

@@ -28,6 +28,7 @@ def describe(
     data_dir: options.DataDir = None,
     filter: options.Filter = "k-core",
     k: options.K = 5,
+    cold_items: options.ColdItems = False,
     events: options.Events = None,
     items: options.Items = None,
     user_column: options.UserColumn = "user_id",
@@ -57,6 +58,7 @@ def describe(
         title_column=title_column,
         category_column=category_column,
         category_separator=category_separator,
+        cold_items=cold_items,
     )
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:

@@ -82,6 +82,14 @@ CategoryColumn = Annotated[
         rich_help_panel=_OWN,
     ),
 ]
+ColdItems = Annotated[
+    bool,
+    typer.Option(
+        "--cold-items",
+        help="Keep items of the catalogue that have no interactions left; they are placed by "
+        "title, text and categories.",
+    ),
+]
 CategorySeparator = Annotated[
     str,
     typer.Option(
@@ -105,6 +113,7 @@ def dataset_options(
     title_column: str,
     category_column: str,
     category_separator: str,
+    cold_items: bool = False,
 ) -> DatasetOptions:
     """The options of :func:`proactrec.data.load.load`, from the command line's.
 
@@ -120,7 +129,7 @@ def dataset_options(
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
         if is_import(dataset):  # absolute, so that a run's settings hold wherever they are read
             dataset = str(Path(dataset).absolute())
-        return DatasetOptions(name=dataset, filter=filter, k=k)
+        return DatasetOptions(name=dataset, filter=filter, k=k, cold_items=cold_items)
     # Absolute, so that a run's settings hold wherever they are read again.
     table = TableOptions(
         events=events.absolute(),
@@ -132,4 +141,4 @@ def dataset_options(
         category_column=category_column or None,
         category_separator=category_separator,
     )
-    return DatasetOptions(name=dataset, filter=filter, k=k, table=table)
+    return DatasetOptions(name=dataset, filter=filter, k=k, cold_items=cold_items, table=table)

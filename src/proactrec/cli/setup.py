@@ -165,6 +165,7 @@ def setup(
         typer.Option(help="Users and items kept: k-core, paper or none; decided by the protocol."),
     ] = None,
     k: options.K = 5,
+    cold_items: options.ColdItems = False,
     events: options.Events = None,
     items: options.Items = None,
     user_column: options.UserColumn = "user_id",
@@ -203,6 +204,7 @@ def setup(
         title_column=title_column,
         category_column=category_column,
         category_separator=category_separator,
+        cold_items=cold_items,
     )
     content = {
         "dataset": data.model_dump(),

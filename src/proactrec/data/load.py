@@ -31,6 +31,9 @@ class DatasetOptions(Options):
     )
     filter: FilterName = Field(default="k-core", description="which users and items are kept")
     k: int = Field(default=5, ge=1, description="fewest interactions of a user or an item")
+    cold_items: bool = Field(
+        default=False, description="keep items of the catalogue that have no interactions left"
+    )
     table: TableOptions | None = Field(
         default=None, description="own files, for csv, parquet, recbole"
     )
@@ -43,6 +46,7 @@ def load_dataset(
     filter: FilterName = "k-core",
     k: int = 5,
     table: TableOptions | None = None,
+    cold_items: bool = False,
 ) -> Dataset:
     """The data set of a name, filtered, indexed and split.
 
@@ -60,6 +64,8 @@ def load_dataset(
     k : int, at least 1
     table : TableOptions, optional
         The user's own files.
+    cold_items : bool
+        Whether items of the catalogue that have no interactions left are kept.
 
     Raises
     ------
@@ -71,7 +77,8 @@ def load_dataset(
         If the data cannot be used, or fewer than two users, fewer than two items, or no user with
         three items is left.
     """
-    return load(DatasetOptions(name=name, filter=filter, k=k, table=table), data_dir=data_dir)
+    options = DatasetOptions(name=name, filter=filter, k=k, table=table, cold_items=cold_items)
+    return load(options, data_dir=data_dir)
 
 
 def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Dataset:
@@ -80,7 +87,7 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
     if options.filter == "paper":
         interactions = _titled(interactions, catalogue)
     kept = filter_interactions(interactions, options.filter, options.k)
-    dataset = Dataset.build(options.name, kept, catalogue)
+    dataset = Dataset.build(options.name, kept, catalogue, keep_cold=options.cold_items)
     _check_usable(dataset, options)
     return dataset
 
