@@ -196,6 +196,14 @@ def test_categories_written_as_lists(value: str, tmp_path: Path) -> None:
     assert pl.read_parquet(out / "items.parquet")["categories"][0].to_list() == ["Action", "War"]
 
 
+def test_two_imports_of_one_log_are_the_same(tmp_path: Path) -> None:
+    rows = [(f"u{n % 50}", f"i{n * n % 97}", T + n % 1000, "") for n in range(3000)]
+    path = csv(tmp_path, rows)
+    first, again = (imported(tmp_path, path)[1] for _ in range(2))
+    for name in ("events.parquet", "items.parquet"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+
+
 def test_values_over_line_ends_are_noted(tmp_path: Path) -> None:
     path = tmp_path / "e.csv"
     path.write_text(f'user,item,time,note\na,x,{T},"two\nlines"\na,y,{T},plain\n')

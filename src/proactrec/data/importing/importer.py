@@ -280,9 +280,6 @@ def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
     pairs = behaviour.first_of_pairs(behaviour.with_sessions(events, pause))
     heavy = pairs.filter(pl.col("weight") >= options.min_weight) if options.min_weight else pairs
     _check_some(heavy, f"no user and item reach the weight {options.min_weight:g}")
-    names = pl.DataFrame({"user": pl.Series([s.user for s in found], dtype=pl.UInt32)}).select(
-        gathered.users.texts(pl.col("user"))
-    )
     return _Cleaned(
         heavy,
         gathered.events.height,
@@ -291,16 +288,18 @@ def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
         n_good - gathered.events.height,
         n_bot_events,
         pairs.height - heavy.height,
-        sorted(
-            (
-                {**suspect._asdict(), "user": name}
-                for suspect, name in zip(found, names.to_series().to_list(), strict=True)
-            ),
-            key=lambda suspect: (-suspect["n_events"], suspect["user"]),
-        ),
+        _named(found, gathered.users),
         sum(suspect.n_events for suspect in found),
         resolution,
     )
+
+
+def _named(suspects: list[behaviour.Suspect], users: Ids) -> list[dict[str, Any]]:
+    """Suspects with their ids, most events first."""
+    numbers = pl.DataFrame({"user": pl.Series([s.user for s in suspects], dtype=pl.UInt32)})
+    names = numbers.select(users.texts(pl.col("user"))).to_series().to_list()
+    named = [{**s._asdict(), "user": name} for s, name in zip(suspects, names, strict=True)]
+    return sorted(named, key=lambda suspect: (-suspect["n_events"], suspect["user"]))
 
 
 def write_events(pairs: pl.DataFrame, gathered: Gathered, path: Path) -> None:
