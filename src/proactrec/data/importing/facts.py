@@ -13,7 +13,7 @@ from proactrec.types import IntArray
 K = 5
 """Fewest interactions of a user and an item in the default filter."""
 LENGTHS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
-MOST_PERIODS = 40
+MOST_PERIODS = 24
 
 
 class Core(NamedTuple):
@@ -143,10 +143,12 @@ def charts(
 def _activity(times: pl.Series) -> Chart:
     days = (times // DAY).to_numpy()
     first, last = int(days.min()), int(days.max())
-    width = next(w for w in (1, 7, 30, 91, 365, 3650) if (last - first) // w < MOST_PERIODS)
+    width = next(w for w in (1, 7, 14, 30, 91, 365, 3650) if (last - first) // w < MOST_PERIODS)
     counts = np.bincount((days - first) // width)
     labels = [_day(first + width * number) for number in range(len(counts))]
-    name = {1: "day", 7: "week", 30: "30 days", 91: "91 days", 365: "365 days"}.get(width, "decade")
+    name = {1: "day", 7: "week", 14: "14 days", 30: "30 days", 91: "91 days", 365: "365 days"}.get(
+        width, "decade"
+    )
     return Chart(f"interactions per {name}", labels, counts.astype(float).tolist())
 
 
