@@ -196,6 +196,43 @@ def test_bad_json_lines_are_counted(here: Command, tmp_path: Path) -> None:
     assert dict(json.loads(outcome.stdout)["steps"])["unusable rows"] == -3
 
 
+BAD_ITEMS = {
+    "header only": ("item,title\n", "items.csv has no rows"),
+    "empty": ("", "items.csv is empty"),
+    "nothing like an id": ("title,genre\nA long title,Drama\n", "give --items-id COLUMN"),
+    "all ids missing": ("item,title\n,A\nnull,B\n", "2 of 2 rows of"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ITEMS)
+def test_unusable_items_end_in_one_sentence(kind: str, here: Command, tmp_path: Path) -> None:
+    content, fragment = BAD_ITEMS[kind]
+    items = write(tmp_path, content, "items.csv")
+    outcome = run(here, write(tmp_path, HEADER + ROWS), tmp_path / "out", "--items", str(items))
+    assert outcome.code == 2
+    assert fragment in outcome.errors[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_items_are_counted(here: Command, tmp_path: Path) -> None:
+    rows = ["i0,Zero,Drama", ",None,Drama", "i1,One,War,more", 'i2,5" disk,War', "i0,Nought,War"]
+    items = write(tmp_path, "\n".join(["item,title,genre", *rows, "", ""]), "items.csv")
+    more = ["--items", str(items), "--max-bad", "0.5", "--json"]
+    outcome = run(here, write(tmp_path, HEADER + ROWS), tmp_path / "out", *more)
+    assert outcome.code == 0, outcome.stderr
+    for sentence in (
+        "1 row left out: item holds no item (first:",
+        "1 row left out: the line has more values than the header (3)",
+        "1 further rows of items were joined with their first row",
+        "1 items have rows with different titles; the first is kept",
+        "5 items of the events are not in the item files, first 'i",
+    ):
+        assert sentence in outcome.stderr
+    table = pl.read_parquet(tmp_path / "out" / "items.parquet")
+    assert table.filter(item_id="i0").row(0)[1:3] == ("Zero", ["Drama", "War"])
+    assert table.filter(item_id="i2")["title"].item() == '5" disk'
+
+
 BAD_OPTIONS = {
     "unknown column": (["--user", "who"], "lacks the column(s) ['who']; there are ['user'"),
     "unknown zone": (["--time-zone", "Mars/Base"], "time zone 'Mars/Base' does not exist"),

@@ -127,7 +127,9 @@ def dataset_options(
     if events is None:
         if items is not None:
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
-        if is_import(dataset):  # absolute, so that a run's settings hold wherever they are read
+        if dataset not in NAMES and is_import(
+            dataset
+        ):  # absolute, so that a run's settings hold wherever they are read
             dataset = str(Path(dataset).absolute())
         return DatasetOptions(name=dataset, filter=filter, k=k, cold_items=cold_items)
     # Absolute, so that a run's settings hold wherever they are read again.

@@ -93,7 +93,7 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
 
 
 def _read(options: DatasetOptions, data_dir: Path | str | None) -> tuple[Interactions, Catalogue]:
-    if options.table is None and imported.is_import(options.name):
+    if options.name not in NAMES and options.table is None and imported.is_import(options.name):
         return imported.load(Path(options.name))
     if options.name not in NAMES:
         raise UnknownIdError(
