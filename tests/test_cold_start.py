@@ -13,6 +13,7 @@ from proactrec.cold_start import (
     fit_content_map,
     folded_in,
     place_items,
+    user_from_category,
     user_from_items,
 )
 from proactrec.content import ContentOptions, content_vectors
@@ -161,6 +162,9 @@ def test_a_data_set_keeps_cold_items_when_asked() -> None:
     )
     data = Interactions(events), Catalogue(items)
     kept = Dataset.build("toy", *data, keep_cold=True)
+    vectors = torch.tensor([[0.0, 0], [1, 0], [0, 1], [9, 9], [9, 9], [9, 9]])
+    chosen = user_from_category(kept, vectors, "x")  # of what was taken in train, not of all
+    torch.testing.assert_close(chosen, torch.full((2,), 0.5**0.5))
     assert kept.item_ids == ("1", "2", "3", "4", "5")
     assert kept.texts[4] == "fresh"
     assert kept.is_cold.tolist() == [False, False, True, True, True]  # two are held out

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.types import BoolArray, IntArray
 
@@ -114,6 +115,27 @@ def user_from_items(item_vectors: Tensor, item_idx: IntArray) -> Tensor:
     if not len(item_idx):
         raise InvalidInputError("a user's place needs at least one item, got none")
     return F.normalize(item_vectors[torch.from_numpy(item_idx)].sum(0), dim=0)
+
+
+def user_from_category(dataset: Dataset, item_vectors: Tensor, category: str) -> Tensor:
+    r"""A user's unit vector from the choice of a category: :math:`n(\sum_{i \in c} n_i e_i)`.
+
+    With :math:`n_i` the train interactions of item i: the middle of what people really take from
+    the category, not of all that it lists.
+
+    Raises
+    ------
+    UnknownIdError
+        If no item carries the category.
+    InvalidInputError
+        If none of its items has a train interaction.
+    """
+    counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+    items = dataset.items_of(category)
+    if not counts[items].any():
+        raise InvalidInputError(f"no item of the category {category!r} has a train interaction")
+    weights = torch.from_numpy(counts[items]).to(item_vectors)
+    return F.normalize(weights @ item_vectors[torch.from_numpy(items)], dim=0)
 
 
 def folded_in(item_vectors: Tensor, item_idx: IntArray, penalty: float = 1.0) -> Tensor:

@@ -219,7 +219,9 @@ def test_quotes_in_the_middle_of_values_cost_nothing(tmp_path: Path) -> None:
     assert {"Royce da 5'9\"", '7" single'} <= set(events(out)["item_id"])
 
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1, max_size=8)
+# Python alone takes the separators from \x1c to \x1f for blanks.
+LEFT_OUT = "\r\n\0\x1c\x1d\x1e\x1f"
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters=LEFT_OUT), min_size=1, max_size=8)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
