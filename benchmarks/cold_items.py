@@ -5,9 +5,9 @@ A fifth of the items and a tenth of the users are taken out of the log before Gr
 
 Items: for every user in training who really touched some of the held-out items, these must score
 above the other held-out items. AUC is the chance that they do, NDCG@20 looks at the first twenty.
-Users: from a user's first events the vector is made that ranks all training items but the first ten;
-what the user touched after these ten must come first. The category choice is the commonest category
-among the first ten.
+Users: from a user's first events the vector is made that ranks all training items but the first
+ten; what the user touched after these ten must come first. The category choice is the commonest
+category among the first ten.
 
 Trained vectors lie in runs/cold-items, so it goes on where it was killed. Intervals are 95 % over
 seeds (Student's t).
@@ -41,7 +41,7 @@ COLD_ITEMS, COLD_USERS = 0.2, 0.1
 N_TOP = 20
 FIRST_EVENTS = (1, 3, 5, 10)
 N_NEIGHBOURS = 20
-ONE_EVENT = "mean of 1 events"
+ONE_EVENT = "mean of the first 1"
 ITEM_ROWS = {
     "random": "random",
     "category popularity": "mean popularity of the item's categories (no user in it)",
@@ -196,8 +196,8 @@ def user_figures(split: Split, vectors: InterestVectors) -> dict[str, dict[str, 
     for history in histories:
         for n in FIRST_EVENTS:
             first = history[:n]
-            made.setdefault(f"mean of {n} events", []).append(user_from_items(items, first))
-            made.setdefault(f"ridge of {n} events", []).append(folded_in(items, first))
+            made.setdefault(f"mean of the first {n}", []).append(user_from_items(items, first))
+            made.setdefault(f"ridge of the first {n}", []).append(folded_in(items, first))
         category = favourite(kept, history[:longest])
         listed = kept.items_of(category) if category else history[:longest]
         made.setdefault("a category: mean of its items", []).append(user_from_items(items, listed))
