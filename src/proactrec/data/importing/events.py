@@ -1,5 +1,6 @@
 """Events of all files, checked row by row and kept as small numbers: 16 to 20 bytes an event."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,16 @@ class Ids:
     def texts(self, numbers: pl.Expr) -> pl.Expr:
         """The texts of numbers."""
         return numbers.cat.to(pl.Categorical(self._categories)).cast(pl.String)
+
+    def text(self, number: int) -> str:
+        """The text of one number, "" where there is none."""
+        if number >= self._n:
+            return ""
+        found = pl.DataFrame({"number": pl.Series([number], dtype=pl.UInt32)})
+        return str(found.select(self.texts(pl.col("number"))).item())
+
+    def __len__(self) -> int:
+        return self._n
 
     def is_missing(self, numbers: pl.Series) -> pl.Series:
         """Whether a number stands for a text that is no id, or for none."""
@@ -129,7 +140,7 @@ def gather(
         n_rows,
         n_blank,
         problems,
-        dict(sorted(cleaner.kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
+        cleaner.kinds,
         notes,
         reader.unit if reader else "order",
     )
@@ -140,7 +151,7 @@ class _Part(NamedTuple):
 
     frames: list[pl.DataFrame]
     problems: Problems
-    kinds: list[pl.DataFrame]
+    kinds: Counter[int]  # rows by number of their kind
     n_rows: int
     n_blank: int
 
@@ -153,19 +164,18 @@ def _part(table: Table, names: Sequence[str], cleaner: "_Cleaner") -> _Part:
 
 
 def _read(table: Table, names: Sequence[str], cleaner: "_Cleaner") -> _Part:
-    problems, frames, kinds, n_blank = Problems(), [], [], 0
+    problems, frames, kinds, n_blank = Problems(), [], Counter[int](), 0
     first = cleaner.n_ranked
     for batch in table.batches(names, problems):
         if not isinstance(table, ParquetTable):
             filled = batch.filter(~pl.all_horizontal(pl.col(names).is_null()))
             n_blank += batch.height - filled.height
             batch = filled
-        frame, kind = cleaner.clean(batch, table, problems, first)
+        frame, counts = cleaner.clean(batch, table, problems, first)
         first += batch.height
         frames.append(frame)
-        kinds.append(kind)
-    n_rows = sum(kind["n"].sum() for kind in kinds) + problems.n
-    return _Part(frames, problems, kinds, int(n_rows), n_blank)
+        kinds.update(counts)
+    return _Part(frames, problems, kinds, kinds.total() + problems.n, n_blank)
 
 
 class _Cleaner:
@@ -176,19 +186,25 @@ class _Cleaner:
     ) -> None:
         self.columns, self._options, self._reader = columns, options, reader
         self.users, self.items = Ids(), Ids()
-        self.kinds: dict[str, int] = {}
+        self._kinds, self._counts = Ids(), Counter[int]()
         self.n_ranked = 0
 
     def count(self, part: _Part) -> None:
         """Take over the counts of a file that was read to its end."""
         self.n_ranked += part.n_rows
-        for table in part.kinds:
-            for kind, n in table.rows():
-                self.kinds[kind] = self.kinds.get(kind, 0) + n
+        self._counts.update(part.kinds)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Rows by kind of event, most first."""
+        counts: Counter[str] = Counter()
+        for number, n in self._counts.items():
+            counts[self._kinds.text(number).strip()] += n
+        return dict(sorted(counts.items(), key=lambda kind: (-kind[1], kind[0])))
 
     def clean(
         self, batch: pl.DataFrame, table: Table, problems: Problems, first: int
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ) -> tuple[pl.DataFrame, dict[int, int]]:
         """Good rows as numbers, and how many there are of each kind of event."""
         path, columns = table.path, self.columns
         user, item = (ids.texts(batch[str(x)], path) for x in (columns.user, columns.item))
@@ -213,7 +229,7 @@ class _Cleaner:
             if self._reader.is_order:
                 reasons.append((f"{columns.time} is negative", (time < 0).fill_null(True), values))
         is_good = sift(reasons, batch[LINE], f"{path}, {table.unit}", problems)
-        kind = self._kinds(batch, path)
+        kind = self._kind_numbers(batch, path)
         frame = pl.DataFrame(
             {
                 "user": user_number,
@@ -224,23 +240,23 @@ class _Cleaner:
             }
         )
         frame = frame if is_good.all() else frame.filter(is_good)
-        counts = frame.group_by("kind").agg(n=pl.len())
+        counts = dict(frame["kind"].value_counts().rows())
         if self._options.weights:
             frame = frame.filter(pl.col("weight") > 0)
         return frame.drop("kind"), counts
 
-    def _kinds(self, batch: pl.DataFrame, path: Path) -> pl.Series:
+    def _kind_numbers(self, batch: pl.DataFrame, path: Path) -> pl.Series:
         if not self.columns.event_type:
-            return pl.repeat("event", batch.height, eager=True)
+            return pl.repeat(0, batch.height, dtype=pl.UInt32, eager=True)
         values = batch[self.columns.event_type]
         if values.dtype.is_nested():
-            raise DataError(
-                f"{values.name} must hold kinds of events in {path}, got {values.dtype}"
-            )
-        return values.cast(pl.String).str.strip_chars().fill_null("")
+            raise DataError(f"{values.name} must hold kinds in {path}, got the type {values.dtype}")
+        return self._kinds.numbers(values.cast(pl.String).fill_null(""))
 
     def _weights(self, kind: pl.Series) -> pl.Series:
         weights = self._options.weights
         if not weights:
             return pl.repeat(1.0, kind.len(), dtype=pl.Float32, eager=True)
-        return kind.replace_strict(weights, default=0.0, return_dtype=pl.Float32)
+        n_kinds = max(1, len(self._kinds))
+        of_kind = [weights.get(self._kinds.text(n).strip(), 0.0) for n in range(n_kinds)]
+        return pl.Series(of_kind, dtype=pl.Float32)[kind]
