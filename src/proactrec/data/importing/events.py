@@ -1,4 +1,4 @@
-"""Events of all files, checked row by row and kept as small numbers: 16 to 20 bytes an event."""
+"""Events of all files, checked row by row and kept as small numbers: 20 bytes an event."""
 
 from collections import Counter
 from collections.abc import Sequence
