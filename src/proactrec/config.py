@@ -28,7 +28,7 @@ class Options(BaseModel):
 
     later_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after runs were named by the hash of their options: left out of a dump while
-    they are None, so that those runs keep their names."""
+    they have their default, so that those runs keep their names."""
 
     @model_serializer(mode="wrap")
     def _named_as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Options(BaseModel):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in self.later_fields
+            if name not in self.later_fields or value != type(self).model_fields[name].default
         }
 
     def __init__(self, **values: Any) -> None:

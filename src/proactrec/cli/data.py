@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proactrec.cli import options
+from proactrec.cli import import_data, options
 from proactrec.cli.download import download
 from proactrec.cli.table2 import table2
 from proactrec.data.describe import Chart, charts, save_charts
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(download)
 app.command()(table2)
+app.command("import")(import_data.import_)
 
 
 @app.command()
@@ -33,6 +34,7 @@ def describe(
     data_dir: options.DataDir = None,
     filter: options.Filter = "k-core",
     k: options.K = 5,
+    cold_items: options.ColdItems = False,
     events: options.Events = None,
     items: options.Items = None,
     user_column: options.UserColumn = "user_id",
@@ -86,6 +88,7 @@ def describe(
         top_categories=top_categories,
         min_category_size=min_category_size,
         merge_spellings=merge_spellings,
+        cold_items=cold_items,
     )
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:
@@ -124,6 +127,7 @@ def list_() -> None:
     table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours", "")
     table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours", "")
     table.add_row("jsonl", "--events FILE.jsonl, one record a line; --items FILE", "yours", "")
+    table.add_row("FOLDER", "written by proactrec data import", "yours", "")
     table.add_row(
         "recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours", ""
     )

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proactrec.config import Options
 from proactrec.data.categories import CategoryOptions
+from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
 from proactrec.data.selection import SelectionOptions
 from proactrec.data.sources.table import TableOptions
@@ -18,7 +18,12 @@ _OWN = f"Own files (--dataset {', '.join(OWN_FILES)})"
 _COUNTS = "What counts"
 
 DatasetName = Annotated[
-    str, typer.Option("--dataset", help=f"Data set: {', '.join(NAMES)}.", show_default=True)
+    str,
+    typer.Option(
+        "--dataset",
+        help=f"Data set: {', '.join(NAMES)}, or the folder of an import.",
+        show_default=True,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -79,6 +84,14 @@ CategoryColumn = Annotated[
         "--category-column",
         help="Column of categories. '' if there is none.",
         rich_help_panel=_OWN,
+    ),
+]
+ColdItems = Annotated[
+    bool,
+    typer.Option(
+        "--cold-items",
+        help="Keep items of the catalogue that have no interactions left; they are placed by "
+        "title, text and categories.",
     ),
 ]
 CategorySeparator = Annotated[
@@ -201,6 +214,7 @@ def dataset_options(
     category_column: str,
     category_separator: str,
     rating_column: str = "",
+    cold_items: bool = False,
     **counts: Any,
 ) -> DatasetOptions:
     """The options of :func:`proactrec.data.load.load`, from the command line's.
@@ -216,7 +230,12 @@ def dataset_options(
     if events is None:
         if items is not None:
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
-        return DatasetOptions(name=dataset, filter=filter, k=k, **what_counts(**counts))
+        if dataset not in NAMES and is_import(dataset):
+            # Absolute, so that a run's settings hold wherever they are read.
+            dataset = str(Path(dataset).absolute())
+        return DatasetOptions(
+            name=dataset, filter=filter, k=k, cold_items=cold_items, **what_counts(**counts)
+        )
     # Absolute, so that a run's settings hold wherever they are read again.
     table = TableOptions(
         events=events.absolute(),
@@ -229,7 +248,14 @@ def dataset_options(
         category_separator=category_separator,
         rating_column=rating_column or None,
     )
-    return DatasetOptions(name=dataset, filter=filter, k=k, table=table, **what_counts(**counts))
+    return DatasetOptions(
+        name=dataset,
+        filter=filter,
+        k=k,
+        cold_items=cold_items,
+        table=table,
+        **what_counts(**counts),
+    )
 
 
 def what_counts(
@@ -245,7 +271,7 @@ def what_counts(
     top_categories: int | None = None,
     min_category_size: int | None = None,
     merge_spellings: bool = False,
-) -> dict[str, Options | None]:
+) -> dict[str, Any]:
     """Selection and categories of a data set, None where all is as by default."""
     selection = SelectionOptions(
         repeats=repeats,

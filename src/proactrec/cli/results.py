@@ -59,6 +59,13 @@ def concerns(experiment: "Experiment") -> list[str]:
             f"{len(titles)} of {n_chosen} targets have been seen by more than half of the users: "
             f"{', '.join(titles[:5])}"
         )
+    if titles := experiment.cold_targets():
+        placed = experiment.options.dataset.cold_items
+        why = "placed by title, text and categories" if placed else "so their vectors are random"
+        found.append(
+            f"{len(titles)} of {n_chosen} targets are in nobody's train history, {why}: "
+            f"{', '.join(titles[:5])}"
+        )
     return found
 
 

@@ -171,6 +171,7 @@ def setup(
         typer.Option(help="Users and items kept: k-core, paper or none; decided by the protocol."),
     ] = None,
     k: options.K = 5,
+    cold_items: options.ColdItems = False,
     events: options.Events = None,
     items: options.Items = None,
     user_column: options.UserColumn = "user_id",
@@ -233,6 +234,7 @@ def setup(
         top_categories=top_categories,
         min_category_size=min_category_size,
         merge_spellings=merge_spellings,
+        cold_items=cold_items,
     )
     content = {
         "dataset": data.model_dump(),

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from proactrec.config import Options
+from proactrec.data import imported
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.categories import CategoryOptions, choose_categories
 from proactrec.data.dataset import MIN_SPLIT_LENGTH, Dataset
@@ -29,11 +30,16 @@ NAMES = ("demo", *SOURCES, *OWN_FILES)
 class DatasetOptions(Options):
     """Which data set, and what is left out of it."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"selection", "categories"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"selection", "categories", "cold_items"})
 
-    name: str = Field(default="demo", description=f"one of {', '.join(NAMES)}")
+    name: str = Field(
+        default="demo", description=f"one of {', '.join(NAMES)}, or the folder of an import"
+    )
     filter: FilterName = Field(default="k-core", description="which users and items are kept")
     k: int = Field(default=5, ge=1, description="fewest interactions of a user or an item")
+    cold_items: bool = Field(
+        default=False, description="keep items of the catalogue that have no interactions left"
+    )
     table: TableOptions | None = Field(
         default=None, description="own files, for csv, parquet, jsonl, recbole"
     )
@@ -54,15 +60,17 @@ def load_dataset(
     table: TableOptions | None = None,
     selection: SelectionOptions | None = None,
     categories: CategoryOptions | None = None,
+    cold_items: bool = False,
 ) -> Dataset:
     """The data set of a name, filtered, indexed and split.
 
     Parameters
     ----------
     name : str
-        "demo" is made on the spot. Published sets (:data:`proactrec.data.sources.SOURCES`) are read
-        from their folder in `data_dir`. "csv", "parquet" and "jsonl" read the files in `table`;
-        "recbole" too, or else the folder `recbole` in `data_dir`.
+        The folder of an import, or a name: "demo" is made on the spot. Published sets
+        (:data:`proactrec.data.sources.SOURCES`) are read from their folder in `data_dir`. "csv",
+        "parquet" and "jsonl" read the files in `table`; "recbole" too, or else the folder `recbole`
+        in `data_dir`.
     data_dir : path, optional
         By default the environment variable PROACTREC_DATA.
     filter : {"k-core", "paper", "none"}
@@ -74,6 +82,8 @@ def load_dataset(
         Which events count, before the filter.
     categories : CategoryOptions, optional
         What becomes a category, instead of what the source says.
+    cold_items : bool
+        Whether items of the catalogue that have no interactions left are kept.
 
     Raises
     ------
@@ -86,7 +96,13 @@ def load_dataset(
         three items is left.
     """
     options = DatasetOptions(
-        name=name, filter=filter, k=k, table=table, selection=selection, categories=categories
+        name=name,
+        filter=filter,
+        k=k,
+        table=table,
+        selection=selection,
+        categories=categories,
+        cold_items=cold_items,
     )
     return load(options, data_dir=data_dir)
 
@@ -103,7 +119,7 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
         selected = _noted(selected, titled, "leaving out items without a title", removed)
     rule, kept = _filtered(selected, options, selection.min_length or 1)
     _noted(selected, kept, rule, removed)
-    dataset = Dataset.build(options.name, kept, catalogue, removed)
+    dataset = Dataset.build(options.name, kept, catalogue, removed, keep_cold=options.cold_items)
     _check_usable(dataset, options)
     return dataset
 
@@ -137,9 +153,12 @@ def _noted(
 def _read(
     options: DatasetOptions, repeats: Repeats, data_dir: Path | str | None
 ) -> tuple[Interactions, Catalogue]:
+    if options.name not in NAMES and options.table is None and imported.is_import(options.name):
+        return imported.load(Path(options.name))
     if options.name not in NAMES:
         raise UnknownIdError(
-            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}"
+            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}, and folders "
+            "that `proactrec data import` wrote"
         )
     if options.table is not None and options.name not in OWN_FILES:
         raise InvalidInputError(
