@@ -33,4 +33,5 @@ type: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/data_import.py
 	$(BIN)/python benchmarks/recbole_sasrec.py $(BENCH_DATASET) --only-timing

@@ -1,11 +1,9 @@
 """Speed of the client against the scripted server, on a quiet machine.
 
-Usage: python benchmarks/llm_speed.py; prints JSON. The server is that of tests/llm. It measures
-calls a second beside concurrency ÷ latency and CPU a call, at 50 ms, and a run's answers from a
-warm cache.
+Usage: python benchmarks/llm_speed.py PAGE.md. The server is that of tests/llm. It measures calls a
+second beside concurrency ÷ latency and CPU a call, at 50 ms, and a run's answers from a warm cache.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -15,6 +13,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "llm"))
 
 from conftest import Server  # type: ignore[import-not-found]
+from page import origin, write_page
 from proactrec.llm.cache import AnswerCache
 from proactrec.llm.client import LLMClient, LLMOptions, Message
 
@@ -69,14 +68,28 @@ def main() -> None:
         try:
             with AnswerCache(Path(folder) / "answers.sqlite") as cache:
                 sizes = ((16, 1600), (32, 3200), (64, N_DECISIONS))
-                found = {
+                found: dict[str, Any] = {
                     "calibration_s": calibration_s(),
                     "calls": [calls(server, cache, *size) for size in sizes],
                     "warm_cache_s": warm(cache),
                 }
         finally:
             server.kill()
-    print(json.dumps(found, indent=1))
+    lines = [
+        "| at once | calls a second | of concurrency ÷ 50 ms | CPU a call |",
+        "| ---: | ---: | ---: | ---: |",
+        *(
+            f"| {c['concurrency']} | {c['calls_a_second']:,} | "
+            f"{c['share_of_concurrency_by_latency']:.1%} | {c['cpu_ms_a_call']:.2f} ms |"
+            for c in found["calls"]
+        ),
+        "",
+        f"{N_DECISIONS:,} decisions from a warm cache: {found['warm_cache_s']:.2f} s. A fixed loop "
+        f"took {found['calibration_s']:.2f} s of CPU (0.3 on this machine when it is idle).",
+    ]
+    print("\n".join(lines))
+    title = "Speed of the language model's client"
+    write_page(Path(sys.argv[1]), title, {"origin": origin(), **found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

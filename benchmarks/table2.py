@@ -4,36 +4,54 @@ Usage: python benchmarks/table2.py PAGE.md
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 from page import origin, write_page
-from proactrec.data.describe import describe
-from proactrec.data.load import load_dataset
-
-PAPER = {"ml-100k": (943, 1_348, 98_704), "lastfm": (945, 2_782, 246_368)}
+from proactrec.data.table2 import QUIRKS, Row, table2
+from proactrec.errors import DataWarning
 
 
 def main() -> None:
     """Count and write the page."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        rows = table2()
+    said = list(dict.fromkeys(_without_folder(str(warning.message)) for warning in caught))
+    body = _body(rows, said)
+    print(body)
+    content = {
+        "origin": origin(),
+        "counts": {f"{row.dataset} {row.filter}": row.figures or row.missing for row in rows},
+        "warnings": said,
+    }
+    write_page(Path(sys.argv[1]), "Table 2: data sets", content, body)
+
+
+def _body(rows: list[Row], said: list[str]) -> str:
     lines = [
         "| data set | filter | users | items | interactions | mean length | density |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    found = {}
-    for name, published in PAPER.items():
-        counts = " | ".join(f"{count:,}" for count in published)
-        lines.append(f"| {name} | published | {counts} | | |")
-        for kept in ("paper", "k-core"):
-            about = describe(load_dataset(name, filter=kept))
-            found[f"{name} {kept}"] = about
-            counts = " | ".join(
-                f"{about[key]:,}" for key in ("n_users", "n_items", "n_interactions")
-            )
-            length, density = about["mean_length"], about["density"]
-            lines.append(f"| {name} | {kept} | {counts} | {length:.2f} | {density:.4%} |")
-    body = "\n".join(lines)
-    print(body)
-    write_page(Path(sys.argv[1]), "Table 2: data sets", {"origin": origin(), "counts": found}, body)
+    lines += [_line(row) for row in rows]
+    lines += ["", "Where the published figures contradict each other, and what else is odd:", ""]
+    lines += [f"- **{name}**: {words}" for name, words in QUIRKS.items()]
+    lines += ["", "What was counted as the files were read:", ""]
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in said)])
+
+
+def _line(row: Row) -> str:
+    if row.figures is None:
+        return f"| {row.dataset} | {row.filter} | {_without_folder(row.missing)} | | | | |"
+    counts = " | ".join(f"{row.figures[key]:,}" for key in ("n_users", "n_items", "n_interactions"))
+    length, density = row.figures["mean_length"], row.figures["density"]
+    return f"| {row.dataset} | {row.filter} | {counts} | {length:.2f} | {density:.4%} |"
+
+
+def _without_folder(sentence: str) -> str:
+    """Paths of this machine are nobody's business."""
+    words = sentence.split(" ")
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from proactrec.errors import InvalidInputError
 
@@ -19,6 +25,19 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
+
+    later_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after runs were named by the hash of their options: left out of a dump while
+    they have their default, so that those runs keep their names."""
+
+    @model_serializer(mode="wrap")
+    def _named_as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        return {
+            name: value
+            for name, value in content.items()
+            if name not in self.later_fields or value != type(self).model_fields[name].default
+        }
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -39,3 +39,7 @@ class MissingExtraError(ProactrecError, ImportError):
 
 class DataWarning(UserWarning):
     """Data was usable, but not as it came; the message counts what was changed."""
+
+
+class DownloadError(ProactrecError, RuntimeError):
+    """A file could not be fetched, or is not what its publisher gave away."""

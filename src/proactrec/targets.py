@@ -132,7 +132,7 @@ def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
     if unknown:
         raise UnknownIdError(
             f"{len(unknown)} of {len(item_ids)} targets are not items of {dataset.name}, "
-            f"first {unknown[:3]}"
+            f"first {unknown[:3]} (items without interactions need --cold-items)"
         )
     found = np.array([rows[item_id] for item_id in dict.fromkeys(item_ids)], dtype=np.int64)
     if not len(found):

@@ -10,5 +10,6 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 FilterName = Literal["paper", "k-core", "none"]
+Repeats = Literal["earliest", "latest", "refuse"]
 PADDING = 0
 """Item index of padding: item rows count from 1 everywhere inside proactrec."""

@@ -72,3 +72,48 @@ def test_help_teaches_with_an_example() -> None:
 def test_data_commands_load_no_torch() -> None:
     code = "import sys, proactrec.cli.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rules_are_told_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    rows = [f"u{n % 4},i{n // 4},{1_600_000_000 + n * 86_400},{n % 5}" for n in range(24)]
+    path.write_text("\n".join(["user_id,item_id,timestamp,stars", *rows, ""]))
+    rest = ["--dataset", "csv", "--filter", "none", "--events", str(path)]
+    rules = ["--rating-column", "stars", "--min-rating", "1", "--since", "2020-09-20"]
+    numbers = json.loads(run("describe", *rest, *rules, "--max-per-user", "3", "--json"))
+    assert [step["rule"] for step in numbers["removed"]] == [
+        "a rating of at least 1",
+        "the days 2020-09-20 to the last",
+        "the newest 3 of each user",
+    ]
+    text = run("describe", *rest, *rules)
+    assert "a rating of at least 1 removed 0 of 4 users, 0 of 6 items and" in text
+
+
+def test_categories_are_chosen() -> None:
+    numbers = json.loads(run("describe", "--top-categories", "3", "--merge-spellings", "--json"))
+    assert len(numbers["categories"]) == 3
+    assert numbers["n_without_category"] > 0
+
+
+def test_table_2_stands_beside_what_is_at_hand(tmp_path: Path) -> None:
+    rows = json.loads(run("table2", "--data-dir", str(tmp_path), "--json"))
+    assert rows[0]["figures"]["n_interactions"] == 98_704
+    assert {row["dataset"] for row in rows if row["missing"]} >= {
+        "ml-100k",
+        "steam",
+        "douban-movie",
+    }
+    text = " ".join(run("table2", "--data-dir", str(tmp_path)).split())
+    assert "945 users with the published 36.78 each have 34,757 interactions" in text
+    assert "steam: not at hand: steam_reviews.json, steam_games.json" in text
+
+
+def test_table_2_is_exact_on_what_is_at_hand(data_dir: Path) -> None:
+    from proactrec.data.table2 import PUBLISHED, _counted
+
+    for name in ("ml-100k", "lastfm"):
+        figures = _counted(name, "paper", data_dir).figures
+        assert figures is not None
+        assert (figures["n_users"], figures["n_items"]) == PUBLISHED[name][:2]
+        assert round(figures["mean_length"], 2) == PUBLISHED[name].mean_length

@@ -42,6 +42,7 @@ def test_numbers_are_those_counted_by_hand(dataset: Dataset) -> None:
         "n_without_category": 1,
         "first_time": "2020-01-01T00:00:00+00:00",
         "last_time": "2020-01-06T00:00:00+00:00",
+        "removed": [],
     }
 
 

@@ -73,16 +73,16 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    message = "data set 'ml-1m' does not exist; there are demo, ml-100k, lastfm, csv, parquet, rec"
+    message = "data set 'netflix' does not exist; there are demo, ml-100k, ml-1m, ml-10m, ml-20m"
     with pytest.raises(UnknownIdError, match=re.escape(message)):
-        load_dataset("ml-1m")
+        load_dataset("netflix")
 
 
 def test_own_files_and_names_must_go_together(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=re.escape("'csv' needs an events file")):
         load_dataset("csv")
     with pytest.raises(
-        InvalidInputError, match=re.escape("csv, parquet, recbole, not with 'demo'")
+        InvalidInputError, match=re.escape("csv, parquet, jsonl, recbole, not with 'demo'")
     ):
         load_dataset("demo", table=own(tmp_path, "u,a,1\n"))
 

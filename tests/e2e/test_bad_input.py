@@ -285,6 +285,44 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         "encoder_options.embedding_dim must equal graphau.embedding_dim",
     ),
     "heads that do not divide": (lambda c: c.run("--set", "encoder_options.n_heads=3"), "n_heads"),
+    "lowest rating without ratings": (
+        lambda c: c.run("--min-rating", "3"),
+        "min_rating 3 needs ratings, which this data lacks",
+    ),
+    "days of times that are none": (
+        lambda c: c.run("--since", "2020-01-01"),
+        "since and until need times from 1980 to 2100, but the newest is",
+    ),
+    "day that is none": (lambda c: c.run("--since", "yesterday"), "--since"),
+    "unknown source of categories": (
+        lambda c: c.run("--category-source", "colour"),
+        "category source 'colour' does not exist; there are categories",
+    ),
+    "newest none of each user": (lambda c: c.run("--max-per-user", "0"), "--max-per-user"),
+    "longer than anybody": (
+        lambda c: c.run("--min-length", "99"),
+        "at least 99 of each user leaves none of 360 interactions",
+    ),
+    "rating column that there is not": (
+        lambda c: c.run("--rating-column", "stars"),
+        "lacks the column(s) ['stars']",
+    ),
+    "options before suggest": (
+        lambda c: ["targets", "--dataset", "demo", "suggest"],
+        "options of targets suggest come after it, got --dataset before",
+    ),
+    "download of an unknown set": (
+        lambda c: ["data", "download", "netflix"],
+        "data set 'netflix' is not published; there are ml-100k",
+    ),
+    "download without a licence": (
+        lambda c: ["data", "download", "ml-1m", "--data-dir", str(c.folder)],
+        "ml-1m comes under a licence",
+    ),
+    "mirror that is no address": (
+        lambda c: ["data", "download", "movietweetings", "--mirror", "/srv", "--data-dir", "x"],
+        "an address must begin with http:// or https://, got '/srv'",
+    ),
     "unknown option": (lambda c: c.run("--polcy", "ipg"), "No such option"),
     "unknown command": (lambda c: ["fly"], "No such command 'fly'"),
     "out is a file": (existing_out, "File exists"),

@@ -24,6 +24,9 @@ COMMANDS = (
     "data describe",
     "data list",
     "llm study",
+    "data download",
+    "data table2",
+    "targets suggest",
 )
 
 
@@ -163,6 +166,24 @@ def test_choices(choice: list[str], toy: Toy, here: Command, copied: Path) -> No
     if choice[0] in ("--policy", "--protocol"):
         assert result[choice[0].removeprefix("--")] == choice[1]
     assert (copied / "report.html").exists()
+
+
+def test_categories_are_suggested_with_reasons(toy: Toy, here: Command, copied: Path) -> None:
+    rest = [*toy.files, *(x for x in FAST if x not in ("--n-rounds", "5")), "--out", copied]
+    found = json.loads(here("targets", "suggest", *rest, "--json").stdout)
+    assert {one["category"] for one in found} == set(CATEGORIES)
+    assert all(len(one["reasons"]) == 3 for one in found)
+    text = here("targets", "suggest", *rest).stdout
+    assert "known items" in " ".join(text.split())
+
+
+def test_what_a_filter_removed_is_a_warning_of_a_run(toy: Toy, here: Command, copied: Path) -> None:
+    outcome = here(*toy.run, "--max-per-user", "9", "--out", copied)
+    assert outcome.code == 0, outcome.stderr
+    assert "warning: the newest 9 of each user removed 0 of 30 users" in outcome.stderr
+    settings = (copied / "settings.yaml").read_text()
+    assert "max_per_user: 9" in settings
+    assert here("evaluate", copied).code == 0
 
 
 def test_target_list_is_taken_in_its_order(toy: Toy, here: Command, copied: Path) -> None:

@@ -145,6 +145,6 @@ def test_retry_after_in_seconds_or_as_a_date() -> None:
 def test_the_extra_is_named_when_it_is_not_installed(
     connect: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openai", None)
+    monkeypatch.setitem(__import__("sys").modules, "aiohttp", None)
     with pytest.raises(ImportError, match=r"pip install 'proactrec\[llm\]'"):
         connect("http://127.0.0.1:9/v1").ask([PROMPT])

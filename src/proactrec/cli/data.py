@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proactrec.cli import options
+from proactrec.cli import import_data, options
+from proactrec.cli.download import download
+from proactrec.cli.table2 import table2
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
 from proactrec.data.load import load
@@ -18,7 +20,12 @@ from proactrec.data.sources import SOURCES
 N_CATEGORIES_SHOWN = 12
 BAR_WIDTH = 40
 
-app = typer.Typer(no_args_is_help=True, help="Look at data sets before anything is trained.")
+app = typer.Typer(
+    no_args_is_help=True, help="Fetch data sets and look at them before anything is trained."
+)
+app.command()(download)
+app.command()(table2)
+app.command("import")(import_data.import_)
 
 
 @app.command()
@@ -27,6 +34,7 @@ def describe(
     data_dir: options.DataDir = None,
     filter: options.Filter = "k-core",
     k: options.K = 5,
+    cold_items: options.ColdItems = False,
     events: options.Events = None,
     items: options.Items = None,
     user_column: options.UserColumn = "user_id",
@@ -35,6 +43,18 @@ def describe(
     title_column: options.TitleColumn = "title",
     category_column: options.CategoryColumn = "categories",
     category_separator: options.CategorySeparator = "|",
+    rating_column: options.RatingColumn = "",
+    repeats: options.RepeatsRule = "earliest",
+    min_rating: options.MinRating = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    only_categorised: options.OnlyCategorised = False,
+    max_per_user: options.MaxPerUser = None,
+    min_length: options.MinLength = None,
+    category_source: options.CategorySource = None,
+    top_categories: options.TopCategories = None,
+    min_category_size: options.MinCategorySize = None,
+    merge_spellings: options.MergeSpellings = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw the charts into this .png file.")
@@ -56,6 +76,19 @@ def describe(
         title_column=title_column,
         category_column=category_column,
         category_separator=category_separator,
+        rating_column=rating_column,
+        repeats=repeats,
+        min_rating=min_rating,
+        since=since,
+        until=until,
+        only_categorised=only_categorised,
+        max_per_user=max_per_user,
+        min_length=min_length,
+        category_source=category_source,
+        top_categories=top_categories,
+        min_category_size=min_category_size,
+        merge_spellings=merge_spellings,
+        cold_items=cold_items,
     )
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:
@@ -65,6 +98,8 @@ def describe(
         print(json_format.dumps(numbers, ensure_ascii=False))
         return
     console = Console()
+    for step in loaded.removed:
+        console.print(step.sentence, highlight=False, soft_wrap=True)
     console.print(_numbers_table(f"{dataset} (filter {filter}, k={k})", numbers))
     sizes = list(numbers["categories"].items())[:N_CATEGORIES_SHOWN]
     if sizes:
@@ -84,13 +119,18 @@ def list_() -> None:
 
     Example: proactrec data list
     """
-    table = Table("data set", "files", "licence")
-    table.add_row("demo", "none, made on the spot", "free to use, all invented")
+    table = Table("data set", "files, each also packed as .gz", "licence", "home")
+    table.add_row("demo", "none, made on the spot", "free to use, all invented", "")
     for name, source in SOURCES.items():
-        table.add_row(name, "\n".join(f"{name}/{file}" for file in source.files), source.licence)
-    table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours")
-    table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours")
-    table.add_row("recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours")
+        files = "\n".join(f"{source.folder or name}/{file}" for file in source.files)
+        table.add_row(name, files, source.licence, source.home)
+    table.add_row("csv", "--events FILE.csv or .tsv, also .gz; --items FILE", "yours", "")
+    table.add_row("parquet", "--events FILE.parquet; --items FILE", "yours", "")
+    table.add_row("jsonl", "--events FILE.jsonl, one record a line; --items FILE", "yours", "")
+    table.add_row("FOLDER", "written by proactrec data import", "yours", "")
+    table.add_row(
+        "recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours", ""
+    )
     Console().print(table)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import options
-from proactrec.data.sources import SOURCES
+from proactrec.data.sources import SOURCES, Source
 
 CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
 EXTRAS = {"report": ("matplotlib", "jinja2")}
@@ -35,7 +35,7 @@ def doctor(data_dir: options.DataDir = None) -> None:
     table.add_row("processors", _processors())
     table.add_row("free disk", f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB here")
     for name, source in SOURCES.items():
-        table.add_row(f"data set {name}", _files(data_dir, name, source.files))
+        table.add_row(f"data set {name}", _files(data_dir, name, source))
     Console().print(table)
 
 
@@ -54,9 +54,9 @@ def _processors() -> str:
     return ", ".join([cores, *(gpus or ["no GPU (--device cpu)"])])
 
 
-def _files(data_dir: Path | None, name: str, files: tuple[str, ...]) -> str:
+def _files(data_dir: Path | None, name: str, source: Source) -> str:
     if data_dir is None:
         return "not looked for: give --data-dir or PROACTREC_DATA"
-    folder = data_dir / name
-    missing = [f for f in files if not (folder / f).exists() and not (folder / f"{f}.gz").exists()]
+    folder = data_dir / (source.folder or name)
+    missing = source.missing(folder)
     return f"missing in {folder}: {', '.join(missing)}" if missing else f"complete in {folder}"

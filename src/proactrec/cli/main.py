@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import benchmark, data, doctor, llm, results, run, tune
+from proactrec.cli import benchmark, data, doctor, llm, results, run, targets, tune
 from proactrec.errors import ProactrecError
 
 app = typer.Typer(
@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(llm.app, name="llm")
-for command in (run.run, run.train, run.targets, run.simulate, results.evaluate, results.report):
+app.add_typer(targets.app, name="targets")
+for command in (run.run, run.train, run.simulate, results.evaluate, results.report):
     app.command()(command)
 app.command()(tune.tune)
 app.command()(benchmark.benchmark)

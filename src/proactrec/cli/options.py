@@ -1,19 +1,29 @@
 """Command-line options that several commands share, and the data set that they name."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from proactrec.data.categories import CategoryOptions
+from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
+from proactrec.data.selection import SelectionOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
-from proactrec.types import FilterName
+from proactrec.types import FilterName, Repeats
 
 _OWN = f"Own files (--dataset {', '.join(OWN_FILES)})"
+_COUNTS = "What counts"
 
 DatasetName = Annotated[
-    str, typer.Option("--dataset", help=f"Data set: {', '.join(NAMES)}.", show_default=True)
+    str,
+    typer.Option(
+        "--dataset",
+        help=f"Data set: {', '.join(NAMES)}, or the folder of an import.",
+        show_default=True,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -36,7 +46,7 @@ Events = Annotated[
     Path | None,
     typer.Option(
         "--events",
-        help="Events: .csv, .tsv (also .gz) or .parquet; for recbole the .inter file.",
+        help="Events: .csv, .tsv, .jsonl (also .gz) or .parquet; for recbole the .inter file.",
         rich_help_panel=_OWN,
     ),
 ]
@@ -76,12 +86,116 @@ CategoryColumn = Annotated[
         rich_help_panel=_OWN,
     ),
 ]
+ColdItems = Annotated[
+    bool,
+    typer.Option(
+        "--cold-items",
+        help="Keep items of the catalogue that have no interactions left; they are placed by "
+        "title, text and categories.",
+    ),
+]
 CategorySeparator = Annotated[
     str,
     typer.Option(
         "--category-separator",
         help="What stands between two categories of an item.",
         rich_help_panel=_OWN,
+    ),
+]
+RatingColumn = Annotated[
+    str,
+    typer.Option(
+        "--rating-column", help="Column of ratings, for --min-rating.", rich_help_panel=_OWN
+    ),
+]
+RepeatsRule = Annotated[
+    Repeats,
+    typer.Option(
+        "--repeats",
+        help="Which row of a repeated (user, item) pair counts, or refuse such a file.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+MinRating = Annotated[
+    float | None,
+    typer.Option("--min-rating", help="Lowest rating that counts.", rich_help_panel=_COUNTS),
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        formats=["%Y-%m-%d"],
+        help="First day that counts, in UTC.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until",
+        formats=["%Y-%m-%d"],
+        help="Last day that counts, in UTC.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+OnlyCategorised = Annotated[
+    bool,
+    typer.Option(
+        "--only-categorised",
+        help="Leave out items that have no category.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+MaxPerUser = Annotated[
+    int | None,
+    typer.Option(
+        "--max-per-user",
+        min=1,
+        help="Newest interactions of a user that count.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+MinLength = Annotated[
+    int | None,
+    typer.Option(
+        "--min-length",
+        min=1,
+        help="Fewest interactions of a user after all filters.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+CategorySource = Annotated[
+    str | None,
+    typer.Option(
+        "--category-source",
+        help="What a published set's categories are made of, e.g. genres, tags, developer.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+TopCategories = Annotated[
+    int | None,
+    typer.Option(
+        "--top-categories",
+        min=1,
+        help="How many of the largest categories are kept.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+MinCategorySize = Annotated[
+    int | None,
+    typer.Option(
+        "--min-category-size",
+        min=1,
+        help="Fewest items of a category that is kept.",
+        rich_help_panel=_COUNTS,
+    ),
+]
+MergeSpellings = Annotated[
+    bool,
+    typer.Option(
+        "--merge-spellings",
+        help="Treat categories as one that differ in case, spaces and marks only.",
+        rich_help_panel=_COUNTS,
     ),
 ]
 
@@ -99,10 +213,14 @@ def dataset_options(
     title_column: str,
     category_column: str,
     category_separator: str,
+    rating_column: str = "",
+    cold_items: bool = False,
+    **counts: Any,
 ) -> DatasetOptions:
     """The options of :func:`proactrec.data.load.load`, from the command line's.
 
-    An empty `time_column`, `title_column` or `category_column` means that there is none.
+    An empty `time_column`, `title_column`, `category_column` or `rating_column` means that there is
+    none. `counts` are the options of what counts, see :func:`what_counts`.
 
     Raises
     ------
@@ -112,7 +230,12 @@ def dataset_options(
     if events is None:
         if items is not None:
             raise InvalidInputError(f"--items needs --events, got only --items {items}")
-        return DatasetOptions(name=dataset, filter=filter, k=k)
+        if dataset not in NAMES and is_import(dataset):
+            # Absolute, so that a run's settings hold wherever they are read.
+            dataset = str(Path(dataset).absolute())
+        return DatasetOptions(
+            name=dataset, filter=filter, k=k, cold_items=cold_items, **what_counts(**counts)
+        )
     # Absolute, so that a run's settings hold wherever they are read again.
     table = TableOptions(
         events=events.absolute(),
@@ -123,5 +246,49 @@ def dataset_options(
         title_column=title_column or None,
         category_column=category_column or None,
         category_separator=category_separator,
+        rating_column=rating_column or None,
     )
-    return DatasetOptions(name=dataset, filter=filter, k=k, table=table)
+    return DatasetOptions(
+        name=dataset,
+        filter=filter,
+        k=k,
+        cold_items=cold_items,
+        table=table,
+        **what_counts(**counts),
+    )
+
+
+def what_counts(
+    *,
+    repeats: Repeats = "earliest",
+    min_rating: float | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    only_categorised: bool = False,
+    max_per_user: int | None = None,
+    min_length: int | None = None,
+    category_source: str | None = None,
+    top_categories: int | None = None,
+    min_category_size: int | None = None,
+    merge_spellings: bool = False,
+) -> dict[str, Any]:
+    """Selection and categories of a data set, None where all is as by default."""
+    selection = SelectionOptions(
+        repeats=repeats,
+        min_rating=min_rating,
+        since=since and since.date(),
+        until=until and until.date(),
+        only_categorised=only_categorised,
+        max_per_user=max_per_user,
+        min_length=min_length,
+    )
+    categories = CategoryOptions(
+        source=category_source,
+        top=top_categories,
+        min_items=min_category_size,
+        merge_spellings=merge_spellings,
+    )
+    return {
+        "selection": None if selection == SelectionOptions() else selection,
+        "categories": None if categories == CategoryOptions() else categories,
+    }

@@ -47,8 +47,8 @@ def report(run: RunFolder) -> None:
 
 
 def concerns(experiment: "Experiment") -> list[str]:
-    """What somebody who reads the figures should know of the targets."""
-    found = []
+    """What somebody who reads the figures should know of the data and the targets."""
+    found = [step.sentence for step in experiment.dataset.removed]
     wanted, n_chosen = experiment.protocol.targets.n_targets, len(experiment.targets.item_idx)
     if not experiment.options.target_items and n_chosen < wanted:
         found.append(
@@ -57,6 +57,13 @@ def concerns(experiment: "Experiment") -> list[str]:
     if titles := experiment.mostly_seen_targets():
         found.append(
             f"{len(titles)} of {n_chosen} targets have been seen by more than half of the users: "
+            f"{', '.join(titles[:5])}"
+        )
+    if titles := experiment.cold_targets():
+        placed = experiment.options.dataset.cold_items
+        why = "placed by title, text and categories" if placed else "so their vectors are random"
+        found.append(
+            f"{len(titles)} of {n_chosen} targets are in nobody's train history, {why}: "
             f"{', '.join(titles[:5])}"
         )
     return found

@@ -1,4 +1,4 @@
-"""`proactrec run`, and its stages one by one: `train`, `targets`, `simulate`."""
+"""`proactrec run`, and its stages one by one: `train`, `simulate`."""
 
 import shlex
 import sys
@@ -46,28 +46,6 @@ def train(setup: Setup) -> None:
     for split, by_name in figures.items():
         for name, values in by_name.items():
             table.add_row(split, name, *(f"{value:.4f}" for value in values.values()))
-    Console().print(table)
-
-
-@experiment_command
-def targets(setup: Setup) -> None:
-    """Choose the items to promote and show them, best first.
-
-    Example: proactrec targets --dataset ml-100k --category Sci-Fi --n-targets 10
-    """
-    with console.progress() as progress:
-        experiment = setup.experiment(progress)
-        chosen = experiment.target_list()
-        console.warn(results.concerns(experiment))
-    if setup.json:
-        results.print_json(chosen)
-        return
-    table = Table("", "item", "title", "score", "seen by")
-    for place, item in enumerate(chosen, start=1):
-        score = "" if item["score"] is None else f"{item['score']:.1f}"
-        table.add_row(
-            str(place), item["item_id"], item["title"], score, f"{item['share_seen']:.1%}"
-        )
     Console().print(table)
 
 

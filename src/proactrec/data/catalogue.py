@@ -22,7 +22,8 @@ class Catalogue:
     ----------
     table : polars.DataFrame
         Columns `item_id` (String, unique), `title` (String, empty where there is none) and
-        `categories` (List(String), may be empty lists).
+        `categories` (List(String), may be empty lists). A column `text` (String) may hold
+        descriptions.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """The frozen data set everything else is built on: histories in time order, and their items."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -10,8 +11,9 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
+from proactrec.data.removal import Removal
 from proactrec.errors import DataError, UnknownIdError
-from proactrec.types import IntArray
+from proactrec.types import BoolArray, IntArray
 
 Split = Literal["train", "validation", "test"]
 MIN_SPLIT_LENGTH = 3
@@ -76,10 +78,22 @@ class Dataset:
     categories: tuple[tuple[str, ...], ...]
     histories: Histories
     timestamps: IntArray
+    removed: tuple[Removal, ...] = ()
+    """What filters took out before, step by step; no part of the fingerprint."""
+    texts: tuple[str, ...] = ()
+    """Further text of items, where the catalogue has a column `text`."""
 
     @classmethod
-    def build(cls, name: str, interactions: Interactions, catalogue: Catalogue) -> "Dataset":
-        """Join events and items; items nobody touched are left out.
+    def build(
+        cls,
+        name: str,
+        interactions: Interactions,
+        catalogue: Catalogue,
+        removed: Sequence[Removal] = (),
+        *,
+        keep_cold: bool = False,
+    ) -> "Dataset":
+        """Join events and items; items nobody touched are left out unless `keep_cold`.
 
         Raises
         ------
@@ -95,7 +109,7 @@ class Dataset:
                 f"first {unknown['item_id'].unique(maintain_order=True).head(3).to_list()}"
             )
         user_ids = _ordered_ids(events["user_id"])
-        item_ids = _ordered_ids(events["item_id"])
+        item_ids = _ordered_ids((items if keep_cold else events)["item_id"])
         users = pl.DataFrame({"user_id": user_ids, "user_idx": np.arange(len(user_ids))})
         rows = pl.DataFrame({"item_id": item_ids, "item_idx": np.arange(1, len(item_ids) + 1)})
         known = rows.join(items, on="item_id", how="left", maintain_order="left")
@@ -118,6 +132,8 @@ class Dataset:
                 indexed["item_idx"].to_numpy().astype(np.int64),
             ),
             timestamps=indexed["timestamp"].to_numpy(),
+            removed=tuple(removed),
+            texts=tuple(known["text"]) if "text" in known.columns else (),
         )
 
     @property
@@ -134,6 +150,13 @@ class Dataset:
     def n_interactions(self) -> int:
         """Number of (user, item) events, held-out ones included."""
         return len(self.histories.item_idx)
+
+    @cached_property
+    def is_cold(self) -> BoolArray:
+        """Whether an item is in nobody's train history, so that no vector is learnt: (n_items,)."""
+        counts = np.bincount(self.before("train").item_idx, minlength=self.n_items + 1)
+        is_cold: BoolArray = counts[1:] == 0
+        return is_cold
 
     @cached_property
     def category_sizes(self) -> dict[str, int]:

@@ -1,16 +1,14 @@
 """A data set in numbers: its size, its categories, and how its interactions are spread."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from proactrec.data.clock import iso, unit_of
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, MissingExtraError
 
-UNITS_PER_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
-PLAUSIBLE_SECONDS = (315_532_800, 4_102_444_800)  # 1980 to 2100
 LENGTH_EDGES = (1, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -31,7 +29,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         `n_users`, `n_items`, `n_interactions`; `density`, the share of (user, item) pairs that
         occur; `mean_length` and `median_length` of the users' histories; `categories`, number of
         items by name, most first; `n_without_category` items; `first_time` and `last_time`, ISO
-        8601, or None where the timestamps are in no unit that gives a date from 1980 to 2100.
+        8601, or None where the timestamps are in no unit that gives a date from 1980 to 2100;
+        `removed`, what filters took out, step by step.
     """
     lengths = dataset.histories.lengths
     return {
@@ -45,6 +44,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "n_without_category": sum(not categories for categories in dataset.categories),
         "first_time": _iso(dataset, int(dataset.timestamps.min())),
         "last_time": _iso(dataset, int(dataset.timestamps.max())),
+        "removed": [step._asdict() for step in dataset.removed],
     }
 
 
@@ -114,9 +114,5 @@ def _lengths(dataset: Dataset) -> Chart:
 
 
 def _iso(dataset: Dataset, timestamp: int) -> str | None:
-    low, high = PLAUSIBLE_SECONDS
-    newest = int(dataset.timestamps.max())
-    for unit in UNITS_PER_SECOND:
-        if low <= newest / unit < high:
-            return datetime.fromtimestamp(timestamp / unit, UTC).isoformat(timespec="seconds")
-    return None
+    unit = unit_of(int(dataset.timestamps.max()))
+    return None if unit is None else iso(timestamp, unit)

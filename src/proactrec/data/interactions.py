@@ -23,7 +23,7 @@ class Interactions:
     table : polars.DataFrame
         Columns `user_id` and `item_id` (String) and `timestamp` (Int64, any unit that orders
         events), one row per (user, item), in the source's own row order: that order breaks ties of
-        equal timestamps.
+        equal timestamps. A column `rating` (Float64, null where there is none) may come with them.
 
     Raises
     ------

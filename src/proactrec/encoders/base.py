@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from proactrec.cold_start import place_items
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
@@ -17,7 +18,7 @@ from proactrec.encoders.saved import read_model, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
-from proactrec.types import IntArray
+from proactrec.types import BoolArray, IntArray
 
 NextItemLoss = Literal["sampled", "cross_entropy"]
 ENCODE_ROWS = 48
@@ -216,6 +217,21 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 table.copy_(item_vectors)
                 table[0] = 0
+
+    @property
+    def item_tables(self) -> tuple[Tensor, ...]:
+        """All weights with a row an item, each (n_items + 1, d)."""
+        return (self.transformer.items.weight,)
+
+    @torch.no_grad()
+    def place_cold_items(self, content: Tensor, is_cold: BoolArray) -> None:
+        """Give items without train interactions the rows that their content suggests.
+
+        Training only pushes such items away, as negatives: what it leaves in their rows is
+        replaced by :func:`proactrec.cold_start.place_items`.
+        """
+        for table in self.item_tables:
+            table.copy_(place_items(table, content, is_cold, is_unit=False))
 
     def sequences(self, histories: Histories, *, side: Literal["left", "right"] = "left") -> Tensor:
         """The newest items of all users, padded, as :meth:`encode` reads them: (n_users, L)."""

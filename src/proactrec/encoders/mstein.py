@@ -99,6 +99,11 @@ class MStein(Encoder):
         )
 
     @property
+    def item_tables(self) -> tuple[Tensor, ...]:
+        """Means and what makes the covariances."""
+        return self.transformer.items.weight, self.transformer.item_covariances.weight
+
+    @property
     @torch.no_grad()
     def item_vectors(self) -> Tensor:
         """Items as points, shape (n_items + 1, 2 embedding_dim); row 0 (padding) is zero."""

@@ -16,7 +16,9 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from proactrec.config import Options, set_nested
+from proactrec.cold_start import place_items
+from proactrec.config import Options, digest, set_nested
+from proactrec.content import ContentOptions, content_vectors
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import DatasetOptions, load
 from proactrec.encoders.base import Encoder, EncoderOptions
@@ -44,7 +46,13 @@ from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
-DEFAULT_CATEGORIES = {"demo": "Science Fiction", "ml-100k": "Sci-Fi", "lastfm": "hard rock"}
+FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
+DEFAULT_CATEGORIES = {
+    "demo": "Science Fiction",
+    "lastfm": "hard rock",
+    "movietweetings": "Sci-Fi",
+    **{f"ml-{size}": "Sci-Fi" for size in FILMS},
+}
 MOSTLY_SEEN = 0.5
 ANSWERS = "answers.sqlite"
 """File of the store that holds a language model's answers."""
@@ -94,6 +102,9 @@ class ExperimentOptions(Options):
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
         "that no policy was fitted to: factors, neighbours or content",
+    )
+    content: ContentOptions = Field(
+        ContentOptions(), description="how cold items are described, where the data set keeps them"
     )
     response: dict[str, Any] = Field(
         {},
@@ -417,6 +428,11 @@ class Experiment:
         seen = share_seen(self.dataset, self.targets.item_idx)
         return [self.dataset.titles[i - 1] for i in self.targets.item_idx[seen > MOSTLY_SEEN]]
 
+    def cold_targets(self) -> list[str]:
+        """Titles of targets that are in nobody's train history."""
+        items = self.targets.item_idx
+        return [self.dataset.titles[i - 1] for i in items if self.dataset.is_cold[i - 1]]
+
     @cached_property
     def _target_chooser(self) -> "Experiment":
         """The experiment whose encoder chooses the targets."""
@@ -445,6 +461,11 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
+            if self._content is not None:
+                items = place_items(
+                    vectors.item_vectors, self._content, self.dataset.is_cold, is_unit=True
+                )
+                vectors = vectors._replace(item_vectors=items)
             tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
             save_file(tensors, folder / "vectors.safetensors")
             write_json(folder / "spread.json", spread(self.dataset, vectors))
@@ -465,6 +486,8 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
+            if self._content is not None:
+                encoder.place_cold_items(self._content, self.dataset.is_cold)
             encoder.save(folder, self.dataset)
             write_json(folder / "training.json", record.model_dump())
 
@@ -547,7 +570,21 @@ class Experiment:
 
     @property
     def _interest_inputs(self) -> dict[str, Any]:
-        return {"graphau": self.options.graphau.model_dump(), **self._base}
+        inputs = {"graphau": self.options.graphau.model_dump(), **self._base}
+        if self._content is not None:
+            words = [self.dataset.titles, self.dataset.texts]
+            inputs["content"] = {**self.options.content.model_dump(), "words": digest({"": words})}
+        return inputs
+
+    @cached_property
+    def _content(self) -> Tensor | None:
+        """Content vectors, where the data set keeps cold items and has some: (n_items, d)."""
+        data = self.dataset
+        if not self.options.dataset.cold_items or not data.is_cold.any():
+            return None
+        texts = data.texts or None
+        options, seed = self.options.content, self.options.seed
+        return content_vectors(data.titles, data.categories, texts, options, seed=seed)
 
     @cached_property
     def _encoder_key(self) -> str:

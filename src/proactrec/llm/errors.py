@@ -2,7 +2,7 @@
 
 from proactrec.errors import ProactrecError
 
-INSTALL = "language models need openai and aiohttp: pip install 'proactrec[llm]'"
+INSTALL = "language models need aiohttp: pip install 'proactrec[llm]'"
 
 
 class LLMError(ProactrecError):

@@ -1,30 +1,30 @@
-"""One request over the openai library: what it costs, hides and calls a failure.
+"""One request over aiohttp: what it hides and calls a failure.
 
-Measured per call: ``chat.completions.create`` spends most of its CPU on pydantic models and httpx
-headers. So bodies go out as bytes and come back as text (`client.post`), over aiohttp (`http.py`),
-and without the headers that tell of this machine.
+Measured per call: the openai library spends as much CPU again on models, headers and addresses as
+everything else here takes, and its retries would not wait for each other. A chat completion is one
+POST; bodies go out as bytes and come back as text.
 """
 
 import asyncio
 import email.utils
+import json
 import os
 import time
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proactrec.errors import MissingExtraError
 from proactrec.llm.errors import INSTALL, LLMError, RefusedRequestError, RetryableError
-from proactrec.llm.http import http_client
 from proactrec.llm.options import LLMOptions
 
 if TYPE_CHECKING:
-    import openai
+    import aiohttp
 
 KEY = "PROACTREC_LLM_KEY"
 OPENAI_KEY, OPENAI_HOST = "OPENAI_API_KEY", "api.openai.com"
 NO_KEY = "none"  # local servers want some key, any will do
-ABOUT_US = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 PASSING = (408, 409, 425, 429)
 REFUSED = (400, 422, 501)
 MAX_SHOWN = 300
@@ -35,16 +35,12 @@ class Transport:
 
     def __init__(self, options: LLMOptions) -> None:
         try:
-            import aiohttp  # noqa: F401
-            import openai
+            import aiohttp
         except ImportError as error:
             raise MissingExtraError(INSTALL) from error
         self._options = options
         self._key = _key_for(options.url)
-        self._client: openai.AsyncOpenAI | None = None
-        self._headers = {
-            f"x-stainless-{name}": openai.Omit() for name in ("retry-count", "read-timeout")
-        }
+        self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: bytes) -> str:
         """Text of the response.
@@ -59,68 +55,72 @@ class Transport:
             After any other status.
         """
         import aiohttp
-        import openai
 
-        if self._client is None:
-            self._client = self._connect()
+        if self._session is None:
+            self._session = self._connect()
         try:
             async with asyncio.timeout(self._options.timeout_s):  # from first to last byte
-                return await self._client.post(
-                    "/chat/completions", cast_to=str, content=body, options=self._request_options()
-                )
+                url = f"{self._options.url}/chat/completions"
+                async with self._session.post(url, data=body, allow_redirects=False) as reply:
+                    text = await reply.text(errors="replace")
         except TimeoutError as error:
             sentence = f"no answer within {self._options.timeout_s:g} s"
             raise RetryableError("timeout", sentence) from error
-        except openai.APIStatusError as error:
-            raise self._status_error(error) from None  # whose message may hold the key
         except (aiohttp.ClientError, OSError) as error:
             sentence = f"connection lost ({type(error).__name__})"
             raise RetryableError("connection", sentence) from error
-        except openai.OpenAIError as error:
-            raise RetryableError("broken answer", type(error).__name__) from error
+        if reply.status != 200:
+            raise self._status_error(reply.status, text, reply.headers)
+        return text
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-    def _request_options(self) -> Any:
-        return {"headers": self._headers}
+    def _connect(self) -> "aiohttp.ClientSession":
+        import aiohttp
 
-    def _connect(self) -> "openai.AsyncOpenAI":
-        import openai
-
-        return openai.AsyncOpenAI(
-            base_url=self._options.url,
-            api_key=self._key,
-            max_retries=0,  # ours are counted, and wait for each other
-            timeout=None,
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the caller limits both
+            timeout=aiohttp.ClientTimeout(),
             # A proxy from the environment is for the world outside, not for this machine.
-            http_client=http_client(trust_env=not _is_this_machine(self._options.url)),
-            default_headers={f"X-Stainless-{name}": openai.Omit() for name in ABOUT_US},  # type: ignore[misc]
+            trust_env=not _is_this_machine(self._options.url),
+            headers={
+                "Authorization": f"Bearer {self._key}",
+                "Content-Type": "application/json",
+                "User-Agent": "proactrec",
+            },
         )
 
-    def _status_error(self, error: "openai.APIStatusError") -> Exception:
-        status, url = error.status_code, self._options.url
+    def _status_error(self, status: int, text: str, headers: Mapping[str, str]) -> Exception:
+        said, url = self._said(status, text), self._options.url
         if status in REFUSED:
-            return RefusedRequestError(self._said(error))
+            return RefusedRequestError(said)
         if status in PASSING or status >= 500:
             kind = "rate limit" if status == 429 else "server error"
-            return RetryableError(kind, self._said(error), _retry_after_s(error.response.headers))
+            return RetryableError(kind, said, _retry_after_s(headers))
         if status in (401, 403):  # what the server says may repeat the key
             return LLMError(f"{url} answered {status}: set its key in {KEY}")
         hint = f"; is there a model {self._options.model!r}?" if status == 404 else ""
-        return LLMError(f"{url}: {self._said(error)}{hint}")
+        return LLMError(f"{url}: {said}{hint}")
 
-    def _said(self, error: "openai.APIStatusError") -> str:
-        """Status and message, without the key and not too long."""
-        said = " ".join(error.message.split())
-        if said == f"Error code: {error.status_code}":  # a reason that is not where OpenAI has it
-            said = " ".join(error.response.text.split())
+    def _said(self, status: int, text: str) -> str:
+        """Status and reason, without the key and not too long."""
+        said = " ".join(_reason(text).split())
         if self._key != NO_KEY:
             said = said.replace(self._key, "[key]")
-        return f"status {error.status_code} ({said[:MAX_SHOWN]})"
+        return f"status {status} ({said[:MAX_SHOWN]})"
+
+
+def _reason(text: str) -> str:
+    """What a server says went wrong: OpenAI's place for it, or all there is."""
+    try:
+        found = json.loads(text)["error"]["message"]
+    except (ValueError, LookupError, TypeError):
+        return text
+    return found if isinstance(found, str) else text
 
 
 def _key_for(url: str) -> str:
@@ -137,7 +137,7 @@ def _is_this_machine(url: str) -> bool:
         return host == "localhost"
 
 
-def _retry_after_s(headers: Any) -> float:
+def _retry_after_s(headers: Mapping[str, str]) -> float:
     """Seconds to wait, from `Retry-After` in seconds or as a date; 0 if it says nothing."""
     text = headers.get("retry-after", "")
     try:

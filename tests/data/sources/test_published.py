@@ -8,7 +8,7 @@ import pytest
 from proactrec.data.filters import filter_interactions
 from proactrec.data.load import load_dataset
 from proactrec.data.sources import lastfm
-from proactrec.data.sources.repeats import keep_earliest
+from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import DataError
 
 
@@ -32,7 +32,7 @@ def test_counts_are_those_of_the_published_table(
 
 def test_plain_core_of_all_tagged_artists_is_the_one_of_other_papers(data_dir: Path) -> None:
     tagged = lastfm._first_tags(data_dir / "lastfm").drop("tag_id")
-    kept = filter_interactions(keep_earliest(tagged, "lastfm"), "k-core").table
+    kept = filter_interactions(keep_one(tagged, "lastfm"), "k-core").table
     counts = (kept["user_id"].n_unique(), kept["item_id"].n_unique(), kept.height)
     assert counts == (1_090, 3_646, 52_551)
 
@@ -72,8 +72,8 @@ def test_small_lastfm_is_read_by_hand(tmp_path: Path) -> None:
     # Only the first tag of a pair counts.
     assert events.table.rows() == [("1", "1", -5), ("1", "2", 9), ("2", "1", 9), ("2", "3", 9)]
     assert catalogue.table.rows() == [
-        ("1", 'A "x', ["rock", "pop"]),
-        ("2", "B", ["pop"]),
-        ("3", "", ["rock"]),
+        ("1", 'A "x', ["rock", "pop"], ["rock", "pop"]),
+        ("2", "B", ["pop"], ["pop"]),
+        ("3", "", ["rock"], ["rock"]),
     ]
     assert catalogue.table.schema["categories"] == pl.List(pl.String)

@@ -31,7 +31,7 @@ def test_folder_with_events_and_items_is_read(
     write(tmp_path / "ml.inter", INTER + "1\t07\t5\t10.0\n1\t8\t5\t9.0\n")
     write(tmp_path / "ml.item", f'{header}\n07\tToy "Story\tAction Sci-Fi\n8\tB\t\n')
     events, catalogue = load(tmp_path)
-    assert events.table.rows() == [("1", "07", 10), ("1", "8", 9)]
+    assert events.table.rows() == [("1", "07", 10, 5.0), ("1", "8", 9, 5.0)]
     assert catalogue.table.rows() == [("07", 'Toy "Story', categories), ("8", "B", [])]
 
 

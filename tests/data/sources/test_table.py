@@ -162,7 +162,10 @@ def test_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "none.csv", "none.csv does not exist"),
         (tmp_path / "folder.csv", "folder.csv is a folder, a file is needed"),
-        (tmp_path / "events.xls", "must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet"),
+        (
+            tmp_path / "events.xls",
+            "must end in .csv, .tsv, .jsonl, .csv.gz, .tsv.gz, .jsonl.gz or .parquet",
+        ),
     ):
         (tmp_path / "folder.csv").mkdir(exist_ok=True)
         with pytest.raises(InvalidInputError, match=re.escape(message)):

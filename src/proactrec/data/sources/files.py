@@ -6,11 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from proactrec.errors import DataError, InvalidInputError
+from proactrec.data.sources.faults import first_fault, has_sound_quotes
+from proactrec.data.sources.lines import check_is_file, line_of
+from proactrec.errors import DataError
 
 
-def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:
+def read_text(path: Path, *, encoding: str = "utf-8-sig", or_else: str | None = None) -> str:
     """Text of a file, unpacked if its name ends in `.gz`, with line feeds for line ends.
+
+    It is in one encoding, or else throughout in another.
 
     Raises
     ------
@@ -23,11 +27,29 @@ def read_text(path: Path, *, encoding: str = "utf-8-sig") -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
+        if or_else is not None and (other := _decoded(content, or_else)) is not None:
+            return _with_line_feeds(other, path)
         line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
         raise DataError(
-            f"{path} is not {error.encoding} text: byte 0x{content[error.start]:02x} in line {line}"
+            f"{path} is not {error.encoding} text: byte 0x{content[error.start]:02x} "
+            f"in line {line}, column {column}"
+            + (f", and no {or_else} text either" if or_else else "")
         ) from error
+    return _with_line_feeds(text, path)
+
+
+def _decoded(content: bytes, encoding: str) -> str | None:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _with_line_feeds(text: str, path: Path) -> str:
     text = text.replace("\r\n", "\n").rstrip("\r\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # line ends of old Macs
     if not text:
         raise DataError(f"{path} is empty")
     return text
@@ -40,6 +62,7 @@ def read_delimited(
     names: list[str] | None = None,
     quote: str | None = None,
     encoding: str = "utf-8-sig",
+    or_else: str | None = None,
 ) -> pl.DataFrame:
     """Rows of a text table, every value as text and empty fields as null.
 
@@ -52,7 +75,8 @@ def read_delimited(
         Column names of a file without a header; without it the first line is the header.
     quote : str, optional
         The character around values that hold a separator; by default there is none.
-    encoding : str
+    encoding, or_else : str
+        As in :func:`read_text`.
 
     Raises
     ------
@@ -61,7 +85,10 @@ def read_delimited(
         the header, a file without a
         header has another number of columns than `names`, or there is only a header.
     """
-    text = read_text(path, encoding=encoding)
+    text = read_text(path, encoding=encoding, or_else=or_else)
+    if quote is not None and not has_sound_quotes(text, separator, quote):
+        fault = first_fault(text, separator, quote)
+        raise DataError(f"{path} is not a table separated by {separator!r}: {fault}")
     try:
         table = pl.read_csv(
             text.encode(),
@@ -72,7 +99,8 @@ def read_delimited(
             raise_if_empty=False,
         )
     except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
+        fault = first_fault(text, separator, quote)
+        reason = fault or " ".join(str(error).strip().splitlines()[0].split())
         raise DataError(f"{path} is not a table separated by {separator!r}: {reason}") from error
     repeated = [name for name in table.columns if f"{name}_duplicated_0" in table.columns]
     if names is None and repeated:
@@ -136,23 +164,47 @@ def parse_integers(values: pl.Series, path: Path) -> pl.Series:
     return numbers
 
 
+def parse_numbers(values: pl.Series, path: Path, *, may_be_missing: bool = False) -> pl.Series:
+    """A text column as Float64, null where it may be missing and is.
+
+    Raises
+    ------
+    DataError
+        If a value is not a finite number, with the count and the first.
+    """
+    numbers = values.cast(pl.Float64, strict=False)
+    is_bad = ~numbers.is_finite().fill_null(False)
+    if may_be_missing:
+        is_bad &= values.cast(pl.String).str.strip_chars() != ""
+    raise_bad_values(values, is_bad, "must be a number", path)
+    return numbers
+
+
+def packed(path: Path) -> Path:
+    """The path, or the one of its packed form if only that is there."""
+    zipped = path.with_name(f"{path.name}.gz")
+    return zipped if zipped.exists() and not path.exists() else path
+
+
 def raise_bad_values(values: pl.Series, is_bad: pl.Series, rule: str, path: Path) -> None:
     """Raise :class:`DataError` with the count and the first of the values that break a rule."""
     if is_bad.any():
         row = is_bad.arg_true()[0]
         raise DataError(
             f"{values.name} {rule} in {path}; {is_bad.sum()} of {values.len()} rows break this, "
-            f"first row {row + 1} with {values[row]!r}"
+            f"first row {row + 1} with {values[row]!r}{_in_line(path, row, values.len())}"
         )
 
 
+def _in_line(path: Path, row: int, n_rows: int) -> str:
+    line = line_of(path, row, n_rows)
+    return "" if line is None else f", line {line}"
+
+
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise InvalidInputError(f"{path} is a folder, a file is needed")
+    check_is_file(path)
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"{path} does not exist") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if not content:

@@ -6,17 +6,23 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
-from proactrec.data.sources.files import check_complete, parse_integers, read_delimited
-from proactrec.data.sources.repeats import keep_earliest
+from proactrec.data.sources.files import (
+    check_complete,
+    packed,
+    parse_integers,
+    parse_numbers,
+    read_delimited,
+)
+from proactrec.data.sources.repeats import keep_one
+from proactrec.types import Repeats
 
 FILES = ("u.data", "u.item", "u.genre")
-LICENCE = "research use only, not redistributable (GroupLens)"
 EVENT_COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
 ITEM_COLUMNS = ["item_id", "title", "release_date", "video_date", "url"]
 NO_GENRE = "unknown"
 
 
-def load(root: Path) -> tuple[Interactions, Catalogue]:
+def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
     """Every rating as a positive event, and films with their genres.
 
     The genre flag "unknown" is no category: its films have none.
@@ -26,16 +32,20 @@ def load(root: Path) -> tuple[Interactions, Catalogue]:
     DataError, InvalidInputError
         If a file is missing, damaged or has other columns than expected.
     """
-    path = root / "u.data"
+    path = packed(root / "u.data")
     ratings = read_delimited(path, "\t", names=EVENT_COLUMNS)
     check_complete(ratings, EVENT_COLUMNS, path)
-    events = ratings.select("user_id", "item_id", parse_integers(ratings["timestamp"], path))
-    return keep_earliest(events, str(path)), Catalogue(_films(root))
+    times = parse_integers(ratings["timestamp"], path)
+    events = ratings.select("user_id", "item_id", times, parse_numbers(ratings["rating"], path))
+    return keep_one(events, str(path), repeats), Catalogue(_films(root))
 
 
 def _films(root: Path) -> pl.DataFrame:
-    genres = read_delimited(root / "u.genre", "|", names=["genre", "number"])["genre"].to_list()
-    path = root / "u.item"
+    path = packed(root / "u.genre")
+    rows = read_delimited(path, "|", names=["genre", "number"])
+    check_complete(rows, ["genre"], path)
+    genres = rows["genre"].to_list()
+    path = packed(root / "u.item")
     films = read_delimited(path, "|", names=ITEM_COLUMNS + genres, encoding="latin-1")
     check_complete(films, ["item_id", "title", *genres], path)
     flags = [pl.when(pl.col(name) == "1").then(pl.lit(name)) for name in genres if name != NO_GENRE]

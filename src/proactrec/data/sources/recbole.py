@@ -9,14 +9,19 @@ from proactrec.data.interactions import Interactions
 from proactrec.data.sources.files import read_delimited
 from proactrec.data.sources.table import TableOptions, ids_only, read_events, read_items
 from proactrec.errors import DataError, InvalidInputError
+from proactrec.types import Repeats
 
 TYPES = ("token", "float", "token_seq", "float_seq")
 TITLES = ("title", "name", "movie_title", "item_name")
 CATEGORIES = ("genre", "class", "categories", "category", "tags")
 
 
-def load(root: Path, items: Path | None = None) -> tuple[Interactions, Catalogue]:
+def load(
+    root: Path, items: Path | None = None, repeats: Repeats = "earliest"
+) -> tuple[Interactions, Catalogue]:
     """Events of `user_id:token`, `item_id:token` and `timestamp:float`, and their items.
+
+    A column `rating:float` is kept as the rating.
 
     Parameters
     ----------
@@ -36,8 +41,9 @@ def load(root: Path, items: Path | None = None) -> tuple[Interactions, Catalogue
         used; the message counts them.
     """
     path = _only_inter_file(root) if root.is_dir() else root
-    rows, _ = _read(path)
-    interactions = read_events(rows, TableOptions(events=path))
+    rows, types = _read(path)
+    rating = "rating" if types.get("rating") == "float" else None
+    interactions = read_events(rows, TableOptions(events=path, rating_column=rating), repeats)
     beside = path.with_suffix(".item")
     items = beside if items is None and beside.exists() else items
     if items is None:

@@ -1,6 +1,7 @@
-"""Anybody's own logs: events, and optionally items, in CSV, TSV or Parquet files."""
+"""Anybody's own logs: events, and optionally items, in CSV, TSV, Parquet or JSON-lines files."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -9,17 +10,28 @@ from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
 from proactrec.data.sources import columns
-from proactrec.data.sources.files import check_columns_exist, read_delimited, read_parquet
-from proactrec.data.sources.repeats import keep_earliest
+from proactrec.data.sources.files import (
+    check_columns_exist,
+    parse_numbers,
+    read_delimited,
+    read_parquet,
+)
+from proactrec.data.sources.lines import check_is_file, kind_of
+from proactrec.data.sources.records import read_columns
+from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import InvalidInputError
+from proactrec.types import Repeats
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
 
 
 class TableOptions(Options):
     """Which files and columns hold the logs; the type of a file is read off its name."""
 
-    events: Path = Field(description="events: .csv, .tsv (either may end in .gz) or .parquet")
+    later_fields: ClassVar[frozenset[str]] = frozenset({"rating_column"})
+
+    events: Path = Field(description="events: .csv, .tsv, .jsonl (each may end in .gz) or .parquet")
     items: Path | None = Field(
         default=None, description="titles and categories of items, same types"
     )
@@ -36,9 +48,12 @@ class TableOptions(Options):
     category_separator: str = Field(
         default="|", min_length=1, description="stands between categories"
     )
+    rating_column: str | None = Field(
+        default=None, description="numbers that a lowest rating can be asked of"
+    )
 
 
-def load(options: TableOptions) -> tuple[Interactions, Catalogue]:
+def load(options: TableOptions, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
     """Events and items as the options say.
 
     Ids stay exactly as they are written. Times are integers, decimal numbers or ISO 8601. Of
@@ -54,17 +69,19 @@ def load(options: TableOptions) -> tuple[Interactions, Catalogue]:
         If a file is damaged, lacks a column, or holds ids or times that cannot be used; the
         message counts them.
     """
-    interactions = read_events(_read(options.events), options)
+    interactions = read_events(_read(options.events, _events(options)), options, repeats)
     if options.items is None:
         return interactions, ids_only(interactions)
-    return interactions, read_items(_read(options.items), options, options.items)
+    rows = _read(options.items, _items(options))
+    return interactions, read_items(rows, options, options.items)
 
 
-def read_events(rows: pl.DataFrame, options: TableOptions) -> Interactions:
+def read_events(
+    rows: pl.DataFrame, options: TableOptions, repeats: Repeats = "earliest"
+) -> Interactions:
     """Interactions from the rows of `options.events`."""
     path, time_column = options.events, options.time_column
-    wanted = (options.user_column, options.item_column, time_column)
-    check_columns_exist(rows, [name for name in wanted if name], path)
+    check_columns_exist(rows, _events(options), path)
     if time_column:
         timestamp = columns.times(rows[time_column], path)
     else:
@@ -76,13 +93,15 @@ def read_events(rows: pl.DataFrame, options: TableOptions) -> Interactions:
             "timestamp": timestamp,
         }
     )
-    return keep_earliest(events, str(path))
+    if options.rating_column:
+        ratings = rows[options.rating_column]
+        events = events.with_columns(rating=parse_numbers(ratings, path, may_be_missing=True))
+    return keep_one(events, str(path), repeats)
 
 
 def read_items(rows: pl.DataFrame, options: TableOptions, path: Path) -> Catalogue:
     """Catalogue from the rows of an items file."""
-    wanted = (options.item_column, options.title_column, options.category_column)
-    check_columns_exist(rows, [name for name in wanted if name], path)
+    check_columns_exist(rows, _items(options), path)
     ids = columns.ids(rows[options.item_column], path)
     table = pl.DataFrame({"item_id": ids, "title": ids, "categories": _no_categories(len(ids))})
     if options.title_column:
@@ -103,18 +122,31 @@ def ids_only(interactions: Interactions) -> Catalogue:
     )
 
 
+def _events(options: TableOptions) -> list[str]:
+    wanted = (options.user_column, options.item_column, options.time_column, options.rating_column)
+    return [name for name in wanted if name]
+
+
+def _items(options: TableOptions) -> list[str]:
+    wanted = (options.item_column, options.title_column, options.category_column)
+    return [name for name in wanted if name]
+
+
 def _no_categories(n: int) -> pl.Series:
     return pl.Series([[]] * n, dtype=pl.List(pl.String))
 
 
-def _read(path: Path) -> pl.DataFrame:
-    if path.is_dir():
-        raise InvalidInputError(f"{path} is a folder, a file is needed")
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if path.suffix == ".parquet":
+def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+    kind = kind_of(path)
+    if kind in JSON_LINES:
+        return read_columns(path, columns)
+    if path.suffix.lower() == ".parquet":
         return read_parquet(path)
     if kind not in SEPARATORS:
+        if path.is_dir():
+            check_is_file(path)
         raise InvalidInputError(
-            f"{path} must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet, to tell its type"
+            f"{path} must end in .csv, .tsv, .jsonl, .csv.gz, .tsv.gz, .jsonl.gz or .parquet, "
+            "to tell its type"
         )
     return read_delimited(path, SEPARATORS[kind], quote='"')

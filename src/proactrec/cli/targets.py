@@ -1,0 +1,105 @@
+"""`proactrec targets`: which items to promote; `targets suggest`: which category."""
+
+import inspect
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, results
+from proactrec.cli.setup import setup, take_options
+from proactrec.errors import InvalidInputError
+
+LEFT_OUT = ("category", "target", "policy", "without", "n_rounds", "encoder", "encoder_folder")
+N_SHOWN = 20
+
+app = typer.Typer(invoke_without_command=True)
+
+
+def targets(context: typer.Context, **values: Any) -> None:
+    """Choose the items to promote and show them, best first.
+
+    Example: proactrec targets --dataset ml-100k --category Sci-Fi --n-targets 10
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    asked = setup(**values)
+    with console.progress() as progress:
+        experiment = asked.experiment(progress)
+        chosen = experiment.target_list()
+        console.warn(results.concerns(experiment))
+    if asked.json:
+        results.print_json(chosen)
+        return
+    table = Table("", "item", "title", "score", "seen by")
+    for place, item in enumerate(chosen, start=1):
+        score = "" if item["score"] is None else f"{item['score']:.1f}"
+        table.add_row(
+            str(place), item["item_id"], item["title"], score, f"{item['share_seen']:.1%}"
+        )
+    Console().print(table)
+
+
+def suggest(**values: Any) -> None:
+    """Rank categories by how promising guidance toward them is, and say why.
+
+    Only interest vectors are trained. The order is a rule of thumb, not a forecast.
+
+    Example: proactrec targets suggest --dataset ml-100k --data-dir data
+    """
+    from proactrec.suggestions import suggest_categories
+
+    asked = setup(**values)
+    with console.progress() as progress:
+        experiment = asked.experiment(progress)
+        console.warn([step.sentence for step in experiment.dataset.removed])
+        found = suggest_categories(
+            experiment.dataset,
+            *experiment.interest,
+            n_targets=experiment.protocol.targets.n_targets,
+            seed=experiment.seed,
+        )
+    if asked.json:
+        results.print_json([one._asdict() for one in found])
+        return
+    table = Table("", "category", "score", "items", "met by", "targets seen by", "distance")
+    for place, one in enumerate(found[:N_SHOWN], start=1):
+        table.add_row(
+            str(place),
+            one.category,
+            f"{one.score:.2f}",
+            str(one.n_items),
+            f"{one.reach:.0%}",
+            f"{one.seen:.0%}",
+            f"{one.distance:+.2f}",
+        )
+    shown = Console()
+    shown.print(table)
+    for one in found[:N_SHOWN]:
+        shown.print(f"{one.category}: {'; '.join(one.reasons)}", highlight=False, soft_wrap=True)
+    if len(found) > N_SHOWN:
+        shown.print(f"{len(found) - N_SHOWN} less promising ones: see --json")
+
+
+def _refuse_options(context: typer.Context) -> None:
+    given = [
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise InvalidInputError(
+            f"options of targets {context.invoked_subcommand} come after it, got "
+            f"--{given[0].rstrip('_').replace('_', '-')} before"
+        )
+
+
+_CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+)
+take_options(targets, own={"context": _CONTEXT}, left_out=())
+take_options(suggest, own={}, left_out=LEFT_OUT)
+app.callback()(targets)
+app.command()(suggest)

@@ -1,0 +1,101 @@
+"""Which categories items have: from any list column, the largest only, spellings merged."""
+
+import re
+import unicodedata
+
+import polars as pl
+from pydantic import Field
+
+from proactrec.config import Options
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.interactions import Interactions
+from proactrec.errors import DataError
+
+NOT_SPELLED = re.compile(r"[^\w+#]|_")
+"""What two spellings of a name may differ in; + and # tell C, C++ and C# apart."""
+
+
+class CategoryOptions(Options):
+    """What becomes a category, instead of what the source says."""
+
+    source: str | None = Field(
+        default=None, description="column of the catalogue, e.g. tags; the source's own if not set"
+    )
+    merge_spellings: bool = Field(
+        default=False, description="treat names as one that differ in case, spaces and marks only"
+    )
+    top: int | None = Field(default=None, ge=1, description="how many of the largest are kept")
+    min_items: int | None = Field(default=None, ge=1, description="fewest items of a category")
+
+
+def choose_categories(
+    catalogue: Catalogue, interactions: Interactions, options: CategoryOptions
+) -> Catalogue:
+    """The catalogue with other categories; sizes count items that somebody touched.
+
+    Items that are left without a category are kept.
+
+    Raises
+    ------
+    DataError
+        If the catalogue has no such column, or it holds no lists of names.
+    """
+    table = _from_column(catalogue.table, options.source)
+    carried = table.select("item_id", name="categories").explode("name").drop_nulls("name")
+    touched = interactions.table.select("item_id").unique()
+    if options.merge_spellings:
+        carried = _merged(carried, touched)
+    kept = _sizes(carried, touched)
+    if options.min_items is not None:
+        kept = kept.filter(pl.col("n_items") >= options.min_items)
+    if options.top is not None:
+        kept = kept.head(options.top)
+    lists = (
+        carried.join(kept, on="name", how="semi", maintain_order="left")
+        .unique(maintain_order=True)
+        .group_by("item_id", maintain_order=True)
+        .agg(categories="name")
+    )
+    chosen = table.drop("categories").join(lists, on="item_id", how="left", maintain_order="left")
+    return Catalogue(chosen.with_columns(pl.col("categories").fill_null([])))
+
+
+def _from_column(table: pl.DataFrame, source: str | None) -> pl.DataFrame:
+    if source is None:
+        return table
+    lists = [n for n, kind in table.schema.items() if kind == pl.List(pl.String)]
+    if source not in lists:
+        raise DataError(f"category source {source!r} does not exist; there are {', '.join(lists)}")
+    return table.with_columns(categories=pl.col(source))
+
+
+def _sizes(carried: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
+    """Number of touched items of every name, most first, then by name."""
+    return (
+        carried.join(touched, on="item_id", how="semi")
+        .unique()
+        .group_by("name")
+        .len("n_items")
+        .sort("n_items", "name", descending=[True, False])
+    )
+
+
+def _merged(carried: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
+    """Every name in the spelling that most items carry."""
+    names = carried["name"].unique().to_list()
+    spelled = pl.DataFrame({"name": names, "key": [_key(name) for name in names]})
+    sizes = spelled.join(_sizes(carried, touched), on="name", how="left")
+    first = (
+        sizes.sort("n_items", "name", descending=[True, False], nulls_last=True)
+        .group_by("key", maintain_order=True)
+        .agg(merged=pl.col("name").first())
+    )
+    renamed = spelled.join(first, on="key").select("name", "merged")
+    return carried.join(renamed, on="name", how="left", maintain_order="left").select(
+        "item_id", name="merged"
+    )
+
+
+def _key(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return NOT_SPELLED.sub("", plain) or plain

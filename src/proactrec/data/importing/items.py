@@ -1,0 +1,195 @@
+"""The catalogue of an import: titles, categories and texts from item files, one row an item."""
+
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from proactrec.data.importing import ids
+from proactrec.data.importing.guess import guess_separator
+from proactrec.data.importing.options import ItemColumns
+from proactrec.data.importing.problems import Problems, sift
+from proactrec.data.importing.tables import LINE, Table, TornTableError, check_columns
+
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "categories": pl.List(pl.String),
+    "text": pl.String,
+}
+
+
+class Items(NamedTuple):
+    """A catalogue table, and what was done to get it."""
+
+    table: pl.DataFrame  # item_id, title ("" for none), categories, text
+    n_rows: int
+    n_merged: int  # rows of an item that had one already
+    n_conflicts: int  # items whose rows give different titles
+    problems: Problems
+    separator: str | None
+
+
+def read_items(tables: Sequence[Table], columns: ItemColumns, separator: str | None) -> Items:
+    """Items of all tables; rows of one item are merged: first title and text, all categories."""
+    problems, frames, n_rows = Problems(), [], 0
+    category_columns, text_columns = list(columns.categories or ()), list(columns.text or ())
+    singles = [columns.item, columns.title or None]
+    wanted = list(dict.fromkeys([*filter(None, singles), *category_columns, *text_columns]))
+    for table in tables:
+        check_columns(table, wanted)
+        rows, found = _read(table, wanted)
+        problems.take(found)
+        n_rows += rows.height + found.n
+        frames.append(_cleaned(rows, table, columns, problems))
+    items = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
+    if separator is None:
+        sample = items["categories"].list.explode().drop_nulls()
+        separator = guess_separator(sample.head(10_000).to_list())
+    return _merged(items, separator, n_rows, problems)
+
+
+def none() -> Items:
+    """The items of an import without item files."""
+    return Items(pl.DataFrame(schema=SCHEMA), 0, 0, 0, Problems(), None)
+
+
+def _read(table: Table, names: list[str]) -> tuple[pl.DataFrame, Problems]:
+    try:
+        return _read_once(table, names)
+    except TornTableError:
+        return _read_once(table, names)
+
+
+def _read_once(table: Table, names: list[str]) -> tuple[pl.DataFrame, Problems]:
+    problems = Problems()
+    batches = list(table.batches(names, problems))
+    if not batches:
+        return table.sample(names).head(0).with_columns(pl.lit(0).alias(LINE)), problems
+    rows = pl.concat(batches, how="vertical_relaxed")
+    if table.unit == "line":  # blank lines are no rows
+        rows = rows.filter(~pl.all_horizontal(pl.col(names).is_null()))
+    return rows, problems
+
+
+def _cleaned(
+    rows: pl.DataFrame, table: Table, columns: ItemColumns, problems: Problems
+) -> pl.DataFrame:
+    item = ids.texts(rows[str(columns.item)], table.path)
+    reasons = [
+        (f"{columns.item} holds no item", ids.is_missing(item), item),
+        (f"{columns.item} holds a line end or NUL", ids.is_broken(item), item),
+    ]
+    is_good = sift(reasons, rows[LINE], f"{table.path}, {table.unit}", problems)
+    empty = pl.repeat("", rows.height, eager=True)
+    titles = _texts(rows[columns.title], table.path) if columns.title else empty
+    frame = pl.DataFrame(
+        {
+            "item_id": item,
+            "title": titles.fill_null("").str.strip_chars(),
+            "categories": _lists([rows[name] for name in columns.categories or ()], rows.height),
+            "text": _joined([_texts(rows[name], table.path) for name in columns.text or ()], empty),
+        }
+    )
+    return frame.filter(is_good)
+
+
+def _merged(items: pl.DataFrame, separator: str | None, n_rows: int, problems: Problems) -> Items:
+    distinct = items["categories"].list.explode().drop_nulls().unique()
+    names = {value: category_names(value, separator) for value in distinct.to_list()}
+    split = items.select("item_id", value="categories").explode("value").drop_nulls()
+    split_names = [names[value] for value in split["value"].to_list()]
+    lists = pl.Series("name", split_names, dtype=pl.List(pl.String))
+    categories = (
+        split.with_columns(name=lists)
+        .explode("name")
+        .drop_nulls("name")
+        .group_by("item_id", maintain_order=True)
+        .agg(categories=pl.col("name").unique(maintain_order=True))
+    )
+    filled = pl.col("title").filter(pl.col("title") != "")
+    merged = items.group_by("item_id", maintain_order=True).agg(
+        title=filled.first(),
+        n_titles=filled.n_unique(),
+        text=pl.col("text").filter(pl.col("text") != "").first(),
+    )
+    table = merged.join(categories, on="item_id", how="left", maintain_order="left").select(
+        "item_id",
+        pl.col("title").fill_null(""),
+        pl.col("categories").fill_null([]).cast(pl.List(pl.String)),
+        pl.col("text").fill_null(""),
+    )
+    return Items(
+        table,
+        n_rows,
+        items.height - table.height,
+        int((merged["n_titles"] > 1).sum()),
+        problems,
+        separator,
+    )
+
+
+def category_names(value: str, separator: str | None) -> list[str]:
+    """Distinct names in a value: split at the separator, or read as the list that it writes."""
+    if value.lstrip().startswith("["):
+        parts = _written_list(value)
+    else:
+        parts = value.split(separator) if separator else [value]
+    return list(dict.fromkeys(part for part in (str(p).strip() for p in parts) if part))
+
+
+def _written_list(value: str) -> list[Any]:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list):
+            return _flattened(found)
+    return [value]
+
+
+def _flattened(values: list[Any]) -> list[Any]:
+    return [
+        part
+        for value in values
+        for part in (_flattened(value) if isinstance(value, list) else [value])
+        if part is not None
+    ]
+
+
+def _lists(values: list[pl.Series], height: int) -> pl.Series:
+    """Everything that category columns hold for an item, as one list of texts."""
+    if not values:
+        return pl.Series([[]] * height, dtype=pl.List(pl.String))
+    as_lists = [
+        v.cast(pl.List(pl.String))
+        if isinstance(v.dtype, (pl.List, pl.Array))
+        else v.cast(pl.String).reshape((-1, 1)).cast(pl.List(pl.String))
+        for v in values
+    ]
+    return (
+        pl.DataFrame({str(n): v for n, v in enumerate(as_lists)})
+        .select(
+            pl.concat_list(pl.col(name).fill_null([]) for name in map(str, range(len(as_lists))))
+        )
+        .to_series()
+    )
+
+
+def _texts(values: pl.Series, path: Path) -> pl.Series:
+    if isinstance(values.dtype, (pl.List, pl.Array)):
+        return values.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
+    return ids.texts(values, path)
+
+
+def _joined(texts: list[pl.Series], empty: pl.Series) -> pl.Series:
+    if not texts:
+        return empty
+    table = pl.DataFrame({str(number): text for number, text in enumerate(texts)})
+    return table.select(
+        pl.concat_str(pl.all().fill_null(""), separator=" ").str.strip_chars()
+    ).to_series()

@@ -1,0 +1,100 @@
+"""MovieLens 1M to 32M and latest-small (GroupLens): `::` files up to 10M, CSV files after it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.interactions import Interactions
+from proactrec.data.sources.double_colon import read_double_colon
+from proactrec.data.sources.files import (
+    check_complete,
+    packed,
+    parse_integers,
+    parse_numbers,
+    read_delimited,
+)
+from proactrec.data.sources.items import lists_of, with_lists
+from proactrec.data.sources.repeats import keep_one
+from proactrec.types import Repeats
+
+OLD_FILES = ("ratings.dat", "movies.dat")
+FILES = ("ratings.csv", "movies.csv")
+RATINGS = ["user_id", "item_id", "rating", "timestamp"]
+FILMS = ["item_id", "title", "genres"]
+TAGS = ["user_id", "item_id", "tag", "timestamp"]
+NO_GENRES = "(no genres listed)"
+
+
+def load_1m(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
+    """As :func:`load_10m`; its titles are Latin-1, and it has no tags."""
+    return _load_old(root, repeats, encoding="latin-1")
+
+
+def load_10m(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
+    """Every rating as a positive event, films with their genres, and tags if `tags.dat` is there.
+
+    Layout: `UserID::MovieID::Rating::Timestamp`, `MovieID::Title::Genres` with genres separated by
+    `|`, `UserID::MovieID::Tag::Timestamp` (README of MovieLens 10M).
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        If a file is missing, damaged or of another layout.
+    """
+    return _load_old(root, repeats, encoding="utf-8-sig")
+
+
+def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
+    """Every rating as a positive event, films with their genres, and tags if `tags.csv` is there.
+
+    Layout: CSV with the headers `userId,movieId,rating,timestamp`, `movieId,title,genres` and
+    `userId,movieId,tag,timestamp` (README of MovieLens 20M and later).
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        If a file is missing, damaged or has other columns than expected.
+    """
+    path = packed(root / "ratings.csv")
+    ratings = _renamed(path, {"userId": "user_id", "movieId": "item_id"}, RATINGS)
+    films_path, tags_path = packed(root / "movies.csv"), packed(root / "tags.csv")
+    films = _renamed(films_path, {"movieId": "item_id"}, FILMS)
+    tags = _renamed(tags_path, {"movieId": "item_id"}, ["item_id"]) if tags_path.exists() else None
+    return _events(ratings, path, repeats), _films(films, tags, films_path)
+
+
+def _load_old(root: Path, repeats: Repeats, *, encoding: str) -> tuple[Interactions, Catalogue]:
+    path, films_path = packed(root / "ratings.dat"), packed(root / "movies.dat")
+    tags_path = packed(root / "tags.dat")
+    ratings = read_double_colon(path, RATINGS, free="timestamp")
+    films = read_double_colon(films_path, FILMS, free="title", encoding=encoding)
+    tags = None
+    if tags_path.exists():
+        tags = read_double_colon(tags_path, TAGS, free="tag", encoding=encoding)
+    return _events(ratings, path, repeats), _films(films, tags, films_path)
+
+
+def _renamed(path: Path, names: dict[str, str], wanted: list[str]) -> pl.DataFrame:
+    rows = read_delimited(path, ",", quote='"')
+    published = {ours: theirs for theirs, ours in names.items()}
+    check_complete(rows, [published.get(name, name) for name in wanted], path)
+    return rows.rename(names)
+
+
+def _events(ratings: pl.DataFrame, path: Path, repeats: Repeats) -> Interactions:
+    check_complete(ratings, RATINGS, path)
+    times = parse_integers(ratings["timestamp"], path)
+    stars = parse_numbers(ratings["rating"], path)
+    return keep_one(ratings.select("user_id", "item_id", times, stars), str(path), repeats)
+
+
+def _films(films: pl.DataFrame, tags: pl.DataFrame | None, path: Path) -> Catalogue:
+    check_complete(films, ["item_id", "title"], path)
+    genres = pl.col("genres").fill_null("").str.split("|")
+    films = films.with_columns(
+        categories=genres.list.filter(~pl.element().is_in(["", NO_GENRES]))
+    ).drop("genres")
+    if tags is not None:
+        films = with_lists(films, lists_of(tags, "tag").rename({"tag": "tags"}))
+    return Catalogue(films)

@@ -1,0 +1,41 @@
+"""One HTML page about an import: what came in, what was left out, and what can be done with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from proactrec.report.html import template
+
+MARKS = {"yes": "yes", "but": "with limits", "no": "no"}
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The page of what :meth:`proactrec.data.importing.importer.Import.run` gives."""
+    facts = result["facts"]
+    return template("data.html.j2").render(
+        result=result,
+        facts=facts,
+        about=result["about"],
+        marks=MARKS,
+        tiles=[
+            ("users", f"{facts['n_users']:,}", f"median history {facts['median_length']:g} items"),
+            (
+                "items",
+                f"{facts['n_items']:,}",
+                f"{facts['n_items_without_events']:,} without interactions",
+            ),
+            ("interactions", f"{facts['n_interactions']:,}", f"density {facts['density']:.3%}"),
+            ("sessions", f"{facts['n_sessions']:,}", "of interactions that count"),
+        ],
+        columns=_columns(result),
+        largest=[max(chart["values"] or [1]) or 1 for chart in facts["charts"]],
+    )
+
+
+def _columns(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Meaning, column and reason, of events, then of items."""
+    why = {(guess["meaning"], guess["column"]): guess["why"] for guess in result["guesses"]}
+    named = [(meaning, column) for meaning, column in result["columns"].items()]
+    for meaning, column in (result["item_columns"] or {}).items():
+        several = [column] if isinstance(column, str) else column or []
+        named += [(meaning.replace("categories", "category"), one) for one in several]
+    return [(name, column, why.get((name, column), "given")) for name, column in named if column]
