@@ -183,7 +183,8 @@ def test_as_text_the_likelier_digit_counts_and_any_server_says_it(
     one = agent(foreign)  # it does not refuse to tell probabilities, it leaves them out
     assert one.probabilities(asked) == digits
     assert one.client.usage.n_requests == N_ASKED
-    assert not one.client.usage.failures
+    assert set(one.client.usage.failures) == {"logprobs ignored"}
+    assert one.client.usage.failures["logprobs ignored"] <= CONCURRENCY  # then it is not asked
 
 
 def test_many_at_once_are_answered_as_one_by_one(

@@ -214,7 +214,7 @@ class TestContract:
 
 
 def test_unknown_policy_names_the_known_ones() -> None:
-    wanted = "policy 'x' does not exist; there are itmprec, ipg, next-item"
+    wanted = "policy 'x' does not exist; there are itmprec, foresight, ipg, next-item"
     with pytest.raises(UnknownIdError, match=re.escape(wanted)):
         policy_type("x")
 
