@@ -1,4 +1,4 @@
-"""A results page from a finished `proactrec benchmark`: its tables, and who is better than whom.
+"""A results page from finished `proactrec benchmark`s: their tables, and who is better than whom.
 
 Usage: proactrec benchmark --dataset ml-100k --filter paper --protocol official --protocol common
        --seed 0 --seed 1 --seed 2 --store runs/artefacts --out runs/table4
@@ -11,7 +11,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -29,22 +29,49 @@ ORDERINGS = (
     ("IRN", "BSARec"),
     ("IRN", "random"),
     ("IRN, re-planned", "IRN"),
+    ("Foresight", "ITMPRec"),
+    ("Foresight", "one round"),
+    ("Foresight", "no learning"),
+    ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),
     ("oracle-lookahead", "oracle-greedy"),
 )
-KEPT = ("method", "world", "protocol", "seed", "metrics", "outcome", "pairs", "seconds")
+KEPT = ("dataset", "method", "world", "protocol", "seed", "metrics", "outcome", "pairs", "seconds")
 
 
 def main() -> None:
     """Write the page, its JSON and its plots."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="what `proactrec benchmark` wrote")
+    parser.add_argument("folders", type=Path, nargs="+", help="what `proactrec benchmark` wrote")
     parser.add_argument("page", type=Path)
+    parser.add_argument("--title", help="of the page; Table 4 by default")
     arguments = parser.parse_args()
-    folder, page = arguments.folder, arguments.page
+    sections = [section(folder, arguments.page) for folder in arguments.folders]
+    content: dict[str, Any] = {
+        "origin": origin(),
+        "cells": [cell for one in sections for cell in one.cells],
+        "differences": [difference for one in sections for difference in one.differences],
+    }
+    dataset = sections[0].cells[0]["dataset"]
+    title = arguments.title or f"Table 4 on {dataset}: every method with the same users"
+    body = "\n".join(line for one in sections for line in one.lines)
+    write_page(arguments.page, title, content, body)
+    print(arguments.page.read_text())
+
+
+class Section(NamedTuple):
+    """What a page says of one benchmark."""
+
+    lines: list[str]
+    cells: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+
+
+def section(folder: Path, page: Path) -> Section:
+    """Tables, pictures and orderings of one benchmark; the pictures go beside the page."""
     cells = list(json.loads((folder / CELLS).read_text()).values())
     found = differences(folder, {cell["method"] for cell in cells})
-    parts = []
+    parts: list[str] = []
     figures = pl.read_parquet(folder / "figures.parquet")
     for place in figures.select("dataset", "protocol", "world").unique(maintain_order=True).rows():
         name = file_name(*place)
@@ -53,19 +80,13 @@ def main() -> None:
         table = (folder / "tables" / f"{name}.md").read_text()
         parts += [f"## {', '.join(place)}", "", table, f"![IoI over the rounds]({picture})", ""]
         parts += [*orderings(found, ", ".join(place)), ""]
-    content: dict[str, Any] = {
-        "origin": origin(),
-        "cells": [{name: cell[name] for name in KEPT} for cell in cells],
-        "differences": [
-            {"first": first, "second": second, "place": place, **d._asdict(), "verdict": d.verdict}
-            for (first, second), by_place in found.items()
-            for place, ds in by_place.items()
-            for d in ds
-        ],
-    }
-    title = f"Table 4 on {figures['dataset'][0]}: every method with the same users"
-    write_page(page, title, content, "\n".join(parts))
-    print(page.read_text())
+    said = [
+        {"first": first, "second": second, "place": place, **d._asdict(), "verdict": d.verdict}
+        for (first, second), by_place in found.items()
+        for place, ds in by_place.items()
+        for d in ds
+    ]
+    return Section(parts, [{name: cell[name] for name in KEPT} for cell in cells], said)
 
 
 def differences(
