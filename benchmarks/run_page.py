@@ -37,11 +37,12 @@ def facts(result: dict[str, Any], about: dict[str, Any]) -> list[str]:
     return [
         f"`{about['command']}`",
         "",
-        f"{result['n_users']:,} users, {result['n_items']:,} items, {result['n_interactions']:,} "
-        f"interactions; category {result['category']}, {len(result['targets'])} targets ({titles}).",
-        f"{pairs['n_pairs']:,} pairs of user and target, {pairs['n_owners_left_out']:,} owners left "
-        f"out; the target was accepted by {outcome['target_accepted']['mean']:.1%}. {seconds}; "
-        f"{about['peak_memory_mb'] / 1000:.1f} GB at the most.",
+        f"{result['n_users']:,} users, {result['n_items']:,} items, "
+        f"{result['n_interactions']:,} interactions; category {result['category']}, "
+        f"{len(result['targets'])} targets ({titles}).",
+        f"{pairs['n_pairs']:,} pairs of user and target, {pairs['n_owners_left_out']:,} owners "
+        f"left out; the target was accepted by {outcome['target_accepted']['mean']:.1%}. "
+        f"{seconds}; {about['peak_memory_mb'] / 1000:.1f} GB at the most.",
         "",
     ]
 
