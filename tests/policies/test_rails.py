@@ -193,17 +193,26 @@ def journey(log: GuidanceLog, pair: int, score: np.ndarray, toy: Toy, rails: Any
     owned = set(toy.dataset.before("train").of(int(log.user_idx[pair])).tolist())
     forbidden, shown, seen = of(rails.forbidden_categories), list[int](), []
     for number, item in enumerate(log.item_idx[pair].tolist()):
-        full = [
-            category
-            for category, cap in rails.category_caps.items()
-            if sum(category in CATEGORIES[i - 1] for i in shown) >= cap
+        gone = owned | forbidden | set(shown)
+        may = [
+            i
+            for i in range(1, N_ITEMS + 1)
+            if i not in gone and not is_over(i, shown, int(log.target_idx[pair]), rails)
         ]
-        gone = owned | forbidden | set(shown) | of(tuple(full))
-        may = [i for i in range(1, N_ITEMS + 1) if i not in gone]
         place = sum(score[number, i] > score[number, item] + NEAR for i in may) if item else 0
         seen.append(Seen(item, bool(log.accepted[pair, number]), may, place))
         shown += [item] * (item > 0)
     return seen
+
+
+def is_over(item: int, shown: list[int], target: int, rails: RailsOptions) -> bool:
+    """Whether an item would go beyond a cap, or take the target's place under it."""
+    for category, cap in rails.category_caps.items():
+        if category in CATEGORIES[item - 1]:
+            keeps = category in CATEGORIES[target - 1] and target not in (item, *shown)
+            if sum(category in CATEGORIES[i - 1] for i in shown) + keeps >= cap:
+                return True
+    return False
 
 
 def violations(log: GuidanceLog, toy: Toy, rails: RailsOptions, seed: int = 0) -> set[str]:
@@ -457,6 +466,43 @@ def test_notes_count_what_rails_did_until_the_target_was_accepted(toy: Toy) -> N
     assert told["budget_spent"] == is_left[~is_out, 3:].sum()
     assert told["stopped"] == told["paused"] == told["nothing_passes"] == 0
     assert told["items_forbidden"] > 0
+
+
+class Ahead(Random):
+    """Notes how many rounds it is told are left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    def decide(self, observation: Observation) -> Decision:
+        self.told.append(observation.rounds_left)
+        return super().decide(observation)
+
+
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [
+        ({"stop_after": 9}, [7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"guided_budget": 3}, [2, 1, 0, 0, 0, 0, 0, 0]),
+        ({"plain_share": 0.5}, [4, 3, 3, 2, 2, 1, 1, 0]),
+        ({"plain_share": 0.5, "guided_budget": 3}, [2, 2, 1, 1, 0, 0, 0, 0]),
+    ],
+)
+def test_who_looks_ahead_is_told_how_many_guided_rounds_are_left(
+    toy: Toy, values: dict[str, Any], left: list[int]
+) -> None:
+    policy = Ahead()
+    toy.play(guarded(policy, toy.encoder, toy.dataset, RailsOptions(**values)))
+    assert policy.told == left
+
+
+def test_the_last_place_of_a_category_is_kept_for_the_target(toy: Toy) -> None:
+    rails = RailsOptions(category_caps={"a": 1})  # of both targets
+    log = toy.play(toy.guarded("random", rails))
+    is_a = np.isin(log.item_idx, list(of(("a",))))
+    assert is_a.any()
+    assert (log.item_idx[is_a] == np.broadcast_to(log.target_idx[:, None], is_a.shape)[is_a]).all()
 
 
 def test_more_users_opt_out_at_a_larger_share(toy: Toy) -> None:

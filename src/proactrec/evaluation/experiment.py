@@ -34,6 +34,7 @@ from proactrec.evaluation.store import CHECKPOINT, Artefact, ArtefactStore, file
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
 from proactrec.intents import Intents, fit_intents
 from proactrec.policies.base import OptionsT, Policy
+from proactrec.policies.guarded import check_prediction
 from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.policies.rails import RailsOptions, check_rails
 from proactrec.progress import Progress, silent
@@ -193,6 +194,7 @@ class Experiment:
         if options.target_encoder is not None:
             encoder_type(options.target_encoder)
         self.policy_kind = policy_type(options.policy)
+        check_prediction(self.policy_kind, options.rails)
         self.options, self.protocol = options, options.effective_protocol
         self._policy_options = self.policy_options(self.policy_kind.options_type)
         self._response_kind = self._response_options = None
@@ -549,10 +551,10 @@ class Experiment:
             save_file(trace, folder / "trace.safetensors")
             write_json(folder / "pairs.json", about)
 
-        protocol = self.protocol
+        protocol, targets = self.protocol, self.targets  # refused ones before anything is trained
         inputs = {
             "interest": self._interest_stage.key,
-            "targets": self.targets.item_idx.tolist(),
+            "targets": targets.item_idx.tolist(),
             "policy": policy_source(self.options.policy),
             "policy_options": self.policy_kind.decides(self._policy_options),
             "world": protocol.world.model_dump(),

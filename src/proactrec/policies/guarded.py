@@ -41,6 +41,15 @@ COUNTED = (
 )
 
 
+def check_prediction(kind: type[Policy], options: RailsOptions) -> None:
+    """Raise :class:`InvalidInputError` for a floor on acceptance that a policy does not predict."""
+    if options.acceptance_floor is not None and not issubclass(kind, PredictsAcceptance):
+        raise InvalidInputError(
+            f"rails.acceptance_floor needs a policy that predicts acceptance, {kind.name} "
+            "does not: use rails.relevance_floor"
+        )
+
+
 class Ruling(NamedTuple):
     """What rails say of a round."""
 
@@ -82,11 +91,7 @@ class Guarded(Policy):
         *,
         seed: int = 0,
     ) -> None:
-        if options.acceptance_floor is not None and not isinstance(inner, PredictsAcceptance):
-            raise InvalidInputError(
-                f"rails.acceptance_floor needs a policy that predicts acceptance, {inner.name} "
-                "does not: use rails.relevance_floor"
-            )
+        check_prediction(type(inner), options)
         self.inner, self.encoder, self.rails = inner, encoder, Rails(options, dataset, seed=seed)
         self.options = options
         # A matter of padding only (D21): whoever stands on no encoder reads histories as usual.
@@ -159,7 +164,8 @@ class Guarded(Policy):
         penalty = observation.penalty.masked_fill(may_not, -torch.inf)
         scores = self.encoder.score(relevance)
         plain = best_unseen(scores.clone(), penalty)
-        seen = observation._replace(user_vectors=own)
+        n_left = rails.rounds_left(observation.round, observation.rounds_left)
+        seen = observation._replace(user_vectors=own, rounds_left=n_left)
         narrowed = self._narrowed(seen, penalty, scores)
         passes_none = ~(narrowed == 0).any(1)
         course = rails.course(past)

@@ -4,6 +4,7 @@ Rails know what was shown and accepted, categories and users; they hold no state
 A campaign is the guidance of one user toward one target.
 """
 
+import math
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -46,7 +47,9 @@ class RailsOptions(Options):
         (), description="their items are no targets and no steps: shown only where plain"
     )
     category_caps: dict[str, NonNegativeInt] = Field(
-        {}, description="most items of a category shown in a campaign, by category"
+        {},
+        description="most items of a category shown in a campaign, by category; the last place is "
+        "kept for a target of it",
     )
     item_cap: int | None = Field(
         None, ge=1, description="most times that one item is shown in a campaign"
@@ -160,10 +163,7 @@ class Rails:
         device = past.shown.device
         found = torch.zeros(1, n_rows, dtype=torch.bool, device=device)
         if self._capped is not None:
-            capped = self._capped.to(device)
-            n_shown = capped[:, past.shown].sum(2).T  # (n, n_caps)
-            is_full = n_shown >= self._caps.to(device)
-            found = found | (is_full.float() @ capped.float() > 0)
+            found = self._full(past, self._capped.to(device))
         if self.options.item_cap is not None:
             once = torch.ones_like(past.shown)
             times = past.shown.new_zeros(len(past.shown), n_rows).scatter_add(1, past.shown, once)
@@ -190,6 +190,29 @@ class Rails:
             n_refused = n_refused * ~is_tired
         is_due = self._is_due(phase, past.round)
         return Course(is_stopped, pause > 0, n_guided >= budget, is_due)
+
+    def rounds_left(self, number: int, n_left: int) -> int:
+        """Guided rounds left after this one, as share and budget have it, of rounds left.
+
+        The same for all pairs: pauses and refusals are not counted in.
+        """
+        guided_share = 1 - self.options.plain_share
+        n_left = math.ceil(guided_share * n_left - 1e-9)
+        if self.options.guided_budget is None:
+            return n_left
+        n_before = math.floor(guided_share * (number - 1) + 1e-9)
+        return max(0, min(n_left, self.options.guided_budget - n_before - 1))
+
+    def _full(self, past: Past, capped: Tensor) -> Tensor:
+        """What is of a full category: (n, n_items + 1); the last place is kept for the target."""
+        targets, caps = past.target_idx, self._caps.to(capped.device)
+        n_shown = capped[:, past.shown].sum(2).T  # (n, n_caps)
+        is_targets = capped[:, targets].T  # (n, n_caps)
+        is_to_come = ~(past.shown == targets[:, None]).any(1, keepdim=True)
+        is_full = n_shown + (is_targets & is_to_come) >= caps
+        found = is_full.float() @ capped.float() > 0
+        own = (is_targets & (n_shown >= caps)).any(1, keepdim=True)
+        return found.scatter(1, targets[:, None], own)
 
     def _phase(self, past: Past) -> Tensor:
         """Where in the cycle of plain rounds a pair begins: (n,) in [0, 1)."""
