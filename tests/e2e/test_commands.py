@@ -52,6 +52,22 @@ def test_a_group_alone_shows_its_commands(group: str, here: Command) -> None:
     assert "Traceback" not in outcome.stderr
 
 
+def test_rails_come_from_the_command_line(toy: Toy, here: Command, tmp_path: Path) -> None:
+    listed, out = tmp_path / "never.txt", tmp_path / "run"
+    listed.write_text("u3\n\nu11\n")
+    rails = ["--set", "rails.category_caps={War: 1}", "--set", "rails.plain_share=0.5"]
+    outcome = here(*toy.run, *rails, "--opt-out", listed, "--out", out)
+    assert outcome.code == 0, outcome.stderr
+    result = read(out)
+    wanted = {"category_caps": {"War": 1}, "plain_share": 0.5, "opt_out": ["u3", "u11"]}
+    assert result["rails"] == wanted
+    told = result["policy_notes"]["rails"]
+    assert 0 < told["opted_out"] < told["plain_share"] < told["decisions"]
+    outcome = here(*toy.run, "--opt-out", tmp_path / "none.txt", "--out", out)
+    assert (outcome.code, len(outcome.errors)) == (2, 1)
+    assert "--opt-out must name a file of user ids" in outcome.errors[0]
+
+
 def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
     result = read(finished)
     sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "n_interactions": N_USERS * N_EACH}

@@ -16,6 +16,7 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import PROTOCOLS, Protocol
 from proactrec.graphau import GraphAUOptions
+from proactrec.policies.rails import RailsOptions
 from proactrec.training import StoppingOptions
 
 Maker = Callable[..., ExperimentOptions]
@@ -185,6 +186,42 @@ def test_some_users_are_the_same_for_every_policy(options: Maker, store: Path) -
     np.testing.assert_array_equal(everybody.item_idx[rows], few[0].item_idx)
     with pytest.raises(InvalidInputError, match="n_users must be at most 40, got 41"):
         _ = Experiment(options(n_users=41), store).log
+
+
+def test_rails_are_part_of_a_run_only_where_they_are_on(options: Maker, store: Path) -> None:
+    usual = Experiment(options(), store)
+    manifest = json.loads((usual.log_path.parent / "manifest.json").read_text())
+    assert "rails" not in manifest["inputs"]  # earlier runs keep their names
+    assert Experiment(options(rails=RailsOptions()), store).log_path == usual.log_path
+    assert usual.result()["rails"] == {}
+    run = Experiment(options(rails=RailsOptions(guided_budget=0)), store)
+    plain = Experiment(options(policy="next-item"), store)
+    assert run.log_path != usual.log_path
+    np.testing.assert_array_equal(run.log.item_idx, plain.log.item_idx)
+    result = run.result()
+    assert result["rails"] == {"guided_budget": 0}
+    told = result["policy_notes"]["rails"]
+    assert told["decisions"] == told["budget_spent"] == run.log.is_shown.sum()
+
+
+def test_rails_train_an_encoder_for_a_policy_without_one(options: Maker, store: Path) -> None:
+    run = Experiment(options(policy="popular").changed({"rails.relevance_floor": 0.2}), store)
+    result = run.result()
+    assert result["encoder"] == "iclrec"
+    assert set(result["next_item"]) == {"validation", "test"}
+    assert Experiment(options(policy="popular"), store).result()["encoder"] is None
+
+
+def test_rails_against_a_target_stop_before_anything_is_trained(
+    options: Maker, tmp_path: Path
+) -> None:
+    run = Experiment(
+        options(target_items=("25", "3"), rails=RailsOptions(protected_categories=("Song",))),
+        tmp_path,
+    )
+    with pytest.raises(InvalidInputError, match="target 'title 3' is of the category 'Song'"):
+        _ = run.log
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_seed_is_another_run(options: Maker, store: Path) -> None:

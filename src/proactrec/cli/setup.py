@@ -162,6 +162,13 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = False,
+    opt_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of user ids, one a line, who are never guided; other rails by --set rails.…",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
     ] = 0,
@@ -274,6 +281,8 @@ def setup(
     for name, value in changes.items():
         if value is not None:
             set_nested(content, name, value)
+    if opt_out is not None:
+        set_nested(content, "rails.opt_out", _listed_ids(opt_out))
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
     _check_model_named(content)
@@ -293,6 +302,13 @@ def language_model(
 ) -> dict[str, Any]:
     """Settings by which a part of an experiment asks a language model; None: not given."""
     return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
+
+
+def _listed_ids(path: Path) -> list[str]:
+    if not path.is_file():
+        raise InvalidInputError(f"--opt-out must name a file of user ids, there is no {path}")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _check_model_named(content: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ import torch
 from proactrec.config import digest
 from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.registry import policy_type
 from proactrec.progress import Progress, silent
 
 Changes = Mapping[str, Any]
@@ -192,7 +191,7 @@ def run(
 def _with_encoder(everything: Iterable[ExperimentOptions]) -> Iterator[ExperimentOptions]:
     """Experiments with an encoder to train; those that choose targets by one of its own, too."""
     for options in everything:
-        if policy_type(options.policy).needs_encoder:
+        if options.needs_encoder:
             yield options
         if options.protocol.targets.space == "encoder" and options.target_encoder is not None:
             yield options.choosing_targets()

@@ -26,7 +26,7 @@ from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_enc
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import evaluate
-from proactrec.evaluation.oracles import ReadsMinds
+from proactrec.evaluation.oracles import ReadsMinds, guarded
 from proactrec.evaluation.protocols import COMMON, Protocol
 from proactrec.evaluation.registry import policy_source, policy_type, response_type
 from proactrec.evaluation.rollout import Trace, rollout
@@ -34,7 +34,9 @@ from proactrec.evaluation.store import CHECKPOINT, Artefact, ArtefactStore, file
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
 from proactrec.intents import Intents, fit_intents
 from proactrec.policies.base import OptionsT, Policy
+from proactrec.policies.guarded import check_prediction
 from proactrec.policies.itmprec import ITMPRecOptions
+from proactrec.policies.rails import RailsOptions, check_rails
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.rng import generator
@@ -111,6 +113,9 @@ class ExperimentOptions(Options):
         description="click model instead of the protocol's calibrated one: its `kind` (llm) and "
         "options",
     )
+    rails: RailsOptions = Field(
+        RailsOptions(), description="what guidance may never do, whichever policy guides"
+    )
     protocol: Protocol = COMMON
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
 
@@ -120,6 +125,11 @@ class ExperimentOptions(Options):
         for name, value in changes.items():
             set_nested(content, name, value)
         return ExperimentOptions(**content)
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether an encoder is to be trained: the policy stands on one, or rails ask it."""
+        return policy_type(self.policy).needs_encoder or self.rails.is_on
 
     def choosing_targets(self) -> "ExperimentOptions":
         """The options whose encoder chooses the targets, where the protocol wants an encoder's."""
@@ -184,6 +194,7 @@ class Experiment:
         if options.target_encoder is not None:
             encoder_type(options.target_encoder)
         self.policy_kind = policy_type(options.policy)
+        check_prediction(self.policy_kind, options.rails)
         self.options, self.protocol = options, options.effective_protocol
         self._policy_options = self.policy_options(self.policy_kind.options_type)
         self._response_kind = self._response_options = None
@@ -256,6 +267,12 @@ class Experiment:
     @cached_property
     def targets(self) -> Targets:
         """The items to promote."""
+        check_rails(self.options.rails, self.dataset)  # before anything is trained
+        found = self._found_targets()
+        check_rails(self.options.rails, self.dataset, found.item_idx)
+        return found
+
+    def _found_targets(self) -> Targets:
         if self.options.target_items:
             return given_targets(self.dataset, self.options.target_items)
         wanted = self.protocol.targets
@@ -309,8 +326,11 @@ class Experiment:
 
     @cached_property
     def policy(self) -> Policy:
-        """The policy that guides."""
-        return self.policy_kind.build(self)
+        """The policy that guides, within rails if there are any."""
+        policy, rails = self.policy_kind.build(self), self.options.rails
+        if not rails.is_on:
+            return policy
+        return guarded(policy, self.encoder, self.dataset, rails, seed=self.seed)
 
     @cached_property
     def world(self) -> World:
@@ -388,7 +408,7 @@ class Experiment:
     def result(self) -> dict[str, Any]:
         """Figures, and how they came about; all but :data:`VOLATILE` is the same every time."""
         data, figures = self.dataset, self.figures
-        next_item = self.next_item if self.policy_kind.needs_encoder else {}
+        next_item = self.next_item if self.options.needs_encoder else {}
         return {
             "dataset": data.name,
             "synthetic": data.name == "demo",
@@ -400,7 +420,8 @@ class Experiment:
             "policy_options": self.policy_kind.decides(self._policy_options),
             "policy_notes": self._happened.get("notes", {}),
             "reads_hidden_users": issubclass(self.policy_kind, ReadsMinds),
-            "encoder": self.options.encoder if self.policy_kind.needs_encoder else None,
+            "rails": self.options.rails.said(),
+            "encoder": self.options.encoder if self.options.needs_encoder else None,
             "without": list(self.options.without),
             "protocol": self.protocol.name,
             "protocol_changes": self.protocol.changes(),
@@ -530,10 +551,10 @@ class Experiment:
             save_file(trace, folder / "trace.safetensors")
             write_json(folder / "pairs.json", about)
 
-        protocol = self.protocol
+        protocol, targets = self.protocol, self.targets  # refused ones before anything is trained
         inputs = {
             "interest": self._interest_stage.key,
-            "targets": self.targets.item_idx.tolist(),
+            "targets": targets.item_idx.tolist(),
             "policy": policy_source(self.options.policy),
             "policy_options": self.policy_kind.decides(self._policy_options),
             "world": protocol.world.model_dump(),
@@ -546,7 +567,9 @@ class Experiment:
             inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:
             inputs["response"] = self._response_kind.decides(self._response_options)
-        if self.policy_kind.needs_encoder:
+        if self.options.rails.is_on:
+            inputs["rails"] = self.options.rails.said()
+        if self.options.needs_encoder:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)
 

@@ -7,8 +7,12 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
+from proactrec.data.dataset import Dataset
+from proactrec.encoders.base import Encoder
 from proactrec.errors import InvalidInputError
 from proactrec.policies.base import Decision, Ingredients, Observation, Policy, best_unseen
+from proactrec.policies.guarded import Guarded
+from proactrec.policies.rails import RailsOptions
 from proactrec.simulator.environment import Minds
 
 LOOKED_AT_ROWS = 1024
@@ -102,3 +106,22 @@ class OracleLookahead(OracleGreedy):
         best = gain.max(1).values.clamp(min=0)
         best = best.masked_fill(items == imagined.target_idx, 0)  # done, or without effect
         return best.view_as(candidates)
+
+
+class GuardedOracle(Guarded):
+    """A ceiling within rails: reads minds where it may choose."""
+
+    inner: OracleGreedy
+
+    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+        """The oracle's item, or the plain one, or none."""
+        ruling = self.ruling(observation)
+        return self.within(ruling, self.inner.decide_knowing(ruling.seen, minds))
+
+
+def guarded(
+    policy: Policy, encoder: Encoder, dataset: Dataset, rails: RailsOptions, *, seed: int = 0
+) -> Guarded:
+    """A policy, or an oracle, within rails."""
+    kind = GuardedOracle if isinstance(policy, OracleGreedy) else Guarded
+    return kind(policy, encoder, dataset, rails, seed=seed)

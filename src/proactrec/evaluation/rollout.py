@@ -226,7 +226,9 @@ class _Player:
         stops = world.options.after_success == "stop"
         for number in range(1, options.n_rounds + 1):
             left = options.n_rounds - number
-            seen = Observation(users, targets, user_vectors, penalty, number, left, past.knowledge)
+            seen = Observation(
+                users, targets, user_vectors, penalty, number, left, past.knowledge, past
+            )
             decision = self._decide(seen, environment)
             item_idx = decision.item_idx * is_active
             feedback = environment.step(item_idx, _policy_share(self.policy, seen))
@@ -249,7 +251,8 @@ class _Player:
             )
             stale = self._stale(accepted, item_idx > 0, is_active)
             if number < options.n_rounds and len(stale):
-                user_vectors[stale] = self.policy.encode(past.of(stale))
+                before = past._replace(vectors=user_vectors)
+                user_vectors[stale] = self.policy.encode(before.of(stale))
 
     def _stale(self, accepted: Tensor, is_shown: Tensor, is_active: Tensor) -> Tensor:
         """Rows of the block that the policy has to encode again."""

@@ -28,11 +28,13 @@ class Observation(NamedTuple):
     round: int  # 1 = the first
     rounds_left: int = 0  # after this one
     knowledge: Any = None  # of a policy that learns
+    past: "Past | None" = None  # what was shown and accepted before; None: nobody kept it
 
     def of(self, rows: Tensor) -> "Observation":
         """Of these pairs only."""
         names = ("user_idx", "target_idx", "user_vectors", "penalty")
-        return self._replace(**{name: getattr(self, name)[rows] for name in names})
+        past = None if self.past is None else self.past.of(rows)
+        return self._replace(past=past, **{name: getattr(self, name)[rows] for name in names})
 
 
 class Decision(NamedTuple):
@@ -61,11 +63,13 @@ class Past(NamedTuple):
     accepted: Tensor  # (n, n_rounds) bool
     round: int  # that comes next; 1 = the first
     knowledge: Any = None  # of a policy that learns
+    vectors: Tensor | None = None  # (n, d), what `encode` made before; None: it is the first time
 
     def of(self, rows: Tensor) -> "Past":
         """Of these pairs only."""
         names = ("item_seq", "user_idx", "target_idx", "shown", "accepted")
-        return self._replace(**{name: getattr(self, name)[rows] for name in names})
+        vectors = None if self.vectors is None else self.vectors[rows]
+        return self._replace(vectors=vectors, **{name: getattr(self, name)[rows] for name in names})
 
     @property
     def refused(self) -> Tensor:
@@ -102,6 +106,15 @@ class Learns(Protocol):
 
     def learned(self, knowledge: Any, evidence: Evidence) -> Any:
         """What it knows after a round."""
+        ...
+
+
+@runtime_checkable
+class PredictsAcceptance(Protocol):
+    """A policy that says how likely every item is to be accepted."""
+
+    def chances(self, observation: Observation) -> Tensor:
+        """Chance of every item, as believed: (B, n_items + 1)."""
         ...
 
 

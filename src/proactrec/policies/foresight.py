@@ -146,6 +146,12 @@ class Foresight(Policy):
             variance=self.options.belief_variance,
         )
 
+    def chances(self, observation: Observation) -> Tensor:
+        """Chance of every item, as believed: (B, n_items + 1)."""
+        knowledge = observation.knowledge or self.prior()
+        interest = observation.user_vectors @ self.vectors.item_vectors.T
+        return torch.sigmoid(knowledge.slope * interest + knowledge.offsets(self._popularity))
+
     def decide(self, observation: Observation) -> Decision:
         """The item with the highest expected gain over the rounds that are left."""
         knowledge = observation.knowledge or self.prior()

@@ -1,0 +1,292 @@
+"""What guard rails cost: increase of interest against clicks and relevance lost, rail by rail.
+
+Usage: python benchmarks/rails_price.py DATASET PAGE.md [--policies foresight itmprec]
+    [--rails guided_budget …] [--seeds 0 1 2] [--n-targets 20] [--n-users 1000] [--world medium]
+    [--workers 1] [--data-dir DIR] [--set NAME=VALUE]
+Every rail at three settings, loose to strict, alone, beside the policy without rails and
+next-item. Finished stages lie in runs/artefacts, so it goes on where it was killed; `--set` changes
+any setting of all runs. The plot stands beside the page.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from page import origin, write_page
+from proactrec.cli.setup import parsed_setting
+from proactrec.data.load import DatasetOptions
+from proactrec.evaluation.benchmark import Cell, Changes, Workshop, grid, run
+from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.rng import generator
+from proactrec.types import FloatArray
+from table3 import interval
+
+PAIRS_LOOKED_AT = 400
+"""Pairs, drawn at random, whose items' places by relevance are measured."""
+PLAIN, FREE = "next-item", "no rails"
+STEPS: dict[str, tuple[Any, ...]] = {
+    "relevance_floor": (0.3, 0.1, 0.03),
+    "acceptance_floor": (0.3, 0.5, 0.7),
+    "plain_share": (0.25, 0.5, 0.75),
+    "guided_budget": (15, 10, 5),
+    "pause_after": (5, 3, 2),
+    "stop_after": (8, 5, 3),
+    "opt_out_share": (0.1, 0.3, 0.5),
+}
+CAPS, N_PROTECTED = (10, 5, 2), (1, 2, 4)
+RAILS = (*STEPS, "category_caps", "protected_categories")
+
+
+class Setting(NamedTuple):
+    """One rail at one strength."""
+
+    policy: str
+    rail: str
+    strength: str
+    changes: Changes
+
+    @property
+    def name(self) -> str:
+        """What its cells are called."""
+        return " ".join(part for part in (self.policy, self.rail, self.strength) if part)
+
+
+def main() -> None:
+    """Run what is missing, write page and plot."""
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset))
+    asked = {
+        "protocol.targets.n_targets": arguments.n_targets,
+        "protocol.world.world": arguments.world,
+        "n_users": arguments.n_users,
+    }
+    base = base.changed({**asked, **dict(map(parsed_setting, arguments.set))})
+    workshop = Workshop(Path("runs/artefacts"), arguments.data_dir, n_workers=arguments.workers)
+    rows = []
+    for seed in arguments.seeds:
+        settings = list(chosen(workshop.experiment(base.changed({"seed": seed})), arguments))
+        cells = grid([base], {one.name: one.changes for one in settings}, seeds=(seed,))
+        results = run(cells, workshop, progress=_say)
+        for one, cell, result in zip(settings, cells, results, strict=True):
+            rows.append({**_named(one), **figures(cell, result, workshop)})
+    policies = [policy for policy in arguments.policies if policy != PLAIN]
+    body = "\n\n".join(f"## {policy}\n\n{table(policy, rows)}" for policy in policies)
+    plot = arguments.page.with_suffix(".png")
+    draw(policies, rows, plot)
+    content = {
+        "origin": origin(),
+        "arguments": {name: str(value) for name, value in vars(arguments).items()},
+        "rows": rows,
+    }
+    text = f"![Increase of interest against clicks lost]({plot.name})\n\n{EXPLAINED}\n\n{body}"
+    write_page(arguments.page, f"What guard rails cost on {arguments.dataset}", content, text)
+    print(body)
+
+
+EXPLAINED = (
+    "IoI and HR at the last round. Clicks lost: HR below next-item's, as a share of it, the same "
+    "users and targets. Place: mean place of what was shown among all items that might be, most "
+    f"relevant first, by the encoder, in per cent, over {PAIRS_LOOKED_AT} pairs drawn at random. "
+    "Plain: share of rounds that rails made plain or empty. Means and 95 % intervals over seeds."
+)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset")
+    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser.add_argument("--policies", nargs="+", default=["foresight", "itmprec"])
+    parser.add_argument("--rails", nargs="+", default=list(RAILS), choices=RAILS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--n-targets", type=int, default=20)
+    parser.add_argument("--n-users", type=int)
+    parser.add_argument("--world", default="medium")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    return parser.parse_args()
+
+
+def chosen(experiment: Experiment, arguments: argparse.Namespace) -> Iterator[Setting]:
+    """Next-item, then every policy without rails and with each."""
+    yield Setting(PLAIN, "", "", {"policy": PLAIN})
+    for policy in arguments.policies:
+        yield Setting(policy, FREE, "", {"policy": policy})
+        for rail, values in {**STEPS, **of_data(experiment)}.items():
+            unpredicted = rail == "acceptance_floor" and policy != "foresight"
+            if rail not in arguments.rails or unpredicted:
+                continue
+            for value in values:
+                changes = {"policy": policy, f"rails.{rail}": value}
+                yield Setting(policy, rail, _in_words(value), changes)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {cap}" for name, cap in value.items())
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def of_data(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
+    """Caps on the promoted category, and the largest categories without a target."""
+    data = experiment.dataset
+    carried = {name for item in experiment.targets.item_idx for name in data.categories[item - 1]}
+    free = [name for name in data.category_names if name not in carried]
+    protected = dict.fromkeys(tuple(free[:n]) for n in N_PROTECTED)
+    return {
+        "category_caps": tuple({experiment.category: cap} for cap in CAPS),
+        "protected_categories": tuple(names for names in protected if names),
+    }
+
+
+def _named(one: Setting) -> dict[str, Any]:
+    return {"policy": one.policy, "rail": one.rail, "strength": one.strength}
+
+
+def _say(stage: str, done: int, total: int, note: str = "") -> None:
+    print(f"{stage} {done}/{total} {note}", flush=True)
+
+
+def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str, Any]:
+    """What a cell gained and cost."""
+    at_the_end = {name: list(result["metrics"][name].values())[-1] for name in ("hr", "ioi")}
+    told = result["policy_notes"].get("rails", {})
+    reasons = ("opted_out", "stopped", "paused", "budget_spent", "plain_share", "nothing_passes")
+    n_decisions = max(1, told.get("decisions", 0))
+    return {
+        "seed": result["seed"],
+        "ioi": at_the_end["ioi"]["mean"],
+        "hr": at_the_end["hr"]["mean"],
+        "accepted": result["outcome"]["target_accepted"]["mean"],
+        "place": mean_place(workshop.experiment(cell.options)),
+        "plain": sum(told.get(name, 0) for name in reasons) / n_decisions,
+        "notes": told,
+    }
+
+
+@torch.no_grad()
+def mean_place(experiment: Experiment) -> float:
+    """Mean place, in per cent, of shown items among those unseen, most relevant first."""
+    encoder, log, known = experiment.encoder, experiment.log, experiment.dataset.before("train")
+    n_pairs, n_read = len(log.user_idx), encoder.options.max_seq_len
+    pairs = generator(0, "rails price").choice(n_pairs, min(n_pairs, PAIRS_LOOKED_AT), False)
+    shares: list[float] = []
+    for pair in pairs:
+        seq, shown = known.of(int(log.user_idx[pair])).tolist(), log.item_idx[pair]
+        owned, seqs = list(seq), []
+        for item, accepted in zip(shown, log.accepted[pair], strict=True):
+            seqs.append(([0] * n_read + seq)[-n_read:])
+            seq = [*seq, int(item)] if accepted else seq
+        scores = encoder.score(encoder.encode(torch.tensor(seqs))).double().numpy()
+        shares += _places(scores, [0, *owned], shown.tolist())
+    return 100 * fmean(shares)
+
+
+def _places(scores: FloatArray, gone: list[int], shown: Sequence[int]) -> Iterator[float]:
+    for row, item in zip(scores, shown, strict=True):
+        if item:
+            left = np.delete(row, gone)
+            yield float((left > row[item]).mean())
+            gone = [*gone, item]
+
+
+def table(policy: str, rows: list[dict[str, Any]]) -> str:
+    """Markdown: a row per setting."""
+    lines = [
+        "| rail | setting | IoI | share of IoI kept | HR | clicks lost | place | target accepted "
+        "| plain |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    free = {row["seed"]: row["ioi"] for row in rows if _is(row, policy, FREE)}
+    for (rail, strength), found in _settings(policy, rows).items():
+        kept = [row["ioi"] / free[row["seed"]] for row in found]
+        figures = (
+            interval([row["ioi"] for row in found], 3),
+            interval(kept, 2) if policy != PLAIN and rail else "",
+            interval([row["hr"] for row in found], 3),
+            interval(_lost(found, rows), 3),
+            interval([row["place"] for row in found], 1),
+            interval([row["accepted"] for row in found], 3),
+            interval([row["plain"] for row in found], 2),
+        )
+        lines.append(f"| {rail or PLAIN} | {strength} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _is(row: dict[str, Any], policy: str, rail: str) -> bool:
+    return (row["policy"], row["rail"]) == (policy, rail)
+
+
+def _settings(policy: str, rows: list[dict[str, Any]]) -> dict[tuple[str, str], Any]:
+    """Rows of all seeds by rail and strength, next-item first."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["policy"] in (policy, PLAIN):
+            found.setdefault((row["rail"], row["strength"]), []).append(row)
+    return found
+
+
+def _lost(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[float]:
+    """Clicks lost beside next-item of the same seed, as a share."""
+    plain = {row["seed"]: row["hr"] for row in rows if row["policy"] == PLAIN}
+    return [1 - row["hr"] / plain[row["seed"]] for row in found]
+
+
+def draw(policies: Sequence[str], rows: list[dict[str, Any]], path: Path) -> None:
+    """Increase of interest against clicks lost, a line per rail from no rails to its strictest."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from proactrec.report.plots import STYLE, save_figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6 * len(policies), 4.4), layout="constrained")
+        panels = figure.subplots(1, len(policies), squeeze=False)[0]
+        for axes, policy in zip(panels, policies, strict=True):
+            _draw_panel(axes, policy, _means(policy, rows), mpl.colormaps["tab10"](range(10)))
+        panels[0].set_ylabel("increase of interest")
+        drawn: dict[str, Any] = {}
+        for axes in panels:
+            lines, names = axes.get_legend_handles_labels()
+            drawn |= dict(zip(names, lines, strict=True))
+        figure.legend(drawn.values(), drawn, fontsize=8, frameon=False, loc="outside right center")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, path)
+
+
+def _draw_panel(axes: Any, policy: str, points: pl.DataFrame, colours: Any) -> None:
+    start = points.filter(rail=FREE).select("lost", "ioi").row(0)
+    for rail, colour in zip(RAILS, colours, strict=False):
+        line = [start, *points.filter(rail=rail).select("lost", "ioi").iter_rows()]
+        if len(line) > 1:
+            axes.plot(*zip(*line, strict=True), marker="o", ms=4, color=colour, label=rail)
+    axes.plot(*start, marker="s", ms=8, color="black", ls="", label=FREE)
+    plain = points.filter(rail="").select("lost", "ioi").row(0)
+    axes.plot(*plain, marker="D", ms=7, color="grey", ls="", label=PLAIN)
+    axes.set(xlabel="clicks lost beside next-item, %")
+    axes.set_title(policy)
+
+
+def _means(policy: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "rail": rail,
+                "strength": strength,
+                "lost": 100 * fmean(_lost(found, rows)),
+                "ioi": fmean(row["ioi"] for row in found),
+            }
+            for (rail, strength), found in _settings(policy, rows).items()
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Any policy within guard rails: rails act through what may be shown, so it obeys unknowing.
+
+A policy sees a penalty that also forbids what rails forbid. Where a round must be plain, one item
+is left to it, so that a policy that learns notes the right one; a policy that answers with
+something else (a planned path) is overruled.
+"""
+
+import threading
+from collections import Counter
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from proactrec.data.dataset import Dataset
+from proactrec.encoders.base import Encoder
+from proactrec.errors import InvalidInputError
+from proactrec.policies.base import (
+    Decision,
+    EncoderPolicy,
+    Learns,
+    MovesUsers,
+    Observation,
+    Past,
+    Policy,
+    PredictsAcceptance,
+    best_unseen,
+)
+from proactrec.policies.rails import Rails, RailsOptions
+
+COUNTED = (
+    "decisions",
+    "opted_out",
+    "stopped",
+    "paused",
+    "budget_spent",
+    "plain_share",
+    "nothing_passes",
+    "overruled",
+    "items_forbidden",
+)
+
+
+def check_prediction(kind: type[Policy], options: RailsOptions) -> None:
+    """Raise :class:`InvalidInputError` for a floor on acceptance that a policy does not predict."""
+    if options.acceptance_floor is not None and not issubclass(kind, PredictsAcceptance):
+        raise InvalidInputError(
+            f"rails.acceptance_floor needs a policy that predicts acceptance, {kind.name} "
+            "does not: use rails.relevance_floor"
+        )
+
+
+class Ruling(NamedTuple):
+    """What rails say of a round."""
+
+    seen: Observation  # what the policy is shown
+    plain: Decision  # the most relevant item that may be shown
+    is_plain: Tensor  # (B,): that item it is
+    is_stopped: Tensor  # (B,): nothing is shown
+    is_narrowed: Tensor  # (B,): fewer items may be shown than without rails
+
+
+class Guarded(Policy):
+    """A policy that stays within rails.
+
+    Parameters
+    ----------
+    inner : Policy
+        Guides, where it may.
+    encoder : Encoder
+        Says what is relevant.
+    dataset : Dataset
+    options : RailsOptions
+    seed : int
+        See :class:`Rails`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is a floor on acceptance and `inner` predicts none.
+    """
+
+    name: ClassVar[str] = "guarded"
+
+    def __init__(
+        self,
+        inner: Policy,
+        encoder: Encoder,
+        dataset: Dataset,
+        options: RailsOptions,
+        *,
+        seed: int = 0,
+    ) -> None:
+        check_prediction(type(inner), options)
+        self.inner, self.encoder, self.rails = inner, encoder, Rails(options, dataset, seed=seed)
+        self.options = options
+        # A matter of padding only (D21): whoever stands on no encoder reads histories as usual.
+        self.needs_encoder = inner.needs_encoder  # type: ignore[misc]
+        self.history_length = max(inner.history_length, encoder.options.max_seq_len)
+        self._is_shared = isinstance(inner, EncoderPolicy) and (
+            type(inner).encode is EncoderPolicy.encode and inner.encoder is encoder
+        )
+        self.encodes = inner.encodes if inner.encodes in ("history", "pair") else "answered"
+        nothing = torch.zeros(1, encoder.options.max_seq_len, dtype=torch.int64)
+        self._n_relevance = encoder.encode(nothing.to(encoder.item_vectors.device)).shape[1]
+        self._counts = Counter(dict.fromkeys(COUNTED, 0))
+        self._lock = threading.Lock()  # blocks of pairs are played in threads
+        # What the rollout asks of some policies only.
+        if isinstance(inner, Learns):
+            self.prior, self.learned = inner.prior, inner.learned
+        if isinstance(inner, MovesUsers):
+            self.kept_share = self._inner_kept_share
+
+    def notes(self) -> dict[str, Any]:
+        """The policy's own, and what rails did until targets were accepted.
+
+        Of all decisions: rounds made plain or stopped, by the first reason that holds; answers of
+        the policy that were overruled; items that rails took away, summed over guided decisions.
+        """
+        return {**self.inner.notes(), "rails": dict(self._counts)}
+
+    def usage(self) -> dict[str, Any]:
+        """What the policy asked of others."""
+        return self.inner.usage()
+
+    def close(self) -> None:
+        """Close the policy."""
+        self.inner.close()
+
+    def encode(self, past: Past) -> Tensor:
+        """Vectors for relevance, then the policy's own: (n, d); only what changed is made anew."""
+        if self._is_shared:
+            return self.inner.encode(past)
+        if past.vectors is None:
+            return torch.cat([self._relevance(past), self._own(past)], 1)
+        relevance, own = self._parted(past.vectors.clone())
+        accepted = past.accepted[:, past.round - 2]
+        again = {
+            "once": torch.zeros_like(accepted),
+            "refused": ~accepted,
+            "answered": torch.ones_like(accepted),
+        }.get(self.inner.encodes, accepted)
+        for part, rows, encode in ((relevance, accepted, self._relevance), (own, again, self._own)):
+            if bool(rows.any()):
+                inside = past._replace(vectors=own).of(rows)
+                part[rows] = encode(inside)
+        return torch.cat([relevance, own], 1)
+
+    def decide(self, observation: Observation) -> Decision:
+        """The policy's item, or the plain one, or none."""
+        ruling = self.ruling(observation)
+        return self.within(ruling, self.inner.decide(ruling.seen))
+
+    def ruling(self, observation: Observation) -> Ruling:
+        """What the policy may choose from, and where it has no choice."""
+        past, rails = observation.past, self.rails
+        if past is None:
+            raise InvalidInputError("rails need observation.past: what was shown before")
+        relevance, own = self._parted(observation.user_vectors)
+        device = observation.penalty.device
+        is_out = rails.opted_out.to(device)[observation.user_idx]
+        may_not = rails.may_not(past, observation.penalty.shape[1]) & ~is_out[:, None]
+        may_not = may_not | rails.is_forbidden.to(device)
+        penalty = observation.penalty.masked_fill(may_not, -torch.inf)
+        scores = self.encoder.score(relevance)
+        plain = best_unseen(scores.clone(), penalty)
+        n_left = rails.rounds_left(observation.round, observation.rounds_left)
+        seen = observation._replace(user_vectors=own, rounds_left=n_left)
+        narrowed = self._narrowed(seen, penalty, scores)
+        passes_none = ~(narrowed == 0).any(1)
+        course = rails.course(past)
+        reasons = {
+            "opted_out": is_out,
+            "stopped": course.is_stopped & ~is_out,
+            "paused": course.is_paused,
+            "budget_spent": course.is_spent,
+            "plain_share": course.is_due,
+            "nothing_passes": passes_none & (plain.item_idx > 0),
+        }
+        is_plain = torch.stack(list(reasons.values())).any(0)
+        taken = ((observation.penalty == 0) & (narrowed < 0)).sum(1)
+        self._note(past, reasons, taken.masked_fill(is_plain, 0))
+        left = torch.full_like(narrowed, -torch.inf).scatter_(1, plain.item_idx[:, None], 0)
+        left[:, 0] = -torch.inf
+        own_penalty = torch.where(is_plain[:, None], left, narrowed)
+        return Ruling(
+            seen._replace(penalty=own_penalty), plain, is_plain, reasons["stopped"], taken > 0
+        )
+
+    def within(self, ruling: Ruling, decision: Decision) -> Decision:
+        """The policy's decision, overruled where it has to be."""
+        is_plain = ruling.is_plain | (ruling.is_narrowed & (decision.item_idx == 0))
+        item_idx = torch.where(is_plain, ruling.plain.item_idx, decision.item_idx)
+        overruled = is_plain & ~ruling.is_stopped & (item_idx != decision.item_idx)
+        with self._lock:
+            self._counts["overruled"] += int(overruled.sum())
+        item_idx = item_idx.masked_fill(ruling.is_stopped, 0)
+        score = torch.where(is_plain, ruling.plain.score, decision.score)
+        return Decision(item_idx, score, decision.features)
+
+    def _narrowed(self, seen: Observation, penalty: Tensor, scores: Tensor) -> Tensor:
+        """Penalty of guided items: what is protected or under a floor may not be shown either."""
+        options = self.options
+        may_not = self.rails.is_protected.to(penalty.device)[None]
+        if options.relevance_floor is not None:
+            may_not = may_not | ~_is_among_best(scores + penalty, options.relevance_floor)
+        if options.acceptance_floor is not None:
+            assert isinstance(self.inner, PredictsAcceptance)
+            may_not = may_not | (self.inner.chances(seen) < options.acceptance_floor)
+        return penalty.masked_fill(may_not, -torch.inf)
+
+    def _note(self, past: Past, reasons: dict[str, Tensor], taken: Tensor) -> None:
+        hit = past.accepted & (past.shown == past.target_idx[:, None])
+        is_left = ~hit.any(1)
+        counts = Counter(decisions=int(is_left.sum()))
+        counts["items_forbidden"] = int((taken * is_left).sum())
+        for name, holds in reasons.items():
+            counts[name] = int((holds & is_left).sum())
+            is_left = is_left & ~holds
+        with self._lock:
+            self._counts.update(counts)
+
+    def _parted(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors for relevance, and the policy's own."""
+        if self._is_shared:
+            return vectors, vectors
+        return vectors[:, : self._n_relevance], vectors[:, self._n_relevance :]
+
+    def _relevance(self, past: Past) -> Tensor:
+        return self.encoder.encode(past.item_seq[:, -self.encoder.options.max_seq_len :])
+
+    def _own(self, past: Past) -> Tensor:
+        short = past.item_seq[:, -self.inner.history_length :]
+        return self.inner.encode(past._replace(item_seq=short))
+
+    def _inner_kept_share(self, observation: Observation) -> Tensor:
+        assert isinstance(self.inner, MovesUsers)
+        _, own = self._parted(observation.user_vectors)
+        return self.inner.kept_share(observation._replace(user_vectors=own))
+
+
+def _is_among_best(scores: Tensor, share: float) -> Tensor:
+    """Whether an item is among the best share of those above -inf, at least one: as `scores`."""
+    n_all = (scores > -torch.inf).sum(1).double()
+    n_best = (n_all * share - 1e-9).ceil().long().clamp(min=1)  # (B,); 30 × 0.1 is 3, not more
+    best = scores.topk(int(n_best.max()), dim=1).values
+    return scores >= best.gather(1, n_best[:, None] - 1)
