@@ -1,6 +1,7 @@
 """Guard rails: whole rollouts of many policies under random rails, judged by a slow checker."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -51,6 +52,7 @@ N_USERS, N_ITEMS, N_ROUNDS, READ = 12, 26, 8, 5
 TARGETS = np.array([3, 9])
 KINDS = ("a", "b", "c", "d")
 CATEGORIES = [[KINDS[i % 3]] + ["d"] * (i % 4 == 0) for i in range(1, N_ITEMS + 1)]
+N_EXAMPLES = int(os.environ.get("PROACTREC_RAILS_EXAMPLES", "120"))
 NEAR = 1e-4
 """Scores closer than this are equal: batches round differently."""
 
@@ -313,7 +315,7 @@ def rails_options(draw: st.DrawFn) -> RailsOptions:
 
 
 @settings(
-    max_examples=120,
+    max_examples=N_EXAMPLES,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
