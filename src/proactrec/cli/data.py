@@ -29,67 +29,23 @@ app.command("import")(import_data.import_)
 
 
 @app.command()
+@options.takes_dataset_options
 def describe(
     dataset: options.DatasetName = "demo",
     data_dir: options.DataDir = None,
     filter: options.Filter = "k-core",
     k: options.K = 5,
-    cold_items: options.ColdItems = False,
-    events: options.Events = None,
-    items: options.Items = None,
-    user_column: options.UserColumn = "user_id",
-    item_column: options.ItemColumn = "item_id",
-    time_column: options.TimeColumn = "timestamp",
-    title_column: options.TitleColumn = "title",
-    category_column: options.CategoryColumn = "categories",
-    category_separator: options.CategorySeparator = "|",
-    rating_column: options.RatingColumn = "",
-    repeats: options.RepeatsRule = "earliest",
-    min_rating: options.MinRating = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    only_categorised: options.OnlyCategorised = False,
-    max_per_user: options.MaxPerUser = None,
-    min_length: options.MinLength = None,
-    category_source: options.CategorySource = None,
-    top_categories: options.TopCategories = None,
-    min_category_size: options.MinCategorySize = None,
-    merge_spellings: options.MergeSpellings = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw the charts into this .png file.")
     ] = None,
+    **of_data: Any,
 ) -> None:
     """Show size, categories, long tail and lengths of a data set.
 
     Example: proactrec data describe --dataset ml-100k --data-dir data --filter paper
     """
-    chosen = options.dataset_options(
-        dataset=dataset,
-        filter=filter,
-        k=k,
-        events=events,
-        items=items,
-        user_column=user_column,
-        item_column=item_column,
-        time_column=time_column,
-        title_column=title_column,
-        category_column=category_column,
-        category_separator=category_separator,
-        rating_column=rating_column,
-        repeats=repeats,
-        min_rating=min_rating,
-        since=since,
-        until=until,
-        only_categorised=only_categorised,
-        max_per_user=max_per_user,
-        min_length=min_length,
-        category_source=category_source,
-        top_categories=top_categories,
-        min_category_size=min_category_size,
-        merge_spellings=merge_spellings,
-        cold_items=cold_items,
-    )
+    chosen = options.dataset_options(dataset=dataset, filter=filter, k=k, **of_data)
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:
         save_charts(loaded, plot)

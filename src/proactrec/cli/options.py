@@ -1,8 +1,10 @@
 """Command-line options that several commands share, and the data set that they name."""
 
+import inspect
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +16,7 @@ from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
 from proactrec.types import FilterName, Repeats
 
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _OWN = f"Own files (--dataset {', '.join(OWN_FILES)})"
 _COUNTS = "What counts"
 
@@ -202,77 +205,41 @@ MergeSpellings = Annotated[
 
 def dataset_options(
     *,
-    dataset: str,
-    filter: FilterName,
-    k: int,
-    events: Path | None,
-    items: Path | None,
-    user_column: str,
-    item_column: str,
-    time_column: str,
-    title_column: str,
-    category_column: str,
-    category_separator: str,
-    rating_column: str = "",
-    cold_items: bool = False,
-    **counts: Any,
+    dataset: DatasetName = "demo",
+    filter: Filter = "k-core",
+    k: K = 5,
+    cold_items: ColdItems = False,
+    events: Events = None,
+    items: Items = None,
+    user_column: UserColumn = "user_id",
+    item_column: ItemColumn = "item_id",
+    time_column: TimeColumn = "timestamp",
+    title_column: TitleColumn = "title",
+    category_column: CategoryColumn = "categories",
+    category_separator: CategorySeparator = "|",
+    rating_column: RatingColumn = "",
+    repeats: RepeatsRule = "earliest",
+    min_rating: MinRating = None,
+    since: Since = None,
+    until: Until = None,
+    only_categorised: OnlyCategorised = False,
+    max_per_user: MaxPerUser = None,
+    min_length: MinLength = None,
+    category_source: CategorySource = None,
+    top_categories: TopCategories = None,
+    min_category_size: MinCategorySize = None,
+    merge_spellings: MergeSpellings = False,
 ) -> DatasetOptions:
     """The options of :func:`proactrec.data.load.load`, from the command line's.
 
     An empty `time_column`, `title_column`, `category_column` or `rating_column` means that there is
-    none. `counts` are the options of what counts, see :func:`what_counts`.
+    none. Selection and categories are None where all is as by default.
 
     Raises
     ------
     InvalidInputError
         If an option breaks its rule, or items come without events.
     """
-    if events is None:
-        if items is not None:
-            raise InvalidInputError(f"--items needs --events, got only --items {items}")
-        if dataset not in NAMES and is_import(dataset):
-            # Absolute, so that a run's settings hold wherever they are read.
-            dataset = str(Path(dataset).absolute())
-        return DatasetOptions(
-            name=dataset, filter=filter, k=k, cold_items=cold_items, **what_counts(**counts)
-        )
-    # Absolute, so that a run's settings hold wherever they are read again.
-    table = TableOptions(
-        events=events.absolute(),
-        items=items.absolute() if items else None,
-        user_column=user_column,
-        item_column=item_column,
-        time_column=time_column or None,
-        title_column=title_column or None,
-        category_column=category_column or None,
-        category_separator=category_separator,
-        rating_column=rating_column or None,
-    )
-    return DatasetOptions(
-        name=dataset,
-        filter=filter,
-        k=k,
-        cold_items=cold_items,
-        table=table,
-        **what_counts(**counts),
-    )
-
-
-def what_counts(
-    *,
-    repeats: Repeats = "earliest",
-    min_rating: float | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    only_categorised: bool = False,
-    max_per_user: int | None = None,
-    min_length: int | None = None,
-    category_source: str | None = None,
-    top_categories: int | None = None,
-    min_category_size: int | None = None,
-    merge_spellings: bool = False,
-) -> dict[str, Any]:
-    """Selection and categories of a data set, None where all is as by default."""
     selection = SelectionOptions(
         repeats=repeats,
         min_rating=min_rating,
@@ -288,7 +255,41 @@ def what_counts(
         min_items=min_category_size,
         merge_spellings=merge_spellings,
     )
-    return {
-        "selection": None if selection == SelectionOptions() else selection,
-        "categories": None if categories == CategoryOptions() else categories,
-    }
+    table = None
+    # Absolute, so that a run's settings hold wherever they are read again.
+    if events is not None:
+        table = TableOptions(
+            events=events.absolute(),
+            items=items.absolute() if items else None,
+            user_column=user_column,
+            item_column=item_column,
+            time_column=time_column or None,
+            title_column=title_column or None,
+            category_column=category_column or None,
+            category_separator=category_separator,
+            rating_column=rating_column or None,
+        )
+    elif items is not None:
+        raise InvalidInputError(f"--items needs --events, got only --items {items}")
+    elif dataset not in NAMES and is_import(dataset):
+        dataset = str(Path(dataset).absolute())
+    return DatasetOptions(
+        name=dataset,
+        filter=filter,
+        k=k,
+        cold_items=cold_items,
+        table=table,
+        selection=None if selection == SelectionOptions() else selection,
+        categories=None if categories == CategoryOptions() else categories,
+    )
+
+
+def takes_dataset_options(command: CommandT) -> CommandT:
+    """Give a command that takes ``**of_data`` those of :func:`dataset_options` it does not name."""
+    named = inspect.signature(command).parameters
+    own = [p for p in named.values() if p.kind is not p.VAR_KEYWORD]
+    rest = [p for n, p in inspect.signature(dataset_options).parameters.items() if n not in named]
+    taken = [*own, *(p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in rest)]
+    command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
+    return command

@@ -45,6 +45,7 @@ class Setup(NamedTuple):
         )
 
 
+@options.takes_dataset_options
 def setup(
     dataset: options.DatasetName = "demo",
     out: Annotated[
@@ -185,28 +186,6 @@ def setup(
         str | None,
         typer.Option(help="Users and items kept: k-core, paper or none; decided by the protocol."),
     ] = None,
-    k: options.K = 5,
-    cold_items: options.ColdItems = False,
-    events: options.Events = None,
-    items: options.Items = None,
-    user_column: options.UserColumn = "user_id",
-    item_column: options.ItemColumn = "item_id",
-    time_column: options.TimeColumn = "timestamp",
-    title_column: options.TitleColumn = "title",
-    category_column: options.CategoryColumn = "categories",
-    category_separator: options.CategorySeparator = "|",
-    rating_column: options.RatingColumn = "",
-    repeats: options.RepeatsRule = "earliest",
-    min_rating: options.MinRating = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    only_categorised: options.OnlyCategorised = False,
-    max_per_user: options.MaxPerUser = None,
-    min_length: options.MinLength = None,
-    category_source: options.CategorySource = None,
-    top_categories: options.TopCategories = None,
-    min_category_size: options.MinCategorySize = None,
-    merge_spellings: options.MergeSpellings = False,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -220,6 +199,7 @@ def setup(
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output.")
     ] = False,
+    **of_data: Any,
 ) -> Setup:
     """Everything that the options say, checked."""
     from proactrec.evaluation.protocols import protocol_of
@@ -228,28 +208,7 @@ def setup(
     data = options.dataset_options(
         dataset=dataset,
         filter=filter or chosen.filter,  # type: ignore[arg-type]
-        k=k,
-        events=events,
-        items=items,
-        user_column=user_column,
-        item_column=item_column,
-        time_column=time_column,
-        title_column=title_column,
-        category_column=category_column,
-        category_separator=category_separator,
-        rating_column=rating_column,
-        repeats=repeats,
-        min_rating=min_rating,
-        since=since,
-        until=until,
-        only_categorised=only_categorised,
-        max_per_user=max_per_user,
-        min_length=min_length,
-        category_source=category_source,
-        top_categories=top_categories,
-        min_category_size=min_category_size,
-        merge_spellings=merge_spellings,
-        cold_items=cold_items,
+        **of_data,
     )
     content = {
         "dataset": data.model_dump(),
