@@ -147,6 +147,7 @@ class Connection(asyncio.Protocol):
         self.state.n_connections += 1
 
     def data_received(self, data: bytes) -> None:
+        arrived = asyncio.get_running_loop().time()
         self.data += data
         head, mark, body = self.data.partition(b"\r\n\r\n")
         if not mark:
@@ -163,46 +164,51 @@ class Connection(asyncio.Protocol):
             }
             self.transport.write(http(200, json.dumps(counted).encode()))
             return
-        self.request(json.loads(body), fields.get(b"authorization", b"").decode())
+        self.request(json.loads(body), fields.get(b"authorization", b"").decode(), arrived)
 
-    def request(self, request: dict[str, Any], key: str) -> None:
+    def request(self, request: dict[str, Any], key: str, arrived: float) -> None:
         state = self.state
         state.n_requests += 1
         state.n_now += 1
         state.n_most = max(state.n_most, state.n_now)
         kind = state.kind()
         state.kinds[kind] = state.kinds.get(kind, 0) + 1
-        asyncio.get_running_loop().call_later(
-            state.script["latency_s"], self.respond, kind, request, key
+        # Worked out while it waits, so that the latency is what the script says.
+        reply, line = self.reply(kind, request, key)
+        asyncio.get_running_loop().call_at(
+            arrived + state.script["latency_s"], self.respond, reply, line
         )
 
-    def respond(self, kind: str, request: dict[str, Any], key: str) -> None:
+    def reply(self, kind: str, request: dict[str, Any], key: str) -> tuple[bytes, str]:
+        """What is sent, nothing if it never is, and the line that the log then gets."""
         state, script = self.state, self.state.script
-        state.n_now -= 1
-        if kind == "hanging" or self.transport.is_closing():
-            return
+        if kind == "hanging":
+            return b"", ""
         if kind == "broken":
             body = state.luck.choice(BROKEN)
-            if b"usage" in body:
-                state.log.write("# 5\n")
-            self.transport.write(http(200, body))
-        elif kind == "refused":
+            return http(200, body), "# 5\n" if b"usage" in body else ""
+        if kind == "refused":
             told = state.luck.random() < script["retry_after"]
-            self.transport.write(
-                error(429, "slow down", f"Retry-After: {script['retry_after_s']}\r\n" * told)
-            )
-        elif kind == "failed":
-            self.transport.write(error(500, "broken inside"))
-        elif kind == "first":
-            self.transport.write(error(script["first_status"], "not yet", script["first_headers"]))
-        elif script["status"] != 200:
-            self.transport.write(error(script["status"], f"refused {key}"))
-        elif request.get("logprobs") and not script["logprobs"]:
-            self.transport.write(error(400, "logprobs are not supported by this model"))
-        else:
-            prompt = request["messages"][-1]["content"]
-            state.log.write(prompt + "\n")
-            self.transport.write(completion(request, prompt, script))
+            wait = f"Retry-After: {script['retry_after_s']}\r\n" * told
+            return error(429, "slow down", wait), ""
+        if kind == "failed":
+            return error(500, "broken inside"), ""
+        if kind == "first":
+            return error(script["first_status"], "not yet", script["first_headers"]), ""
+        if script["status"] != 200:
+            return error(script["status"], f"refused {key}"), ""
+        if request.get("logprobs") and not script["logprobs"]:
+            return error(400, "logprobs are not supported by this model"), ""
+        prompt = request["messages"][-1]["content"]
+        return completion(request, prompt, script), prompt + "\n"
+
+    def respond(self, reply: bytes, line: str) -> None:
+        self.state.n_now -= 1
+        if not reply or self.transport.is_closing():
+            return
+        if line:
+            self.state.log.write(line)
+        self.transport.write(reply)
 
 
 async def serve(port: int, state: State) -> None:
