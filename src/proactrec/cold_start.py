@@ -130,7 +130,7 @@ def user_from_category(dataset: Dataset, item_vectors: Tensor, category: str) ->
     InvalidInputError
         If none of its items has a train interaction.
     """
-    counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+    counts = dataset.train_counts
     items = dataset.items_of(category)
     if not counts[items].any():
         raise InvalidInputError(f"no item of the category {category!r} has a train interaction")

@@ -78,7 +78,7 @@ def suggest_categories(
     if not dataset.category_names:
         raise InvalidInputError(f"{dataset.name} has no categories to choose from")
     users, items = user_vectors.double(), item_vectors.double()
-    counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+    counts = dataset.train_counts
     middle, spread = _chance(users, items, seed)
     found = []
     for category in dataset.category_names:

@@ -142,7 +142,7 @@ def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
 
 def share_seen(dataset: Dataset, targets: IntArray) -> FloatArray:
     """Share of users who have a target in their train history already: (n_targets,)."""
-    counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+    counts = dataset.train_counts
     return counts[targets] / dataset.n_users
 
 

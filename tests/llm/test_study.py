@@ -22,7 +22,6 @@ from proactrec.llm.held_out import (
     click_model_figures,
     discrimination,
     held_out_questions,
-    popularity,
     popularity_fifths,
 )
 from proactrec.llm.study import study
@@ -87,7 +86,7 @@ def asked(dataset: Dataset) -> Questions:
 def figures(chance: Any, asked: Questions, world: World, dataset: Dataset) -> dict[str, Any]:
     response = Scripted(chance)
     given = [chances(response, world, these) for these in (asked, asked.backwards())]
-    return click_model_figures(*given, asked, popularity(dataset), Bootstrap(asked.user_idx))
+    return click_model_figures(*given, asked, dataset.train_counts, Bootstrap(asked.user_idx))
 
 
 def test_a_user_is_asked_about_the_real_item_and_about_items_never_touched(
@@ -106,7 +105,7 @@ def test_a_user_is_asked_about_the_real_item_and_about_items_never_touched(
 
 
 def test_negatives_are_drawn_evenly_and_by_popularity(dataset: Dataset) -> None:
-    n_items, count = dataset.n_items, popularity(dataset)
+    n_items, count = dataset.n_items, dataset.train_counts
     drawn = [held_out_questions(dataset, n_users=N_USERS, seed=seed) for seed in range(20)]
     seen = np.zeros((dataset.n_users, n_items + 1), bool)
     for user in range(dataset.n_users):
@@ -171,7 +170,7 @@ def test_one_that_knows_the_answer_is_found_perfect(
 def test_one_that_follows_popularity_is_found_biased(
     asked: Questions, world: World, dataset: Dataset
 ) -> None:
-    count = popularity(dataset)
+    count = dataset.train_counts
     found = figures(lambda shown: count[shown.item_idx] / (count.max() + 1), asked, world, dataset)[
         "popularity"
     ]

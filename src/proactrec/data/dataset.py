@@ -154,9 +154,14 @@ class Dataset:
     @cached_property
     def is_cold(self) -> BoolArray:
         """Whether an item is in nobody's train history, so that no vector is learnt: (n_items,)."""
-        counts = np.bincount(self.before("train").item_idx, minlength=self.n_items + 1)
+        counts = self.train_counts
         is_cold: BoolArray = counts[1:] == 0
         return is_cold
+
+    @cached_property
+    def train_counts(self) -> IntArray:
+        """Number of users who have the item in the train part: (n_items + 1,), 0 for padding."""
+        return np.bincount(self.before("train").item_idx, minlength=self.n_items + 1)
 
     @cached_property
     def category_sizes(self) -> dict[str, int]:

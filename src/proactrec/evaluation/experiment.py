@@ -582,7 +582,7 @@ class Experiment:
             raise InvalidInputError(f"n_users must be at most {n_all}, got {wanted}")
         return np.sort(generator(self.seed, "guided users").choice(n_all, wanted, replace=False))
 
-    @property
+    @cached_property
     def _happened(self) -> dict[str, Any]:
         """What guidance left beside its log: owners left out, the policy's notes, what was paid."""
         return _read_json(self._guidance_stage.folder / "pairs.json")

@@ -124,6 +124,8 @@ def rollout(
     return RolloutResult(play.log, Trace(play.traced, play.trace_vectors), n_owners)
 
 
+Answers = tuple[Decision, Tensor, Tensor]
+"""What a policy decided in a round, what was shown, and whether it was accepted."""
 MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
@@ -152,13 +154,14 @@ def _play_learning(
     told = list(map_blocks(next, games))
     for number in range(1, n_rounds):
         progress("guidance", number, n_rounds)
-        everybody = Evidence(*(torch.cat(column) for column in zip(*told, strict=True)))
+        columns = zip(*(_evidence(*answers) for answers in told), strict=True)
+        everybody = Evidence(*(torch.cat(column) for column in columns))
         knowledge = policy.learned(knowledge, everybody)
         told = list(map_blocks(partial(_next_round, knowledge), games))
     progress("guidance", n_rounds, n_rounds)
 
 
-def _next_round(knowledge: Any, game: Generator[Evidence, Any, None]) -> Evidence:
+def _next_round(knowledge: Any, game: Generator[Answers, Any, None]) -> Answers:
     return game.send(knowledge)
 
 
@@ -202,8 +205,8 @@ class _Player:
             pass
 
     @torch.no_grad()
-    def rounds(self, block: slice, knowledge: Any = None) -> Generator[Evidence, Any, None]:
-        """Play a block; gives each round's evidence, and takes what was learned from everybody's.
+    def rounds(self, block: slice, knowledge: Any = None) -> Generator[Answers, Any, None]:
+        """Play a block; gives each round's answers, and takes what was learned from everybody's.
 
         A generator that is sent nothing goes on with what is known.
         """
@@ -245,7 +248,7 @@ class _Player:
                 is_active &= ~(accepted & (item_idx == targets))
             shown = item_idx if options.exclude == "shown" else item_idx * accepted
             penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
-            sent = yield _evidence(decision, item_idx, accepted)
+            sent = yield decision, item_idx, accepted
             past = past._replace(
                 round=number + 1, knowledge=past.knowledge if sent is None else sent
             )

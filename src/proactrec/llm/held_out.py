@@ -80,7 +80,7 @@ def held_out_questions(
     is_new[:, 0] = 0
     is_new[dataset.histories.rows(users)] = 0
     random = _drawn(is_new, n_negatives, rng)
-    popular = _drawn(is_new * popularity(dataset), n_negatives, rng)
+    popular = _drawn(is_new * dataset.train_counts, n_negatives, rng)
     items = np.column_stack([answers[users], random, popular])  # (n_users, 1 + 2 n_negatives)
     recent = dataset.before("test").padded(N_RECENT)[users]
     recent[:, : N_RECENT - history_len] = 0
@@ -91,11 +91,6 @@ def held_out_questions(
         np.repeat(recent, n_each, axis=0),
         np.tile(np.repeat([0, 1, 2], [1, n_negatives, n_negatives]), len(users)),
     )
-
-
-def popularity(dataset: Dataset) -> IntArray:
-    """Number of users who have the item in the train part: (n_items + 1,)."""
-    return np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
 
 
 def popularity_fifths(count: IntArray) -> IntArray:

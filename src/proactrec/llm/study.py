@@ -31,7 +31,6 @@ from proactrec.llm.held_out import (
     click_model_figures,
     discrimination,
     held_out_questions,
-    popularity,
 )
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
@@ -130,7 +129,7 @@ def _held_out(
     for mode in options.modes:
         if mode not in by_mode:
             by_mode[mode] = chances(agent.reading(mode), world, asked)
-    bootstrap, count = Bootstrap(asked.user_idx, seed=seed), popularity(data)
+    bootstrap, count = Bootstrap(asked.user_idx, seed=seed), data.train_counts
     chance = {name: np.nan_to_num(values) for name, values in given.items()}
     figures = {
         "n_users": len(np.unique(asked.user_idx)),

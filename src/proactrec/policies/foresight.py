@@ -16,7 +16,6 @@ refused is gone.
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -103,7 +102,7 @@ class Foresight(Policy):
     ) -> None:
         self.options = options or ForesightOptions()
         self.vectors = vectors
-        counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+        counts = dataset.train_counts
         popularity = torch.from_numpy(counts).float().clamp(min=1).log()
         spread = popularity[1:].std().clamp(min=1e-6)
         self._popularity = (popularity - popularity[1:].mean()) / spread

@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -54,7 +53,7 @@ class Popular(Policy):
     name: ClassVar[str] = "popular"
 
     def __init__(self, dataset: Dataset) -> None:
-        counts = np.bincount(dataset.before("train").item_idx, minlength=dataset.n_items + 1)
+        counts = dataset.train_counts
         self._counts = torch.from_numpy(counts).float()
 
     @classmethod
