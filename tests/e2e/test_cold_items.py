@@ -17,12 +17,20 @@ def listed(toy: Toy, tmp_path: Path) -> list[str]:
     return ["--dataset", "csv", "--events", str(toy.events), "--items", str(items)]
 
 
-@pytest.mark.parametrize("encoder", ["sasrec", "mstein"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["--encoder", "sasrec"],
+        ["--encoder", "mstein"],
+        ["--policy", "foresight", "--set", "policy_options.n_models=1"],
+    ],
+    ids=["sasrec", "mstein", "foresight"],
+)
 def test_a_cold_target_is_guided_to(
-    encoder: str, listed: list[str], here: Command, tmp_path: Path
+    chosen: list[str], listed: list[str], here: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["run", *listed, *FAST, "--encoder", encoder, "--out", str(out)]
+    arguments = ["run", *listed, *FAST, *chosen, "--out", str(out)]
     outcome = here(*arguments, "--target", "i99")
     assert outcome.code == 2
     assert "items without interactions need --cold-items" in outcome.errors[0]

@@ -39,6 +39,17 @@ def test_prior_says_what_it_was_told() -> None:
     torch.testing.assert_close(torch.sigmoid(offsets), torch.full((N_ITEMS + 1,), 0.27))
 
 
+def test_optimism_raises_what_little_is_known_of() -> None:
+    evidence, popularity = answers(4000, (-0.5, 2.5, 0.0))
+    often = Evidence(*(part[evidence.item_idx <= 20] for part in evidence))
+    knowledge = model(shrinkage=20.0).learned(often, popularity)
+    raised = knowledge.offsets(popularity, optimism=2.0) - knowledge.offsets(popularity)
+    torch.testing.assert_close(raised[21:], torch.full((20,), 2 / 20**0.5))
+    assert (raised[1:21] > 0).all()
+    assert (raised[1:21] < 0.8 * raised[21]).all()
+    assert (model().offsets(popularity, 2.0) == model().offsets(popularity)).all()
+
+
 def test_weights_are_found_from_many_answers_in_rounds() -> None:
     knowledge = model()
     for seed in range(5):

@@ -19,7 +19,7 @@ from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Evidence, Observation
 from proactrec.policies.belief import AcceptanceModel
-from proactrec.policies.foresight import Foresight, ForesightOptions
+from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity
 from proactrec.simulator.environment import World, WorldOptions
 
 N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
@@ -128,6 +128,29 @@ def test_few_candidates_are_enough(dataset: Dataset, vectors: InterestVectors) -
     gap = every.decide(seen).score - few.decide(seen).score
     assert gap.min() > -1e-5
     assert (gap < 0.02).float().mean() > 0.9
+
+
+def test_an_item_that_nobody_has_is_neither_popular_nor_unpopular(dataset: Dataset) -> None:
+    untouched = {f"i{item:02}" for item in (7, 50)}
+    is_left = ~np.isin(np.array(dataset.item_ids), list(untouched))[dataset.histories.item_idx - 1]
+    events = pl.DataFrame(
+        {
+            "user_id": np.array(dataset.user_ids)[dataset.histories.user_idx[is_left]],
+            "item_id": np.array(dataset.item_ids)[dataset.histories.item_idx[is_left] - 1],
+            "timestamp": np.flatnonzero(is_left),
+        }
+    )
+    lists = pl.Series([["all"]] * N_ITEMS, dtype=pl.List(pl.String))
+    columns = {"item_id": dataset.item_ids, "title": dataset.item_ids, "categories": lists}
+    interactions, catalogue = Interactions(events), Catalogue(pl.DataFrame(columns))
+    left = Dataset.build("left", interactions, catalogue, keep_cold=True)
+    popularity = _standard_popularity(left)
+    is_known = torch.from_numpy(left.train_counts > 0)
+    assert not is_known[[7, 50]].any()
+    assert (popularity[~is_known] == 0).all()
+    known = popularity[is_known]
+    assert abs(float(known.mean())) < 1e-6
+    assert float(known.std()) == pytest.approx(1)
 
 
 def test_it_shows_only_what_may_be_shown(dataset: Dataset, vectors: InterestVectors) -> None:

@@ -40,8 +40,9 @@ BEYOND: dict[str, Changes] = {
     "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
     "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
     "one model": {"policy": "foresight", "policy_options.n_models": 1},
+    "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
 }
-"""Our own planner, and without each of its parts."""
+"""Our own planner, without each of its parts, and with one more."""
 REFERENCES: dict[str, Changes] = {
     name: {"policy": name}
     for name in (

@@ -299,6 +299,12 @@ class Experiment:
         """Interest vectors of items, where models start from."""
         return self.interest.item_vectors
 
+    def placed(self, item_vectors: Tensor) -> Tensor:
+        """Unit item vectors with cold items where their content suggests: see `Ingredients`."""
+        if self._content is None:
+            return item_vectors
+        return place_items(item_vectors, self._content, self.dataset.is_cold, is_unit=True)
+
     @property
     def answers(self) -> Path:
         """File of a language model's answers."""
@@ -482,11 +488,7 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
-            if self._content is not None:
-                items = place_items(
-                    vectors.item_vectors, self._content, self.dataset.is_cold, is_unit=True
-                )
-                vectors = vectors._replace(item_vectors=items)
+            vectors = vectors._replace(item_vectors=self.placed(vectors.item_vectors))
             tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
             save_file(tensors, folder / "vectors.safetensors")
             write_json(folder / "spread.json", spread(self.dataset, vectors))
@@ -593,11 +595,15 @@ class Experiment:
 
     @property
     def _interest_inputs(self) -> dict[str, Any]:
-        inputs = {"graphau": self.options.graphau.model_dump(), **self._base}
-        if self._content is not None:
-            words = [self.dataset.titles, self.dataset.texts]
-            inputs["content"] = {**self.options.content.model_dump(), "words": digest({"": words})}
-        return inputs
+        return {"graphau": self.options.graphau.model_dump(), **self._base, **self._content_inputs}
+
+    @property
+    def _content_inputs(self) -> dict[str, Any]:
+        """What decides where cold items are placed."""
+        if self._content is None:
+            return {}
+        words = [self.dataset.titles, self.dataset.texts]
+        return {"content": {**self.options.content.model_dump(), "words": digest({"": words})}}
 
     @cached_property
     def _content(self) -> Tensor | None:

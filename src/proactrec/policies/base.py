@@ -155,6 +155,10 @@ class Ingredients(Protocol):
         """
         ...
 
+    def placed(self, item_vectors: Tensor) -> Tensor:
+        """Unit vectors (n_items + 1, d) of a model of one's own, cold items placed by content."""
+        ...
+
     @property
     def answers(self) -> Path:
         """File of a language model's answers, which runs share."""

@@ -70,9 +70,14 @@ class AcceptanceModel(NamedTuple):
         """Weight of interest."""
         return float(self.weights[1])
 
-    def offsets(self, popularity: Tensor) -> Tensor:
-        """All that does not depend on the user: (n_items + 1,); `popularity` is standardised."""
-        effects = self.surplus / (self.information + self.shrinkage)
+    def offsets(self, popularity: Tensor, optimism: float = 0.0) -> Tensor:
+        """All that does not depend on the user: (n_items + 1,); `popularity` is standardised.
+
+        With `optimism` an item effect is taken so many posterior deviations above its mean: items
+        of which little is known look better than they are believed to be, and are tried.
+        """
+        weight = self.information + self.shrinkage
+        effects = self.surplus / weight + optimism * weight.rsqrt()
         return self.weights[0].float() + self.weights[2].float() * popularity + effects
 
     def learned(self, evidence: Evidence, popularity: Tensor) -> "AcceptanceModel":

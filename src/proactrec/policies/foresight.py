@@ -36,6 +36,8 @@ N_SPREAD_PAIRS = 100_000
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism"})
+
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, description="items whose consequences are imagined")
     n_considered: int = Field(
@@ -53,6 +55,12 @@ class ForesightOptions(Options):
     learns: bool = Field(True, description="learn from all users' answers when they accept")
     item_shrinkage: float | None = Field(
         20.0, gt=0, description="prior weight of item effects in the chance; None: none"
+    )
+    optimism: float = Field(
+        0.0,
+        ge=0,
+        description="exploration: posterior deviations by which an item effect is taken to be "
+        "better than believed",
     )
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
@@ -102,10 +110,7 @@ class Foresight(Policy):
     ) -> None:
         self.options = options or ForesightOptions()
         self.vectors = vectors
-        counts = dataset.train_counts
-        popularity = torch.from_numpy(counts).float().clamp(min=1).log()
-        spread = popularity[1:].std().clamp(min=1e-6)
-        self._popularity = (popularity - popularity[1:].mean()) / spread
+        self._popularity = _standard_popularity(dataset)
         self._slope = 1 / _interest_deviation(vectors)
 
     @classmethod
@@ -157,7 +162,7 @@ class Foresight(Policy):
         items, targets = self.vectors.item_vectors, observation.target_idx
         interest = observation.user_vectors @ items.T  # (B, n_items + 1)
         sight = Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
-        offsets = knowledge.offsets(self._popularity)
+        offsets = knowledge.offsets(self._popularity, self.options.optimism)
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
         if self.options.depth == 2 and observation.rounds_left:
@@ -231,7 +236,16 @@ def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) ->
 
     inputs = {"graphau": options.graphau.model_dump(), "own_seed": seed}
     saved = load_file(ingredients.fitted("belief", inputs, fit) / "vectors.safetensors")
-    return InterestVectors(saved["users"], saved["items"])
+    return InterestVectors(saved["users"], ingredients.placed(saved["items"]))
+
+
+def _standard_popularity(dataset: Dataset) -> Tensor:
+    """Log of an item's number of users, standardised; the mean for an item that nobody has yet."""
+    counts = torch.from_numpy(dataset.train_counts)
+    popularity, is_known = counts.float().clamp(min=1).log(), counts > 0
+    known = popularity[is_known]
+    standard = (popularity - known.mean()) / known.std().clamp(min=1e-6)
+    return standard.masked_fill(~is_known, 0)
 
 
 def _interest_deviation(vectors: InterestVectors) -> float:
