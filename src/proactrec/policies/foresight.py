@@ -89,6 +89,16 @@ class Sight(NamedTuple):
         return Sight(self.interest.gather(1, item_idx), self.toward.gather(1, item_idx), self.now)
 
 
+class Plans(NamedTuple):
+    """Items to show now, C for each pair, and what they lead to; all (B, C)."""
+
+    item_idx: Tensor
+    now: Tensor  # expected gain of this round, -inf for what may not be shown
+    chance: Tensor  # of acceptance
+    after: Tensor  # largest expected gain of a next item once accepted; 0 after the target
+    other: Tensor  # largest expected gain of another item once refused
+
+
 class Foresight(Policy):
     """Plans on a belief of its own; it is never told the simulator's vectors or chances.
 
@@ -166,7 +176,9 @@ class Foresight(Policy):
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
         if self.options.depth == 2 and observation.rounds_left:
-            score, item_idx = self._ahead(observation, sight, value, knowledge.slope, offsets)
+            plans = self._plans(observation, sight, value, knowledge.slope, offsets)
+            score, place = self.worth(plans, observation.rounds_left).max(1)
+            item_idx = plans.item_idx.gather(1, place[:, None])[:, 0]
         else:
             score, item_idx = value.max(1)
         foreseen = interest.gather(1, item_idx[:, None])
@@ -180,10 +192,10 @@ class Foresight(Policy):
         gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
         return Outlook(chance, gain, length)
 
-    def _ahead(
+    def _plans(
         self, observation: Observation, sight: Sight, value: Tensor, slope: float, offsets: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Value over the rounds that are left, and item, of the best candidate: (B,) each."""
+    ) -> Plans:
+        """The best candidates by their expected gain now, and what each would leave possible."""
         options, share = self.options, self.options.kept_share
         n_considered = min(options.n_considered, value.shape[1])
         n_candidates = min(options.n_candidates, n_considered)
@@ -207,11 +219,14 @@ class Foresight(Policy):
         after.masked_fill_(candidates == observation.target_idx[:, None], 0)
         other = first[:, :1].repeat(1, n_candidates)
         other[:, 0] = first[:, 1] if n_considered > 1 else 0
-        horizon = _horizon(options.discount, observation.rounds_left)
-        chance = chance[:, :, 0]
-        ahead = chance * after + (1 - chance) * other.clamp(min=0)
-        score, place = (first[:, :n_candidates] + horizon * ahead).max(1)
-        return score, candidates.gather(1, place[:, None])[:, 0]
+        return Plans(
+            candidates, first[:, :n_candidates], chance[:, :, 0], after, other.clamp(min=0)
+        )
+
+    def worth(self, plans: Plans, rounds_left: int) -> Tensor:
+        """Value of every plan over the rounds that are left: (B, C)."""
+        ahead = plans.chance * plans.after + (1 - plans.chance) * plans.other
+        return plans.now + _horizon(self.options.discount, rounds_left) * ahead
 
 
 def _horizon(discount: float, n_rounds: int) -> float:
