@@ -59,6 +59,16 @@ def test_once_more_is_quick_and_gives_the_same(
     assert (done / "figures.parquet").read_bytes() == before
 
 
+@pytest.mark.parametrize("protocol", ["official", "common"])
+def test_figure_4_is_drawn(protocol: str, toy: Toy, here: Command, tmp_path: Path) -> None:
+    arguments = ["benchmark", *toy.files, "--category", "Drama", *FAST, "--suite", "figure4"]
+    outcome = here(*arguments, "--protocol", protocol, "--workers", "1", "--out", tmp_path)
+    assert outcome.code == 0, outcome.stderr
+    drawn = {path.name for path in (tmp_path / "plots").glob("*-by-*.png")}
+    world = "official" if protocol == "official" else "medium"
+    assert drawn == {f"csv-{protocol}-{world}-by-{kind}.png" for kind in ("favourites", "intents")}
+
+
 def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) -> None:
     outcome = here("compare", "oracle-lookahead", "nearest-to-target", "--out", done, "--json")
     assert outcome.code == 0, outcome.stderr

@@ -214,8 +214,9 @@ def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, An
         for kind, values in SENSITIVITY.items():
             if set(values) <= set(figures["method"]):
                 here = figures.filter(dataset=place[0], protocol=place[1], world=place[2])
+                metrics = ("hr", "ioi", benchmark_tables.rank_metric(place[1]))
                 drawn[f"by-{kind}"] = benchmark_plots.sensitivity_plot(
-                    here, values, x_label=f"number of {kind}", log_x=True
+                    here, values, metrics, x_label=f"number of {kind}", log_x=True
                 )
         for kind, figure in drawn.items():
             plots.save_figure(figure, out / "plots" / f"{name}-{kind}.png")

@@ -213,6 +213,11 @@ def over_seeds(figures: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def rank_metric(protocol: str) -> str:
+    """IoR with ranks cut at 200: `official` cuts all of its ranks there."""
+    return "ior" if protocol == "official" else "ior200"
+
+
 def paper_table(
     figures: pl.DataFrame,
     dataset: str,
@@ -236,7 +241,7 @@ def paper_table(
         Figures to print below the method's own; methods that were not run are left out.
     """
     found = over_seeds(at_place(figures, dataset, protocol, world))
-    columns = _columns(found, "ior" if protocol == "official" else "ior200")
+    columns = _columns(found, rank_metric(protocol))
     if not columns:
         raise InvalidInputError(
             f"figures must hold hr, ioi or ior for {place_text(dataset, protocol, world)}, got "
