@@ -33,8 +33,10 @@ ALLOWED = {
     "evaluation": (*CORE, "simulator", "evaluation"),
     "report": (*BASE, "data", "evaluation.log", "report"),
     "llm": (*CORE, "simulator", "evaluation", "llm"),
+    "gym": (*CORE, "simulator", "evaluation", "gym"),
 }
-NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers"}
+NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"}
+WITH_EXTRAS = ("report", "cli", "gym")
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 
@@ -83,7 +85,7 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
     module, tree = module_of(path), ast.parse(path.read_text())
     roots = {name.split(".")[0] for name in imports_of(tree)}
-    banned = UNSAFE if module.split(".")[0] in ("report", "cli") else UNSAFE | NOT_IN_CORE
+    banned = UNSAFE if module.split(".")[0] in WITH_EXTRAS else UNSAFE | NOT_IN_CORE
     if module == "data.describe":
         banned = banned - {"matplotlib"}  # its plots; the next test says that it waits for the call
     if module in ("llm.transport", "llm.http"):
@@ -100,7 +102,7 @@ def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
 
 
 def test_importing_the_core_loads_no_extra() -> None:
-    core = [module_of(p) for p in FILES if module_of(p).split(".")[0] not in ("report", "cli")]
+    core = [module_of(p) for p in FILES if module_of(p).split(".")[0] not in WITH_EXTRAS]
     names = ", ".join(f"proactrec.{name}" for name in core if name)
     code = f"import sys, {names}; print(*{NOT_IN_CORE!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -128,6 +130,8 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("llm.agent", "from proactrec.encoders import base", []),
         ("llm.agent", "from proactrec.report import html", ["report.html"]),
         ("evaluation.protocols", "from proactrec.llm import client", ["llm.client"]),
+        ("evaluation.rollout", "from proactrec import gym", ["gym"]),
+        ("gym", "from proactrec.evaluation import rollout", []),
         ("targets", "from proactrec.policies.base import Policy", ["policies.base.Policy"]),
     ],
 )

@@ -86,3 +86,21 @@ def test_generators_leave_the_global_streams_alone() -> None:
 
 def test_a_purpose_and_the_same_with_a_zero_have_streams_of_their_own() -> None:
     assert generator(0, "x").random() != generator(0, "x", 0).random()
+
+
+def test_slots_of_a_slate_have_numbers_of_their_own() -> None:
+    users, items = np.arange(50), np.arange(50)
+    slots = [uniforms(3, users, items, 40, slot=slot) for slot in range(3)]
+    np.testing.assert_array_equal(slots[0], uniforms(3, users, items, 40))
+    assert len(np.unique(slots)) == 3 * 50 * 40
+    for one_, other in ((0, 1), (1, 2)):
+        r = np.corrcoef(slots[one_].ravel(), slots[other].ravel())[0, 1]
+        assert abs(r) < 4 / math.sqrt(2000)
+
+
+def test_pairs_may_have_seeds_of_their_own() -> None:
+    users, items = np.array([4, 4, 9]), np.array([1, 1, 2])
+    found = uniforms(np.array([7, 8, 7]), users, items, 5)
+    for row, seed in enumerate((7, 8, 7)):
+        alone = uniforms(seed, users[row : row + 1], items[row : row + 1], 5)
+        np.testing.assert_array_equal(found[row], alone[0])

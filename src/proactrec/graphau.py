@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, mean_and_deviation, ndcg, next_item_figures
@@ -194,6 +194,7 @@ def fit_graphau(
     dataset: Dataset,
     options: GraphAUOptions | None = None,
     *,
+    known: Histories | None = None,
     seed: int = 0,
     device: str = "cpu",
     checkpoint: Path | None = None,
@@ -203,6 +204,8 @@ def fit_graphau(
 
     Parameters
     ----------
+    known : Histories, optional
+        Interactions to fit on instead, e.g. all.
     seed : int
         Decides start and order; one seed, one result on one device.
     checkpoint : Path, optional
@@ -216,7 +219,7 @@ def fit_graphau(
         Loss and validation score (minus the validation loss, or NDCG@20) per epoch.
     """
     options = options or GraphAUOptions()
-    known = dataset.before("train")
+    known = known or dataset.before("train")
     if len(known.item_idx) < 2:
         raise InvalidInputError(
             f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}"

@@ -26,7 +26,9 @@ def torch_generator(seed: int, *purpose: int | str) -> "torch.Generator":
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
-def uniforms(seed: int, user_idx: IntArray, item_idx: IntArray, n_rounds: int) -> FloatArray:
+def uniforms(
+    seed: int | IntArray, user_idx: IntArray, item_idx: IntArray, n_rounds: int, *, slot: int = 0
+) -> FloatArray:
     """Uniform numbers in [0, 1), one per (seed, user, item, round): common random numbers.
 
     A counter-based generator (SplitMix64's finaliser over the mixed key), so that a pair has the
@@ -34,17 +36,20 @@ def uniforms(seed: int, user_idx: IntArray, item_idx: IntArray, n_rounds: int) -
 
     Parameters
     ----------
+    seed : int, or int array of shape (n_pairs,)
     user_idx, item_idx : int arrays, shape (n_pairs,)
     n_rounds : int
+    slot : int
+        Place in a slate, from 0; every slot has numbers of its own.
 
     Returns
     -------
     float array, shape (n_pairs, n_rounds)
     """
-    key = _mix(np.full(1, seed, np.uint64))
+    key = _mix(np.atleast_1d(np.asarray(seed, np.uint64)))
     for part in (user_idx, item_idx):
         key = _mix(key ^ _mix(part.astype(np.uint64) + _GOLDEN))
-    rounds = np.arange(n_rounds, dtype=np.uint64)
+    rounds = np.arange(n_rounds, dtype=np.uint64) + np.uint64(slot << 32)
     bits = _mix(key[:, None] + _mix(rounds + _GOLDEN)[None, :])  # (n_pairs, n_rounds)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 

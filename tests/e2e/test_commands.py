@@ -27,6 +27,7 @@ COMMANDS = (
     "data download",
     "data table2",
     "targets suggest",
+    "worlds",
 )
 
 
@@ -66,6 +67,30 @@ def test_rails_come_from_the_command_line(toy: Toy, here: Command, tmp_path: Pat
     outcome = here(*toy.run, "--opt-out", tmp_path / "none.txt", "--out", out)
     assert (outcome.code, len(outcome.errors)) == (2, 1)
     assert "--opt-out must name a file of user ids" in outcome.errors[0]
+
+
+def test_named_worlds_are_listed_and_played(toy: Toy, here: Command, tmp_path: Path) -> None:
+    listed = here("worlds").stdout
+    assert "bored-v1" in listed
+    settings = json.loads(here("worlds", "--json").stdout)
+    assert settings["bored-v1"]["protocol.world"]["boredom"] == 2
+    outcome = here(*toy.run, "--named-world", "impatient-v1", "--out", tmp_path)
+    assert outcome.code == 0, outcome.stderr
+    result = read(tmp_path)
+    assert result["protocol_changes"] == {
+        "world.patience": 5,
+        "rollout.n_rounds": 5,
+        "targets.n_targets": 3,
+        "intents.n_intents": 4,
+    }
+    assert result["pairs"]["n_left"] > 0
+    for changes, sentence in [
+        (["--named-world", "x"], "named world 'x' does not exist; there are flat-v1"),
+        (["--named-world", "bored-v1", "--world", "flat"], "leave out --world, --receptivity and"),
+    ]:
+        outcome = here(*toy.run, *changes, "--out", tmp_path)
+        assert (outcome.code, len(outcome.errors)) == (2, 1)
+        assert sentence in outcome.errors[0]
 
 
 def test_run_leaves_figures_report_and_settings(finished: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
-from proactrec.errors import InvalidInputError, ProactrecError
+from proactrec.errors import InvalidInputError, ProactrecError, UnknownIdError
 from proactrec.evaluation.benchmark import Cell, Workshop, figures_table, grid, run
 from proactrec.evaluation.comparison import Difference, paired_differences
 from proactrec.evaluation.experiment import ExperimentOptions
@@ -75,6 +75,17 @@ def test_grid_is_every_method_in_every_world_with_every_seed(cells: list[Cell]) 
         grid([cells[0].options], METHODS, seeds=(0, 0))
     with pytest.raises(InvalidInputError, match="needs methods"):
         grid([], METHODS)
+
+
+def test_named_worlds_stand_beside_the_others_under_their_names(cells: list[Cell]) -> None:
+    named = ("bored-v1", "medium-v1")
+    found = grid([cells[0].options], {"mine": {}}, [{}], named_worlds=named)
+    assert [cell.world for cell in found] == ["medium", *named]
+    assert found[1].options.protocol.world.boredom == 2
+    assert found[2].options == found[0].options
+    assert grid([cells[0].options], {"mine": {}}, [], named_worlds=named) == found[1:]
+    with pytest.raises(UnknownIdError, match="named world 'x' does not exist"):
+        grid([cells[0].options], {"mine": {}}, named_worlds=["x"])
 
 
 def test_side_by_side_gives_what_one_by_one_gives(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from proactrec.arousal import arousal, kept_share
 from proactrec.data.dataset import Dataset
@@ -322,3 +323,111 @@ def test_oracles_know_no_other_click_model(dataset: Dataset, vectors: Vectors) -
     environment = begun(world, strangers(dataset, 4, n=2), [4, 4])
     with pytest.raises(InvalidInputError, match="oracles know only"):
         environment.minds().outlook()
+
+
+def test_who_skips_too_much_in_a_row_leaves_and_is_shown_nothing(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    world = World(
+        dataset, *vectors, TARGETS, WorldOptions(patience=2), response=Scripted()
+    )  # likes even items
+    environment = begun(world, strangers(dataset, 11, 3), [11] * 3, n_rounds=9)
+    plan = [[3, 3, 3], [2, 5, 0], [5, 2, 0], [7, 2, 5], [8, 5, 2]]
+    left = []
+    for items in plan:
+        before = environment.user_vectors.clone()
+        feedback = environment.step(torch.tensor(items))
+        left.append(environment.has_left.tolist())
+    assert left == [
+        [False] * 3,
+        [False, True, False],  # an acceptance begins the count anew
+        [False, True, False],  # nothing shown is nothing skipped
+        [True, True, True],
+        [True, True, True],
+    ]
+    assert feedback.item_idx.tolist() == [0, 0, 0]
+    assert feedback.accept_prob.isnan().all()
+    assert torch.equal(environment.user_vectors, before)
+
+
+def test_oracles_know_who_would_leave(dataset: Dataset, vectors: Vectors) -> None:
+    for patience, expected in [(None, False), (1, True), (2, True), (3, False)]:
+        world = world_of(dataset, vectors, NEVER, patience=patience)
+        environment = begun(world, strangers(dataset, 11, 1), [11])
+        if patience != 1:
+            environment.step(torch.tensor([3]))
+        assert environment.minds().leaves.tolist() == [expected]
+        after = environment.minds().accepting(torch.tensor([2])).leaves.tolist()
+        assert after == [patience == 1]
+
+
+def test_of_a_slate_the_first_accepted_item_is_taken(dataset: Dataset, vectors: Vectors) -> None:
+    world = World(dataset, *vectors, TARGETS, WorldOptions(n_slots=3), response=Scripted())
+    environment = begun(world, strangers(dataset, 11, 4), [11] * 4)
+    start = environment.user_vectors.clone()
+    slates = torch.tensor([[3, 8, 2], [4, 2, 8], [5, 3, 7], [0, 0, 0]])
+    feedback = environment.step(slates)
+    assert feedback.item_idx.tolist() == [8, 4, 5, 0]  # none taken: the first; none shown: none
+    assert feedback.slot.tolist() == [1, 0, 0, 0]
+    assert feedback.accepted.tolist() == [True, True, False, False]
+    assert feedback.accept_prob[:3].tolist() == [1, 1, 0]
+    assert feedback.accept_prob[3].isnan()
+    expected = start.clone()
+    expected[:2] = moved(start[:2], vectors[1][[8, 4]], torch.full((2,), 0.8))
+    torch.testing.assert_close(environment.user_vectors, expected)
+    with pytest.raises(InvalidInputError, match="item_idx must name 3 items a user, got 1"):
+        environment.step(torch.tensor([1, 2, 3, 4]))
+    with pytest.raises(InvalidInputError, match="n_slots must be 1 where random_numbers is shared"):
+        WorldOptions(n_slots=2, random_numbers="shared_stream")
+
+
+def test_later_slots_are_looked_at_less_and_have_luck_of_their_own(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    options: dict[str, Any] = {"n_slots": 3, "position_decay": 0.6, "kept_share": 1.0}
+    world = world_of(dataset, vectors, DistributionResponse(0.0, 0.0), **options)
+    environment = begun(world, strangers(dataset, 11, 20), [11] * 20, n_rounds=500)
+    slate = torch.tensor([2, 3, 5]).repeat(20, 1)
+    told = [environment.step(slate) for _ in range(500)]
+    taken = torch.stack([f.slot + 1 - (~f.accepted) * (f.slot + 1) for f in told])  # 0: none
+    chances = [0.5, 0.5 * 0.5 * 0.6, 0.5 * (1 - 0.5 * 0.6) * 0.5 * 0.36]
+    for slot, chance in enumerate(chances, start=1):
+        deviation = math.sqrt(chance * (1 - chance) / taken.numel())
+        share = (taken == slot).double().mean().item()
+        assert share == pytest.approx(chance, abs=4 * deviation)
+    assert told[0].accept_prob.tolist() == pytest.approx([sum(chances)] * 20)
+
+
+def test_one_slot_of_a_slate_is_a_round_without_slates(dataset: Dataset, vectors: Vectors) -> None:
+    users = strangers(dataset, 11, 6)
+    one, three = (begun(world_of(dataset, vectors, n_slots=n), users, [11] * 6) for n in (1, 3))
+    for item in (2, 3, 5, 11):
+        items = torch.full((6,), item)
+        first, other = one.step(items), three.step(F.pad(items[:, None], (0, 2)))
+        assert torch.equal(first.accepted, other.accepted)
+        torch.testing.assert_close(first.accept_prob, other.accept_prob)
+    assert torch.equal(one.user_vectors, three.user_vectors)
+
+
+def test_rows_begin_anew_while_others_go_on(dataset: Dataset, vectors: Vectors) -> None:
+    users, options = strangers(dataset, 11, 4), {"patience": 3, "boredom": 1.0}
+    world = world_of(dataset, vectors, **options)
+    mixed = begun(world, users, [11] * 4)
+    for item in (2, 3):
+        mixed.step(torch.full((4,), item))
+    others = np.array(strangers(dataset, 4, 9)[-2:])
+    mixed.restart(torch.tensor([1, 3]), others, np.array([4, 4]), np.array([5, 6]))
+    fresh = Environment(world)
+    fresh.reset(others, np.array([4, 4]), n_rounds=6, seeds=np.array([5, 6]))
+    alone = begun(world, users, [11] * 4)
+    for item in (2, 3):
+        alone.step(torch.full((4,), item))
+    for item in (5, 6, 1):
+        told = mixed.step(torch.full((4,), item))
+        ones, twos = alone.step(torch.full((4,), item)), fresh.step(torch.full((2,), item))
+        for found, old, new in zip(told, ones, twos, strict=True):
+            np.testing.assert_array_equal(found[[0, 2]], old[[0, 2]])
+            np.testing.assert_array_equal(found[[1, 3]], new)
+    assert torch.equal(mixed.user_vectors[[0, 2]], alone.user_vectors[[0, 2]])
+    assert torch.equal(mixed.user_vectors[[1, 3]], fresh.user_vectors)
+    assert torch.equal(mixed.has_left[[1, 3]], fresh.has_left)

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
-SET_BY_WORLDS = {"world": None, "receptivity": None, "hidden": "interest", "seed": 0}
+SET_BY_WORLDS = {
+    "world": None,
+    "receptivity": None,
+    "hidden": "interest",
+    "named_world": None,
+    "seed": 0,
+}
 """Options of a run that cells differ in."""
 KEPT = (
     "dataset",
@@ -84,7 +90,15 @@ def _asked(
         list[str] | None,
         typer.Option(
             help="Interest vectors of the simulated users: interest (the run's own), factors, "
-            "neighbours or content; repeatable.",
+            "neighbours, content, other-seed, half or everything; repeatable.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
+    named_world: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A named kind of users, see `proactrec worlds`, beside those of --world, "
+            "--receptivity and --hidden, if any; repeatable.",
             rich_help_panel=GUIDE,
         ),
     ] = None,
@@ -279,7 +293,9 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     ]
     # Every method has the same targets, whichever encoder it stands on.
     bases = [s.options.changed({"target_encoder": s.options.encoder}) for s in setups]
-    return grid(bases, _methods(values), _worlds(values), values["seed"]), setups[0]
+    named = values["named_world"] or []
+    cells = grid(bases, _methods(values), _worlds(values), values["seed"], named_worlds=named)
+    return cells, setups[0]
 
 
 def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -310,6 +326,8 @@ def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
         "receptivity": "protocol.world.receptivity",
         "hidden": "hidden",
     }
+    if values["named_world"] and not any(values[name] for name in names):
+        return []
     asked = product(*(values[name] or [None] for name in names))
     return [
         {name: value for name, value in zip(names.values(), one, strict=True) if value is not None}

@@ -14,7 +14,7 @@ from proactrec.cli import options
 from proactrec.data.sources import SOURCES, Source
 
 CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
-EXTRAS = {"report": ("matplotlib", "jinja2")}
+EXTRAS = {"report": ("matplotlib", "jinja2"), "gym": ("gymnasium",)}
 
 
 def doctor(data_dir: options.DataDir = None) -> None:

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import benchmark, data, doctor, llm, results, run, targets, tune
+from proactrec.cli import benchmark, data, doctor, llm, results, run, targets, tune, worlds
 from proactrec.errors import ProactrecError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for command in (run.run, run.train, run.simulate, results.evaluate, results.repo
 app.command()(tune.tune)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
+app.command()(worlds.worlds)
 app.command()(doctor.doctor)
 
 STOPPED = 130

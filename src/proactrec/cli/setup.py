@@ -132,10 +132,19 @@ def setup(
         str,
         typer.Option(
             help="Interest vectors of the simulated users: interest (the run's own), or others "
-            "that no policy was fitted to: factors, neighbours or content.",
+            "that no policy was fitted to: factors, neighbours, content; or GraphAU's on other "
+            "data: other-seed, half, everything.",
             rich_help_panel=GUIDE,
         ),
     ] = "interest",
+    named_world: Annotated[
+        str | None,
+        typer.Option(
+            help="A named kind of users, see `proactrec worlds`, instead of --world, "
+            "--receptivity and --hidden.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
     response: Annotated[
         str,
         typer.Option(
@@ -203,6 +212,7 @@ def setup(
 ) -> Setup:
     """Everything that the options say, checked."""
     from proactrec.evaluation.protocols import protocol_of
+    from proactrec.simulator import worlds
 
     chosen = protocol_of(protocol)
     data = options.dataset_options(
@@ -228,6 +238,13 @@ def setup(
         "protocol.world.world": world,
         "protocol.world.receptivity": receptivity,
     }
+    if named_world is not None:
+        if world or receptivity or hidden != "interest":
+            raise InvalidInputError(
+                f"--named-world {named_world} says it all: leave out --world, --receptivity and "
+                "--hidden"
+            )
+        changes |= worlds.named_world(named_world).changes()
     if response != "distribution":
         changes["response.kind"] = response
         changes |= language_model("response", llm_url, llm_model, replay=replay)

@@ -16,7 +16,9 @@ import torch
 from proactrec.config import digest
 from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.evaluation.hidden_models import FITTED
 from proactrec.progress import Progress, silent
+from proactrec.simulator.worlds import named_world
 
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
@@ -76,6 +78,7 @@ SUITES: dict[str, dict[str, Changes]] = {
     "beyond": {**BEYOND, **REFERENCES},
 }
 INTEREST_SETTINGS = ("dataset", "graphau", "seed")
+HIDDEN_SETTINGS = (*INTEREST_SETTINGS, "hidden")
 ENCODER_SETTINGS = (*INTEREST_SETTINGS, "encoder", "encoder_options")
 USUAL = ("interest", "constant", "policy")
 """Vectors and receptivity that a world's name leaves unsaid."""
@@ -88,6 +91,7 @@ class Cell(NamedTuple):
 
     method: str
     options: ExperimentOptions
+    named_world: str | None = None
 
     @property
     def name(self) -> tuple[str, ...]:
@@ -99,6 +103,8 @@ class Cell(NamedTuple):
     @property
     def world(self) -> str:
         """Name of the simulated users: slope, and receptivity where it is not the usual one."""
+        if self.named_world is not None:
+            return self.named_world
         world = self.options.protocol.world
         said: list[str] = [world.world, self.options.hidden, world.receptivity]
         return ", ".join(part for part in said if part not in USUAL)
@@ -109,25 +115,31 @@ def grid(
     methods: Mapping[str, Changes],
     worlds: Sequence[Changes] = ({},),
     seeds: Sequence[int] = (0,),
+    *,
+    named_worlds: Sequence[str] = (),
 ) -> list[Cell]:
     """Every base with every method, world and seed.
+
+    Worlds are those of `worlds` and, beside them, `named_worlds`.
 
     Raises
     ------
     InvalidInputError
         If there is nothing to run, or two cells would have the same name.
     """
+    named: list[tuple[str | None, Changes]] = [(None, world) for world in worlds]
+    named += [(name, named_world(name).changes()) for name in named_worlds]
     cells = [
-        Cell(method, base.changed({**changes, **world, "seed": seed}))
+        Cell(method, base.changed({**changes, **world, "seed": seed}), name)
         for base in bases
-        for world in worlds
+        for name, world in named
         for method, changes in methods.items()
         for seed in seeds
     ]
     if not cells or len({cell.name for cell in cells}) < len(cells):
         raise InvalidInputError(
             f"a benchmark needs methods, worlds and seeds that differ, got {list(methods)}, "
-            f"{list(worlds)} and {list(seeds)}"
+            f"{[*worlds, *named_worlds]} and {list(seeds)}"
         )
     return cells
 
@@ -171,10 +183,12 @@ def run(
         everything = [cell.options for cell in cells]
         for stage, work, needed in (
             ("interest vectors", _fit_interest, _distinct(everything, INTEREST_SETTINGS)),
+            ("hidden users", _fit_hidden, _distinct(_with_fitted(everything), HIDDEN_SETTINGS)),
             ("encoders", _fit_encoder, _distinct(_with_encoder(everything), ENCODER_SETTINGS)),
         ):
-            for _ in _counted(map_unordered(work, needed), len(needed), stage, progress):
-                pass
+            if needed:
+                for _ in _counted(map_unordered(work, needed), len(needed), stage, progress):
+                    pass
         results: dict[int, dict[str, Any]] = {}
         failures = []
         done = map_unordered(_measure, everything)
@@ -187,6 +201,11 @@ def run(
     if failures:
         raise ProactrecError(f"{len(failures)} of {len(cells)} cells failed: {failures[0]}")
     return [results[place] for place in range(len(cells))]
+
+
+def _with_fitted(everything: Iterable[ExperimentOptions]) -> Iterator[ExperimentOptions]:
+    """Experiments whose users have interest vectors of their own to fit."""
+    return (options for options in everything if options.hidden in FITTED)
 
 
 def _with_encoder(everything: Iterable[ExperimentOptions]) -> Iterator[ExperimentOptions]:
@@ -209,6 +228,10 @@ def _distinct(
 
 def _fit_interest(workshop: Workshop, options: ExperimentOptions) -> None:
     _ = workshop.experiment(options).interest
+
+
+def _fit_hidden(workshop: Workshop, options: ExperimentOptions) -> None:
+    _ = workshop.experiment(options).hidden_interest
 
 
 def _fit_encoder(workshop: Workshop, options: ExperimentOptions) -> None:

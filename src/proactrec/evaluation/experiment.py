@@ -24,6 +24,7 @@ from proactrec.data.load import DatasetOptions, load
 from proactrec.encoders.base import Encoder, EncoderOptions
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
 from proactrec.errors import InvalidInputError
+from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import ReadsMinds, guarded
@@ -100,10 +101,11 @@ class ExperimentOptions(Options):
         "wants an encoder's; the run's own by default",
     )
     graphau: GraphAUOptions = GraphAUOptions()
-    hidden: Hidden = Field(
+    hidden: Hidden | Fitted = Field(
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
-        "that no policy was fitted to: factors, neighbours or content",
+        "that no policy was fitted to: factors, neighbours, content; or GraphAU's on other data: "
+        "other-seed, half, everything",
     )
     content: ContentOptions = Field(
         ContentOptions(), description="how cold items are described, where the data set keeps them"
@@ -196,6 +198,11 @@ class Experiment:
         self.policy_kind = policy_type(options.policy)
         check_prediction(self.policy_kind, options.rails)
         self.options, self.protocol = options, options.effective_protocol
+        if options.rails.is_on and self.protocol.world.n_slots > 1:
+            raise InvalidInputError(
+                "rails count one item a round: world.n_slots must be 1 with rails, "
+                f"got {self.protocol.world.n_slots}"
+            )
         self._policy_options = self.policy_options(self.policy_kind.options_type)
         self._response_kind = self._response_options = None
         if options.response:
@@ -226,15 +233,17 @@ class Experiment:
     @cached_property
     def interest(self) -> InterestVectors:
         """GraphAU's interest vectors."""
-        vectors = load_file(self._interest_stage.folder / "vectors.safetensors")
-        return InterestVectors(vectors["users"], vectors["items"])
+        return _read_vectors(self._interest_stage)
 
     @cached_property
     def hidden_interest(self) -> InterestVectors:
         """The simulated users' own vectors, which no policy sees."""
-        if self.options.hidden == "interest":
+        kind = self.options.hidden
+        if kind == "interest":
             return self.interest
-        return InterestVectors(*hidden_vectors(self.options.hidden, self.dataset))
+        if kind in FITTED:
+            return _read_vectors(self._hidden_stage)
+        return InterestVectors(*hidden_vectors(kind, self.dataset))
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -299,11 +308,12 @@ class Experiment:
         """Interest vectors of items, where models start from."""
         return self.interest.item_vectors
 
-    def placed(self, item_vectors: Tensor) -> Tensor:
-        """Unit item vectors with cold items where their content suggests: see `Ingredients`."""
+    def placed(self, vectors: InterestVectors) -> InterestVectors:
+        """The vectors with cold items where their content suggests: see :class:`Ingredients`."""
         if self._content is None:
-            return item_vectors
-        return place_items(item_vectors, self._content, self.dataset.is_cold, is_unit=True)
+            return vectors
+        items = place_items(vectors.item_vectors, self._content, self.dataset.is_cold, is_unit=True)
+        return vectors._replace(item_vectors=items)
 
     @property
     def answers(self) -> Path:
@@ -398,7 +408,13 @@ class Experiment:
         """Metrics, outcome and counts of pairs."""
 
         def make(folder: Path) -> None:
-            figures = evaluate(self.log, self.dataset, self.protocol.metrics, seed=self.seed)
+            figures = evaluate(
+                self.log,
+                self.dataset,
+                self.protocol.metrics,
+                seed=self.seed,
+                patience=self.protocol.world.patience,
+            )
             figures["pairs"]["n_owners_left_out"] = self._happened["n_owners"]
             write_json(folder / "figures.json", figures)
 
@@ -488,13 +504,31 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
-            vectors = vectors._replace(item_vectors=self.placed(vectors.item_vectors))
-            tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
-            save_file(tensors, folder / "vectors.safetensors")
+            vectors = self.placed(vectors)
+            _save_vectors(vectors, folder)
             write_json(folder / "spread.json", spread(self.dataset, vectors))
             write_json(folder / "training.json", record.model_dump())
 
         return self._stage("interest", self._interest_inputs, make)
+
+    @cached_property
+    def _hidden_stage(self) -> Artefact:
+        def make(folder: Path) -> None:
+            vectors = fit_hidden(
+                self.options.hidden,  # type: ignore[arg-type]
+                self.dataset,
+                self.options.graphau,
+                seed=self.options.seed,
+                device=self.device,
+                checkpoint=folder / CHECKPOINT,
+                progress=self._progress,
+            )
+            vectors = self.placed(vectors)
+            _save_vectors(vectors, folder)
+            write_json(folder / "spread.json", spread(self.dataset, vectors))
+
+        inputs = {"hidden": self.options.hidden, **self._interest_inputs}
+        return self._stage("hidden", inputs, make)
 
     @cached_property
     def _encoder_stage(self) -> Artefact:
@@ -531,7 +565,7 @@ class Experiment:
                     self.dataset,
                     self.targets.item_idx,
                     self.protocol.rollout,
-                    user_idx=self._guided_users(),
+                    user_idx=self.guided_users(),
                     progress=self._progress,
                 )
                 about = {
@@ -575,7 +609,7 @@ class Experiment:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)
 
-    def _guided_users(self) -> IntArray:
+    def guided_users(self) -> IntArray:
         """Users to guide, in ascending order."""
         n_all, wanted = self.dataset.n_users, self.options.n_users
         if wanted is None:
@@ -647,6 +681,16 @@ class Experiment:
             }
             for n, item in enumerate(item_idx)
         ]
+
+
+def _save_vectors(vectors: InterestVectors, folder: Path) -> None:
+    tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
+    save_file(tensors, folder / "vectors.safetensors")
+
+
+def _read_vectors(stage: Artefact) -> InterestVectors:
+    vectors = load_file(stage.folder / "vectors.safetensors")
+    return InterestVectors(vectors["users"], vectors["items"])
 
 
 def _check_sizes(encoder: EncoderOptions, graphau: GraphAUOptions) -> None:

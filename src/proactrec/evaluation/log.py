@@ -1,6 +1,6 @@
 """What happened in a guidance run, per (user, target) pair and round; kept as one Parquet table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ class GuidanceLog:
     ----------
     user_idx, target_idx : int arrays, shape (n_pairs,)
     item_idx : int array, shape (n_pairs, n_rounds)
-        Item shown; 0 where nothing was.
+        Item shown; 0 where nothing was. Of a slate: the item taken, else the first.
     accept_prob : float array, shape (n_pairs, n_rounds)
-        The simulated user's chance of accepting it; NaN where nothing was shown.
+        The simulated user's chance of accepting it, or any of a slate; NaN where nothing was shown.
     accepted : bool array, shape (n_pairs, n_rounds)
     interest : float array, shape (n_pairs, n_rounds + 1)
         Inner product of the simulated user's vector and the target's.
@@ -33,6 +33,8 @@ class GuidanceLog:
         0-based place of the target among all items outside the user's train history.
     is_counted : bool array, shape (n_pairs,)
         False for owners of the target under `owners="zero"`: they add 0 to IoI and IoR.
+    slate : int array, shape (n_pairs, n_rounds, n_slots), optional
+        All items shown; by default those of `item_idx`.
     """
 
     user_idx: IntArray
@@ -43,6 +45,11 @@ class GuidanceLog:
     interest: FloatArray
     rank: IntArray
     is_counted: BoolArray
+    slate: IntArray = field(default_factory=lambda: np.empty((0, 0, 0), np.int64))
+
+    def __post_init__(self) -> None:
+        if not self.slate.size:
+            object.__setattr__(self, "slate", self.item_idx[:, :, None])
 
     @property
     def n_rounds(self) -> int:
@@ -60,6 +67,16 @@ class GuidanceLog:
         hit = self.accepted & (self.item_idx == self.target_idx[:, None])
         return np.asarray(hit.any(axis=1))
 
+    def left(self, patience: int | None) -> BoolArray:
+        """Whether the user left, after so many rounds in a row without acceptance: (n_pairs,)."""
+        n_skipped = np.zeros(len(self.user_idx), np.int64)
+        has_left = np.zeros(len(self.user_idx), bool)
+        if patience is not None:
+            for shown, accepted in zip(self.is_shown.T, self.accepted.T, strict=True):
+                n_skipped = np.where(accepted, 0, n_skipped + shown)
+                has_left |= n_skipped >= patience
+        return has_left
+
     def to_table(self) -> pl.DataFrame:
         """One row per (user, target, round), round 0 being the state before guidance."""
         n_pairs, n_rounds = self.item_idx.shape
@@ -69,6 +86,7 @@ class GuidanceLog:
             return values.ravel()
 
         per_pair = n_rounds + 1
+        n_slots = self.slate.shape[2]
         return pl.DataFrame(
             {
                 "user_idx": np.repeat(self.user_idx, per_pair).astype(np.int32),
@@ -80,6 +98,12 @@ class GuidanceLog:
                 "interest": rows(self.interest).astype(np.float32),
                 "rank": rows(self.rank).astype(np.int32),
                 "is_counted": np.repeat(self.is_counted, per_pair),
+                **{
+                    f"slot_{slot}": rows(np.pad(self.slate[:, :, slot], ((0, 0), (1, 0)))).astype(
+                        np.int32
+                    )
+                    for slot in range(n_slots if n_slots > 1 else 0)
+                },
             }
         )
 
@@ -91,6 +115,7 @@ class GuidanceLog:
         def grid(column: str) -> NDArray[Any]:
             return table[column].to_numpy().reshape(-1, per_pair)
 
+        slots = [column for column in table.columns if column.startswith("slot_")] or ["item_idx"]
         return cls(
             user_idx=grid("user_idx")[:, 0].astype(np.int64),
             target_idx=grid("target_idx")[:, 0].astype(np.int64),
@@ -100,6 +125,7 @@ class GuidanceLog:
             interest=grid("interest").astype(np.float64),
             rank=grid("rank").astype(np.int64),
             is_counted=grid("is_counted")[:, 0],
+            slate=np.stack([grid(slot)[:, 1:] for slot in slots], 2).astype(np.int64),
         )
 
     def save(self, path: Path) -> None:

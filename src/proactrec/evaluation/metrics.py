@@ -105,9 +105,16 @@ METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
 
 
 def evaluate(
-    log: GuidanceLog, dataset: Dataset, options: MetricOptions | None = None, *, seed: int = 0
+    log: GuidanceLog,
+    dataset: Dataset,
+    options: MetricOptions | None = None,
+    *,
+    seed: int = 0,
+    patience: int | None = None,
 ) -> dict[str, Any]:
     """All figures of a log: `metrics` at rounds, single `outcome` figures, counts of `pairs`.
+
+    Users who leave are counted where the `patience` of the world is given.
 
     Every estimate has a 95 % percentile bootstrap interval over users, except `coverage`, a count
     of distinct items over all users, which resampling users can only lower.
@@ -123,7 +130,8 @@ def evaluate(
     names = [name for name in METRICS if name != "ior200" or options.rank_cut is None]
     per_pair = _floats(np.stack([log.reached, log.rank[:, 0] == 0], 1))
     accepted, first = estimates(Parts(per_pair, np.ones_like(per_pair)))
-    shown = log.item_idx[log.is_shown]
+    shown, left = log.slate[log.slate > 0], log.left(patience)
+    ended = log.reached | left
     return {
         "metrics": {
             name: {
@@ -145,8 +153,9 @@ def evaluate(
             "n_accepted_target": int(log.reached.sum()),
             "n_already_first": int((log.rank[:, 0] == 0).sum()),
             "n_no_answer": int((log.is_shown & np.isnan(log.accept_prob)).sum()),
-            "n_nothing_left": int(((log.item_idx[:, -1] == 0) & ~log.reached).sum()),
+            "n_nothing_left": int(((log.item_idx[:, -1] == 0) & ~ended).sum()),
             "n_owners_counted_as_zero": int((~log.is_counted).sum()),
+            **({} if patience is None else {"n_left": int(left.sum())}),
         },
     }
 
@@ -162,10 +171,10 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
         columns = [names[name] for name in categories] or [len(names)]
         of_item[row, columns] = 1 / len(columns)
     n_rows = dataset.n_items + 1
-    user = np.repeat(log.user_idx, log.n_rounds)
+    user = np.repeat(log.user_idx, log.slate[0].size)
     shown_by_user = np.zeros((dataset.n_users, of_item.shape[1]))
     # Count (user, item) first: far fewer rows than decisions.
-    key, count = np.unique(user * n_rows + log.item_idx.ravel(), return_counts=True)
+    key, count = np.unique(user * n_rows + log.slate.ravel(), return_counts=True)
     np.add.at(shown_by_user, key // n_rows, of_item[key % n_rows] * count[:, None])
 
     def entropy(total: FloatArray) -> FloatArray:

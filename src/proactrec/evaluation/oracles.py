@@ -55,7 +55,8 @@ class OracleLookahead(OracleGreedy):
 
     Of the `n_candidates` items with the highest expected gain it shows the one with the highest
     :math:`p_i (g_i + V(u')) + (1 - p_i) V(u)`, where V is the highest expected gain of what may be
-    shown next: 0 once the target was accepted, and in the last round.
+    shown next: 0 once the target was accepted, in the last round, and once the user left. Slots
+    after the first are filled as if they were the first.
     """
 
     name: ClassVar[str] = "oracle-lookahead"
@@ -87,6 +88,7 @@ class OracleLookahead(OracleGreedy):
         best, candidates = gain.topk(n_candidates, dim=1)  # one more: V(u) if the best is refused
         after_refusal = best[:, :1].expand_as(best).clone()
         after_refusal[:, 0] = best[:, 1] if n_candidates > 1 else 0
+        after_refusal.masked_fill_(minds.leaves[:, None], 0)
         prob = now.accept_prob.gather(1, candidates)
         after_acceptance = self._best_after(minds, candidates, penalty)
         value = best + prob * after_acceptance + (1 - prob) * after_refusal.clamp(min=0)

@@ -56,7 +56,7 @@ class Protocol(Options):
         """Settings that differ from the protocol of this name (else from `common`), dotted."""
         named = PROTOCOLS.get(self.name, COMMON)
         own, used = (_flat(protocol.model_dump(mode="json")) for protocol in (named, self))
-        return {name: value for name, value in used.items() if value != own[name]}
+        return {name: value for name, value in used.items() if value != own.get(name)}
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,7 +27,7 @@ from proactrec.policies.base import (
 )
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.simulator.environment import Environment, KeptShare, World
+from proactrec.simulator.environment import Environment, Feedback, KeptShare, World
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 BLOCK_SCORES = 1_500_000
@@ -104,14 +104,7 @@ def rollout(
         user_idx = np.arange(dataset.n_users)
     if not len(targets):
         raise InvalidInputError("targets must hold at least one item, got none")
-    pairs = Pairs.of(user_idx, targets)
-    n_owners = 0
-    if world.options.owners == "drop":
-        owns = _owns(world.owned, pairs, dataset.n_items + 1)
-        n_owners = int(owns.sum())
-        pairs = Pairs(pairs.user_idx[~owns], pairs.target_idx[~owns])
-        if not len(pairs.user_idx):
-            raise InvalidInputError("every user already has every target: nobody can be guided")
+    pairs, n_owners = guided_pairs(world, user_idx, targets)
     play = _Player(policy, world, dataset, options, pairs)
     size = min(MAX_BLOCK_PAIRS, max(1, BLOCK_SCORES // (dataset.n_items + 1)))
     blocks = [slice(at, at + size) for at in range(0, len(pairs.user_idx), size)]
@@ -122,6 +115,23 @@ def rollout(
             for done, _ in enumerate(map_blocks(play.whole, blocks), start=1):
                 progress("guidance", done, len(blocks))
     return RolloutResult(play.log, Trace(play.traced, play.trace_vectors), n_owners)
+
+
+def guided_pairs(world: World, user_idx: IntArray, targets: IntArray) -> tuple[Pairs, int]:
+    """Every user with every target, less owners where the world drops them, and their number.
+
+    Raises
+    ------
+    InvalidInputError
+        If that leaves nobody.
+    """
+    pairs = Pairs.of(user_idx, targets)
+    if world.options.owners != "drop":
+        return pairs, 0
+    owns = _owns(world.owned, pairs, len(world.item_vectors))
+    if owns.all():
+        raise InvalidInputError("every user already has every target: nobody can be guided")
+    return Pairs(pairs.user_idx[~owns], pairs.target_idx[~owns]), int(owns.sum())
 
 
 Answers = tuple[Decision, Tensor, Tensor]
@@ -197,6 +207,7 @@ class _Player:
             interest=np.zeros((n_pairs, n_rounds + 1)),
             rank=np.zeros((n_pairs, n_rounds + 1), np.int64),
             is_counted=np.ones(n_pairs, bool),
+            slate=np.zeros((n_pairs, n_rounds, world.options.n_slots), np.int64),
         )
 
     def whole(self, block: slice) -> None:
@@ -232,11 +243,11 @@ class _Player:
             seen = Observation(
                 users, targets, user_vectors, penalty, number, left, past.knowledge, past
             )
-            decision = self._decide(seen, environment)
-            item_idx = decision.item_idx * is_active
-            feedback = environment.step(item_idx, _policy_share(self.policy, seen))
-            accepted = feedback.accepted
-            self._note_round(block, number, item_idx, accepted, feedback.accept_prob)
+            decisions = self._decide_slate(seen, environment)
+            slate = torch.stack([d.item_idx for d in decisions], 1) * is_active[:, None]
+            feedback = environment.step(slate, _policy_share(self.policy, seen))
+            accepted, item_idx = feedback.accepted, feedback.item_idx
+            self._note_round(block, number, slate, feedback)
             changed = accepted.nonzero()[:, 0]
             if len(changed):
                 rank[changed] = environment.rank(changed)
@@ -246,9 +257,10 @@ class _Player:
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
-            shown = item_idx if options.exclude == "shown" else item_idx * accepted
-            penalty.scatter_(1, shown[:, None], -torch.inf)  # nothing shown: padding once more
-            sent = yield decision, item_idx, accepted
+            is_active &= ~environment.has_left
+            shown = slate if options.exclude == "shown" else (item_idx * accepted)[:, None]
+            penalty.scatter_(1, shown, -torch.inf)  # nothing shown: padding once more
+            sent = yield _decided(decisions, feedback.slot), item_idx, accepted
             past = past._replace(
                 round=number + 1, knowledge=past.knowledge if sent is None else sent
             )
@@ -266,17 +278,25 @@ class _Player:
         )
         return (again & is_active).nonzero()[:, 0]
 
+    def _decide_slate(self, seen: Observation, environment: Environment) -> list[Decision]:
+        """The policy's decision for every slot, each without what stands in those before."""
+        decisions = [self._decide(seen, environment)]
+        for _ in range(1, self.world.options.n_slots):
+            taken = decisions[-1].item_idx[:, None]
+            seen = seen._replace(penalty=seen.penalty.scatter(1, taken, -torch.inf))
+            decisions.append(self._decide(seen, environment))
+        return decisions
+
     def _decide(self, seen: Observation, environment: Environment) -> Decision:
         if isinstance(self.policy, ReadsMinds):
             return self.policy.decide_knowing(seen, environment.minds())
         return self.policy.decide(seen)
 
-    def _note_round(
-        self, block: slice, number: int, item_idx: Tensor, accepted: Tensor, prob: Tensor
-    ) -> None:
-        self.log.item_idx[block, number - 1] = item_idx.cpu().numpy()
-        self.log.accepted[block, number - 1] = accepted.cpu().numpy()
-        self.log.accept_prob[block, number - 1] = prob.cpu().numpy()
+    def _note_round(self, block: slice, number: int, slate: Tensor, feedback: Feedback) -> None:
+        self.log.slate[block, number - 1] = slate.cpu().numpy()
+        self.log.item_idx[block, number - 1] = feedback.item_idx.cpu().numpy()
+        self.log.accepted[block, number - 1] = feedback.accepted.cpu().numpy()
+        self.log.accept_prob[block, number - 1] = feedback.accept_prob.cpu().numpy()
 
     def _note_state(
         self, block: slice, number: int, environment: Environment, rank: Tensor
@@ -286,6 +306,20 @@ class _Player:
         is_here = (self.traced >= block.start) & (self.traced < block.stop)
         rows = torch.from_numpy(self.traced[is_here] - block.start).to(self.world.device)
         self.trace_vectors[is_here, number] = environment.user_vectors[rows].cpu().numpy()
+
+
+def _decided(decisions: list[Decision], slot: Tensor) -> Decision:
+    """What was decided for one slot (B,) of every slate."""
+    if len(decisions) == 1:
+        return decisions[0]
+    rows = torch.arange(len(slot), device=slot.device)
+
+    def chosen(*parts: Tensor | None) -> Tensor:
+        return torch.stack([part for part in parts if part is not None])[slot, rows]
+
+    item_idx, score, features = zip(*decisions, strict=True)
+    kept = None if features[0] is None else chosen(*features)
+    return Decision(chosen(*item_idx), chosen(*score), kept)
 
 
 def _evidence(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:

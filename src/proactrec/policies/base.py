@@ -11,6 +11,7 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Encoder
+from proactrec.graphau import InterestVectors
 from proactrec.intents import Intents
 from proactrec.progress import Progress
 from proactrec.ranking import best_item
@@ -155,8 +156,8 @@ class Ingredients(Protocol):
         """
         ...
 
-    def placed(self, item_vectors: Tensor) -> Tensor:
-        """Unit vectors (n_items + 1, d) of a model of one's own, cold items placed by content."""
+    def placed(self, vectors: InterestVectors) -> InterestVectors:
+        """The vectors of a model of one's own, with cold items where their content suggests."""
         ...
 
     @property

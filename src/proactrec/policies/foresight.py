@@ -251,7 +251,7 @@ def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) ->
 
     inputs = {"graphau": options.graphau.model_dump(), "own_seed": seed}
     saved = load_file(ingredients.fitted("belief", inputs, fit) / "vectors.safetensors")
-    return InterestVectors(saved["users"], ingredients.placed(saved["items"]))
+    return ingredients.placed(InterestVectors(saved["users"], saved["items"]))
 
 
 def _standard_popularity(dataset: Dataset) -> Tensor:

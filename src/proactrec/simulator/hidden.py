@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
+from proactrec.simulator.boredom import carried_categories
 
 Hidden = Literal["interest", "factors", "neighbours", "content"]
 """The run's own interest vectors, or others; see :func:`hidden_vectors`."""
@@ -24,7 +25,7 @@ DIM, OWN_DIM, OWN_SHARE = 64, 24, 0.5
 Vectors = tuple[Tensor, Tensor]
 
 
-def hidden_vectors(kind: Hidden, dataset: Dataset) -> Vectors:
+def hidden_vectors(kind: str, dataset: Dataset) -> Vectors:
     """Users (n_users, d) and items (n_items + 1, d) of a kind, unit rows; padding is zero.
 
     Every user stands at the mean of the train items' vectors.
@@ -67,12 +68,9 @@ def _neighbours(dataset: Dataset, touched: Tensor) -> Tensor:
 
 
 def _content(dataset: Dataset, touched: Tensor) -> Tensor:
-    names = {name: place for place, name in enumerate(dataset.category_names)}
-    if not names:
+    if not dataset.category_names:
         raise InvalidInputError(f"hidden content needs categories, {dataset.name} has none")
-    has = torch.zeros(dataset.n_items + 1, len(names))
-    for item, categories in enumerate(dataset.categories, start=1):
-        has[item, [names[name] for name in categories]] = 1
+    has = carried_categories(dataset)
     shared = F.normalize(has - has[1:].mean(0), dim=1)
     own = torch.randn(len(has), OWN_DIM, generator=torch_generator(0, "hidden content"))
     return torch.cat([shared, OWN_SHARE * F.normalize(own, dim=1)], 1)

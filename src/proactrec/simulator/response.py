@@ -28,6 +28,7 @@ class Shown(NamedTuple):
     recent: Tensor  # (B, N_RECENT), newest item last, padded with 0 on the left
     interest: Tensor  # (B,), inner product of the hidden user vector and the item's
     noise: Tensor | float  # (B,), percentage that the authors' code adds (itmprec.md D16)
+    boredom: Tensor | float = 0.0  # (B,), what the logit of acceptance loses
 
 
 class Response(Protocol):
@@ -51,21 +52,27 @@ class Response(Protocol):
 
 
 class DistributionResponse(NamedTuple):
-    r"""Acceptance by interest alone: :math:`p = \sigma(w (e_u^\top e_i - b))`, plus noise."""
+    r"""Acceptance by interest: :math:`p = \sigma(w (e_u^\top e_i - b) - c)`, plus noise.
+
+    c is boredom, 0 in most worlds: see :meth:`proactrec.simulator.environment.World.boredom`.
+    """
 
     slope: float
     offset: float
 
-    def accept_prob(self, interest: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+    def accept_prob(
+        self, interest: Tensor, noise: Tensor | float = 0.0, boredom: Tensor | float = 0.0
+    ) -> Tensor:
         """Chance of acceptance for inner products of any shape.
 
         `noise` is a percentage that the authors' code adds (itmprec.md D16).
         """
-        return (torch.sigmoid(self.slope * (interest - self.offset)) + noise / 100).clamp(max=1.0)
+        logit = (self.slope * (interest - self.offset)).sub_(boredom)
+        return (torch.sigmoid(logit) + noise / 100).clamp(max=1.0)
 
     def respond(self, shown: Shown) -> Tensor:
         """Chance of acceptance by the interest in the item: (B,)."""
-        return self.accept_prob(shown.interest.double(), shown.noise)
+        return self.accept_prob(shown.interest.double(), shown.noise, shown.boredom)
 
     def describe(self) -> dict[str, Any]:
         """Slope and offset."""

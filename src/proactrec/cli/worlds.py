@@ -1,0 +1,27 @@
+"""`proactrec worlds`: the named kinds of simulated users."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import results
+
+
+def worlds(
+    json: Annotated[bool, typer.Option("--json", help="Print all settings as JSON.")] = False,
+) -> None:
+    """List the named kinds of simulated users, whose settings never change.
+
+    Example: proactrec worlds
+    """
+    from proactrec.simulator.worlds import WORLDS
+
+    if json:
+        results.print_json({name: world.changes() for name, world in WORLDS.items()})
+        return
+    table = Table("named world", "users", show_header=False, box=None, pad_edge=False)
+    for name, world in WORLDS.items():
+        table.add_row(name, world.about)
+    Console().print(table)

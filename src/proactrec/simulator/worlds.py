@@ -1,0 +1,62 @@
+"""Named worlds: kinds of simulated users whose settings never change under their name."""
+
+from typing import Any, NamedTuple
+
+from proactrec.errors import UnknownIdError
+from proactrec.simulator.environment import WorldOptions
+
+
+class NamedWorld(NamedTuple):
+    """Every setting of simulated users."""
+
+    about: str
+    options: WorldOptions = WorldOptions()
+    hidden: str = "interest"
+
+    def changes(self) -> dict[str, Any]:
+        """What it changes in an experiment, by dotted names."""
+        return {"protocol.world": self.options.model_dump(), "hidden": self.hidden}
+
+
+WORLDS: dict[str, NamedWorld] = {
+    "flat-v1": NamedWorld("interest hardly decides what is accepted", WorldOptions(world="flat")),
+    "medium-v1": NamedWorld("interest decides as strongly as by default"),
+    "steep-v1": NamedWorld("interest decides nearly alone", WorldOptions(world="steep")),
+    "per-user-v1": NamedWorld(
+        "every user is moved as far as suits that user", WorldOptions(receptivity="per-user")
+    ),
+    "arousal-v1": NamedWorld(
+        "users move the further, the nearer the target is to what they like",
+        WorldOptions(receptivity="arousal"),
+    ),
+    "factors-v1": NamedWorld("items are near that share latent factors", hidden="factors"),
+    "neighbours-v1": NamedWorld(
+        "items are near that have the same neighbours", hidden="neighbours"
+    ),
+    "content-v1": NamedWorld("items are near that share categories", hidden="content"),
+    "other-seed-v1": NamedWorld(
+        "interest vectors of the same kind and data, from another seed", hidden="other-seed"
+    ),
+    "half-v1": NamedWorld("interest vectors fitted on half of the users", hidden="half"),
+    "everything-v1": NamedWorld(
+        "interest vectors that know the held-out items too", hidden="everything"
+    ),
+    "bored-v1": NamedWorld(
+        "more of the categories accepted of late is accepted less", WorldOptions(boredom=2.0)
+    ),
+    "impatient-v1": NamedWorld(
+        "users leave after five refusals in a row", WorldOptions(patience=5)
+    ),
+    "slate-v1": NamedWorld(
+        "three items a round; the second and third are looked at less often",
+        WorldOptions(n_slots=3, position_decay=0.7),
+    ),
+}
+"""Other users are another version (`medium-v2`); a version is never changed."""
+
+
+def named_world(name: str) -> NamedWorld:
+    """The world of a name, or :class:`UnknownIdError` with the known ones."""
+    if name not in WORLDS:
+        raise UnknownIdError(f"named world {name!r} does not exist; there are {', '.join(WORLDS)}")
+    return WORLDS[name]

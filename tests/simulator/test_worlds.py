@@ -1,0 +1,58 @@
+"""Named worlds: one name, one set of settings, for ever."""
+
+import pytest
+
+from proactrec.config import digest
+from proactrec.errors import UnknownIdError
+from proactrec.evaluation.experiment import ExperimentOptions
+from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.worlds import WORLDS, named_world
+
+DIGESTS = {
+    "flat-v1": "14edd03c9b4cf2a7",
+    "medium-v1": "4a3783e201f39329",
+    "steep-v1": "1f22ad14b40fc77b",
+    "per-user-v1": "96698bb374c3cb96",
+    "arousal-v1": "a22c020000955ac4",
+    "factors-v1": "514d2eef89c6ab6f",
+    "neighbours-v1": "8b6602121a15e65b",
+    "content-v1": "9640236eec73ed9d",
+    "other-seed-v1": "9e3d0b6aaf8dafb2",
+    "half-v1": "3d8eaff856aa15a1",
+    "everything-v1": "00e6af4f4d3e9d84",
+    "bored-v1": "da4d6e1357b47425",
+    "impatient-v1": "1ea38aa192525746",
+    "slate-v1": "b48e15defd7be4c9",
+}
+"""Never changed: whoever wants other users adds another version."""
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_settings_of_a_version_never_change(name: str) -> None:
+    assert digest(WORLDS[name].changes()) == DIGESTS[name]
+
+
+def test_no_version_was_taken_away() -> None:
+    assert set(WORLDS) == set(DIGESTS)
+    assert len(set(DIGESTS.values())) == len(DIGESTS)
+
+
+def test_options_that_came_later_leave_the_names_of_earlier_runs() -> None:
+    assert set(WorldOptions().model_dump()) == {
+        "world", "mean_accept", "receptivity", "kept_share", "n_curious", "owners",
+        "after_success", "noise", "random_numbers",
+    }  # fmt: skip
+    assert WorldOptions(patience=3).model_dump()["patience"] == 3
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_an_experiment_takes_all_of_it(name: str) -> None:
+    changed = ExperimentOptions().changed(
+        {"protocol.world.owners": "zero", **named_world(name).changes()}
+    )
+    assert (changed.protocol.world, changed.hidden) == WORLDS[name][1:]
+
+
+def test_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownIdError, match="named world 'x' does not exist; there are flat-v1,"):
+        named_world("x")
