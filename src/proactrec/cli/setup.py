@@ -170,6 +170,14 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of user_id,group lines: the campaigns of --set rails.guided_pairs=… are "
+            "shared out evenly over these groups.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
     ] = 0,
@@ -242,6 +250,8 @@ def setup(
             set_nested(content, name, value)
     if opt_out is not None:
         set_nested(content, "rails.opt_out", _listed_ids(opt_out))
+    if groups is not None:
+        set_nested(content, "rails.equal_groups", _listed_groups(groups))
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
     _check_model_named(content)
@@ -268,6 +278,22 @@ def _listed_ids(path: Path) -> list[str]:
         raise InvalidInputError(f"--opt-out must name a file of user ids, there is no {path}")
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def _listed_groups(path: Path) -> dict[str, str]:
+    """Group of every user of a file; a first line of the columns' names is left aside."""
+    if not path.is_file():
+        raise InvalidInputError(f"--groups must name a file of user_id,group lines, got {path}")
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        user_id, _, group = (part.strip() for part in line.partition(","))
+        if not line.strip() or (number, user_id, group) == (1, "user_id", "group"):
+            continue
+        if not (user_id and group) or found.setdefault(user_id, group) != group:
+            raise InvalidInputError(
+                f"--groups must hold lines of user_id,group, a user once, line {number} is {line!r}"
+            )
+    return found
 
 
 def _check_model_named(content: dict[str, Any]) -> None:

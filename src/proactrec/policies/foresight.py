@@ -160,7 +160,7 @@ class Foresight(Policy):
         offsets = knowledge.offsets(self._popularity)
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
-        if self.options.depth == 2 and observation.rounds_left:
+        if self.options.depth == 2 and torch.as_tensor(observation.rounds_left).any():
             score, item_idx = self._ahead(observation, sight, value, knowledge.slope, offsets)
         else:
             score, item_idx = value.max(1)
@@ -202,16 +202,17 @@ class Foresight(Policy):
         after.masked_fill_(candidates == observation.target_idx[:, None], 0)
         other = first[:, :1].repeat(1, n_candidates)
         other[:, 0] = first[:, 1] if n_considered > 1 else 0
-        horizon = _horizon(options.discount, observation.rounds_left)
+        left = torch.as_tensor(observation.rounds_left, device=value.device).expand(len(value))
+        horizon = _horizon(options.discount, left).to(value.dtype)
         chance = chance[:, :, 0]
         ahead = chance * after + (1 - chance) * other.clamp(min=0)
-        score, place = (first[:, :n_candidates] + horizon * ahead).max(1)
+        score, place = (first[:, :n_candidates] + horizon[:, None] * ahead).max(1)
         return score, candidates.gather(1, place[:, None])[:, 0]
 
 
-def _horizon(discount: float, n_rounds: int) -> float:
+def _horizon(discount: float, n_rounds: Tensor) -> Tensor:
     """Worth of so many rounds, in rounds."""
-    return (1 - discount**n_rounds) / (1 - discount)
+    return (1 - discount ** n_rounds.double()) / (1 - discount)
 
 
 def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) -> InterestVectors:
