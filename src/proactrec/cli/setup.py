@@ -283,7 +283,9 @@ def _listed_ids(path: Path) -> list[str]:
 def _listed_groups(path: Path) -> dict[str, str]:
     """Group of every user of a file; a first line of the columns' names is left aside."""
     if not path.is_file():
-        raise InvalidInputError(f"--groups must name a file of user_id,group lines, got {path}")
+        raise InvalidInputError(
+            f"--groups must name a file of user_id,group lines, there is no {path}"
+        )
     found: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         user_id, _, group = (part.strip() for part in line.partition(","))
