@@ -197,7 +197,7 @@ class Reinforced(Foresight):
         self.tries: list[Tries] = []
         self.rng: torch.Generator | None = None
 
-    def worth(self, plans: Plans, rounds_left: int) -> Tensor:
+    def worth(self, plans: Plans, rounds_left: Tensor) -> Tensor:
         """The formula's worth, sharpened and corrected; in training, noise decides among plans."""
         formula = super().worth(plans, rounds_left)
         features = features_of(plans, formula, rounds_left)
@@ -223,10 +223,10 @@ class Tries(NamedTuple):
     chosen: Tensor  # (B,)
 
 
-def features_of(plans: Plans, formula: Tensor, rounds_left: int) -> Tensor:
+def features_of(plans: Plans, formula: Tensor, rounds_left: Tensor) -> Tensor:
     """What the network sees of every plan: (B, C, N_FEATURES)."""
     now = plans.now.clamp(min=0)
-    left = torch.full_like(now, rounds_left / 20)
+    left = (rounds_left[:, None] / 20).to(now).expand_as(now)
     others = formula.clamp(min=0).mean(1, keepdim=True).expand_as(now)
     parts = [10 * now, plans.chance, 10 * plans.after, 10 * plans.other, left]
     return torch.stack([*parts, 2 * others, (plans.after == 0).float()], 2)

@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/rails_price.py DATASET PAGE.md [--policies foresight itmprec]
     [--rails guided_budget …] [--seeds 0 1 2] [--n-targets 20] [--n-users 1000] [--world medium]
-    [--workers 1] [--data-dir DIR] [--set NAME=VALUE]
+    [--workers 1] [--data-dir DIR] [--store runs/artefacts] [--set NAME=VALUE]
 Every rail at three settings, loose to strict, alone, beside the policy without rails and
-next-item. Finished stages lie in runs/artefacts, so it goes on where it was killed; `--set` changes
+next-item. Finished stages lie in the store, so it goes on where it was killed; `--set` changes
 any setting of all runs. The plot stands beside the page.
 """
 
@@ -23,6 +23,7 @@ from proactrec.cli.setup import parsed_setting
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.benchmark import Cell, Changes, Workshop, grid, run
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.policies.guarded import REASONS
 from proactrec.rng import generator
 from proactrec.types import FloatArray
 from table3 import interval
@@ -38,7 +39,14 @@ STEPS: dict[str, tuple[Any, ...]] = {
     "pause_after": (5, 3, 2),
     "stop_after": (8, 5, 3),
     "opt_out_share": (0.1, 0.3, 0.5),
+    "item_cap_per_round": (100, 30, 10),
+    "item_cap_total": (300, 100, 30),
+    "daily_cap": (20, 10, 5),
+    "guided_pairs": (0.75, 0.5, 0.25),
+    "equal_groups": (0.75, 0.5, 0.25),
 }
+DAY = 5
+"""Rounds of a day, for daily_cap."""
 CAPS, N_PROTECTED = (10, 5, 2), (1, 2, 4)
 RAILS = (*STEPS, "category_caps", "protected_categories")
 
@@ -68,7 +76,7 @@ def main() -> None:
         "n_users": arguments.n_users,
     }
     base = base.changed({**asked, **dict(map(parsed_setting, arguments.set))})
-    workshop = Workshop(Path("runs/artefacts"), arguments.data_dir, n_workers=arguments.workers)
+    workshop = Workshop(arguments.store, arguments.data_dir, n_workers=arguments.workers)
     rows = []
     for seed in arguments.seeds:
         settings = list(chosen(workshop.experiment(base.changed({"seed": seed})), arguments))
@@ -77,7 +85,9 @@ def main() -> None:
         for one, cell, result in zip(settings, cells, results, strict=True):
             rows.append({**_named(one), **figures(cell, result, workshop)})
     policies = [policy for policy in arguments.policies if policy != PLAIN]
-    body = "\n\n".join(f"## {policy}\n\n{table(policy, rows)}" for policy in policies)
+    body = "\n\n".join(
+        f"## {policy}\n\n{table(policy, rows)}{group_table(policy, rows)}" for policy in policies
+    )
     plot = arguments.page.with_suffix(".png")
     draw(policies, rows, plot)
     content = {
@@ -110,6 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--world", default="medium")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     return parser.parse_args()
 
@@ -124,8 +135,15 @@ def chosen(experiment: Experiment, arguments: argparse.Namespace) -> Iterator[Se
             if rail not in arguments.rails or unpredicted:
                 continue
             for value in values:
-                changes = {"policy": policy, f"rails.{rail}": value}
+                changes = {"policy": policy, **_changes(rail, value)}
                 yield Setting(policy, rail, _in_words(value), changes)
+
+
+def _changes(rail: str, value: Any) -> Changes:
+    if rail == "equal_groups":
+        return {"rails.equal_groups": "activity", "rails.guided_pairs": value}
+    changes = {f"rails.{rail}": value}
+    return {**changes, "rails.rounds_per_day": DAY} if rail == "daily_cap" else changes
 
 
 def _in_words(value: Any) -> str:
@@ -158,7 +176,6 @@ def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str,
     """What a cell gained and cost."""
     at_the_end = {name: list(result["metrics"][name].values())[-1] for name in ("hr", "ioi")}
     told = result["policy_notes"].get("rails", {})
-    reasons = ("opted_out", "stopped", "paused", "budget_spent", "plain_share", "nothing_passes")
     n_decisions = max(1, told.get("decisions", 0))
     return {
         "seed": result["seed"],
@@ -166,8 +183,9 @@ def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str,
         "hr": at_the_end["hr"]["mean"],
         "accepted": result["outcome"]["target_accepted"]["mean"],
         "place": mean_place(workshop.experiment(cell.options)),
-        "plain": sum(told.get(name, 0) for name in reasons) / n_decisions,
+        "plain": sum(told.get(name, 0) for name in REASONS) / n_decisions,
         "notes": told,
+        "groups": result.get("groups", {}),
     }
 
 
@@ -220,6 +238,24 @@ def table(policy: str, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def group_table(policy: str, rows: list[dict[str, Any]]) -> str:
+    """Markdown: a row per group under `equal_groups`, means over seeds."""
+    lines = [
+        "\n\n| guided_pairs | group of equal_groups | share guided | IoI | HR | clicks lost |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    found = [row for row in rows if _is(row, policy, "equal_groups")]
+    for strength in dict.fromkeys(row["strength"] for row in found):
+        per_seed = [row["groups"] for row in found if row["strength"] == strength]
+        for name in per_seed[0]:
+            means = (
+                f"{fmean(groups[name][figure] for groups in per_seed):.3f}"
+                for figure in ("share_guided", "ioi", "hr", "clicks_lost")
+            )
+            lines.append(f"| {strength} | {name} | {' | '.join(means)} |")
+    return "\n".join(lines) if found else ""
+
+
 def _is(row: dict[str, Any], policy: str, rail: str) -> bool:
     return (row["policy"], row["rail"]) == (policy, rail)
 
@@ -250,7 +286,7 @@ def draw(policies: Sequence[str], rows: list[dict[str, Any]], path: Path) -> Non
         figure = Figure(figsize=(5.6 * len(policies), 4.4), layout="constrained")
         panels = figure.subplots(1, len(policies), squeeze=False)[0]
         for axes, policy in zip(panels, policies, strict=True):
-            _draw_panel(axes, policy, _means(policy, rows), mpl.colormaps["tab10"](range(10)))
+            _draw_panel(axes, policy, _means(policy, rows), mpl.colormaps["tab20"](range(20)))
         panels[0].set_ylabel("increase of interest")
         drawn: dict[str, Any] = {}
         for axes in panels:
@@ -267,6 +303,14 @@ def _draw_panel(axes: Any, policy: str, points: pl.DataFrame, colours: Any) -> N
         line = [start, *points.filter(rail=rail).select("lost", "ioi").iter_rows()]
         if len(line) > 1:
             axes.plot(*zip(*line, strict=True), marker="o", ms=4, color=colour, label=rail)
+    best, frontier = -np.inf, []
+    for lost, ioi in (
+        points.sort("lost", "ioi", descending=[False, True]).select("lost", "ioi").iter_rows()
+    ):
+        if ioi > best:
+            best = ioi
+            frontier.append((lost, ioi))
+    axes.plot(*zip(*frontier, strict=True), color="black", lw=1, ls=":", label="frontier")
     axes.plot(*start, marker="s", ms=8, color="black", ls="", label=FREE)
     plain = points.filter(rail="").select("lost", "ioi").row(0)
     axes.plot(*plain, marker="D", ms=7, color="grey", ls="", label=PLAIN)

@@ -93,6 +93,32 @@ def test_named_worlds_are_listed_and_played(toy: Toy, here: Command, tmp_path: P
         assert sentence in outcome.errors[0]
 
 
+def test_groups_come_from_a_file(toy: Toy, here: Command, tmp_path: Path) -> None:
+    listed, out = tmp_path / "groups.csv", tmp_path / "run"
+    rows = [f"u{n}, {'even' if n % 2 == 0 else 'odd'}" for n in range(2 * N_USERS)]
+    listed.write_text("\n".join(["user_id,group", "", *rows]))
+    half = ["--set", "rails.guided_pairs=0.5"]
+    outcome = here(*toy.run, *half, "--groups", listed, "--out", out)
+    assert outcome.code == 0, outcome.stderr
+    result = read(out)
+    assert set(result["groups"]) == {"even", "odd"}
+    told = result["policy_notes"]["rails"]["groups"].values()
+    assert sum(group["guided"] for group in told) <= result["pairs"]["n_pairs"] / 2
+    shares = [figures["share_guided"] for figures in result["groups"].values()]
+    assert 0.4 < max(shares) <= 1.1 * min(shares)
+    for text, said in (
+        ("u1,a\nu1,b", "a user once, line 2 is 'u1,b'"),
+        ("u1", "lines of user_id,group, a user once, line 1 is 'u1'"),
+        (None, "--groups must name a file of user_id,group lines"),
+    ):
+        listed.unlink(missing_ok=True)
+        if text is not None:
+            listed.write_text(text)
+        outcome = here(*toy.run, *half, "--groups", listed, "--out", out)
+        assert (outcome.code, len(outcome.errors)) == (2, 1)
+        assert said in outcome.errors[0]
+
+
 def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
     result = read(finished)
     sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "n_interactions": N_USERS * N_EACH}

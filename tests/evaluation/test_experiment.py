@@ -16,7 +16,7 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import PROTOCOLS, Protocol
 from proactrec.graphau import GraphAUOptions
-from proactrec.policies.rails import RailsOptions
+from proactrec.policies.rails import RailsOptions, groups_of
 from proactrec.training import StoppingOptions
 
 Maker = Callable[..., ExperimentOptions]
@@ -202,6 +202,33 @@ def test_rails_are_part_of_a_run_only_where_they_are_on(options: Maker, store: P
     assert result["rails"] == {"guided_budget": 0}
     told = result["policy_notes"]["rails"]
     assert told["decisions"] == told["budget_spent"] == run.log.is_shown.sum()
+
+
+@pytest.mark.parametrize("most", [0.0, 0.6])
+def test_groups_say_what_guidance_was_to_each(options: Maker, store: Path, most: float) -> None:
+    rails = RailsOptions(guided_pairs=most, equal_groups="activity")
+    run, plain = (
+        Experiment(options(rails=rails), store),
+        Experiment(options(policy="next-item"), store),
+    )
+    told, (names, group) = run.result()["groups"], groups_of(rails, run.dataset)
+    assert set(told) == {names[g] for g in np.unique(group)}
+    for name, figures in told.items():
+        rows = group[run.log.user_idx] == names.index(name)
+        hr = run.log.accepted[rows].sum() / run.log.is_shown[rows].sum()
+        usual = plain.log.accepted[rows].sum() / plain.log.is_shown[rows].sum()
+        ioi = (run.log.interest[rows, -1] - run.log.interest[rows, 0]).mean()
+        found = (figures["hr"], figures["clicks_lost"], figures["ioi"])
+        assert found == pytest.approx((hr, 1 - hr / usual, ioi))
+        assert figures["n_pairs"] == rows.sum()
+        assert figures["n_users"] == len(np.unique(run.log.user_idx[rows]))
+        if not most:
+            assert (figures["share_guided"], figures["clicks_lost"]) == (0, 0)
+    shares = [figures["share_guided"] for figures in told.values()]
+    assert max(shares) <= 1.1 * min(shares)
+    assert "groups" not in plain.result()
+    ours = run.log.item_idx != plain.log.item_idx
+    assert ours.any() == (most > 0)
 
 
 def test_rails_train_an_encoder_for_a_policy_without_one(options: Maker, store: Path) -> None:

@@ -1,10 +1,11 @@
 """Guard rails: whole rollouts of many policies under random rails, judged by a slow checker."""
 
+import itertools
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -44,9 +45,9 @@ from proactrec.policies.guarded import Guarded
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.policies.rails import RailsOptions, check_rails, opted_out
+from proactrec.policies.rails import RailsOptions, check_rails, groups_of, opted_out
 from proactrec.policies.reference import Nearest, Random
-from proactrec.simulator.environment import World
+from proactrec.simulator.environment import Minds, World
 
 N_USERS, N_ITEMS, N_ROUNDS, READ = 12, 26, 8, 5
 TARGETS = np.array([3, 9])
@@ -100,11 +101,18 @@ class Toy(NamedTuple):
         return guarded(self.policy(name), self.encoder, self.dataset, rails, seed=seed)
 
     def play(
-        self, policy: Policy, protocol: Protocol = COMMON, seed: int = 0, targets: Any = TARGETS
+        self,
+        policy: Policy,
+        protocol: Protocol = COMMON,
+        seed: int = 0,
+        targets: Any = TARGETS,
+        n_workers: int = 1,
+        **changes: Any,
     ) -> GuidanceLog:
         world = World(self.dataset, *self.vectors, targets, protocol.world, seed=seed)
-        options = protocol.rollout.model_copy(update={"n_rounds": N_ROUNDS, "n_traced": 0})
-        return rollout(policy, world, self.dataset, targets, options, n_workers=1).log
+        changes = {"n_rounds": N_ROUNDS, "n_traced": 0, **changes}
+        options = protocol.rollout.model_copy(update=changes)
+        return rollout(policy, world, self.dataset, targets, options, n_workers=n_workers).log
 
 
 POLICIES = (
@@ -190,12 +198,15 @@ class Seen(NamedTuple):
         return self.place == 0
 
 
-def journey(log: GuidanceLog, pair: int, score: np.ndarray, toy: Toy, rails: Any) -> list[Seen]:
+def journey(
+    log: GuidanceLog, pair: int, score: np.ndarray, toy: Toy, rails: Any, exclude: str = "shown"
+) -> list[Seen]:
     """Rounds of a pair; what may be shown as the rails that hold for every round say."""
     owned = set(toy.dataset.before("train").of(int(log.user_idx[pair])).tolist())
     forbidden, shown, seen = of(rails.forbidden_categories), list[int](), []
+    never_again = set[int]()
     for number, item in enumerate(log.item_idx[pair].tolist()):
-        gone = owned | forbidden | set(shown)
+        gone = owned | forbidden | never_again
         may = [
             i
             for i in range(1, N_ITEMS + 1)
@@ -204,6 +215,8 @@ def journey(log: GuidanceLog, pair: int, score: np.ndarray, toy: Toy, rails: Any
         place = sum(score[number, i] > score[number, item] + NEAR for i in may) if item else 0
         seen.append(Seen(item, bool(log.accepted[pair, number]), may, place))
         shown += [item] * (item > 0)
+        if exclude == "shown" or log.accepted[pair, number]:
+            never_again.add(item)
     return seen
 
 
@@ -214,29 +227,66 @@ def is_over(item: int, shown: list[int], target: int, rails: RailsOptions) -> bo
             keeps = category in CATEGORIES[target - 1] and target not in (item, *shown)
             if sum(category in CATEGORIES[i - 1] for i in shown) + keeps >= cap:
                 return True
-    return False
+    return rails.item_cap is not None and shown.count(item) >= rails.item_cap
 
 
-def violations(log: GuidanceLog, toy: Toy, rails: RailsOptions, seed: int = 0) -> set[str]:
+def violations(
+    log: GuidanceLog, toy: Toy, rails: RailsOptions, seed: int = 0, exclude: str = "shown"
+) -> set[str]:
     """Names of the rails that were broken."""
     score, found = relevance(log, toy), set[str]()
     is_out = opted_out(rails, toy.dataset, seed=seed)
+    free = RailsOptions(forbidden_categories=rails.forbidden_categories)
+    guided = np.zeros(log.item_idx.shape, bool)
     for pair in range(len(log.user_idx)):
+        seen = journey(log, pair, score[pair], toy, free, exclude)
+        is_usual = all(one.looks_plain and one.item in one.may for one in seen if one.item)
         if is_out[log.user_idx[pair]]:
-            free = RailsOptions(forbidden_categories=rails.forbidden_categories)
-            seen = journey(log, pair, score[pair], toy, free)
-            if any(not one.looks_plain or one.item not in one.may for one in seen if one.item):
+            if not is_usual:
                 found.add("opt_out")
             continue
-        seen = journey(log, pair, score[pair], toy, rails)
+        if rails.guided_pairs is not None and is_usual:
+            continue  # it may be one that is left out
+        seen = journey(log, pair, score[pair], toy, rails, exclude)
+        guided[pair] = [one.item > 0 and not one.looks_plain for one in seen]
         found |= broken_in_rounds(seen, rails) | broken_over_rounds(seen, rails)
         reached = bool(log.reached[pair])
         if rails.stop_after is None and not reached and any(s.may and not s.item for s in seen):
             found.add("left out in the cold")
+    return found | broken_over_pairs(log, guided, rails)
+
+
+def broken_over_pairs(log: GuidanceLog, guided: np.ndarray, rails: RailsOptions) -> set[str]:
+    """The rails that span users; `guided` (n_pairs, n_rounds) is true where it must have been."""
+    per_round, total, today, found = Counter(), Counter(), Counter(), set()
+    for pair, number in np.argwhere(guided).tolist():
+        item, user = int(log.item_idx[pair, number]), int(log.user_idx[pair])
+        per_round[item, number] += 1
+        total[item] += 1
+        today[user, number // (rails.rounds_per_day or 1)] += 1
+    for name, counts in (
+        ("item_cap_per_round", per_round),
+        ("item_cap_total", total),
+        ("daily_cap", today),
+    ):
+        cap = getattr(rails, name)
+        if cap is not None and any(n > cap for n in counts.values()):
+            found.add(name)
+    most = rails.guided_pairs
+    if most is not None:
+        n_most = math.floor(most * len(guided) + 1e-9) if most <= 1 else most
+        if guided.any(1).sum() > n_most:
+            found.add("guided_pairs")
     return found
 
 
 def broken_in_rounds(seen: list[Seen], rails: RailsOptions) -> set[str]:
+    items = Counter(one.item for one in seen if one.item)
+    found = {"item_cap"} if any(n > (rails.item_cap or 99) for n in items.values()) else set()
+    return found | broken_by_categories(seen, rails)
+
+
+def broken_by_categories(seen: list[Seen], rails: RailsOptions) -> set[str]:
     found, protected = set(), of(rails.protected_categories)
     forbidden, counts = of(rails.forbidden_categories), dict.fromkeys(rails.category_caps, 0)
     for one in (s for s in seen if s.item):
@@ -294,7 +344,7 @@ some_kinds = st.lists(st.sampled_from(KINDS), max_size=2, unique=True).map(tuple
 
 @st.composite
 def rails_options(draw: st.DrawFn) -> RailsOptions:
-    pause_after = draw(st.none() | count)
+    pause_after, daily_cap = draw(st.none() | count), draw(st.none() | count)
     given_rails = {
         "relevance_floor": draw(st.none() | share),
         "forbidden_categories": draw(some_kinds),
@@ -306,11 +356,17 @@ def rails_options(draw: st.DrawFn) -> RailsOptions:
         "pause_after": pause_after,
         "pause_rounds": 3 if pause_after is None else draw(count),
         "stop_after": draw(st.none() | count),
+        "item_cap_per_round": draw(st.none() | count),
+        "item_cap_total": draw(st.none() | st.integers(1, 20)),
+        "daily_cap": daily_cap,
+        "rounds_per_day": None if daily_cap is None else draw(count),
+        "guided_pairs": draw(st.none() | share | st.integers(2, 30)),
         "opt_out": draw(st.lists(st.sampled_from(["u01", "u07"]), unique=True).map(tuple)),
         "opt_out_share": draw(st.just(0.0) | share),
     }
     kept = draw(st.sets(st.sampled_from(sorted(given_rails)), min_size=1))
-    kept |= {"pause_after"} if "pause_rounds" in kept else set()
+    for one, other in (("pause_rounds", "pause_after"), ("daily_cap", "rounds_per_day")):
+        kept |= {one, other} if kept & {one, other} else set()
     return RailsOptions(**{name: value for name, value in given_rails.items() if name in kept})
 
 
@@ -320,10 +376,17 @@ def rails_options(draw: st.DrawFn) -> RailsOptions:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(rails=rails_options(), name=st.sampled_from(POLICIES), seed=st.integers(0, 3))
-def test_no_policy_ever_breaks_a_rail(toy: Toy, rails: RailsOptions, name: str, seed: int) -> None:
-    log = toy.play(toy.guarded(name, rails, seed), seed=seed)
-    assert violations(log, toy, rails, seed) == set()
+@given(
+    rails=rails_options(),
+    name=st.sampled_from(POLICIES),
+    seed=st.integers(0, 3),
+    exclude=st.sampled_from(["shown", "accepted"]),
+)
+def test_no_policy_ever_breaks_a_rail(
+    toy: Toy, rails: RailsOptions, name: str, seed: int, exclude: str
+) -> None:
+    log = toy.play(toy.guarded(name, rails, seed), seed=seed, exclude=exclude)
+    assert violations(log, toy, rails, seed, exclude) == set()
 
 
 ONE_RAIL: dict[str, dict[str, Any]] = {
@@ -335,6 +398,10 @@ ONE_RAIL: dict[str, dict[str, Any]] = {
     "guided_budget": {"guided_budget": 2},
     "pause_after": {"pause_after": 2, "pause_rounds": 2},
     "stop_after": {"stop_after": 2},
+    "item_cap_per_round": {"item_cap_per_round": 1},
+    "item_cap_total": {"item_cap_total": 4},
+    "daily_cap": {"daily_cap": 2, "rounds_per_day": 3},
+    "guided_pairs": {"guided_pairs": 0.3},
     "opt_out": {"opt_out": ("u02",)},
 }
 
@@ -346,6 +413,16 @@ def test_every_rail_bites(toy: Toy, rail: str, name: str) -> None:
     rails = RailsOptions(**ONE_RAIL[rail])
     assert violations(toy.play(toy.policy(name)), toy, rails) == {rail}
     assert violations(toy.play(toy.guarded(name, rails)), toy, rails) == set()
+
+
+@pytest.mark.parametrize("name", ["itmprec", "ipg", "nearest", "next-item", "oracle"])
+def test_an_item_that_is_refused_does_not_come_again_for_ever(toy: Toy, name: str) -> None:
+    rails = RailsOptions(item_cap=1)
+    free = toy.play(toy.policy(name), exclude="accepted")
+    assert violations(free, toy, rails, exclude="accepted") == {"item_cap"}
+    log = toy.play(toy.guarded(name, rails), exclude="accepted")
+    assert violations(log, toy, rails, exclude="accepted") == set()
+    assert_same(log, toy.play(toy.policy(name)))  # one time each is what "shown" means
 
 
 def assert_same(log: GuidanceLog, other: GuidanceLog) -> None:
@@ -362,6 +439,15 @@ def test_rails_that_are_off_or_never_touched_change_nothing(
     free = toy.play(toy.policy(name), protocol)
     assert_same(toy.play(toy.guarded(name, RailsOptions()), protocol), free)
     loose = RailsOptions(relevance_floor=1.0, guided_budget=100, stop_after=100, item_cap=99)
+    assert_same(toy.play(toy.guarded(name, loose), protocol), free)
+    loose = RailsOptions(
+        item_cap_per_round=99,
+        item_cap_total=999,
+        daily_cap=99,
+        rounds_per_day=9,
+        guided_pairs=1,
+        equal_groups="activity",
+    )
     assert_same(toy.play(toy.guarded(name, loose), protocol), free)
 
 
@@ -388,9 +474,174 @@ def test_rails_do_not_depend_on_blocks(
     assert_same(toy.play(toy.guarded(name, rails)), whole)
 
 
+SPANNING = RailsOptions(
+    item_cap_per_round=2,
+    item_cap_total=7,
+    daily_cap=3,
+    rounds_per_day=2,
+    guided_pairs=0.8,
+    opt_out_share=0.1,
+)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_rails_that_span_users_depend_on_neither_blocks_nor_threads(
+    toy: Toy, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = toy.guarded(name, SPANNING)
+    whole = toy.play(policy)
+    told = policy.notes()["rails"]
+    assert min(told["decided_again"], told["not_chosen"], told["daily_cap"]) > 0
+    for size, n_workers in ((5, 1), (5, 3), (1, 2)):
+        monkeypatch.setattr(rollout_module, "MAX_BLOCK_PAIRS", size)
+        policy = toy.guarded(name, SPANNING)
+        assert_same(toy.play(policy, n_workers=n_workers), whole)
+        assert policy.notes()["rails"] == told
+
+
+class Wishful(Policy):
+    """All want the same items, some more than others."""
+
+    name: ClassVar[str] = "wishful"
+
+    def decide(self, observation: Observation) -> Decision:
+        is_left = observation.penalty == 0
+        item_idx = is_left.int().argmax(1)  # the first
+        score = (observation.user_idx * 5 + observation.target_idx) % 4 / 4
+        return Decision(item_idx.masked_fill(~is_left.any(1), 0), score)
+
+
+@pytest.mark.parametrize("cap", [1, 2, 3])
+def test_a_scarce_item_goes_to_those_with_the_highest_score(toy: Toy, cap: int) -> None:
+    """The first round by hand: who asks for a full item asks for the next one then."""
+    rails = RailsOptions(item_cap_per_round=cap)
+    log = toy.play(guarded(Wishful(), toy.encoder, toy.dataset, rails))
+    known, closed = toy.dataset.before("train"), set[int]()
+    pairs = list(zip(log.user_idx.tolist(), log.target_idx.tolist(), strict=True))
+
+    def first(pair: int) -> int:
+        gone = closed | set(known.of(pairs[pair][0]).tolist())
+        return next((i for i in range(1, N_ITEMS + 1) if i not in gone), 0)
+
+    wanted = {pair: first(pair) for pair in range(len(pairs))}
+    while True:
+        losers = []
+        for item in set(wanted.values()) - {0}:
+            asking = [pair for pair, wish in wanted.items() if wish == item]
+            asking.sort(key=lambda pair: (-((pairs[pair][0] * 5 + pairs[pair][1]) % 4), pair))
+            losers += asking[cap:]
+            closed |= {item} if asking[cap:] else set()
+        if not losers:
+            break
+        wanted |= {pair: first(pair) for pair in losers}
+    assert 0 not in wanted.values()
+    assert log.item_idx[:, 0].tolist() == [wanted[pair] for pair in range(len(pairs))]
+
+
+def test_the_day_of_a_user_goes_to_the_first_target(toy: Toy) -> None:
+    rails = RailsOptions(daily_cap=1, rounds_per_day=1)
+    log, free = toy.play(toy.guarded("random", rails)), toy.play(toy.policy("random"))
+    plain = toy.play(toy.policy("next-item"))
+    is_first = log.target_idx == TARGETS[0]
+    np.testing.assert_array_equal(log.item_idx[is_first], free.item_idx[is_first])
+    first_users = log.user_idx[is_first].tolist()
+    n_rounds_played = {
+        int(user): int((log.item_idx[row] > 0).sum())
+        for row, user in zip(np.flatnonzero(is_first), first_users, strict=True)
+    }
+    for row in np.flatnonzero(~is_first):
+        n_held = n_rounds_played.get(int(log.user_idx[row]), 0)
+        held = slice(0, n_held)
+        np.testing.assert_array_equal(log.item_idx[row, held], plain.item_idx[row, held])
+
+
+@pytest.mark.parametrize("name", ["ipg", "foresight"])
+def test_the_campaigns_that_promise_most_are_guided(toy: Toy, name: str) -> None:
+    log = toy.play(toy.guarded(name, RailsOptions(guided_pairs=7)))
+    inner = toy.policy(name)
+    users, targets = (torch.from_numpy(x) for x in (log.user_idx, log.target_idx))
+    histories = toy.dataset.before("train")
+    seqs = torch.from_numpy(histories.padded(READ)[log.user_idx])
+    if name == "ipg":
+        worth = F.cosine_similarity(toy.encoder.encode(seqs), toy.encoder.item_vectors[targets])
+    else:
+        penalty = torch.zeros(len(users), N_ITEMS + 1)
+        penalty[:, 0] = -torch.inf
+        for row, user in enumerate(log.user_idx):
+            penalty[row, histories.of(int(user))] = -torch.inf
+        vectors = toy.believed.user_vectors[users]
+        seen = Observation(users, targets, vectors, penalty, 1, N_ROUNDS - 1)
+        worth = inner.decide(seen).score
+    best = set(worth.argsort(descending=True)[:7].tolist())
+    plain = toy.play(toy.policy("next-item"))
+    differs = (log.item_idx != plain.item_idx).any(1)
+    assert set(np.flatnonzero(differs)) == best
+
+
+def test_no_group_is_guided_much_more_than_another(toy: Toy) -> None:
+    groups = {user_id: "xyz"[n % 3] for n, user_id in enumerate(toy.dataset.user_ids)}
+    for most in (0.4, 0.7, 13):
+        rails = RailsOptions(guided_pairs=most, equal_groups=groups, opt_out=("u04",))
+        policy = toy.guarded("random", rails)
+        log, plain = toy.play(policy), toy.play(toy.policy("next-item"))
+        told = policy.notes()["rails"]["groups"]
+        is_guided = (log.item_idx != plain.item_idx).any(1)
+        named = np.array([groups[toy.dataset.user_ids[user]] for user in log.user_idx])
+        may = log.user_idx != toy.dataset.user_ids.index("u04")
+        shares = {}
+        for name in "xyz":
+            n_may, n_guided = (
+                int((may & (named == name)).sum()),
+                int(is_guided[named == name].sum()),
+            )
+            assert told[name] == {"campaigns": n_may, "guided": n_guided}
+            shares[name] = n_guided / n_may
+        assert 0 < max(shares.values()) <= 1.1 * min(shares.values())
+        assert is_guided.sum() <= (most * len(may) if most < 1 else most)
+
+
+def test_thirds_by_activity(toy: Toy) -> None:
+    names, group = groups_of(RailsOptions(guided_pairs=1, equal_groups="activity"), toy.dataset)
+    lengths = toy.dataset.before("train").lengths
+    assert len(names) == 3
+    assert all(lengths[group == g].size for g in range(3))
+    assert lengths[group == 0].max() < lengths[group == 1].min()
+    assert lengths[group == 1].max() < lengths[group == 2].min()
+
+
+def test_a_budget_too_small_for_all_groups_is_refused(toy: Toy) -> None:
+    rails = RailsOptions(guided_pairs=2, equal_groups="activity")
+    sentence = "enough to treat the groups of rails.equal_groups alike, got 2 campaigns for"
+    with pytest.raises(InvalidInputError, match=re.escape(sentence)):
+        toy.play(toy.guarded("random", rails))
+
+
+class Telepath(Policy):
+    """Reads minds without being one of our oracles."""
+
+    name: ClassVar[str] = "telepath"
+
+    def decide(self, observation: Observation) -> Decision:
+        raise AssertionError("it is to be asked what it knows")
+
+    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+        return OracleGreedy().decide_knowing(observation, minds)
+
+
+@pytest.mark.parametrize("rails", [RailsOptions(plain_share=0.3), SPANNING], ids=["one", "all"])
+def test_whoever_reads_minds_does_so_within_rails(toy: Toy, rails: RailsOptions) -> None:
+    log = toy.play(guarded(Telepath(), toy.encoder, toy.dataset, rails))
+    assert_same(log, toy.play(toy.guarded("oracle", rails)))
+
+
 def test_everybody_plain_is_next_item(toy: Toy) -> None:
     plain = toy.play(toy.policy("next-item"))
-    for values in ({"plain_share": 1.0}, {"guided_budget": 0}, {"opt_out_share": 1.0}):
+    for values in (
+        {"plain_share": 1.0},
+        {"guided_budget": 0},
+        {"opt_out_share": 1.0},
+        {"guided_pairs": 0},
+    ):
         log = toy.play(toy.guarded("foresight", RailsOptions(**values)))  # type: ignore[arg-type]
         np.testing.assert_array_equal(log.item_idx, plain.item_idx)
 
@@ -471,14 +722,19 @@ def test_notes_count_what_rails_did_until_the_target_was_accepted(toy: Toy) -> N
 
 
 class Ahead(Random):
-    """Notes how many rounds it is told are left."""
+    """Notes how many rounds it is told are left, and what was there to tell it by."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[int] = []
+        self.told: list[Tensor] = []
+        self.past: list[Past] = []
 
     def decide(self, observation: Observation) -> Decision:
-        self.told.append(observation.rounds_left)
+        assert isinstance(observation.rounds_left, Tensor)
+        assert observation.past is not None
+        self.told.append(observation.rounds_left.clone())
+        copied = (x.clone() for x in observation.past[:5])
+        self.past.append(Past(*copied, observation.round))
         return super().decide(observation)
 
 
@@ -488,15 +744,71 @@ class Ahead(Random):
         ({"stop_after": 9}, [7, 6, 5, 4, 3, 2, 1, 0]),
         ({"guided_budget": 3}, [2, 1, 0, 0, 0, 0, 0, 0]),
         ({"plain_share": 0.5}, [4, 3, 3, 2, 2, 1, 1, 0]),
-        ({"plain_share": 0.5, "guided_budget": 3}, [2, 2, 1, 1, 0, 0, 0, 0]),
+        ({"daily_cap": 9, "rounds_per_day": 2}, [7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"daily_cap": 2, "rounds_per_day": 3}, [5, 4, 4, 3, 2, 2, 1, 0]),
     ],
 )
 def test_who_looks_ahead_is_told_how_many_guided_rounds_are_left(
     toy: Toy, values: dict[str, Any], left: list[int]
 ) -> None:
     policy = Ahead()
-    toy.play(guarded(policy, toy.encoder, toy.dataset, RailsOptions(**values)))
-    assert policy.told == left
+    toy.play(guarded(policy, toy.encoder, toy.dataset, RailsOptions(**values)), targets=TARGETS[:1])
+    told: dict[int, set[float]] = {}
+    for past, rounds in zip(policy.past, policy.told, strict=True):
+        hit = past.accepted & (past.shown == past.target_idx[:, None])
+        told.setdefault(past.round, set()).update(rounds[~hit.any(1)].tolist())
+    assert told == {number: {x} for number, x in enumerate(left, start=1)}
+
+
+def to_be_expected(answers: list[bool], n_left: int, rails: RailsOptions) -> float:
+    """Rounds after this one, over all ways in which those to come may be answered."""
+    chance = (1 + sum(answers)) / (2 + len(answers))
+    total = 0.0
+    for to_come in itertools.product([False, True], repeat=n_left + 1):
+        weight = math.prod(chance if accepted else 1 - chance for accepted in to_come)
+        in_a_row, pause, n_played = 0, 0, 0
+        for accepted in [*answers, *to_come]:
+            if pause:
+                pause -= 1
+                continue
+            n_played += 1
+            in_a_row = 0 if accepted else in_a_row + 1
+            if rails.stop_after is not None and in_a_row == rails.stop_after:
+                break
+            if rails.pause_after is not None and in_a_row == rails.pause_after:
+                pause, in_a_row = rails.pause_rounds, 0
+        total += weight * n_played
+    return total - len(answers) - 1
+
+
+@pytest.mark.parametrize(
+    "values", [{"stop_after": 1}, {"stop_after": 3}, {"pause_after": 2, "pause_rounds": 2}]
+)
+def test_refusals_make_fewer_rounds_to_be_expected(toy: Toy, values: dict[str, int]) -> None:
+    policy, rails = Ahead(), RailsOptions(**values)  # type: ignore[arg-type]
+    toy.play(guarded(policy, toy.encoder, toy.dataset, rails))
+    n_checked = 0
+    for left, past in zip(policy.told, policy.past, strict=True):
+        n_left = N_ROUNDS - past.round
+        shown, accepted = past.shown[:, : past.round - 1], past.accepted[:, : past.round - 1]
+        for row in range(len(shown)):
+            answers = accepted[row].tolist()
+            is_through = bool((shown[row] == past.target_idx[row]).logical_and(accepted[row]).any())
+            if (
+                is_through
+                or (shown[row] == 0).any()
+                or max(in_a_row(answers), default=0)
+                >= min(values.get("stop_after", 9), values.get("pause_after", 9))
+            ):
+                continue
+            assert float(left[row]) == pytest.approx(to_be_expected(answers, n_left, rails))
+            n_checked += 1
+    assert n_checked > 30
+
+
+def in_a_row(answers: list[bool]) -> list[int]:
+    """Refusals in a row after each answer."""
+    return list(itertools.accumulate(answers, lambda n, yes: 0 if yes else n + 1, initial=0))
 
 
 def test_the_last_place_of_a_category_is_kept_for_the_target(toy: Toy) -> None:
@@ -512,7 +824,7 @@ def test_more_users_opt_out_at_a_larger_share(toy: Toy) -> None:
         opted_out(RailsOptions(opt_out_share=s), toy.dataset, seed=1) for s in (0, 0.3, 0.6, 1)
     ]
     assert [drawn[0].sum(), drawn[-1].sum()] == [0, toy.dataset.n_users]
-    assert all((few <= many).all() for few, many in pairwise(drawn))
+    assert all((few <= many).all() for few, many in itertools.pairwise(drawn))
 
 
 @pytest.mark.parametrize(
@@ -530,6 +842,12 @@ def test_more_users_opt_out_at_a_larger_share(toy: Toy) -> None:
         ),
         ({"protected_categories": ("x",)}, UnknownIdError, "category 'x' does not exist in toy"),
         ({"category_caps": {"x": 1}}, UnknownIdError, "category 'x' does not exist in toy"),
+        (
+            {"guided_pairs": 1, "equal_groups": {"u00": "x"}},
+            InvalidInputError,
+            "rails.equal_groups must name the group of every user of toy, 12 have none, the first "
+            "is 'u01'",
+        ),
         ({"opt_out": ("w",)}, UnknownIdError, "rails.opt_out: user 'w' does not exist in toy"),
     ],
 )
@@ -547,6 +865,10 @@ def test_rails_that_can_not_be_held_are_refused(
         ({"plain_share": 1.1}, "RailsOptions.plain_share: input should be less than or equal to 1"),
         ({"pause_rounds": 2}, "pause_rounds needs pause_after, got 2 without it"),
         ({"category_caps": {"a": -1}}, "RailsOptions.category_caps.a: input should be greater"),
+        ({"daily_cap": 2}, "daily_cap and rounds_per_day need each other, got 2 and None"),
+        ({"equal_groups": "activity"}, "equal_groups needs guided_pairs, got None"),
+        ({"guided_pairs": 2.5}, "guided_pairs must be a share up to 1 or a whole number, got 2.5"),
+        ({"item_cap_total": 0}, "RailsOptions.item_cap_total: input should be greater than or"),
         ({"speed": 1}, "RailsOptions.speed: extra inputs are not permitted"),
     ],
 )

@@ -179,6 +179,14 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of user_id,group lines: the campaigns of --set rails.guided_pairs=… are "
+            "shared out evenly over these groups.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
     ] = 0,
@@ -237,6 +245,8 @@ def setup(
         "protocol.rollout.n_rounds": n_rounds,
         "protocol.world.world": world,
         "protocol.world.receptivity": receptivity,
+        "rails.opt_out": opt_out and _listed_ids(opt_out),
+        "rails.equal_groups": groups and _listed_groups(groups),
     }
     if named_world is not None:
         if world or receptivity or hidden != "interest":
@@ -257,8 +267,6 @@ def setup(
     for name, value in changes.items():
         if value is not None:
             set_nested(content, name, value)
-    if opt_out is not None:
-        set_nested(content, "rails.opt_out", _listed_ids(opt_out))
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
     _check_model_named(content)
@@ -285,6 +293,24 @@ def _listed_ids(path: Path) -> list[str]:
         raise InvalidInputError(f"--opt-out must name a file of user ids, there is no {path}")
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def _listed_groups(path: Path) -> dict[str, str]:
+    """Group of every user of a file; a first line of the columns' names is left aside."""
+    if not path.is_file():
+        raise InvalidInputError(
+            f"--groups must name a file of user_id,group lines, there is no {path}"
+        )
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        user_id, _, group = (part.strip() for part in line.partition(","))
+        if not line.strip() or (number, user_id, group) == (1, "user_id", "group"):
+            continue
+        if not (user_id and group) or found.setdefault(user_id, group) != group:
+            raise InvalidInputError(
+                f"--groups must hold lines of user_id,group, a user once, line {number} is {line!r}"
+            )
+    return found
 
 
 def _check_model_named(content: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_enc
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import evaluate
+from proactrec.evaluation.metrics import by_group, evaluate
 from proactrec.evaluation.oracles import ReadsMinds, guarded
 from proactrec.evaluation.protocols import COMMON, Protocol
 from proactrec.evaluation.registry import policy_source, policy_type, response_type
@@ -37,7 +37,7 @@ from proactrec.intents import Intents, fit_intents
 from proactrec.policies.base import OptionsT, Policy
 from proactrec.policies.guarded import check_prediction
 from proactrec.policies.itmprec import ITMPRecOptions
-from proactrec.policies.rails import RailsOptions, check_rails
+from proactrec.policies.rails import RailsOptions, check_rails, groups_of
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.rng import generator
@@ -49,6 +49,8 @@ from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
+RAILS_VERSION = 2
+"""The same for guidance within rails."""
 FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
 DEFAULT_CATEGORIES = {
     "demo": "Science Fiction",
@@ -416,11 +418,38 @@ class Experiment:
                 patience=self.protocol.world.patience,
             )
             figures["pairs"]["n_owners_left_out"] = self._happened["n_owners"]
+            if self.options.rails.equal_groups is not None:
+                figures["groups"] = self._by_group()
             write_json(folder / "figures.json", figures)
 
         metrics = self.protocol.metrics.model_dump()
         inputs = {"guidance": self._guidance_stage.key, "metrics": metrics}
         return _read_json(self._stage("figures", inputs, make).folder / "figures.json")
+
+    def _by_group(self) -> dict[str, Any]:
+        """Figures of the groups that rails treat alike, and the share of each that is guided.
+
+        Clicks lost are those beside next-item, played for it; a language model is not asked again.
+        """
+        options = self.options
+        plain = None
+        if self._response_kind is None:
+            changes = {"policy": "next-item", "policy_options": {}, "rails": RailsOptions()}
+            plain = Experiment(
+                options.model_copy(update=changes),
+                self.store.root,
+                data_dir=self._data_dir,
+                encoder_folder=self._encoder_folder,
+                device=self.device,
+                progress=self._progress,
+            ).log
+        names, group = groups_of(options.rails, self.dataset)
+        found = by_group(self.log, plain, group, names, self.protocol.metrics)
+        told = self._happened["notes"]["rails"]["groups"]
+        for name, figures in found.items():
+            may, is_guided = told[name]["campaigns"], told[name]["guided"]
+            figures["share_guided"] = is_guided / may if may else 0.0
+        return found
 
     @cached_property
     def interest_spread(self) -> dict[str, Any]:
@@ -604,7 +633,7 @@ class Experiment:
         if self._response_kind is not None:
             inputs["response"] = self._response_kind.decides(self._response_options)
         if self.options.rails.is_on:
-            inputs["rails"] = self.options.rails.said()
+            inputs["rails"] = {"version": RAILS_VERSION, **self.options.rails.said()}
         if self.options.needs_encoder:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
         return self._stage("guidance", inputs, make)

@@ -11,7 +11,7 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.statistics import Estimate, bootstrap_weights, ratio_estimates
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import BoolArray, FloatArray, IntArray
 
 ROUNDS = (5, 10, 15, 20)
 
@@ -158,6 +158,46 @@ def evaluate(
             **({} if patience is None else {"n_left": int(left.sum())}),
         },
     }
+
+
+def by_group(
+    log: GuidanceLog,
+    plain: GuidanceLog | None,
+    group: IntArray,
+    names: tuple[str, ...],
+    options: MetricOptions | None = None,
+) -> dict[str, dict[str, float]]:
+    """HR and IoI at the last of the rounds for groups of users; those without campaigns left out.
+
+    Parameters
+    ----------
+    plain : GuidanceLog, optional
+        The same campaigns without guidance; with it comes `clicks_lost`, the share by which HR is
+        below theirs (negative: above), NaN where they have no clicks.
+    group : int array, shape (n_users,)
+        Place of every user's group in `names`.
+    """
+    options = (options or MetricOptions()).up_to(log.n_rounds)
+
+    def figure(of: GuidanceLog, name: str, rows: BoolArray) -> float:
+        top, bottom = (part[rows, -1].sum() for part in METRICS[name](of, options))
+        return float(top / bottom) if bottom else float("nan")
+
+    found = {}
+    for place, name in enumerate(names):
+        rows: BoolArray = group[log.user_idx] == place
+        if not rows.any():
+            continue
+        figures = {metric: figure(log, metric, rows) for metric in ("hr", "ioi")}
+        if plain is not None:
+            usual = figure(plain, "hr", rows)
+            figures["clicks_lost"] = 1 - figures["hr"] / usual if usual else float("nan")
+        found[name] = {
+            "n_users": len(np.unique(log.user_idx[rows])),
+            "n_pairs": int(rows.sum()),
+            **figures,
+        }
+    return found
 
 
 def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) -> Estimate:

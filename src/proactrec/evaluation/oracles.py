@@ -113,10 +113,9 @@ class OracleLookahead(OracleGreedy):
 class GuardedOracle(Guarded):
     """A ceiling within rails: reads minds where it may choose."""
 
-    inner: OracleGreedy
-
     def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
         """The oracle's item, or the plain one, or none."""
+        assert isinstance(self.inner, ReadsMinds)
         ruling = self.ruling(observation)
         return self.within(ruling, self.inner.decide_knowing(ruling.seen, minds))
 
@@ -124,6 +123,6 @@ class GuardedOracle(Guarded):
 def guarded(
     policy: Policy, encoder: Encoder, dataset: Dataset, rails: RailsOptions, *, seed: int = 0
 ) -> Guarded:
-    """A policy, or an oracle, within rails."""
-    kind = GuardedOracle if isinstance(policy, OracleGreedy) else Guarded
+    """A policy, or whatever reads minds, within rails."""
+    kind = GuardedOracle if isinstance(policy, ReadsMinds) else Guarded
     return kind(policy, encoder, dataset, rails, seed=seed)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import (
+    Bounds,
     Decision,
     Evidence,
     Learns,
@@ -25,6 +25,8 @@ from proactrec.policies.base import (
     Past,
     Policy,
 )
+from proactrec.policies.guarded import Guarded
+from proactrec.policies.shared_rails import SharedRails
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, Feedback, KeptShare, World
@@ -109,8 +111,9 @@ def rollout(
     size = min(MAX_BLOCK_PAIRS, max(1, BLOCK_SCORES // (dataset.n_items + 1)))
     blocks = [slice(at, at + size) for at in range(0, len(pairs.user_idx), size)]
     with _map_for(world.device, n_workers) as map_blocks:
-        if isinstance(policy, Learns):
-            _play_learning(play, policy, blocks, map_blocks, progress)
+        shared = policy.shared(pairs.user_idx) if isinstance(policy, Guarded) else None
+        if shared is not None or isinstance(policy, Learns):
+            _play_together(play, policy, shared, blocks, map_blocks, progress)
         else:
             for done, _ in enumerate(map_blocks(play.whole, blocks), start=1):
                 progress("guidance", done, len(blocks))
@@ -155,24 +158,71 @@ def _map_for(device: torch.device, n_workers: int | None) -> Iterator[MapBlocks]
         torch.set_num_threads(n_cores)
 
 
-def _play_learning(
-    play: "_Player", policy: Learns, blocks: list[slice], map_blocks: MapBlocks, progress: Progress
+class Told(NamedTuple):
+    """What a block is told before a round by those who hear of all blocks."""
+
+    knowledge: Any = None  # of a policy that learns
+    bounds: Bounds | None = None  # of rails that span users
+
+
+Game = Generator[Any, Any, None]
+"""A block of pairs in play, see :meth:`_Player.rounds`."""
+
+
+def _play_together(
+    play: "_Player",
+    policy: Policy,
+    shared: SharedRails | None,
+    blocks: list[slice],
+    map_blocks: MapBlocks,
+    progress: Progress,
 ) -> None:
-    """Play round by round, all blocks at once in memory, and tell everybody what was learned."""
-    knowledge, n_rounds = policy.prior(), play.options.n_rounds
+    """Play round by round, all blocks at once in memory.
+
+    Everybody is told what was learned, and what rails that span users leave to them.
+    """
+    knowledge, n_rounds = policy.prior() if isinstance(policy, Learns) else None, play.n_rounds
+    device = play.world.device
     games = [play.rounds(block, knowledge) for block in blocks]
-    told = list(map_blocks(next, games))
-    for number in range(1, n_rounds):
+    heard = list(map_blocks(next, games))
+
+    def told() -> Iterator[Told]:
+        for block in blocks:
+            yield Told(knowledge, None if shared is None else shared.bounds(block, device))
+
+    def tell(messages: Iterable[Any]) -> list[Any]:
+        return list(map_blocks(_send, zip(games, messages, strict=True)))
+
+    if shared is not None:
+        shared.choose(torch.cat(heard))
+        heard = tell(told())
+    for number in range(1, n_rounds + 1):
+        if shared is not None:
+            while (again := shared.settle(_joined(heard))).any():
+                heard = tell(
+                    (torch.from_numpy(again[b]), shared.bounds(b, device, is_again=True))
+                    for b in blocks
+                )
+            heard = tell(None for _ in blocks)
         progress("guidance", number, n_rounds)
-        columns = zip(*(_evidence(*answers) for answers in told), strict=True)
-        everybody = Evidence(*(torch.cat(column) for column in columns))
-        knowledge = policy.learned(knowledge, everybody)
-        told = list(map_blocks(partial(_next_round, knowledge), games))
-    progress("guidance", n_rounds, n_rounds)
+        if number < n_rounds:
+            if isinstance(policy, Learns):
+                columns = zip(*(_evidence(*answers) for answers in heard), strict=True)
+                everybody = Evidence(*(torch.cat(column) for column in columns))
+                knowledge = policy.learned(knowledge, everybody)
+            heard = tell(told())
 
 
-def _next_round(knowledge: Any, game: Generator[Answers, Any, None]) -> Answers:
-    return game.send(knowledge)
+def _send(call: tuple[Game, Any]) -> Any:
+    game, message = call
+    return game.send(message)
+
+
+def _joined(decisions: list[Decision]) -> Decision:
+    """What all blocks decided, leaving features aside."""
+    guided = [d.is_guided for d in decisions if d.is_guided is not None]
+    item_idx, score = (torch.cat(part) for part in zip(*(d[:2] for d in decisions), strict=True))
+    return Decision(item_idx, score, is_guided=torch.cat(guided))
 
 
 class _Player:
@@ -182,6 +232,7 @@ class _Player:
         self, policy: Policy, world: World, dataset: Dataset, options: RolloutOptions, pairs: Pairs
     ) -> None:
         self.policy, self.world, self.options, self.pairs = policy, world, options, pairs
+        self.n_rounds = options.n_rounds
         # The code's padding (D21) is a matter of its encoders.
         side = options.padding if policy.needs_encoder else "left"
         histories = dataset.before("train").padded(policy.history_length, side=side)
@@ -216,10 +267,12 @@ class _Player:
             pass
 
     @torch.no_grad()
-    def rounds(self, block: slice, knowledge: Any = None) -> Generator[Answers, Any, None]:
-        """Play a block; gives each round's answers, and takes what was learned from everybody's.
+    def rounds(self, block: slice, knowledge: Any = None) -> Game:
+        """Play a block; gives each round's answers, and takes what it is :class:`Told` then.
 
-        A generator that is sent nothing goes on with what is known.
+        A generator that is sent nothing goes on with what is known. Under rails that span users
+        it first gives what guiding each pair promises, and takes what it is told; then, in
+        every round before anything is shown, decisions (see :meth:`_settled`).
         """
         world, options = self.world, self.options
         user_idx, target_idx = self.pairs.user_idx[block], self.pairs.target_idx[block]
@@ -230,7 +283,17 @@ class _Player:
         rank = environment.rank(torch.arange(len(users), device=world.device))
         self._note_state(block, 0, environment, rank)
         all_shown = users.new_zeros(len(users), options.n_rounds)
-        past = Past(self.item_seq[users], users, targets, all_shown, all_shown.bool(), 1, knowledge)
+        is_guided = all_shown.bool()
+        past = Past(
+            self.item_seq[users],
+            users,
+            targets,
+            all_shown,
+            all_shown.bool(),
+            1,
+            knowledge,
+            guided=is_guided,
+        )
         if self.start_vectors is None:
             user_vectors = self.policy.encode(past)
         else:
@@ -238,15 +301,21 @@ class _Player:
         penalty = environment.owned_penalty.clone()
         is_active = torch.ones(len(users), dtype=torch.bool, device=world.device)
         stops = world.options.after_success == "stop"
+        bounds = None
+        if isinstance(self.policy, Guarded) and self.policy.options.spans_users:
+            left = options.n_rounds - 1
+            first = Observation(users, targets, user_vectors, penalty, 1, left, knowledge, past)
+            bounds = (yield self.policy.worth(first)).bounds
         for number in range(1, options.n_rounds + 1):
             left = options.n_rounds - number
             seen = Observation(
-                users, targets, user_vectors, penalty, number, left, past.knowledge, past
+                users, targets, user_vectors, penalty, number, left, past.knowledge, past, bounds
             )
-            decisions = self._decide_slate(seen, environment)
+            decisions = yield from self._slate(seen, environment, is_active)
             slate = torch.stack([d.item_idx for d in decisions], 1) * is_active[:, None]
             feedback = environment.step(slate, _policy_share(self.policy, seen))
             accepted, item_idx = feedback.accepted, feedback.item_idx
+            decision = _decided(decisions, feedback.slot)
             self._note_round(block, number, slate, feedback)
             changed = accepted.nonzero()[:, 0]
             if len(changed):
@@ -254,16 +323,16 @@ class _Player:
                 newest = torch.cat([past.item_seq[changed, 1:], item_idx[changed, None]], 1)
                 past.item_seq[changed] = newest
             past.shown[:, number - 1], past.accepted[:, number - 1] = item_idx, accepted
+            if decision.is_guided is not None:
+                is_guided[:, number - 1] = decision.is_guided & is_active
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))
             is_active &= ~environment.has_left
             shown = slate if options.exclude == "shown" else (item_idx * accepted)[:, None]
             penalty.scatter_(1, shown, -torch.inf)  # nothing shown: padding once more
-            sent = yield _decided(decisions, feedback.slot), item_idx, accepted
-            past = past._replace(
-                round=number + 1, knowledge=past.knowledge if sent is None else sent
-            )
+            told = (yield decision, item_idx, accepted) or Told(past.knowledge)
+            past, bounds = past._replace(round=number + 1, knowledge=told.knowledge), told.bounds
             stale = self._stale(accepted, item_idx > 0, is_active)
             if number < options.n_rounds and len(stale):
                 before = past._replace(vectors=user_vectors)
@@ -278,18 +347,44 @@ class _Player:
         )
         return (again & is_active).nonzero()[:, 0]
 
-    def _decide_slate(self, seen: Observation, environment: Environment) -> list[Decision]:
-        """The policy's decision for every slot, each without what stands in those before."""
-        decisions = [self._decide(seen, environment)]
+    def _slate(
+        self, seen: Observation, environment: Environment, is_active: Tensor
+    ) -> Generator[Decision, Any, list[Decision]]:
+        """The decision for every slot, each without what stands in those before."""
+        decisions = [(yield from self._settled(seen, environment, is_active))]
         for _ in range(1, self.world.options.n_slots):
             taken = decisions[-1].item_idx[:, None]
             seen = seen._replace(penalty=seen.penalty.scatter(1, taken, -torch.inf))
             decisions.append(self._decide(seen, environment))
         return decisions
 
-    def _decide(self, seen: Observation, environment: Environment) -> Decision:
+    def _settled(
+        self, seen: Observation, environment: Environment, is_active: Tensor
+    ) -> Generator[Decision, Any, Decision]:
+        """The block's decisions; under rails that span users, once all pairs agree.
+
+        Gives decisions, `is_guided` only where something is shown, and takes None, or who has to
+        decide again (B,) and within which :class:`Bounds`.
+        """
+        decision = self._decide(seen, environment)
+        while seen.bounds is not None and decision.is_guided is not None:
+            ruled = yield decision._replace(is_guided=decision.is_guided & is_active)
+            if ruled is None:
+                break
+            again, bounds = ruled
+            rows = again.to(is_active.device).nonzero()[:, 0]
+            if len(rows):
+                other = self._decide(seen._replace(bounds=bounds).of(rows), environment, rows)
+                decision = _replaced(decision, rows, other)
+        return decision
+
+    def _decide(
+        self, seen: Observation, environment: Environment, rows: Tensor | None = None
+    ) -> Decision:
+        """What the policy decides; `seen` is of these rows of the block only, or of all."""
         if isinstance(self.policy, ReadsMinds):
-            return self.policy.decide_knowing(seen, environment.minds())
+            minds = environment.minds()
+            return self.policy.decide_knowing(seen, minds if rows is None else minds.of(rows))
         return self.policy.decide(seen)
 
     def _note_round(self, block: slice, number: int, slate: Tensor, feedback: Feedback) -> None:
@@ -313,13 +408,18 @@ def _decided(decisions: list[Decision], slot: Tensor) -> Decision:
     if len(decisions) == 1:
         return decisions[0]
     rows = torch.arange(len(slot), device=slot.device)
+    columns: Any = zip(*decisions, strict=True)
+    chosen: Any = (None if c[0] is None else torch.stack(c)[slot, rows] for c in columns)
+    return Decision(*chosen)
 
-    def chosen(*parts: Tensor | None) -> Tensor:
-        return torch.stack([part for part in parts if part is not None])[slot, rows]
 
-    item_idx, score, features = zip(*decisions, strict=True)
-    kept = None if features[0] is None else chosen(*features)
-    return Decision(chosen(*item_idx), chosen(*score), kept)
+def _replaced(decision: Decision, rows: Tensor, other: Decision) -> Decision:
+    """A decision with these rows as in another."""
+    parts: dict[str, Any] = {
+        name: None if old is None else old.index_copy(0, rows, getattr(other, name))
+        for name, old in decision._asdict().items()
+    }
+    return Decision(**parts)
 
 
 def _evidence(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:

@@ -19,6 +19,19 @@ from proactrec.ranking import best_item
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
+class Bounds(NamedTuple):
+    """What rails that span users leave to a block of pairs in a round."""
+
+    is_left_out: Tensor  # (B,): never guided, others are
+    is_held: Tensor  # (B,): not guided in this round
+    closed: Tensor  # (n_items + 1,): others have these items, nobody else is guided to them
+    is_again: bool = False  # the pair has decided in this round before
+
+    def of(self, rows: Tensor) -> "Bounds":
+        """Of these pairs only."""
+        return self._replace(is_left_out=self.is_left_out[rows], is_held=self.is_held[rows])
+
+
 class Observation(NamedTuple):
     """What a real recommender would know of a block of (user, target) pairs in one round."""
 
@@ -27,15 +40,21 @@ class Observation(NamedTuple):
     user_vectors: Tensor  # (B, d), what the policy's own `encode` made
     penalty: Tensor  # (B, n_items + 1): -inf for what may not be shown (and padding), else 0
     round: int  # 1 = the first
-    rounds_left: int = 0  # after this one
+    rounds_left: int | Tensor = 0  # after this one; by pair (B,) and in fractions within rails
     knowledge: Any = None  # of a policy that learns
     past: "Past | None" = None  # what was shown and accepted before; None: nobody kept it
+    bounds: Bounds | None = None  # of rails that span users
 
     def of(self, rows: Tensor) -> "Observation":
         """Of these pairs only."""
         names = ("user_idx", "target_idx", "user_vectors", "penalty")
-        past = None if self.past is None else self.past.of(rows)
-        return self._replace(past=past, **{name: getattr(self, name)[rows] for name in names})
+        left = self.rounds_left
+        return self._replace(
+            rounds_left=left[rows] if isinstance(left, Tensor) else left,
+            past=None if self.past is None else self.past.of(rows),
+            bounds=None if self.bounds is None else self.bounds.of(rows),
+            **{name: getattr(self, name)[rows] for name in names},
+        )
 
 
 class Decision(NamedTuple):
@@ -44,6 +63,7 @@ class Decision(NamedTuple):
     item_idx: Tensor  # (B,), 0 where nothing is left to be shown
     score: Tensor  # (B,)
     features: Tensor | None = None  # (B, n_features)
+    is_guided: Tensor | None = None  # (B,), within rails: the policy chose, not a rail
 
 
 class Evidence(NamedTuple):
@@ -65,12 +85,16 @@ class Past(NamedTuple):
     round: int  # that comes next; 1 = the first
     knowledge: Any = None  # of a policy that learns
     vectors: Tensor | None = None  # (n, d), what `encode` made before; None: it is the first time
+    guided: Tensor | None = None  # (n, n_rounds) bool: the policy chose; None without rails
 
     def of(self, rows: Tensor) -> "Past":
         """Of these pairs only."""
         names = ("item_seq", "user_idx", "target_idx", "shown", "accepted")
-        vectors = None if self.vectors is None else self.vectors[rows]
-        return self._replace(vectors=vectors, **{name: getattr(self, name)[rows] for name in names})
+        parts = {name: getattr(self, name)[rows] for name in names}
+        for name in ("vectors", "guided"):
+            part = getattr(self, name)
+            parts[name] = None if part is None else part[rows]
+        return self._replace(**parts)
 
     @property
     def refused(self) -> Tensor:

@@ -175,9 +175,10 @@ class Foresight(Policy):
         offsets = knowledge.offsets(self._popularity, self.options.optimism)
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
-        if self.options.depth == 2 and observation.rounds_left:
+        if self.options.depth == 2 and torch.as_tensor(observation.rounds_left).any():
             plans = self._plans(observation, sight, value, knowledge.slope, offsets)
-            score, place = self.worth(plans, observation.rounds_left).max(1)
+            left = torch.as_tensor(observation.rounds_left, device=value.device)
+            score, place = self.worth(plans, left.expand(len(value))).max(1)
             item_idx = plans.item_idx.gather(1, place[:, None])[:, 0]
         else:
             score, item_idx = value.max(1)
@@ -223,15 +224,16 @@ class Foresight(Policy):
             candidates, first[:, :n_candidates], chance[:, :, 0], after, other.clamp(min=0)
         )
 
-    def worth(self, plans: Plans, rounds_left: int) -> Tensor:
-        """Value of every plan over the rounds that are left: (B, C)."""
+    def worth(self, plans: Plans, rounds_left: Tensor) -> Tensor:
+        """Value of every plan over the rounds (B,) that are left: (B, C)."""
         ahead = plans.chance * plans.after + (1 - plans.chance) * plans.other
-        return plans.now + _horizon(self.options.discount, rounds_left) * ahead
+        horizon = _horizon(self.options.discount, rounds_left).to(ahead.dtype)
+        return plans.now + horizon[:, None] * ahead
 
 
-def _horizon(discount: float, n_rounds: int) -> float:
+def _horizon(discount: float, n_rounds: Tensor) -> Tensor:
     """Worth of so many rounds, in rounds."""
-    return (1 - discount**n_rounds) / (1 - discount)
+    return (1 - discount ** n_rounds.double()) / (1 - discount)
 
 
 def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) -> InterestVectors:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Encoder
@@ -27,15 +28,23 @@ from proactrec.policies.base import (
     best_unseen,
 )
 from proactrec.policies.rails import Rails, RailsOptions
+from proactrec.policies.shared_rails import SharedRails
+from proactrec.types import IntArray
 
-COUNTED = (
-    "decisions",
+REASONS = (
     "opted_out",
+    "not_chosen",
     "stopped",
     "paused",
     "budget_spent",
     "plain_share",
+    "daily_cap",
     "nothing_passes",
+)
+COUNTED = (
+    "decisions",
+    *REASONS,
+    "decided_again",
     "overruled",
     "items_forbidden",
 )
@@ -105,6 +114,8 @@ class Guarded(Policy):
         self._n_relevance = encoder.encode(nothing.to(encoder.item_vectors.device)).shape[1]
         self._counts = Counter(dict.fromkeys(COUNTED, 0))
         self._lock = threading.Lock()  # blocks of pairs are played in threads
+        self._shared: SharedRails | None = None
+        self._dataset = dataset
         # What the rollout asks of some policies only.
         if isinstance(inner, Learns):
             self.prior, self.learned = inner.prior, inner.learned
@@ -114,10 +125,12 @@ class Guarded(Policy):
     def notes(self) -> dict[str, Any]:
         """The policy's own, and what rails did until targets were accepted.
 
-        Of all decisions: rounds made plain or stopped, by the first reason that holds; answers of
-        the policy that were overruled; items that rails took away, summed over guided decisions.
+        Of all decisions: rounds made plain or stopped, by the first reason that holds; those made
+        again because others had the item, or the turn; answers of the policy that were overruled;
+        items that rails took away, summed over guided decisions.
         """
-        return {**self.inner.notes(), "rails": dict(self._counts)}
+        shared = {} if self._shared is None else self._shared.notes()
+        return {**self.inner.notes(), "rails": {**self._counts, **shared}}
 
     def usage(self) -> dict[str, Any]:
         """What the policy asked of others."""
@@ -146,6 +159,33 @@ class Guarded(Policy):
                 part[rows] = encode(inside)
         return torch.cat([relevance, own], 1)
 
+    def shared(self, user_idx: IntArray) -> SharedRails | None:
+        """The rails that span all campaigns of a run, of these users (n_pairs,), if there are any.
+
+        Whoever plays the run asks them round by round and tells the policy as
+        `observation.bounds`.
+        """
+        if self.options.spans_users:
+            self._shared = SharedRails(self.options, self._dataset, user_idx)
+        return self._shared
+
+    def worth(self, observation: Observation) -> Tensor:
+        """What guiding a pair promises before the first round: (B,), -inf for who opted out.
+
+        Of a policy that predicts acceptance, the score of its first item; else how close the user
+        is to the target already, by cosine in the encoder's space.
+        """
+        relevance, own = self._parted(observation.user_vectors)
+        if isinstance(self.inner, PredictsAcceptance):
+            seen = observation._replace(user_vectors=own)
+            penalty = self._narrowed(seen, self._penalty(seen), self.encoder.score(relevance))
+            worth = self.inner.decide(seen._replace(penalty=penalty)).score
+        else:
+            targets = self.encoder.item_vectors[observation.target_idx]
+            worth = F.cosine_similarity(relevance, targets)
+        is_out = self.rails.opted_out.to(worth.device)[observation.user_idx]
+        return worth.masked_fill(is_out, -torch.inf)
+
     def decide(self, observation: Observation) -> Decision:
         """The policy's item, or the plain one, or none."""
         ruling = self.ruling(observation)
@@ -153,33 +193,36 @@ class Guarded(Policy):
 
     def ruling(self, observation: Observation) -> Ruling:
         """What the policy may choose from, and where it has no choice."""
-        past, rails = observation.past, self.rails
+        past, rails, bounds = observation.past, self.rails, observation.bounds
         if past is None:
             raise InvalidInputError("rails need observation.past: what was shown before")
         relevance, own = self._parted(observation.user_vectors)
-        device = observation.penalty.device
-        is_out = rails.opted_out.to(device)[observation.user_idx]
-        may_not = rails.may_not(past, observation.penalty.shape[1]) & ~is_out[:, None]
-        may_not = may_not | rails.is_forbidden.to(device)
-        penalty = observation.penalty.masked_fill(may_not, -torch.inf)
+        is_out = rails.opted_out.to(observation.penalty.device)[observation.user_idx]
+        nobody = torch.zeros_like(is_out)
+        is_left_out, is_held = (nobody, nobody) if bounds is None else bounds[:2]
+        penalty = self._penalty(observation)
         scores = self.encoder.score(relevance)
         plain = best_unseen(scores.clone(), penalty)
-        n_left = rails.rounds_left(observation.round, observation.rounds_left)
+        n_left = rails.rounds_left(past, int(observation.rounds_left))
         seen = observation._replace(user_vectors=own, rounds_left=n_left)
         narrowed = self._narrowed(seen, penalty, scores)
         passes_none = ~(narrowed == 0).any(1)
         course = rails.course(past)
-        reasons = {
-            "opted_out": is_out,
-            "stopped": course.is_stopped & ~is_out,
-            "paused": course.is_paused,
-            "budget_spent": course.is_spent,
-            "plain_share": course.is_due,
-            "nothing_passes": passes_none & (plain.item_idx > 0),
-        }
-        is_plain = torch.stack(list(reasons.values())).any(0)
+        holds = (
+            is_out,
+            is_left_out,
+            course.is_stopped & ~is_out & ~is_left_out,
+            course.is_paused,
+            course.is_spent,
+            course.is_due,
+            is_held,
+            passes_none & (plain.item_idx > 0),
+        )
+        reasons = dict(zip(REASONS, holds, strict=True))
+        is_plain = torch.stack(holds).any(0)
         taken = ((observation.penalty == 0) & (narrowed < 0)).sum(1)
-        self._note(past, reasons, taken.masked_fill(is_plain, 0))
+        is_again = bounds is not None and bounds.is_again
+        self._note(past, reasons, taken.masked_fill(is_plain, 0), is_again=is_again)
         left = torch.full_like(narrowed, -torch.inf).scatter_(1, plain.item_idx[:, None], 0)
         left[:, 0] = -torch.inf
         own_penalty = torch.where(is_plain[:, None], left, narrowed)
@@ -196,12 +239,26 @@ class Guarded(Policy):
             self._counts["overruled"] += int(overruled.sum())
         item_idx = item_idx.masked_fill(ruling.is_stopped, 0)
         score = torch.where(is_plain, ruling.plain.score, decision.score)
-        return Decision(item_idx, score, decision.features)
+        return Decision(item_idx, score, decision.features, ~is_plain & (item_idx > 0))
+
+    def _penalty(self, observation: Observation) -> Tensor:
+        """Penalty of plain items, which hold for guided ones as well."""
+        past, rails, bounds = observation.past, self.rails, observation.bounds
+        assert past is not None
+        device = observation.penalty.device
+        is_free = rails.opted_out.to(device)[observation.user_idx]
+        if bounds is not None:
+            is_free = is_free | bounds.is_left_out
+        may_not = rails.may_not(past, observation.penalty.shape[1]) & ~is_free[:, None]
+        may_not = may_not | rails.is_forbidden.to(device)
+        return observation.penalty.masked_fill(may_not, -torch.inf)
 
     def _narrowed(self, seen: Observation, penalty: Tensor, scores: Tensor) -> Tensor:
-        """Penalty of guided items: what is protected or under a floor may not be shown either."""
+        """Penalty of guided items: nothing protected, under a floor, or that others have taken."""
         options = self.options
         may_not = self.rails.is_protected.to(penalty.device)[None]
+        if seen.bounds is not None:
+            may_not = may_not | seen.bounds.closed
         if options.relevance_floor is not None:
             may_not = may_not | ~_is_among_best(scores + penalty, options.relevance_floor)
         if options.acceptance_floor is not None:
@@ -209,11 +266,14 @@ class Guarded(Policy):
             may_not = may_not | (self.inner.chances(seen) < options.acceptance_floor)
         return penalty.masked_fill(may_not, -torch.inf)
 
-    def _note(self, past: Past, reasons: dict[str, Tensor], taken: Tensor) -> None:
+    def _note(
+        self, past: Past, reasons: dict[str, Tensor], taken: Tensor, *, is_again: bool
+    ) -> None:
         hit = past.accepted & (past.shown == past.target_idx[:, None])
         is_left = ~hit.any(1)
-        counts = Counter(decisions=int(is_left.sum()))
-        counts["items_forbidden"] = int((taken * is_left).sum())
+        counts = Counter({"decided_again" if is_again else "decisions": int(is_left.sum())})
+        if not is_again:
+            counts["items_forbidden"] = int((taken * is_left).sum())
         for name, holds in reasons.items():
             counts[name] = int((holds & is_left).sum())
             is_left = is_left & ~holds
