@@ -89,7 +89,7 @@ def measured(experiment: Experiment, n_decisions: int) -> dict[str, Any]:
 
     def share(values: Sequence[float]) -> dict[str, float]:
         top, bottom = (
-            np.bincount(users, given, experiment.dataset.n_users)[:, None]
+            np.bincount(users, given, experiment.dataset.n_users)[:, None].astype(np.float64)
             for given in (np.array(values, float), np.ones(len(users)))
         )
         return ratio_estimates(top, bottom, weights)[0].as_dict()
@@ -143,7 +143,7 @@ def fitted_anew(experiment: Experiment) -> dict[str, float]:
     assert isinstance(policy, Foresight)
     rng, known = generator(0, "explanations fit"), data.before("train")
     users = np.flatnonzero(known.lengths >= 2 * N_CAUSES)
-    gone = np.stack([rng.choice(known.of(u), N_CAUSES, replace=False) for u in users])
+    gone = np.stack([rng.choice(known.of(int(u)), N_CAUSES, replace=False) for u in users])
     is_left_out = rng.random(len(users)) < 0.5
     seed = int(generator(experiment.seed, "foresight", 0).integers(2**31))
     models = [

@@ -1,6 +1,7 @@
 """What a policy saw in a finished run, made again from histories and the log alone."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,6 @@ class Replay:
         # The code's padding (D21) is a matter of its encoders.
         self.padding = options.padding if policy.needs_encoder else "left"
         self._progress = progress
-        self._knowledge: list[Any] = [None] * self.n_rounds
-        if isinstance(policy, Learns):
-            self._knowledge = self._learned(policy)
 
     @torch.no_grad()
     def observations(self, rows: IntArray, *, until: int | None = None) -> Iterator[Observation]:
@@ -109,9 +107,13 @@ class Replay:
                 vectors[stale] = self.policy.encode(past._replace(vectors=vectors).of(stale))
                 past = past._replace(vectors=None)
 
+    @cached_property
     @torch.no_grad()
-    def _learned(self, policy: Learns) -> list[Any]:
+    def _knowledge(self) -> list[Any]:
         """What the policy knew before every round, from the answers of everybody in the log."""
+        policy = self.policy
+        if not isinstance(policy, Learns):
+            return [None] * self.n_rounds
         n_pairs, n_rows = len(self._shown), self.dataset.n_items + 1
         everybody = torch.arange(n_pairs, device=self.device)
         blocks = everybody.split(max(1, BLOCK_SCORES // n_rows))
