@@ -24,7 +24,7 @@ from proactrec.policies.foresight import Foresight
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
 
-N_USERS, N_TARGETS, LIMIT, N_DRAWS = 200, 5, 5, 5
+N_USERS, N_TARGETS, N_DRAWS, N_LEFT_OUT = 200, 5, 5, 3
 NAMED, ONCE, NEWEST, NEAREST, RANDOM = "named", "singly", "newest", "nearest", "random"
 METHODS = (NAMED, ONCE, NEWEST, NEAREST, RANDOM)
 
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--policies", nargs="+", default=["itmprec", "foresight"])
     parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--n-decisions", type=int, default=400, help="drawn from each run")
+    parser.add_argument("--n-decisions", type=int, default=200, help="drawn from each run")
     parser.add_argument("--fit-anew", nargs="*", default=["demo"], help="data sets for that check")
     return parser.parse_args()
 
@@ -105,7 +105,7 @@ def measured(experiment: Experiment, n_decisions: int) -> dict[str, Any]:
         "lost": {name: float(np.median([one["lost"][name] for one in found])) for name in METHODS},
         "by_limit": {
             str(limit): share([one["enough"] <= limit for one in found])
-            for limit in range(1, LIMIT + 1)
+            for limit in range(1, N_CAUSES + 1)
         },
     }
 
@@ -129,8 +129,8 @@ def _one(moment: Moment, unit_items: torch.Tensor, rng: np.random.Generator) -> 
         after = moment.weighed(gone)[:, moment.item_idx].double().numpy()
         flips[name] = float((moment.lead(gone) < 0).double().mean())
         lost[name] = float(np.median((before - after) / abs(before)))
-    enough = (n for n in range(1, LIMIT + 1) if moment.lead([moment.causes(n)]) < 0)
-    return {"n_named": n, "flips": flips, "lost": lost, "enough": next(enough, LIMIT + 1)}
+    enough = (n for n in range(1, N_CAUSES + 1) if moment.lead([moment.causes(n)]) < 0)
+    return {"n_named": n, "flips": flips, "lost": lost, "enough": next(enough, N_CAUSES + 1)}
 
 
 def fitted_anew(experiment: Experiment) -> dict[str, float]:
@@ -142,8 +142,8 @@ def fitted_anew(experiment: Experiment) -> dict[str, float]:
     policy, data = experiment.policy_kind.build(experiment), experiment.dataset
     assert isinstance(policy, Foresight)
     rng, known = generator(0, "explanations fit"), data.before("train")
-    users = np.flatnonzero(known.lengths >= 2 * N_CAUSES)
-    gone = np.stack([rng.choice(known.of(int(u)), N_CAUSES, replace=False) for u in users])
+    users = np.flatnonzero(known.lengths >= 2 * N_LEFT_OUT)
+    gone = np.stack([rng.choice(known.of(int(u)), N_LEFT_OUT, replace=False) for u in users])
     is_left_out = rng.random(len(users)) < 0.5
     seed = int(generator(experiment.seed, "foresight", 0).integers(2**31))
     models = [
@@ -214,8 +214,8 @@ def _body(rows: list[dict[str, Any]], checks: dict[str, dict[str, float]]) -> st
         "",
         "Changed, by the most items that may be named:",
         "",
-        f"| data | policy | {' | '.join(str(n) for n in range(1, LIMIT + 1))} |",
-        "| --- " * (2 + LIMIT) + "|",
+        f"| data | policy | {' | '.join(str(n) for n in range(1, N_CAUSES + 1))} |",
+        "| --- " * (2 + N_CAUSES) + "|",
     ]
     lines += [
         f"| {row['dataset']} | {row['policy']} | "

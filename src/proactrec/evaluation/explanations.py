@@ -27,7 +27,7 @@ from proactrec.types import IntArray
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
 
-N_CAUSES = 3
+N_CAUSES = 5
 """Most items of a history that are named."""
 WEIGHED_ROWS = 256
 """Histories that a policy is asked about at once."""

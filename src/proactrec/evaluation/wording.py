@@ -31,8 +31,10 @@ NEAREST = (
     "for them is not known."
 )
 SHARED = "It shares {shared} with “{target}”."
-CLOSER = "Your similarity to “{target}” is {now}; with this item taken it is {after}."
-NEAR = "The item's own similarity to it is {item}."
+CLOSER = (
+    "Your similarity to “{target}” is {now}; with this item taken it is {after}. The item's own is "
+    "{item}."
+)
 CHANCE = "Predicted: you take it with a chance of {chance}; that moves your interest by {gain}."
 PLACE = "Leaving the target aside, it is number {place} of {n} for you."
 PARTS = (
@@ -95,9 +97,11 @@ def _called(cause: Cause) -> str:
 def _lead(explanation: Explanation, target: str) -> list[str]:
     figures, found = explanation.figures, []
     if "similarity_after" in figures:
-        now, after = (_signed(figures[f"similarity_{when}"]) for when in ("now", "after"))
-        found.append(CLOSER.format(target=target, now=now, after=after))
-        found.append(NEAR.format(item=_signed(figures["item_to_target"])))
+        now, after, item = (
+            _signed(figures[name])
+            for name in ("similarity_now", "similarity_after", "item_to_target")
+        )
+        found.append(CLOSER.format(target=target, now=now, after=after, item=item))
     if explanation.shared:
         found.append(SHARED.format(shared=_listed(explanation.shared), target=target))
     return found
