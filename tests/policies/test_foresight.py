@@ -17,7 +17,7 @@ from proactrec.evaluation import rollout as rollout_module
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
-from proactrec.policies.base import Evidence, Observation
+from proactrec.policies.base import Evidence, Observation, Past
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity
 from proactrec.simulator.environment import World, WorldOptions
@@ -256,3 +256,23 @@ def test_learning_mends_a_wrong_prior(
     logit = knowledge.slope * last.features[:, 0] + knowledge.offsets(popularity)[last.item_idx]
     surprise = float(torch.sigmoid(logit).mean() - last.accepted.float().mean())
     assert (abs(surprise) < 0.12) == learns
+
+
+def test_without_items_a_user_of_items_alone_is_fitted_without_them(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """Alignment alone puts a user at the sum of the items; the estimate is then exact."""
+    known, items = dataset.before("train"), vectors.item_vectors
+    users = torch.stack([items[torch.from_numpy(known.of(u))].sum(0) for u in range(N_USERS + 1)])
+    policy = Foresight(InterestVectors(F.normalize(users, dim=1), items), dataset)
+    rows = torch.tensor([4, 9, 4])
+    gone = torch.from_numpy(np.array([known.of(4)[:2], known.of(9)[1:3], [int(known.of(4)[3]), 0]]))
+    nothing = torch.zeros(3, 5, dtype=torch.int64)
+    past = Past(nothing, rows, rows, nothing, nothing.bool(), 1, gone=gone)
+    kept = [np.setdiff1d(known.of(int(u)), g) for u, g in zip(rows, gone.numpy(), strict=True)]
+    expected = F.normalize(torch.stack([items[torch.from_numpy(k)].sum(0) for k in kept]), dim=1)
+    torch.testing.assert_close(policy.encode(past), expected, atol=1e-6, rtol=0)
+    reverse = torch.tensor([2, 1, 0])
+    torch.testing.assert_close(
+        policy.encode(past.of(reverse)), expected[reverse], atol=1e-6, rtol=0
+    )

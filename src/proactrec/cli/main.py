@@ -13,7 +13,18 @@ from typer.exceptions import TyperException
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import benchmark, data, doctor, llm, results, run, targets, tune, worlds
+from proactrec.cli import (
+    benchmark,
+    data,
+    doctor,
+    explain,
+    llm,
+    results,
+    run,
+    targets,
+    tune,
+    worlds,
+)
 from proactrec.errors import ProactrecError
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ app.add_typer(llm.app, name="llm")
 app.add_typer(targets.app, name="targets")
 for command in (run.run, run.train, run.simulate, results.evaluate, results.report):
     app.command()(command)
+app.command()(explain.explain)
 app.command()(tune.tune)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)

@@ -207,7 +207,7 @@ def _play_together(
         progress("guidance", number, n_rounds)
         if number < n_rounds:
             if isinstance(policy, Learns):
-                columns = zip(*(_evidence(*answers) for answers in heard), strict=True)
+                columns = zip(*(evidence_of(*answers) for answers in heard), strict=True)
                 everybody = Evidence(*(torch.cat(column) for column in columns))
                 knowledge = policy.learned(knowledge, everybody)
             heard = tell(told())
@@ -340,12 +340,7 @@ class _Player:
 
     def _stale(self, accepted: Tensor, is_shown: Tensor, is_active: Tensor) -> Tensor:
         """Rows of the block that the policy has to encode again."""
-        if self.policy.encodes == "once":
-            return accepted.new_empty(0, dtype=torch.int64)
-        again = {"refused": is_shown & ~accepted, "answered": is_shown}.get(
-            self.policy.encodes, accepted
-        )
-        return (again & is_active).nonzero()[:, 0]
+        return (encoded_again(self.policy, accepted, is_shown) & is_active).nonzero()[:, 0]
 
     def _slate(
         self, seen: Observation, environment: Environment, is_active: Tensor
@@ -422,7 +417,18 @@ def _replaced(decision: Decision, rows: Tensor, other: Decision) -> Decision:
     return Decision(**parts)
 
 
-def _evidence(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:
+def encoded_again(policy: Policy, accepted: Tensor, is_shown: Tensor) -> Tensor:
+    """Whether a policy encodes a pair again after a round, by its answer: (n,)."""
+    again = {
+        "once": torch.zeros_like(accepted),
+        "refused": is_shown & ~accepted,
+        "answered": is_shown,
+    }
+    return again.get(policy.encodes, accepted)
+
+
+def evidence_of(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:
+    """What a policy that learns is told of a round: rows in which an item was shown."""
     rows = item_idx.nonzero()[:, 0]
     features = decision.features
     kept = item_idx.new_empty(len(rows), 0) if features is None else features[rows]

@@ -86,15 +86,20 @@ class Past(NamedTuple):
     knowledge: Any = None  # of a policy that learns
     vectors: Tensor | None = None  # (n, d), what `encode` made before; None: it is the first time
     guided: Tensor | None = None  # (n, n_rounds) bool: the policy chose; None without rails
+    gone: Tensor | None = None  # (n, k), train items imagined away, of which `item_seq` is free
 
     def of(self, rows: Tensor) -> "Past":
         """Of these pairs only."""
         names = ("item_seq", "user_idx", "target_idx", "shown", "accepted")
         parts = {name: getattr(self, name)[rows] for name in names}
-        for name in ("vectors", "guided"):
+        for name in ("vectors", "guided", "gone"):
             part = getattr(self, name)
             parts[name] = None if part is None else part[rows]
         return self._replace(**parts)
+
+    def accepting(self, item_idx: Tensor) -> "Past":
+        """The history of every pair as if its user accepted an item (n,) now."""
+        return self._replace(item_seq=torch.cat([self.item_seq[:, 1:], item_idx[:, None]], 1))
 
     @property
     def refused(self) -> Tensor:
@@ -140,6 +145,23 @@ class PredictsAcceptance(Protocol):
 
     def chances(self, observation: Observation) -> Tensor:
         """Chance of every item, as believed: (B, n_items + 1)."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A policy that says what its choices stand on.
+
+    It is asked with an `observation.past`. One that does not read `item_seq` alone must heed
+    `past.gone` when it encodes, so that what a user's items do can be told by leaving them out.
+    """
+
+    def weigh(self, observation: Observation) -> Tensor:
+        """What it chooses by: (B, n_items + 1), the largest is shown; -inf: not in question."""
+        ...
+
+    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+        """Figures (B,) of the items (B,), by name, as the policy has them; see `wording`."""
         ...
 
 
@@ -214,6 +236,7 @@ class Policy(ABC):
     name: ClassVar[str]
     options_type: ClassVar[type[Options]] = NoOptions
     needs_encoder: ClassVar[bool] = False
+    guides: ClassVar[bool] = True  # False: it pays no heed to targets
     encodes: Encodes = "history"
     history_length = 1
 
@@ -284,6 +307,13 @@ def next_planned(observation: Observation) -> Decision:
     score.masked_fill_(~is_allowed.any(1), -torch.inf)
     item_idx = path.gather(1, first)[:, 0]
     return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
+
+
+def place_of(item_idx: Tensor, scores: Tensor, penalty: Tensor) -> dict[str, Tensor]:
+    """Place of items (B,) among those that may be shown, 1 = highest score, and their number."""
+    is_allowed = penalty == 0
+    is_better = scores > scores.gather(1, item_idx[:, None])
+    return {"place": (is_better & is_allowed).sum(1) + 1, "n_allowed": is_allowed.sum(1)}
 
 
 def best_unseen(scores: Tensor, penalty: Tensor) -> Decision:

@@ -16,6 +16,7 @@ refused is gone.
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,15 @@ from torch.nn import functional as F
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
-from proactrec.policies.base import Decision, Evidence, Ingredients, Observation, Past, Policy
+from proactrec.policies.base import (
+    Decision,
+    Evidence,
+    Ingredients,
+    Observation,
+    Past,
+    Policy,
+    place_of,
+)
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
 from proactrec.progress import Progress
 from proactrec.rng import generator
@@ -107,7 +116,7 @@ class Foresight(Policy):
     vectors : InterestVectors
         Its own.
     dataset : Dataset
-        Popularity of items.
+        Popularity of items, and histories.
     options : ForesightOptions, optional
     """
 
@@ -119,7 +128,7 @@ class Foresight(Policy):
         self, vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
     ) -> None:
         self.options = options or ForesightOptions()
-        self.vectors = vectors
+        self.vectors, self._known = vectors, dataset.before("train")
         self._popularity = _standard_popularity(dataset)
         self._slope = 1 / _interest_deviation(vectors)
 
@@ -151,7 +160,7 @@ class Foresight(Policy):
         """Where users are believed to stand (n, d)."""
         knowledge = past.knowledge or self.prior()
         return moved_by_answers(
-            self.vectors.user_vectors[past.user_idx],
+            self._start(past),
             self.vectors.item_vectors,
             past,
             knowledge.slope,
@@ -168,22 +177,64 @@ class Foresight(Policy):
 
     def decide(self, observation: Observation) -> Decision:
         """The item with the highest expected gain over the rounds that are left."""
-        knowledge = observation.knowledge or self.prior()
+        interest, score, candidates = self._candidates(observation)
+        best, place = score.max(1)
+        item_idx = candidates.gather(1, place[:, None])
+        foreseen = interest.gather(1, item_idx)
+        return Decision(item_idx[:, 0].masked_fill(best == -torch.inf, 0), best, foreseen)
+
+    def weigh(self, observation: Observation) -> Tensor:
+        """Value over the rounds that are left, of the candidates."""
+        _, score, candidates = self._candidates(observation)
+        return torch.full_like(observation.penalty, -torch.inf).scatter(1, candidates, score)
+
+    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+        """Chance and gain as believed; cosines to the target now and if the item is accepted."""
+        knowledge, column = observation.knowledge or self.prior(), item_idx[:, None]
+        chances, sight = self.chances(observation), self._sight(observation).of(column)
+        outlook = self._outlook(sight, knowledge.slope, knowledge.offsets(self._popularity)[column])
+        return {
+            "similarity_now": sight.now[:, 0],
+            "similarity_after": (sight.now + outlook.gain)[:, 0],
+            "item_to_target": sight.toward[:, 0],
+            "chance": outlook.chance[:, 0],
+            "gain": outlook.gain[:, 0],
+            **place_of(item_idx, chances, observation.penalty),
+        }
+
+    def _start(self, past: Past) -> Tensor:
+        r"""Where histories put users: (n, d).
+
+        With items imagined away, :math:`n(c\, u - \sum_{gone} e_i)` with
+        :math:`c = \sum_i u^\top e_i` over the history: the pull of each is taken back. For a vector
+        that alignment alone put there, this is the fit without the items.
+        """
+        start = self.vectors.user_vectors[past.user_idx]
+        if past.gone is None:
+            return start
+        items = self.vectors.item_vectors
+        users, row = np.unique(past.user_idx.cpu().numpy(), return_inverse=True)
+        total = torch.stack([items[torch.from_numpy(self._known.of(u))].sum(0) for u in users])
+        pull = (start * total[torch.from_numpy(row)]).sum(1, keepdim=True)
+        return F.normalize(pull * start - items[past.gone].sum(1), dim=1)
+
+    def _sight(self, observation: Observation) -> Sight:
         items, targets = self.vectors.item_vectors, observation.target_idx
         interest = observation.user_vectors @ items.T  # (B, n_items + 1)
-        sight = Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
+        return Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
+
+    def _candidates(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        """Interest in every item; value and item of every candidate: (B, n_candidates) each."""
+        knowledge, sight = observation.knowledge or self.prior(), self._sight(observation)
         offsets = knowledge.offsets(self._popularity, self.options.optimism)
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
-        if self.options.depth == 2 and torch.as_tensor(observation.rounds_left).any():
+        left = torch.as_tensor(observation.rounds_left, device=value.device).expand(len(value))
+        if self.options.depth == 2 and left.any():
             plans = self._plans(observation, sight, value, knowledge.slope, offsets)
-            left = torch.as_tensor(observation.rounds_left, device=value.device)
-            score, place = self.worth(plans, left.expand(len(value))).max(1)
-            item_idx = plans.item_idx.gather(1, place[:, None])[:, 0]
-        else:
-            score, item_idx = value.max(1)
-        foreseen = interest.gather(1, item_idx[:, None])
-        return Decision(item_idx.masked_fill(score == -torch.inf, 0), score, foreseen)
+            return sight.interest, self.worth(plans, left), plans.item_idx
+        everything = torch.arange(value.shape[1], device=value.device)
+        return sight.interest, value, everything.expand_as(value)
 
     def _outlook(self, sight: Sight, slope: float, offsets: Tensor) -> Outlook:
         share = self.options.kept_share

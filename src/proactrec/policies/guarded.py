@@ -27,6 +27,7 @@ from proactrec.policies.base import (
     PredictsAcceptance,
     best_unseen,
 )
+from proactrec.policies.next_item import NextItem
 from proactrec.policies.rails import Rails, RailsOptions
 from proactrec.policies.shared_rails import SharedRails
 from proactrec.types import IntArray
@@ -67,6 +68,8 @@ class Ruling(NamedTuple):
     is_plain: Tensor  # (B,): that item it is
     is_stopped: Tensor  # (B,): nothing is shown
     is_narrowed: Tensor  # (B,): fewer items may be shown than without rails
+    reasons: dict[str, Tensor]  # (B,) each: why rounds are plain or stopped
+    penalty: Tensor  # (B, n_items + 1): -inf for what may not even be shown as a plain item
 
 
 class Guarded(Policy):
@@ -227,7 +230,13 @@ class Guarded(Policy):
         left[:, 0] = -torch.inf
         own_penalty = torch.where(is_plain[:, None], left, narrowed)
         return Ruling(
-            seen._replace(penalty=own_penalty), plain, is_plain, reasons["stopped"], taken > 0
+            seen._replace(penalty=own_penalty),
+            plain,
+            is_plain,
+            reasons["stopped"],
+            taken > 0,
+            reasons,
+            penalty,
         )
 
     def within(self, ruling: Ruling, decision: Decision) -> Decision:
@@ -252,6 +261,19 @@ class Guarded(Policy):
         may_not = rails.may_not(past, observation.penalty.shape[1]) & ~is_free[:, None]
         may_not = may_not | rails.is_forbidden.to(device)
         return observation.penalty.masked_fill(may_not, -torch.inf)
+
+    def behind(self, observation: Observation) -> tuple[Policy, Observation, str | None]:
+        """Of one pair: who really chooses, what it sees, and which rail makes the round plain."""
+        ruling = self.ruling(observation)
+        rail = next((name for name, holds in ruling.reasons.items() if bool(holds)), None)
+        if rail is None and bool(ruling.is_narrowed):
+            is_silent = bool(self.inner.decide(ruling.seen).item_idx == 0)
+            rail = "overruled" if is_silent else None
+        if rail is None:
+            return self.inner, ruling.seen, None
+        relevance, _ = self._parted(observation.user_vectors)
+        plain = observation._replace(user_vectors=relevance, penalty=ruling.penalty)
+        return NextItem(self.encoder), plain, rail
 
     def _narrowed(self, seen: Observation, penalty: Tensor, scores: Tensor) -> Tensor:
         """Penalty of guided items: nothing protected, under a floor, or that others have taken."""

@@ -14,12 +14,14 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
+from proactrec.errors import InvalidInputError
 from proactrec.policies.base import (
     Decision,
     EncoderPolicy,
     Ingredients,
     Observation,
     best_unseen,
+    place_of,
 )
 
 SCORED_ROWS = 256
@@ -68,6 +70,35 @@ class IPG(EncoderPolicy):
         return Decision(
             torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
         )
+
+    def weigh(self, observation: Observation) -> Tensor:
+        """Guided score of what may be shown; where nothing leads closer, interest alone decides."""
+        users, penalty = observation.user_vectors, observation.penalty
+        scores = self.scores(users, observation.target_idx).add_(penalty)
+        if self.guidance_options.no_gain == "most_relevant":
+            is_stuck = scores.max(1, keepdim=True).values <= 0
+            scores = torch.where(is_stuck, self.interest(users).add_(penalty), scores)
+        return scores
+
+    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+        """Parts of the score; cosines to the target now, and once the item is in the history."""
+        if observation.past is None:
+            raise InvalidInputError("reasons need observation.past: what the user had before")
+        users, targets = observation.user_vectors, observation.target_idx
+        after = self.encode(observation.past.accepting(item_idx))
+        now, then = (
+            (F.normalize(place, dim=1) * self.unit_items[targets]).sum(1)
+            for place in (users, after)
+        )
+        progress, relevance = self._progress(users, targets), IPG.interest(self, users)
+        return {
+            "similarity_now": now,
+            "similarity_after": then,
+            "item_to_target": (self.unit_items[item_idx] * self.unit_items[targets]).sum(1),
+            "relevance": relevance.gather(1, item_idx[:, None])[:, 0],
+            "progress": progress.expand_as(relevance).gather(1, item_idx[:, None])[:, 0],
+            **place_of(item_idx, self.interest(users), observation.penalty),
+        }
 
     def scores(self, users: Tensor, target_idx: Tensor) -> Tensor:
         """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1)."""

@@ -69,6 +69,14 @@ class ITMPRec(IPG):
             scores += self._intent_scores.index_select(0, self.intents.assign(users))
         return scores
 
+    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+        """As IPG's, with the intention part of the score."""
+        found = super().reasons(observation, item_idx)
+        if self.intents is not None and self._intent_scores is not None:
+            of_users = self.intents.assign(observation.user_vectors)
+            found["intent"] = self._intent_scores[of_users, item_idx]
+        return found
+
     def kept_share(self, observation: Observation) -> Tensor:
         """Share of the old user vector that an accepted item leaves, by TIAC.
 

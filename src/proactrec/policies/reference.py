@@ -25,6 +25,7 @@ class Random(Policy):
     """Any unseen item, uniformly; the draw belongs to (seed, user, target, round)."""
 
     name: ClassVar[str] = "random"
+    guides: ClassVar[bool] = False
 
     def __init__(self, seed: int = 0) -> None:
         # A seed of its own: the same one would share the luck that decides acceptance.
@@ -51,6 +52,7 @@ class Popular(Policy):
     """The unseen item that most users have."""
 
     name: ClassVar[str] = "popular"
+    guides: ClassVar[bool] = False
 
     def __init__(self, dataset: Dataset) -> None:
         counts = dataset.train_counts
@@ -90,9 +92,16 @@ class TargetNow(NextItem):
     """The target at once; where it may not be shown again, what :class:`NextItem` shows."""
 
     name: ClassVar[str] = "target-now"
+    guides: ClassVar[bool] = True
 
     def decide(self, observation: Observation) -> Decision:
         """The target, else the most relevant unseen item."""
         usual, target_idx = super().decide(observation), observation.target_idx
         is_allowed = observation.penalty.gather(1, target_idx[:, None])[:, 0] == 0
         return Decision(torch.where(is_allowed, target_idx, usual.item_idx), usual.score)
+
+    def weigh(self, observation: Observation) -> Tensor:
+        """Relevance, but the target first where it may be shown."""
+        scores, targets = super().weigh(observation), observation.target_idx[:, None]
+        is_allowed = observation.penalty.gather(1, targets) == 0
+        return scores.scatter(1, targets, torch.where(is_allowed, torch.inf, -torch.inf))

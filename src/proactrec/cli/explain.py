@@ -1,0 +1,105 @@
+"""`proactrec explain`: why a user of an earlier run was shown what was shown."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from proactrec.cli import console, results
+from proactrec.cli.setup import Setup
+
+OPT_OUT_FILE = "never-guide.txt"
+
+User = Annotated[str, typer.Option("--user", help="Id of the user.")]
+Target = Annotated[
+    str | None, typer.Option("--target", help="Id of a target; all of the run if not given.")
+]
+Round = Annotated[
+    int | None, typer.Option("--round", help="Number of one round; all if not given.")
+]
+WithoutItem = Annotated[
+    str | None,
+    typer.Option(
+        "--without-item",
+        help="Id of an item of the user's history: what would have been shown without it?",
+    ),
+]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")]
+
+
+def explain(
+    run: results.RunFolder,
+    user: User,
+    target: Target = None,
+    number: Round = None,
+    without_item: WithoutItem = None,
+    html: Html = None,
+    json: results.Json = False,
+) -> None:
+    """Say why a user was shown what was shown, on the way to a target, and how to end it.
+
+    Example: proactrec explain runs/scifi --user 42 --target 50 --html why.html
+    """
+    from proactrec.evaluation.explanations import Explainer
+    from proactrec.evaluation.wording import told
+
+    setup, command = results.earlier(run)
+    if html is not None:
+        results.require_report()
+    with console.progress() as progress:
+        experiment = setup.experiment(progress)
+        paths = Explainer.of(experiment).paths(
+            user, target_id=target, number=number, left_out=without_item
+        )
+    content = {
+        "user_id": user,
+        "dataset": experiment.dataset.name,
+        "synthetic": experiment.dataset.name == "demo",
+        "policy": setup.options.policy,
+        "protocol": setup.options.protocol.name,
+        "seed": setup.options.seed,
+        "opt_out": _opt_out(setup, command, user),
+        "paths": [told(path) for path in paths],
+    }
+    if html is not None:
+        from proactrec.report.explain_page import write_explanations
+
+        write_explanations(html, content)
+    if json:
+        results.print_json(content)
+    else:
+        _show(content, html)
+
+
+def _opt_out(setup: Setup, command: str, user: str) -> str:
+    """Commands that run again without guidance for this user."""
+    if user in setup.options.rails.opt_out:
+        return ""
+    words = shlex.split(command)
+    given = [n for n, word in enumerate(words) if word.split("=")[0] == "--opt-out"]
+    if given:
+        value = words[given[-1]].partition("=")[2]
+        listed = value or words[given[-1] + 1]
+    else:
+        listed, command = OPT_OUT_FILE, f"{command} --opt-out {OPT_OUT_FILE}"
+    return f"echo {shlex.quote(user)} >> {shlex.quote(listed)}\n{command}"
+
+
+def _show(content: dict[str, Any], page: Path | None) -> None:
+    output = Console(highlight=False, soft_wrap=True, markup=False)
+    for path in content["paths"]:
+        output.print(f"User {content['user_id']} → “{path['target']['title']}”", style="bold")
+        for one in path["explanations"]:
+            answer = "taken" if one["accepted"] else "passed over"
+            output.print(f"\nRound {one['round']}: {one['item']['title']} ({answer})")
+            for sentence in one["words"]:
+                output.print(f"  {sentence}")
+        output.print()
+    if content["opt_out"]:
+        output.print(f"To switch guidance off for this user:\n{content['opt_out']}")
+    else:
+        output.print("Guidance is switched off for this user (rails.opt_out).")
+    if page is not None:
+        output.print(f"written: {page}")

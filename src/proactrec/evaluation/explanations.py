@@ -1,0 +1,391 @@
+"""Why a user was shown an item: what in the history it builds on, and where it leads.
+
+An item builds on what it would not have been shown without. So the policy itself is asked again,
+with items of the user's history left out (:class:`proactrec.policies.base.Explains`); the rest of
+the round, above all what may be shown, stays as it was. A policy that gives no reasons gets the
+nearest items of the history, by the run's item vectors, and is not said to have used them.
+
+Explanations are made from histories, the log's items and answers, and what the policy itself
+believes: nothing of the simulator's users enters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.evaluation.replay import Replay
+from proactrec.policies.base import EncoderPolicy, Explains, Observation, Past, Policy
+from proactrec.policies.guarded import Guarded
+from proactrec.types import IntArray
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
+
+N_CAUSES = 5
+"""Most items of a history that are named."""
+WEIGHED_ROWS = 256
+"""Histories that a policy is asked about at once."""
+ROUNDING = 1e-3
+"""Share of the best score by which a shown item may lag: it was scored in another batch."""
+
+
+@dataclass(frozen=True)
+class ItemName:
+    """What people call an item."""
+
+    item_id: str
+    title: str
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """An item of a user's history that a choice builds on."""
+
+    item: ItemName
+    accepted_in: int | None
+    """Round of this path in which it was accepted; None: it was there before."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one item was shown; :mod:`proactrec.evaluation.wording` makes sentences of it."""
+
+    round: int
+    item: ItemName
+    accepted: bool
+    is_target: bool
+    is_promoted: bool
+    rail: str | None
+    """What made the round plain; None: no rail."""
+    knows_policy: bool
+    """False: the policy gives no reasons, and causes are no more than the nearest items."""
+    causes: tuple[Cause, ...]
+    """The strongest first; each was found with those before it left out."""
+    instead: ItemName | None
+    """Shown if the causes had not been in the history; None: the same item still, or unknown."""
+    shared: tuple[str, ...]
+    """Categories that the item shares with the target."""
+    figures: dict[str, float]
+    """As :meth:`proactrec.policies.base.Explains.reasons` has them; else cosines of the run's item
+    vectors: `similarity_now`, `similarity_after` and `item_to_target`."""
+    what_if: ItemName | None
+    """Shown if the item asked about had not been in the history; None: unknown, or not asked."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """What one user was shown on the way to one target."""
+
+    user_id: str
+    target: ItemName
+    n_rounds: int
+    left_out: ItemName | None
+    """What `what_if` leaves out of the history."""
+    explanations: tuple[Explanation, ...]
+
+
+class Moment(NamedTuple):
+    """One decision: who really made it, and what it was made from."""
+
+    policy: Policy
+    seen: Observation  # of one pair
+    item_idx: int  # that was shown
+    rail: str | None  # that made the round plain
+    start: IntArray  # the user's history before the run, oldest first
+    padding: str  # side of it
+
+    @property
+    def history(self) -> dict[int, int | None]:
+        """Items that the policy reads, oldest first; round of acceptance, or None: before."""
+        found = {**dict.fromkeys(self.start.tolist()), **self._taken()}
+        if isinstance(self.policy, EncoderPolicy):
+            return dict(list(found.items())[-self.policy.history_length :])
+        return found
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the policy says what it chooses by, and that leads to what was shown."""
+        if not isinstance(self.policy, Explains):
+            return False
+        scores = self.weighed([()])[0]
+        best = scores.max()
+        return bool(scores[self.item_idx] >= best - ROUNDING * best.abs())
+
+    @torch.no_grad()
+    def without(self, gone: Sequence[Sequence[int]]) -> Observation:
+        """What the policy would have seen without some items of the history, a row for each."""
+        n, seen = len(gone), self.seen
+        assert seen.past is not None
+        device, width = seen.penalty.device, max(1, *(len(items) for items in gone))
+        wide = np.zeros((n, width), np.int64)
+        for row, items in enumerate(gone):
+            wide[row, : len(items)] = items
+        is_train = np.isin(wide, self.start)
+        left_out = torch.from_numpy(wide).to(device)
+        shown, accepted = (x.expand(n, -1) for x in (seen.past.shown, seen.past.accepted))
+        is_gone = (shown[:, :, None] == left_out[:, None]).any(2) & accepted
+        past = Past(
+            torch.from_numpy(np.stack([self._sequence(items) for items in gone])).to(device),
+            seen.user_idx.expand(n),
+            seen.target_idx.expand(n),
+            shown.masked_fill(is_gone, 0),
+            accepted & ~is_gone,
+            seen.round,
+            seen.knowledge,
+            gone=torch.from_numpy(wide * is_train).to(device) if is_train.any() else None,
+        )
+        return seen._replace(
+            user_idx=past.user_idx,
+            target_idx=past.target_idx,
+            user_vectors=self.policy.encode(past),
+            penalty=seen.penalty.expand(n, -1),
+            past=past,
+        )
+
+    @torch.no_grad()
+    def weighed(self, gone: Sequence[Sequence[int]]) -> Tensor:
+        """The policy's scores without some items of the history: (len(gone), n_items + 1)."""
+        assert isinstance(self.policy, Explains)
+        blocks = (gone[at : at + WEIGHED_ROWS] for at in range(0, len(gone), WEIGHED_ROWS))
+        return torch.cat([self.policy.weigh(self.without(block)) for block in blocks])
+
+    def lead(self, gone: Sequence[Sequence[int]]) -> Tensor:
+        """Score of what was shown less the best other: (len(gone),); below 0 it is not shown."""
+        scores = self.weighed(gone)
+        own = scores[:, self.item_idx].clone()
+        scores[:, self.item_idx] = -torch.inf
+        return (own - scores.max(1).values).nan_to_num(-torch.inf, torch.inf, -torch.inf)
+
+    def causes(self, n_most: int) -> tuple[int, ...]:
+        """Items of the history without which another item leads, or as near to it as found.
+
+        Each next one is that whose absence, with those before, takes most of the lead; it ends
+        when the lead is gone, or no item speaks for what was shown. Where that finds too little,
+        the newest items are tried: single ones are hidden by others like them.
+        """
+        newest = list(reversed(self.history))
+        causes: tuple[int, ...] = ()
+        lead, left = float(self.lead([()])), newest
+        while left and len(causes) < n_most and lead >= 0:
+            leads = self.lead([(*causes, item) for item in left])
+            most = int(leads.argmin())
+            if float(leads[most]) >= lead:
+                break
+            lead, causes = float(leads[most]), (*causes, left[most])
+            left = [item for item in left if item not in causes]
+        if lead >= 0 and newest:
+            together = [tuple(newest[:n]) for n in range(1, min(n_most, len(newest)) + 1)]
+            enough = (self.lead(together) < 0).nonzero()[:, 0].tolist()
+            causes = together[enough[0]] if enough else causes
+        return causes
+
+    def reasons(self) -> dict[str, float]:
+        """The policy's figures of what was shown."""
+        assert isinstance(self.policy, Explains)
+        with torch.no_grad():
+            item_idx = torch.tensor([self.item_idx], device=self.seen.penalty.device)
+            found = self.policy.reasons(self.without([()]), item_idx)
+        return {name: float(value) for name, value in found.items()}
+
+    def _taken(self) -> dict[int, int]:
+        """Items accepted so far, with their rounds."""
+        past = self.seen.past
+        assert past is not None
+        pairs = zip(past.shown[0].tolist(), past.accepted[0].tolist(), strict=True)
+        answers = list(pairs)[: self.seen.round - 1]
+        return {item: n for n, (item, accepted) in enumerate(answers, start=1) if accepted}
+
+    def _sequence(self, gone: Sequence[int]) -> IntArray:
+        """The history without some items, as the rollout hands it to the policy."""
+        length = self.policy.history_length
+        kept = self.start[~np.isin(self.start, gone)][-length:]
+        filling = np.zeros(length - len(kept), np.int64)
+        parts = [filling, kept] if self.padding == "left" else [kept, filling]
+        later = [item for item in self._taken() if item not in gone]
+        return np.concatenate([*parts, np.array(later, np.int64)])[-length:]
+
+
+class Explainer:
+    """Explains what a run showed.
+
+    Parameters
+    ----------
+    replay : Replay
+        Of the run.
+    item_vectors : float tensor, shape (n_items + 1, d)
+        For policies that give no reasons.
+    n_causes : int
+        Most items of a history that are named.
+    """
+
+    def __init__(self, replay: Replay, item_vectors: Tensor, *, n_causes: int = N_CAUSES) -> None:
+        self.replay, self.log, self.dataset = replay, replay.log, replay.dataset
+        self.n_causes = n_causes
+        self._unit_items = F.normalize(item_vectors, dim=1)
+        self._known = self.dataset.before("train")
+
+    @classmethod
+    def of(cls, experiment: "Experiment") -> Self:
+        """The explainer of a finished run."""
+        replay = Replay(
+            experiment.policy,
+            experiment.dataset,
+            experiment.log,
+            experiment.protocol.rollout,
+            device=experiment.device,
+            progress=experiment.progress,
+        )
+        return cls(replay, experiment.item_vectors)
+
+    def paths(
+        self,
+        user_id: str,
+        *,
+        target_id: str | None = None,
+        number: int | None = None,
+        left_out: str | None = None,
+    ) -> list[Path]:
+        """Paths of a user to every target, in the order of the log.
+
+        Parameters
+        ----------
+        target_id : str, optional
+            Of one path only.
+        number : int, optional
+            Of one round only; 1 = the first.
+        left_out : str, optional
+            Item of the history to ask about: what would have been shown without it?
+
+        Raises
+        ------
+        UnknownIdError
+            For a user, target or item that is not there.
+        InvalidInputError
+            If there is no such round, the user was not guided to the target, or `left_out` is not
+            in the history.
+        """
+        rows = self._rows(user_id, target_id)
+        if number is not None and not 1 <= number <= self.log.n_rounds:
+            raise InvalidInputError(f"round must be in [1, {self.log.n_rounds}], got {number}")
+        asked = None if left_out is None else self._asked(rows, left_out)
+        found: list[list[Explanation]] = [[] for _ in rows]
+        for seen in self.replay.observations(rows, until=number):
+            for n, row in enumerate(rows):
+                if number in (None, seen.round) and self.log.item_idx[row, seen.round - 1]:
+                    moment = self.moment(seen, n, int(row))
+                    accepted = bool(self.log.accepted[row, seen.round - 1])
+                    found[n].append(self._explained(moment, asked, accepted=accepted))
+        return [
+            Path(
+                user_id,
+                self._name(int(self.log.target_idx[row])),
+                self.log.n_rounds,
+                None if asked is None else self._name(asked),
+                tuple(explanations),
+            )
+            for row, explanations in zip(rows, found, strict=True)
+        ]
+
+    def moment(self, seen: Observation, n: int, row: int) -> Moment:
+        """The decision about the n-th pair of `seen`, which is this row of the log."""
+        one = seen.of(torch.tensor([n], device=seen.penalty.device))
+        policy, rail = self.replay.policy, None
+        if isinstance(policy, Guarded):
+            policy, one, rail = policy.behind(one)
+        start = self._known.of(int(self.log.user_idx[row]))
+        item_idx = int(self.log.item_idx[row, seen.round - 1])
+        return Moment(policy, one, item_idx, rail, start, self.replay.padding)
+
+    def _explained(self, moment: Moment, asked: int | None, *, accepted: bool) -> Explanation:
+        item_idx, target_idx = moment.item_idx, int(moment.seen.target_idx)
+        knows, instead, what_if = moment.is_explained, None, None
+        if knows:
+            causes, figures = moment.causes(self.n_causes), moment.reasons()
+            other = int(moment.weighed([causes]).argmax())
+            instead = self._name(other) if causes and other != item_idx else None
+            if asked is not None:
+                what_if = self._name(int(moment.weighed([(asked,)]).argmax()))
+        else:
+            causes, figures = self._nearest(moment)
+        item, target, rounds = self._name(item_idx), self._name(target_idx), moment.history
+        return Explanation(
+            round=moment.seen.round,
+            item=item,
+            accepted=accepted,
+            is_target=item_idx == target_idx,
+            is_promoted=moment.policy.guides,
+            rail=moment.rail,
+            knows_policy=knows,
+            causes=tuple(Cause(self._name(cause), rounds[cause]) for cause in causes),
+            instead=instead,
+            shared=tuple(name for name in item.categories if name in target.categories),
+            figures=figures,
+            what_if=what_if,
+        )
+
+    def _nearest(self, moment: Moment) -> tuple[tuple[int, ...], dict[str, float]]:
+        """Nearest items of the history, and cosines to the target of its sum and the item."""
+        history = list(moment.history)
+        item, target = (
+            self._unit_items[at] for at in (moment.item_idx, int(moment.seen.target_idx))
+        )
+        rows = self._unit_items[history]  # (n_history, d)
+        nearest = (rows @ item).argsort(descending=True)[: self.n_causes].tolist()
+        before, after = rows.sum(0), rows.sum(0) + item
+        figures = {
+            "similarity_now": float(F.normalize(before, dim=0) @ target),
+            "similarity_after": float(F.normalize(after, dim=0) @ target),
+            "item_to_target": float(item @ target),
+        }
+        return tuple(history[at] for at in nearest), figures
+
+    def _rows(self, user_id: str, target_id: str | None) -> IntArray:
+        """Rows of the log of a user, with one target or all."""
+        if user_id not in self.dataset.user_ids:
+            raise UnknownIdError(f"user {user_id!r} does not exist in {self.dataset.name}")
+        is_wanted = self.log.user_idx == self.dataset.user_ids.index(user_id)
+        if not is_wanted.any():
+            raise InvalidInputError(f"user {user_id!r} was not guided in this run")
+        if target_id is not None:
+            target_idx = self._item(target_id, "target")
+            if target_idx not in self.log.target_idx:
+                ids = [self._name(int(i)).item_id for i in np.unique(self.log.target_idx)]
+                raise InvalidInputError(
+                    f"target must be one of this run's ({', '.join(ids)}), got {target_id!r}"
+                )
+            is_wanted = is_wanted & (self.log.target_idx == target_idx)
+            if not is_wanted.any():
+                raise InvalidInputError(
+                    f"user {user_id!r} was not guided to target {target_id!r}: has it already"
+                )
+        return np.flatnonzero(is_wanted)
+
+    def _asked(self, rows: IntArray, item_id: str) -> int:
+        """The item of a what-if question, which the user must have."""
+        item_idx = self._item(item_id, "item")
+        accepted = self.log.item_idx[rows][self.log.accepted[rows]]
+        if item_idx not in self._known.of(int(self.log.user_idx[rows[0]])) and (
+            item_idx not in accepted
+        ):
+            raise InvalidInputError(
+                f"item to leave out must be in the user's history or accepted, got {item_id!r}"
+            )
+        return item_idx
+
+    def _item(self, item_id: str, called: str) -> int:
+        if item_id not in self.dataset.item_ids:
+            raise UnknownIdError(f"{called} {item_id!r} does not exist in {self.dataset.name}")
+        return self.dataset.item_ids.index(item_id) + 1
+
+    def _name(self, item_idx: int) -> ItemName:
+        data = self.dataset
+        return ItemName(
+            data.item_ids[item_idx - 1], data.titles[item_idx - 1], data.categories[item_idx - 1]
+        )

@@ -1,0 +1,132 @@
+"""The one place where explanations become sentences, addressed to the user."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from proactrec.evaluation.explanations import Cause, Explanation, Path
+
+RAILS = {
+    "opted_out": "guidance is switched off for you",
+    "paused": "guidance pauses, since you passed over what it showed",
+    "budget_spent": "the number of guided rounds is used up",
+    "plain_share": "some rounds are kept free of guidance",
+    "nothing_passes": "nothing that guidance wanted keeps to the rules",
+    "overruled": "what guidance wanted is against the rules",
+}
+"""Why a round is plain, by the rail; see :class:`proactrec.policies.guarded.Guarded`."""
+STEP = "Promoted: shown to lead you toward “{target}”."
+TARGET = "Promoted: this is the item that you are led to."
+PLAIN = "Not promoted: a plain recommendation, as {rail}."
+UNGUIDED = "Not promoted: the recommender that chose it pays no heed to “{target}”."
+ONE_CAUSE = "It builds on {causes} in your history: without it, “{instead}” would have been shown."
+CAUSES = "It builds on {causes} in your history: without them, “{instead}” would have been shown."
+WEAK = (
+    "Of your history, {causes} speak{s} most for it; but it would have been shown even without "
+    "{them}, so it rests little on single items of your history."
+)
+NO_CAUSE = "It rests on no item of your history: without any one of them, it is shown as well."
+NEAREST = (
+    "The recommender gives no reasons. Nearest to it in your history: {causes}; that it was chosen "
+    "for them is not known."
+)
+SHARED = "It shares {shared} with “{target}”."
+CLOSER = (
+    "Your similarity to “{target}” is {now}; with this item taken it is {after}. The item's own is "
+    "{item}."
+)
+CHANCE = "Predicted: you take it with a chance of {chance}; that moves your interest by {gain}."
+PLACE = "Leaving the target aside, it is number {place} of {n} for you."
+PARTS = (
+    "It was chosen by relevance ({relevance}{intent}) times progress toward the target ({gain})."
+)
+NO_PROGRESS = "It does not lead closer by itself: its progress is {gain}."
+WHAT_IF = "Without “{left_out}” in your history, “{what_if}” would have been shown."
+WHAT_IF_SAME = "Without “{left_out}” in your history, the same would have been shown."
+
+
+def told(path: Path) -> dict[str, Any]:
+    """A path as JSON takes it, each explanation with its sentences as `words`."""
+    content = asdict(path)
+    for explanation, found in zip(path.explanations, content["explanations"], strict=True):
+        found["words"] = in_words(path, explanation)
+    return content
+
+
+def in_words(path: Path, explanation: Explanation) -> list[str]:
+    """Sentences about one item of a path; only of figures that its policy has."""
+    target = path.target.title
+    sentences = [_kind(explanation, target), _causes(explanation)]
+    if explanation.is_promoted and not explanation.is_target:
+        sentences += _lead(explanation, target)
+    sentences += _expected(explanation)
+    if path.left_out is not None and explanation.what_if is not None:
+        is_same = explanation.what_if == explanation.item
+        text, other = (WHAT_IF_SAME if is_same else WHAT_IF), explanation.what_if.title
+        sentences.append(text.format(left_out=path.left_out.title, what_if=other))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _kind(explanation: Explanation, target: str) -> str:
+    if explanation.rail is not None:
+        return PLAIN.format(rail=RAILS[explanation.rail])
+    if not explanation.is_promoted:
+        return UNGUIDED.format(target=target)
+    return TARGET if explanation.is_target else STEP.format(target=target)
+
+
+def _causes(explanation: Explanation) -> str:
+    causes = explanation.causes
+    if not causes:
+        return NO_CAUSE if explanation.knows_policy else ""
+    names = _listed([_called(cause) for cause in causes])
+    if not explanation.knows_policy:
+        return NEAREST.format(causes=names)
+    is_one = len(causes) == 1
+    if explanation.instead is None:
+        return WEAK.format(causes=names, s="s" * is_one, them="it" if is_one else "them")
+    text = ONE_CAUSE if is_one else CAUSES
+    return text.format(causes=names, instead=explanation.instead.title)
+
+
+def _called(cause: Cause) -> str:
+    when = "" if cause.accepted_in is None else f" (taken in round {cause.accepted_in})"
+    return f"“{cause.item.title}”{when}"
+
+
+def _lead(explanation: Explanation, target: str) -> list[str]:
+    figures, found = explanation.figures, []
+    if "similarity_after" in figures:
+        now, after, item = (
+            _signed(figures[name])
+            for name in ("similarity_now", "similarity_after", "item_to_target")
+        )
+        found.append(CLOSER.format(target=target, now=now, after=after, item=item))
+    if explanation.shared:
+        found.append(SHARED.format(shared=_listed(explanation.shared), target=target))
+    return found
+
+
+def _expected(explanation: Explanation) -> list[str]:
+    figures, found = explanation.figures, []
+    if "chance" in figures:
+        gain = _signed(figures["gain"], 3)
+        found.append(CHANCE.format(chance=f"{figures['chance']:.0%}", gain=gain))
+    if "progress" in figures:
+        gain = _signed(figures["progress"])
+        intent = f" + intent {figures['intent']:.2f}" if "intent" in figures else ""
+        relevance = f"{figures['relevance']:.2f}"
+        text = PARTS if figures["progress"] > 0 else NO_PROGRESS
+        found.append(text.format(relevance=relevance, intent=intent, gain=gain))
+    if "place" in figures:
+        place, n = (f"{figures[name]:,.0f}" for name in ("place", "n_allowed"))
+        found.append(PLACE.format(place=place, n=n))
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
