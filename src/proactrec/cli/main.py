@@ -13,7 +13,18 @@ from typer.exceptions import TyperException
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import benchmark, data, doctor, llm, results, run, targets, tune
+from proactrec.cli import (
+    benchmark,
+    data,
+    doctor,
+    forecast,
+    llm,
+    results,
+    run,
+    targets,
+    tune,
+    uplift,
+)
 from proactrec.errors import ProactrecError
 
 app = typer.Typer(
@@ -31,6 +42,8 @@ for command in (run.run, run.train, run.simulate, results.evaluate, results.repo
 app.command()(tune.tune)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
+app.command()(forecast.forecast)
+app.command()(uplift.uplift)
 app.command()(doctor.doctor)
 
 STOPPED = 130

@@ -27,7 +27,7 @@ def evaluate(run: RunFolder, json: Json = False) -> None:
 
     Example: proactrec evaluate runs/scifi
     """
-    setup, command = _earlier(run)
+    setup, command = earlier(run)
     with console.progress() as progress:
         result = measured(setup.experiment(progress), command)
     save_result(run, result)
@@ -39,7 +39,7 @@ def report(run: RunFolder) -> None:
 
     Example: proactrec report runs/scifi
     """
-    setup, command = _earlier(run)
+    setup, command = earlier(run)
     with console.progress() as progress:
         experiment = setup.experiment(progress)
         result = measured(experiment, command)
@@ -145,7 +145,7 @@ def print_json(content: Any) -> None:
     print(json_format.dumps(content, indent=2))
 
 
-def _earlier(run: Path) -> tuple[Setup, str]:
+def earlier(run: Path) -> tuple[Setup, str]:
     """The setup of an earlier run, and the command that began it."""
     path = run / SETTINGS
     try:

@@ -1,6 +1,6 @@
 """What happened in a guidance run, per (user, target) pair and round; kept as one Parquet table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,10 @@ class GuidanceLog:
         """Whether the user accepted the target itself, shape (n_pairs,)."""
         hit = self.accepted & (self.item_idx == self.target_idx[:, None])
         return np.asarray(hit.any(axis=1))
+
+    def of(self, rows: BoolArray | IntArray) -> "GuidanceLog":
+        """The log of these pairs only."""
+        return GuidanceLog(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def to_table(self) -> pl.DataFrame:
         """One row per (user, target, round), round 0 being the state before guidance."""
