@@ -246,9 +246,13 @@ class Forecaster:
             is_here = np.bincount(log.user_idx[mask], minlength=n_users) > 0
             counts.append(is_here.sum())
             sums = per_user(log, Parts(*(x * mask[:, None] for x in figures)), n_users)
+            if not is_here.any():
+                means.append(np.full(figures.numerator.shape[1], np.nan))
+                variances.append(np.zeros(figures.numerator.shape[1]))
+                continue
             mean, scores = linearised(*(x[is_here] for x in sums))
-            means.append(mean if is_here.any() else np.full_like(mean, np.nan))
-            variances.append(scores.var(0, ddof=1) if is_here.sum() > 1 else np.zeros_like(mean))
+            means.append(mean)
+            variances.append((scores**2).sum(0) / max(is_here.sum() - 1, 1))
         return Summary(
             np.stack(means),
             np.stack(variances),
