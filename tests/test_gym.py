@@ -206,7 +206,7 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
             one()
     train = run.dataset.before("train")
     target = int(run.targets.item_idx[0])
-    owner = next(u for u in run.guided_users() if target in train.of(int(u)))
+    owner = next(u for u in run.guided_users if target in train.of(int(u)))
     cases: list[tuple[Any, str]] = [
         (lambda: ProactiveEnv(run, reward="money"), "reward must be one of"),
         (lambda: ProactiveEnv(run, n_rounds=0), "n_rounds must be at least 1, got 0"),
@@ -243,7 +243,7 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
 def test_luck_is_the_seeds_and_another_one_is_another(store: Path) -> None:
     run = experiment_of(store, "medium-v1")
     many = ProactiveVectorEnv(run, 400)
-    pair = {"user_idx": int(run.guided_users()[0])}
+    pair = {"user_idx": int(run.guided_users[0])}
     pair["target_idx"] = next(t for u, t in many.game._known if u == pair["user_idx"])
     observation, _ = many.reset(seed=1, options=pair)
     item = int(np.flatnonzero(observation["action_mask"][0])[0])

@@ -89,7 +89,7 @@ class Game:
             if value < 1:
                 raise InvalidInputError(f"{name} must be at least 1, got {value}")
         self.reward, self.exclude, world = reward, guidance.exclude, experiment.world
-        self.pairs, _ = guided_pairs(world, experiment.guided_users(), experiment.targets.item_idx)
+        self.pairs, _ = guided_pairs(world, experiment.guided_users, experiment.targets.item_idx)
         self._known = set(
             zip(self.pairs.user_idx.tolist(), self.pairs.target_idx.tolist(), strict=True)
         )

@@ -28,6 +28,8 @@ COMMANDS = (
     "data table2",
     "targets suggest",
     "worlds",
+    "forecast",
+    "uplift",
 )
 
 
@@ -323,3 +325,65 @@ def test_parquet_and_recbole_files_give_the_same_figures(
         assert read(out)["dataset"] == name
         assert read(out)["metrics"] == read(finished)["metrics"]
         assert "loss" not in outcome.stderr  # the same data, so nothing is trained again
+
+
+FORECAST = ["--worlds", "39", "--sample", "20"]
+
+
+def test_a_forecast_is_made_and_told_more_after_some_rounds(
+    toy: Toy, here: Command, copied: Path
+) -> None:
+    asked = ["forecast", *toy.run[1:], *FORECAST, "--out", copied]
+    outcome = here(*asked)
+    assert outcome.code == 0, outcome.stderr
+    assert "near target" in outcome.stdout
+    assert "short history" not in outcome.stdout  # all histories are equally long
+    content = read(copied, "forecast.json")
+    names = {one["metric"] for one in content["figures"]}
+    assert names == {"hr", "target_accepted", "ioi", "ior200"}
+    assert all(set(one["intervals"]) == {"0.8", "0.95"} for one in content["figures"])
+    assert here("run", *toy.run[1:], "--out", copied).code == 0
+    after = here(*asked, "--after", "3", "--seen", copied, "--json")
+    assert after.code == 0, after.stderr
+
+    def width(figures: list[dict[str, Any]]) -> float:
+        (one,) = (o for o in figures if o["segment"] == "all" and o["metric"] == "hr")
+        return float(one["intervals"]["0.8"][1] - one["intervals"]["0.8"][0])
+
+    told = json.loads(after.stdout)["figures"]
+    assert width(told) < 0.8 * width(content["figures"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--after", "3"], "--after and --seen go together, got 3 and None"),
+        (["--worlds", "10"], "ForecastOptions.n_worlds: input should be greater than or equal"),
+        (["--slope", "2", "1"], "slope must go from low to high, got 2.0 and 1.0"),
+        (["--kind", "magic"], "Prior.hidden.0: input should be"),
+    ],
+)
+def test_a_forecast_that_cannot_be_is_refused(
+    wrong: list[str], message: str, toy: Toy, here: Command, copied: Path
+) -> None:
+    outcome = here("forecast", *toy.run[1:], *wrong, "--out", copied)
+    assert outcome.code == 2
+    assert [message in line for line in outcome.errors] == [True]
+
+
+def test_uplift_of_two_runs(toy: Toy, here: Command, finished: Path, copied: Path) -> None:
+    plain = ["run", *toy.run[1:], "--policy", "next-item", "--out", copied]
+    assert here(*plain).code == 0
+    asked = ["uplift", finished, copied]
+    shown = here(*asked, "--hold-out", "0.4", "--adjust", "--effect", "0.2")
+    assert shown.code == 0, shown.stderr
+    assert "17 guided and 12 held-out users" in shown.stdout  # one has every target
+    rows = json.loads(here(*asked, "--hold-out", "0.4", "--json").stdout)
+    assert [row["metric"] for row in rows] == ["hr", "target_accepted", "ioi", "ior200"]
+    for row in rows:
+        difference = row["difference"]
+        assert difference["mean"] == pytest.approx(row["guided"] - row["held_out"])
+        assert difference["low"] <= difference["mean"] <= difference["high"]
+    refused = here(*asked)
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    assert "--hold-out must be given where both runs have the same users" in refused.errors[0]

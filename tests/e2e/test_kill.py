@@ -1,5 +1,6 @@
 """Killed at any moment, the same command goes on where it stopped."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -107,3 +108,25 @@ def test_leftovers_of_a_kill_are_no_part_of_the_finished_stage(
     assert here("targets", *toy.run[1:], "--out", copied).code == 0
     assert interest.exists()
     assert not (interest / leftover).exists()
+
+
+def test_a_killed_forecast_goes_on_with_the_worlds_that_are_missing(
+    toy: Toy, start: Start, here: Command, copied: Path
+) -> None:
+    asked = ["forecast", *toy.run[1:], "--worlds", "39", "--sample", "20", "--out", copied]
+    process = start(*asked)
+    store = copied / "artefacts"
+    stop_when(process, store, f"forecast-*/{MANIFEST}", signal.SIGKILL)
+    done = stages(store)
+    n_done = len([name for name in done if name.startswith("forecast-")])
+    assert 1 <= n_done < 39
+    assert not (copied / "forecast.json").exists()
+    outcome = here(*asked)
+    assert outcome.code == 0, outcome.stderr
+    assert done.items() <= stages(store).items()
+    assert len(list(store.glob("forecast-*"))) == 39
+    first = (copied / "forecast.json").read_text()
+    for path in store.glob("forecast-*"):
+        shutil.rmtree(path)
+    assert here(*asked).code == 0
+    assert (copied / "forecast.json").read_text() == first

@@ -18,11 +18,13 @@ from proactrec.cli import (
     data,
     doctor,
     explain,
+    forecast,
     llm,
     results,
     run,
     targets,
     tune,
+    uplift,
     worlds,
 )
 from proactrec.errors import ProactrecError
@@ -44,6 +46,8 @@ app.command()(tune.tune)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(worlds.worlds)
+app.command()(forecast.forecast)
+app.command()(uplift.uplift)
 app.command()(doctor.doctor)
 
 STOPPED = 130

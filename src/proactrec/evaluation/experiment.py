@@ -594,7 +594,7 @@ class Experiment:
                     self.dataset,
                     self.targets.item_idx,
                     self.protocol.rollout,
-                    user_idx=self.guided_users(),
+                    user_idx=self.guided_users,
                     progress=self._progress,
                 )
                 about = {
@@ -616,15 +616,9 @@ class Experiment:
             save_file(trace, folder / "trace.safetensors")
             write_json(folder / "pairs.json", about)
 
-        protocol, targets = self.protocol, self.targets  # refused ones before anything is trained
         inputs = {
-            "interest": self._interest_stage.key,
-            "targets": targets.item_idx.tolist(),
-            "policy": policy_source(self.options.policy),
-            "policy_options": self.policy_kind.decides(self._policy_options),
-            "world": protocol.world.model_dump(),
-            "rollout": protocol.rollout.model_dump(),
-            **self._base,
+            **self.guidance_inputs,
+            "world": self.protocol.world.model_dump(),
         }
         if self.options.hidden != "interest":
             inputs["hidden"] = self.options.hidden
@@ -632,12 +626,27 @@ class Experiment:
             inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:
             inputs["response"] = self._response_kind.decides(self._response_options)
+        return self._stage("guidance", inputs, make)
+
+    @property
+    def guidance_inputs(self) -> dict[str, Any]:
+        """What decides how users are guided, whoever they are: names what is made of it."""
+        protocol, targets = self.protocol, self.targets  # refused ones before anything is trained
+        inputs = {
+            "interest": self._interest_stage.key,
+            "targets": targets.item_idx.tolist(),
+            "policy": policy_source(self.options.policy),
+            "policy_options": self.policy_kind.decides(self._policy_options),
+            "rollout": protocol.rollout.model_dump(),
+            **self._base,
+        }
         if self.options.rails.is_on:
             inputs["rails"] = {"version": RAILS_VERSION, **self.options.rails.said()}
         if self.options.needs_encoder:
             inputs |= {"encoder": self._encoder_key, "intents": protocol.intents.model_dump()}
-        return self._stage("guidance", inputs, make)
+        return inputs
 
+    @property
     def guided_users(self) -> IntArray:
         """Users to guide, in ascending order."""
         n_all, wanted = self.dataset.n_users, self.options.n_users

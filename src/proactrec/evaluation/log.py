@@ -1,6 +1,6 @@
 """What happened in a guidance run, per (user, target) pair and round; kept as one Parquet table."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,10 @@ class GuidanceLog:
                 n_skipped = np.where(accepted, 0, n_skipped + shown)
                 has_left |= n_skipped >= patience
         return has_left
+
+    def of(self, rows: BoolArray | IntArray) -> "GuidanceLog":
+        """The log of these pairs only."""
+        return GuidanceLog(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def to_table(self) -> pl.DataFrame:
         """One row per (user, target, round), round 0 being the state before guidance."""

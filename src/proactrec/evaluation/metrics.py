@@ -95,6 +95,13 @@ def offered_acceptance(log: GuidanceLog, options: MetricOptions) -> Parts:
     return Parts(total, _floats(np.stack([is_known[:, w].sum(1) for w in within], 1)))
 
 
+def target_acceptance(log: GuidanceLog, options: MetricOptions) -> Parts:
+    """Share of pairs whose user accepted the target itself in the first P rounds."""
+    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    reached = _floats(np.stack([hit[:, :p].any(1) for p in options.rounds], 1))
+    return Parts(reached, np.ones_like(reached))
+
+
 METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
     "hr": hit_ratio,
     "ioi": increase_of_interest,
@@ -102,6 +109,13 @@ METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
     "accept_prob": offered_acceptance,
     "ior200": increase_of_cut_rank,
 }
+CAMPAIGN_METRICS: dict[str, Callable[[GuidanceLog, MetricOptions], Parts]] = {
+    "hr": hit_ratio,
+    "target_accepted": target_acceptance,
+    "ioi": increase_of_interest,
+    "ior200": increase_of_cut_rank,
+}
+"""What a campaign is judged by, before (:mod:`.forecast`) and after (:mod:`.uplift`)."""
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """Means with bootstrap intervals over users."""
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,23 @@ def ratio_estimates(
     return _estimates(mean, _ratio(weights @ numerator, weights @ denominator))
 
 
+def linearised(numerator: FloatArray, denominator: FloatArray) -> tuple[FloatArray, FloatArray]:
+    r"""Ratios of sums over users, (n_figures,), and what every user adds to them.
+
+    The score of user u is :math:`(a_u - R s_u) / \bar s` (the delta method): scores have mean 0,
+    and their variance over the number of users is the ratio's.
+
+    Parameters
+    ----------
+    numerator, denominator : float arrays, shape (n_users, n_figures)
+        As :func:`ratio_estimates` takes them.
+    """
+    ratio = _ratio(numerator.sum(0), denominator.sum(0))
+    mean = denominator.mean(0)
+    scores = numerator - ratio * denominator
+    return ratio, np.divide(scores, mean, out=np.zeros_like(scores), where=mean > 0)
+
+
 def paired_estimates(
     first: tuple[FloatArray, FloatArray],
     second: tuple[FloatArray, FloatArray],
@@ -62,6 +80,24 @@ def paired_estimates(
     mean = [_ratio(top.sum(0), bottom.sum(0)) for top, bottom in (first, second)]
     drawn = [_ratio(weights @ top, weights @ bottom) for top, bottom in (first, second)]
     return _estimates(mean[0] - mean[1], drawn[0] - drawn[1])
+
+
+def student_quantile(level: float, freedom: FloatArray) -> FloatArray:
+    """Quantiles of Student's t, to 0.002 from 5 degrees of freedom on for levels up to 0.975.
+
+    Abramowitz and Stegun, 26.7.5: an expansion about the normal quantile.
+    """
+    z = NormalDist().inv_cdf(level)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    found: FloatArray = z + sum(
+        (term / freedom**power for power, term in enumerate(terms, start=1)), np.zeros_like(freedom)
+    )
+    return found
 
 
 def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:

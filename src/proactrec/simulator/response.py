@@ -91,7 +91,7 @@ def calibrated_response(
     user_vectors: Tensor,
     item_vectors: Tensor,
     *,
-    world: WorldName,
+    world: WorldName | float,
     mean_accept: float = 0.5,
 ) -> DistributionResponse:
     """The response of a named world on these interest vectors.
@@ -105,6 +105,8 @@ def calibrated_response(
     ----------
     user_vectors : float tensor, shape (n_users, d)
     item_vectors : float tensor, shape (n_items + 1, d)
+    world : str or float
+        A named world, or its slope per standard deviation.
     """
     if world == "official":
         return DistributionResponse(OFFICIAL_SLOPE, OFFICIAL_OFFSET)
@@ -120,7 +122,7 @@ def calibrated_response(
             f"interest vectors must differ between users and items; random pairs have a deviation "
             f"of {deviation:.1e}, so no response can be calibrated on them"
         )
-    slope = SLOPES[world] / deviation
+    slope = (SLOPES[world] if isinstance(world, str) else world) / deviation
     answers = dataset.answers("validation")
     has_answer = np.flatnonzero(answers)
     interest = (users[has_answer] * items[answers[has_answer]]).sum(1)

@@ -1,0 +1,129 @@
+"""`proactrec uplift`: what guidance added, against users held out of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, results
+from proactrec.errors import InvalidInputError
+from proactrec.report.tables import decimals, label_of, number_text
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
+    from proactrec.evaluation.uplift import Uplift
+
+
+def uplift(
+    guided: Annotated[Path, typer.Argument(help="Run folder of the guided users.")],
+    plain: Annotated[
+        Path, typer.Argument(help="Run folder of users without guidance, e.g. --policy next-item.")
+    ],
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of users held out, drawn at random, where both runs have the same users.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides who is held out.")] = 0,
+    adjust: Annotated[
+        bool,
+        typer.Option(
+            "--adjust",
+            help="Narrow the intervals by what was known before: length of the history, and "
+            "interest in the targets by the run's own vectors.",
+        ),
+    ] = False,
+    effect: Annotated[
+        float | None,
+        typer.Option(
+            help="Say how many users must be held out to see this difference (80 % chance)."
+        ),
+    ] = None,
+    json: results.Json = False,
+) -> None:
+    """Measure what guidance added: guided users less held-out users, with 95 % intervals.
+
+    Two runs on the same users are divided with --hold-out; runs on different users are compared as
+    they are, which says something only if the users were divided at random.
+
+    Example: proactrec uplift runs/guided runs/plain --hold-out 0.2
+    """
+    from proactrec.evaluation import uplift as measured
+
+    with console.progress() as progress:
+        first, second = (results.earlier(run)[0].experiment(progress) for run in (guided, plain))
+        _check_alike(first, second)
+        logs = (first.log, second.log)
+    is_shared = np.array_equal(np.unique(logs[0].user_idx), np.unique(logs[1].user_idx))
+    if is_shared != (hold_out is not None):
+        rule = "must be given where both runs have" if is_shared else "needs two runs that have"
+        raise InvalidInputError(f"--hold-out {rule} the same users, got {hold_out}")
+    if hold_out is not None:
+        logs = measured.divided(*logs, hold_out, seed=seed)
+    covariates = (
+        measured.before_campaign(first.dataset, first.interest, first.targets.item_idx)
+        if adjust
+        else None
+    )
+    found = measured.uplift(*logs, first.protocol.metrics, covariates=covariates)
+    rows = [_row(one, effect) for one in found]
+    if json:
+        results.print_json(rows)
+        return
+    _show(found, rows, effect)
+
+
+def _check_alike(first: "Experiment", second: "Experiment") -> None:
+    alike = {
+        "data set": [run.dataset.fingerprint for run in (first, second)],
+        "targets": [run.targets.item_idx.tolist() for run in (first, second)],
+        "metrics": [run.protocol.metrics for run in (first, second)],
+    }
+    for name, (one, other) in alike.items():
+        if one != other:
+            raise InvalidInputError(f"both runs must have the same {name}, got {one} and {other}")
+
+
+def _row(one: "Uplift", effect: float | None) -> dict[str, Any]:
+    from proactrec.evaluation.uplift import users_to_hold_out
+
+    row = {**one._asdict(), "difference": one.difference.as_dict(), "detectable": one.detectable}
+    if effect is not None:
+        row["to_hold_out"] = users_to_hold_out(effect, one.deviations, sum(one.n_users))
+    return row
+
+
+def _show(found: "list[Uplift]", rows: list[dict[str, Any]], effect: float | None) -> None:
+    n_guided, n_held_out = found[0].n_users
+    table = Table(
+        "metric",
+        "guided",
+        "held out",
+        "difference",
+        "95 % interval",
+        "seen with 80 %",
+        *([] if effect is None else [f"to hold out for {effect:g}"]),
+        title=f"{n_guided} guided and {n_held_out} held-out users",
+    )
+    for one, row in zip(found, rows, strict=True):
+        n_decimals = decimals([*one.difference, one.guided, one.held_out])
+
+        def text(value: float, n_decimals: int = n_decimals) -> str:
+            return number_text(value, n_decimals)
+
+        cells = [
+            f"{label_of(one.metric)}@{one.round}",
+            text(one.guided),
+            text(one.held_out),
+            text(one.difference.mean),
+            f"{text(one.difference.low)} to {text(one.difference.high)}",
+            text(one.detectable),
+        ]
+        if effect is not None:
+            cells.append(str(row["to_hold_out"] or "never"))
+        table.add_row(*cells)
+    Console().print(table)

@@ -1,0 +1,394 @@
+r"""What a campaign will achieve, said before it: the figures of many plausible worlds.
+
+The campaign is played in worlds drawn independently from a :class:`Prior`, each with luck of its
+own. If the real world were one more draw, its figure would be equally likely to fall between any
+two neighbours of the n sorted ones, so the quantile of level q is the :math:`q (n + 1)`-th of them:
+no shape is assumed, and the interval holds as often as it says for any n. How far worlds may be
+unlike the prior, no interval says.
+
+Worlds are played with a sample of the audience, which adds an error that the campaign will not
+have. With m of M users and the variance s² of one user's share (:func:`linearised`) it is
+:math:`s^2 (1/m - 1/M)`; figures are drawn together so that only the rest of their variance stays.
+
+After some rounds of the real campaign, its acceptances so far are compared with those of every
+plausible world at that time: a ridge regression of the final figures on them takes the place of
+the mean, and its leave-one-out errors that of the spread. The error of sampling is then left in,
+as it is partly in the answers: such intervals are a little too wide.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from proactrec.config import Options
+from proactrec.errors import InvalidInputError
+from proactrec.evaluation.experiment import Experiment
+from proactrec.evaluation.log import GuidanceLog
+from proactrec.evaluation.metrics import (
+    CAMPAIGN_METRICS,
+    MetricOptions,
+    Parts,
+    hit_ratio,
+    per_user,
+    target_acceptance,
+)
+from proactrec.evaluation.rollout import rollout
+from proactrec.evaluation.statistics import linearised
+from proactrec.progress import Progress, silent
+from proactrec.rng import generator
+from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
+from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
+from proactrec.types import BoolArray, FloatArray, IntArray
+
+SEGMENTS = (
+    "all",
+    "short history",
+    "middle history",
+    "long history",
+    "far from target",
+    "middle distance",
+    "near target",
+)
+"""Everybody; thirds of the audience by train history; thirds of each target's users by interest."""
+LEVELS = (0.8, 0.95)
+MIN_WORLDS = 39
+"""Fewest worlds between whose smallest and largest figure 95 % of worlds lie."""
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+FORECAST_VERSION = 1
+DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
+"""Settings of a world that are drawn; the rest is the protocol's."""
+
+
+class ForecastOptions(Options):
+    """How a forecast is made."""
+
+    n_worlds: int = Field(79, ge=MIN_WORLDS, description="plausible worlds")
+    n_users: int = Field(300, ge=20, description="users played in each, or fewer if there are")
+    prior: Prior = Field(Prior(), description="which worlds are plausible")
+
+
+class Summary(NamedTuple):
+    """What a campaign achieved in a world, by segment; figures go by metric, then round.
+
+    A segment that nobody is in holds NaN.
+    """
+
+    mean: FloatArray  # (n_segments, n_figures)
+    variance: FloatArray  # (n_segments, n_figures), of one user's share
+    n_users: FloatArray  # (n_segments,)
+    answers: FloatArray  # (n_rounds, 2, n_segments), HR and target acceptance up to every round
+
+    def save(self, path: Path) -> None:
+        """Write all arrays."""
+        save_file({n: torch.from_numpy(x.copy()) for n, x in self._asdict().items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote."""
+        saved = load_file(path)
+        return cls(*(saved[name].numpy() for name in cls._fields))
+
+
+class Predicted(NamedTuple):
+    """One figure to come."""
+
+    segment: str
+    metric: str
+    round: int
+    median: float
+    intervals: dict[str, tuple[float, float]]  # by level, "0.8" and "0.95"
+
+
+class Forecast(NamedTuple):
+    """All figures to come, and whether the answers so far are like those of a plausible world."""
+
+    figures: list[Predicted]
+    is_like_prior: bool
+
+
+class Audience(NamedTuple):
+    """Whom a campaign guides, and in which segment every pair of user and target is."""
+
+    user_idx: IntArray
+    activity: IntArray  # (n_all_users,), third 0, 1 or 2 by length of the train history
+    target_idx: IntArray
+    closeness: IntArray  # (n_targets, n_all_users), third by the run's own interest vectors
+    n_users: FloatArray  # (n_segments,), who has a pair in each segment
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The audience of a run."""
+        data, users = experiment.dataset, experiment.guided_users
+        targets = experiment.targets.item_idx
+        train = data.before("train")
+        activity = _thirds(train.lengths.astype(np.float64), users)
+        vectors = experiment.interest
+        interest = (vectors.item_vectors[targets] @ vectors.user_vectors.T).double().numpy()
+        owns = np.zeros((data.n_users, data.n_items + 1), bool)
+        owns[train.user_idx, train.item_idx] = True
+        free = [users[~owns[users, target]] for target in targets]
+        closeness = np.stack([_thirds(x, who) for x, who in zip(interest, free, strict=True)])
+        plays = free if experiment.protocol.world.owners == "drop" else [users] * len(targets)
+        audience = cls(users, activity, targets, closeness, np.zeros(len(SEGMENTS)))
+        who, what = np.concatenate(plays), np.repeat(targets, [len(one) for one in plays])
+        counts = [len(np.unique(who[mask])) for mask in audience.segments(who, what)]
+        return audience._replace(n_users=np.array(counts, np.float64))
+
+    def segments(self, user_idx: IntArray, target_idx: IntArray) -> BoolArray:
+        """Which pairs are in which segment: (n_segments, n_pairs)."""
+        order = {item: row for row, item in enumerate(self.target_idx.tolist())}
+        rows = np.array([order[item] for item in target_idx.tolist()], np.int64)
+        everybody = np.ones((1, len(user_idx)), bool)
+        thirds = [self.activity[user_idx], self.closeness[rows, user_idx]]
+        return np.concatenate([everybody, *(third == np.arange(3)[:, None] for third in thirds)])
+
+
+def _thirds(values: FloatArray, among: IntArray) -> IntArray:
+    """Third of everybody by the values of some: 0, 1 or 2; a tie goes to the upper third."""
+    if not len(among):
+        return np.zeros(len(values), np.int64)
+    return np.searchsorted(np.quantile(values[among], [1 / 3, 2 / 3]), values, side="right")
+
+
+class Forecaster:
+    """Plays a run's campaign in plausible worlds; each is kept in the store as it is done.
+
+    The run's own world (slope, acceptance, hidden vectors, click model, receptivity) is never
+    looked at.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Whose data, targets, audience and policy the campaign will have.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        options: ForecastOptions | None = None,
+        *,
+        progress: Progress = silent,
+    ) -> None:
+        self.experiment, self.options = experiment, options or ForecastOptions()
+        self.prior = self.options.prior
+        if not experiment.dataset.category_names:
+            self.prior = self.prior.without("content")
+        self.audience = Audience.of(experiment)
+        n_rounds = experiment.protocol.rollout.n_rounds
+        self.metrics = experiment.protocol.metrics.up_to(n_rounds)
+        self._progress = progress
+        self._vectors: dict[Hidden, Vectors] = {}
+
+    def ensemble(self) -> list[Summary]:
+        """The campaign in all plausible worlds."""
+        options, found = self.options, []
+        for number in range(options.n_worlds):
+            self._progress("worlds", number, options.n_worlds)
+            world = drawn_world(self.prior, self.experiment.seed, number)
+            found.append(self.summary(world, options.n_users))
+        self._progress("worlds", options.n_worlds, options.n_worlds)
+        return found
+
+    def summary(self, world: PlausibleWorld, n_users: int | None = None) -> Summary:
+        """The campaign in one world, with everybody of the audience or so many of them."""
+        run = self.experiment
+        inputs = {
+            "version": FORECAST_VERSION,
+            "guidance": run.guidance_inputs,
+            "users": run.options.n_users,
+            "played": n_users,
+            "world": world.model_dump(),
+            "rest_of_world": run.protocol.world.model_dump(exclude=DRAWN),
+            "metrics": self.metrics.model_dump(),
+        }
+
+        def make(folder: Path) -> None:
+            self.summarised(self.play(world, n_users)).save(folder / "summary.safetensors")
+
+        folder = run.store.get_or_make("forecast", inputs, make).folder
+        return Summary.load(folder / "summary.safetensors")
+
+    def play(self, world: PlausibleWorld, n_users: int | None = None) -> GuidanceLog:
+        """What happens in one world."""
+        run, users = self.experiment, self.audience.user_idx
+        for kind in world.hidden:
+            if kind not in self._vectors:
+                self._vectors[kind] = (
+                    run.interest if kind == "interest" else hidden_vectors(kind, run.dataset)
+                )
+        simulated = world.build(
+            run.dataset,
+            self._vectors,
+            run.targets.item_idx,
+            run.protocol.world,
+            device=run.device,
+        )
+        if n_users is not None and n_users < len(users):
+            rng = generator(world.seed, "sampled users")
+            users = np.sort(rng.choice(users, n_users, replace=False))
+        options = run.protocol.rollout.model_copy(update={"n_traced": 0})
+        targets = run.targets.item_idx
+        return rollout(run.policy, simulated, run.dataset, targets, options, user_idx=users).log
+
+    def summarised(self, log: GuidanceLog) -> Summary:
+        """The figures of a log, by segment."""
+        parts = [metric(log, self.metrics) for metric in CAMPAIGN_METRICS.values()]
+        figures = Parts(*(np.concatenate(sums, 1) for sums in zip(*parts, strict=True)))
+        masks = self.audience.segments(log.user_idx, log.target_idx)
+        n_users = self.experiment.dataset.n_users
+        means, variances, counts = [], [], []
+        for mask in masks:
+            is_here = np.bincount(log.user_idx[mask], minlength=n_users) > 0
+            counts.append(is_here.sum())
+            sums = per_user(log, Parts(*(x * mask[:, None] for x in figures)), n_users)
+            if not is_here.any():
+                means.append(np.full(figures.numerator.shape[1], np.nan))
+                variances.append(np.zeros(figures.numerator.shape[1]))
+                continue
+            mean, scores = linearised(*(x[is_here] for x in sums))
+            means.append(mean)
+            variances.append((scores**2).sum(0) / max(is_here.sum() - 1, 1))
+        return Summary(
+            np.stack(means),
+            np.stack(variances),
+            np.array(counts, np.float64),
+            self.answers(log, log.n_rounds),
+        )
+
+    def answers(self, log: GuidanceLog, n_rounds: int) -> FloatArray:
+        """HR and target acceptance of a log up to every round, by segment.
+
+        Nothing but acceptances is looked at. Shape (n_rounds, 2, n_segments).
+        """
+        every = MetricOptions(rounds=tuple(range(1, n_rounds + 1)))
+        shares = []
+        for metric in (hit_ratio, target_acceptance):
+            top, bottom = metric(log, every)
+            masks = self.audience.segments(log.user_idx, log.target_idx).astype(np.float64)
+            shares.append((masks @ top / np.maximum(masks @ bottom, 1)).T)
+        return np.stack(shares, 1)
+
+    def forecast(
+        self, worlds: Sequence[Summary] | None = None, seen: FloatArray | None = None
+    ) -> Forecast:
+        """What the campaign will achieve.
+
+        Parameters
+        ----------
+        worlds : summaries, optional
+            :meth:`ensemble` by default.
+        seen : float array, shape (n_rounds_seen, 2, n_segments), optional
+            The campaign's answers so far, as :meth:`answers` counts them.
+        """
+        worlds = self.ensemble() if worlds is None else worlds
+        names = [(m, p) for m in CAMPAIGN_METRICS for p in self.metrics.rounds]
+        figures, is_like_prior = [], True
+        median, bounds = predicted(worlds, self.audience.n_users, seen)
+        shares = [at for at, (metric, _) in enumerate(names) if metric in ("hr", "target_accepted")]
+        median[:, shares] = median[:, shares].clip(0, 1)
+        bounds[..., shares] = bounds[..., shares].clip(0, 1)
+        for row, segment in enumerate(SEGMENTS):
+            figures += [
+                Predicted(
+                    segment,
+                    metric,
+                    number,
+                    float(median[row, at]),
+                    {
+                        str(level): (float(ends[0, row, at]), float(ends[1, row, at]))
+                        for level, ends in zip(LEVELS, bounds, strict=True)
+                    },
+                )
+                for at, (metric, number) in enumerate(names)
+                if np.isfinite(median[row, at])
+            ]
+        if seen is not None:
+            is_like_prior = _is_within([w.answers[: len(seen)] for w in worlds], seen)
+        return Forecast(figures, is_like_prior)
+
+
+def predicted(
+    worlds: Sequence[Summary], n_campaign: FloatArray, seen: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Medians (n_segments, n_figures) and bounds (n_levels, 2, n_segments, n_figures).
+
+    Parameters
+    ----------
+    n_campaign : float array, shape (n_segments,)
+        Users of the campaign in every segment.
+    seen : float array, optional
+        See :meth:`Forecaster.forecast`.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer worlds than 95 % intervals need.
+    """
+    if len(worlds) < MIN_WORLDS:
+        raise InvalidInputError(f"worlds must be at least {MIN_WORLDS}, got {len(worlds)}")
+    values = np.stack([world.mean for world in worlds])
+    if seen is None:
+        center, errors = values.mean(0), values - values.mean(0)
+        errors *= _without_sampling(worlds, n_campaign, errors.var(0, ddof=1))
+    else:
+        told = np.stack([world.answers[: len(seen)] for world in worlds])
+        center, errors = _after_answers(values, told, seen)
+    ends = [[(1 - level) / 2, (1 + level) / 2] for level in LEVELS]
+    drawn = np.quantile(errors, [0.5, *np.ravel(ends)], axis=0, method="weibull")
+    found = center + drawn
+    return found[0], found[1:].reshape(len(LEVELS), 2, *center.shape)
+
+
+def _without_sampling(
+    worlds: Sequence[Summary], n_campaign: FloatArray, total: FloatArray
+) -> FloatArray:
+    """Factor that takes away the spread by which samples are smaller than the campaign."""
+    n_played = np.stack([world.n_users for world in worlds])
+    more = 1 / np.maximum(n_played, 1) - 1 / np.maximum(n_campaign, 1)  # (n_worlds, n_segments)
+    added = np.mean([w.variance * m[:, None] for w, m in zip(worlds, more, strict=True)], axis=0)
+    kept: FloatArray = np.sqrt(np.clip(1 - added / np.maximum(total, 1e-12), 0, 1))
+    return kept
+
+
+def _after_answers(
+    values: FloatArray, told: FloatArray, seen: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Ridge prediction from answers so far, and leave-one-out errors in every world.
+
+    `values` (n_worlds, ...); `told` (n_worlds, n_rounds, 2, n_segments). The strength of the ridge
+    is the one with the smallest such errors.
+    """
+    rows, now = _features(told), _features(seen[None])
+    center, spread = rows.mean(0), rows.std(0)
+    is_used = np.isfinite(rows).all(0) & (spread > 0)
+    rows, now = ((x - center)[:, is_used] / spread[is_used] for x in (rows, now))
+    flat = values.reshape(len(values), -1)
+    away, scale = flat - flat.mean(0), np.maximum(flat.std(0), 1e-12)
+    best = None
+    for strength in RIDGES:
+        solve = np.linalg.inv(rows.T @ rows + strength * len(rows) * np.eye(rows.shape[1])) @ rows.T
+        leverage = (rows * solve.T).sum(1) + 1 / len(rows)
+        errors = (away - rows @ (solve @ away)) / (1 - leverage)[:, None]
+        size = np.nanmean((errors / scale) ** 2)
+        if best is None or size < best[0]:
+            best = (size, flat.mean(0) + (now @ (solve @ away))[0], errors)
+    assert best is not None
+    return best[1].reshape(values.shape[1:]), best[2].reshape(values.shape)
+
+
+def _features(answers: FloatArray) -> FloatArray:
+    """Answers at the last round seen and half way to it, by segment: (n_worlds, n_features)."""
+    last = answers.shape[1]
+    return answers[:, sorted({last // 2, last - 1})].reshape(len(answers), -1)
+
+
+def _is_within(told: Sequence[FloatArray], seen: FloatArray) -> bool:
+    """Whether HR so far lies among that of plausible worlds, in every segment."""
+    acceptance = np.stack([one[-1, 0] for one in told])
+    low, high = acceptance.min(0), acceptance.max(0)
+    return bool(((seen[-1, 0] >= low) & (seen[-1, 0] <= high)).all())
