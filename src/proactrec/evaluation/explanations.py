@@ -298,7 +298,8 @@ class Explainer:
         one = seen.of(torch.tensor([n], device=seen.penalty.device))
         policy, rail = self.replay.policy, None
         if isinstance(policy, Guarded):
-            policy, one, rail = policy.behind(one)
+            is_guided = bool(self.log.guided[row, seen.round - 1])
+            policy, one, rail = policy.behind(one, is_guided=is_guided)
         start = self._known.of(int(self.log.user_idx[row]))
         item_idx = int(self.log.item_idx[row, seen.round - 1])
         return Moment(policy, one, item_idx, rail, start, self.replay.padding)

@@ -35,6 +35,8 @@ class GuidanceLog:
         False for owners of the target under `owners="zero"`: they add 0 to IoI and IoR.
     slate : int array, shape (n_pairs, n_rounds, n_slots), optional
         All items shown; by default those of `item_idx`.
+    guided : bool array, shape (n_pairs, n_rounds), optional
+        Whether the policy chose what was shown, and not a guard rail; by default always.
     """
 
     user_idx: IntArray
@@ -46,10 +48,13 @@ class GuidanceLog:
     rank: IntArray
     is_counted: BoolArray
     slate: IntArray = field(default_factory=lambda: np.empty((0, 0, 0), np.int64))
+    guided: BoolArray = field(default_factory=lambda: np.empty((0, 0), bool))
 
     def __post_init__(self) -> None:
         if not self.slate.size:
             object.__setattr__(self, "slate", self.item_idx[:, :, None])
+        if not self.guided.size:
+            object.__setattr__(self, "guided", self.is_shown)
 
     @property
     def n_rounds(self) -> int:
@@ -91,6 +96,7 @@ class GuidanceLog:
 
         per_pair = n_rounds + 1
         n_slots = self.slate.shape[2]
+        is_railed = bool((self.guided != self.is_shown).any())
         return pl.DataFrame(
             {
                 "user_idx": np.repeat(self.user_idx, per_pair).astype(np.int32),
@@ -108,6 +114,7 @@ class GuidanceLog:
                     )
                     for slot in range(n_slots if n_slots > 1 else 0)
                 },
+                **({"guided": rows(np.pad(self.guided, ((0, 0), (1, 0))))} if is_railed else {}),
             }
         )
 
@@ -130,6 +137,7 @@ class GuidanceLog:
             rank=grid("rank").astype(np.int64),
             is_counted=grid("is_counted")[:, 0],
             slate=np.stack([grid(slot)[:, 1:] for slot in slots], 2).astype(np.int64),
+            guided=grid("guided" if "guided" in table.columns else "item_idx")[:, 1:] > 0,
         )
 
     def save(self, path: Path) -> None:

@@ -22,8 +22,8 @@ BLOCK_SCORES = 1_500_000
 class Replay:
     """A run played again: the policy sees what it saw, the answers are those of the log.
 
-    Of the log it reads users, targets, items shown and whether they were accepted; never what the
-    simulator felt or expected.
+    Of the log it reads users, targets, items shown, who chose them and whether they were accepted;
+    never what the simulator felt or expected.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ class Replay:
         self._pairs = torch.from_numpy(np.stack([log.user_idx, log.target_idx])).to(self.device)
         self._shown = torch.from_numpy(log.item_idx).to(self.device)
         self._accepted = torch.from_numpy(log.accepted).to(self.device)
+        self._guided = torch.from_numpy(log.guided).to(self.device)
         self._known = dataset.before("train")
         # The code's padding (D21) is a matter of its encoders.
         self.padding = options.padding if policy.needs_encoder else "left"
@@ -85,7 +86,16 @@ class Replay:
         start = self._known.padded(length, side=self.padding)[users.cpu().numpy()]
         nothing = torch.zeros_like(self._shown[at])
         item_seq = torch.from_numpy(start).to(self.device)
-        past = Past(item_seq, users, targets, nothing, nothing.bool(), 1, knowledge[0])
+        past = Past(
+            item_seq,
+            users,
+            targets,
+            nothing,
+            nothing.bool(),
+            1,
+            knowledge[0],
+            guided=nothing.bool(),
+        )
         vectors = self.policy.encode(past)
         for number in range(1, self.n_rounds + 1):
             yield past, vectors
@@ -98,6 +108,7 @@ class Replay:
                 item_seq=kept,
                 shown=self._shown[at] * until,
                 accepted=self._accepted[at] & until,
+                guided=self._guided[at] & until,
                 round=number + 1,
                 knowledge=knowledge[number],
             )

@@ -259,6 +259,7 @@ class _Player:
             rank=np.zeros((n_pairs, n_rounds + 1), np.int64),
             is_counted=np.ones(n_pairs, bool),
             slate=np.zeros((n_pairs, n_rounds, world.options.n_slots), np.int64),
+            guided=np.zeros((n_pairs, n_rounds), bool),
         )
 
     def whole(self, block: slice) -> None:
@@ -323,8 +324,11 @@ class _Player:
                 newest = torch.cat([past.item_seq[changed, 1:], item_idx[changed, None]], 1)
                 past.item_seq[changed] = newest
             past.shown[:, number - 1], past.accepted[:, number - 1] = item_idx, accepted
+            chosen = item_idx > 0
             if decision.is_guided is not None:
-                is_guided[:, number - 1] = decision.is_guided & is_active
+                chosen &= decision.is_guided
+            is_guided[:, number - 1] = chosen
+            self.log.guided[block, number - 1] = chosen.cpu().numpy()
             self._note_state(block, number, environment, rank)
             if stops:
                 is_active &= ~(accepted & (item_idx == targets))

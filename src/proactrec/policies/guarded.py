@@ -262,15 +262,19 @@ class Guarded(Policy):
         may_not = may_not | rails.is_forbidden.to(device)
         return observation.penalty.masked_fill(may_not, -torch.inf)
 
-    def behind(self, observation: Observation) -> tuple[Policy, Observation, str | None]:
-        """Of one pair: who really chooses, what it sees, and which rail makes the round plain."""
+    def behind(
+        self, observation: Observation, *, is_guided: bool
+    ) -> tuple[Policy, Observation, str | None]:
+        """Of one pair, in a round that was guided or not: who chose, what it saw, and by what rail.
+
+        Of rails that span users the observation tells nothing: a plain round that no other reason
+        explains is put down to them, where there are any.
+        """
         ruling = self.ruling(observation)
-        rail = next((name for name, holds in ruling.reasons.items() if bool(holds)), None)
-        if rail is None and bool(ruling.is_narrowed):
-            is_silent = bool(self.inner.decide(ruling.seen).item_idx == 0)
-            rail = "overruled" if is_silent else None
-        if rail is None:
+        if is_guided:
             return self.inner, ruling.seen, None
+        unknown = "others" if self.options.spans_users else "overruled"
+        rail = next((name for name, holds in ruling.reasons.items() if bool(holds)), unknown)
         relevance, _ = self._parted(observation.user_vectors)
         plain = observation._replace(user_vectors=relevance, penalty=ruling.penalty)
         return NextItem(self.encoder), plain, rail
