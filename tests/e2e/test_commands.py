@@ -17,6 +17,7 @@ COMMANDS = (
     "simulate",
     "evaluate",
     "report",
+    "explain",
     "tune",
     "benchmark",
     "compare",
@@ -387,3 +388,47 @@ def test_uplift_of_two_runs(toy: Toy, here: Command, finished: Path, copied: Pat
     refused = here(*asked)
     assert (refused.code, len(refused.errors)) == (2, 1)
     assert "--hold-out must be given where both runs have the same users" in refused.errors[0]
+
+
+def test_explain_tells_a_path_as_text_json_and_page(
+    finished: Path, here: Command, tmp_path: Path
+) -> None:
+    page = tmp_path / "why.html"
+    outcome = here("explain", finished, "--user", "u3", "--html", page)
+    assert outcome.code == 0, outcome.stderr
+    assert "Promoted: " in outcome.stdout
+    assert "echo u3 >> never-guide.txt" in outcome.stdout
+    assert "Why was I shown this?" in page.read_text()
+    whole = json.loads(here("explain", finished, "--user", "u3", "--json").stdout)
+    log = pl.read_parquet(next((finished / "artefacts").glob("guidance-*")) / "log.parquet")
+    ids = sorted(f"u{user}" for user in range(N_USERS))
+    n_shown = log.filter(pl.col("user_idx") == ids.index("u3"), pl.col("item_idx") > 0).height
+    assert sum(len(path["explanations"]) for path in whole["paths"]) == n_shown > 0
+    assert whole["opt_out"].splitlines()[1].endswith("--opt-out never-guide.txt")
+    target = whole["paths"][0]["target"]["item_id"]
+    one = here("explain", finished, "--user", "u3", "--target", target, "--round", "1", "--json")
+    (path,) = json.loads(one.stdout)["paths"]
+    assert path["explanations"] == whole["paths"][0]["explanations"][:1]
+    cause = path["explanations"][0]["causes"][0]["item"]
+    asked = ["--target", target, "--round", "1", "--without-item", cause["item_id"]]
+    assert (
+        f"Without “{cause['title']}” in your history"
+        in here("explain", finished, "--user", "u3", *asked).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--user", "nobody"], "user 'nobody' does not exist in csv"),
+        (["--user", "u3", "--target", "x"], "target 'x' does not exist in csv"),
+        (["--user", "u3", "--round", "6"], "round must be in [1, 5], got 6"),
+        (["--user", "u3", "--without-item", "x"], "item 'x' does not exist in csv"),
+    ],
+)
+def test_explain_refuses_what_is_not_there(
+    arguments: list[str], sentence: str, finished: Path, here: Command
+) -> None:
+    outcome = here("explain", finished, *arguments)
+    assert (outcome.code, len(outcome.errors)) == (2, 1)
+    assert sentence in outcome.errors[0]
