@@ -616,6 +616,25 @@ def test_a_budget_too_small_for_all_groups_is_refused(toy: Toy) -> None:
         toy.play(toy.guarded("random", rails))
 
 
+@pytest.mark.parametrize(
+    ("rails", "guided", "sentence"),
+    [
+        (SPANNING, True, "rails that span users need observation.bounds"),
+        (RailsOptions(guided_budget=1), False, "rails need past.guided"),
+    ],
+)
+def test_nobody_plays_past_the_rails_in_a_loop_of_his_own(
+    toy: Toy, rails: RailsOptions, guided: bool, sentence: str
+) -> None:
+    policy, one, nothing = toy.guarded("random", rails), torch.tensor([1]), torch.zeros(1, 8)
+    past = Past(nothing.long(), one, one, nothing.long(), nothing.bool(), 1)
+    past = past._replace(guided=nothing.bool()) if guided else past
+    vectors = policy.encode(past)
+    seen = Observation(one, one, vectors, torch.zeros(1, N_ITEMS + 1), 1, 7, None, past)
+    with pytest.raises(InvalidInputError, match=re.escape(sentence)):
+        policy.decide(seen)
+
+
 class Telepath(Policy):
     """Reads minds without being one of our oracles."""
 

@@ -199,6 +199,10 @@ class Guarded(Policy):
         past, rails, bounds = observation.past, self.rails, observation.bounds
         if past is None:
             raise InvalidInputError("rails need observation.past: what was shown before")
+        if bounds is None and self.options.spans_users:
+            raise InvalidInputError(
+                "rails that span users need observation.bounds: what others leave, see shared()"
+            )
         relevance, own = self._parted(observation.user_vectors)
         is_out = rails.opted_out.to(observation.penalty.device)[observation.user_idx]
         nobody = torch.zeros_like(is_out)
