@@ -96,14 +96,14 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
     tests = played(caster, Prior(), arguments.n_tests, f"{policy}, tests")
     n_played = ensemble[0].n_users
     for after in (0, AFTER):
-        yield tested(policy, "prior", after, caster, ensemble, tests)
-        yield tested(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
+        yield case_of(policy, "prior", after, caster, ensemble, tests)
+        yield case_of(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
     for kind in HIDDEN:
         others = without(kind, caster)
         name = f"{policy}, {kind}"
         tests = played(caster, Prior(hidden=(kind,)), arguments.n_left_out, name)
         for after in (0, AFTER):
-            yield tested(policy, f"{kind}, left out", after, caster, others, tests)
+            yield case_of(policy, f"{kind}, left out", after, caster, others, tests)
 
 
 def played(caster: Forecaster, prior: Prior, n_worlds: int, what: str) -> list[Summary]:
@@ -128,7 +128,7 @@ def without(kind: str, caster: Forecaster) -> list[Summary]:
     raise AssertionError
 
 
-def tested(
+def case_of(
     policy: str,
     worlds: str,
     after: int,
@@ -185,9 +185,9 @@ def explained(arguments: argparse.Namespace) -> str:
         "lie inside their 80 % and 95 % interval, over rounds 5, 10, 15, 20; in brackets the "
         "standard error over test worlds, whose figures go together. One ensemble's coverage "
         "itself varies: with n worlds, an 80 % interval covers 80 % ± 40/√n % of worlds (one "
-        f"deviation). Reversed: the test worlds forecast the others, so the mean of both is free of "
-        f"most of that luck. After {AFTER}: the forecast has seen the acceptances of {AFTER} rounds; "
-        f"HR and target acceptance at round {AFTER} are then known and not counted."
+        "deviation). Reversed: the test worlds forecast the others, so the mean of both is free of "
+        f"most of that luck. After {AFTER}: the forecast has seen the acceptances of {AFTER} "
+        f"rounds; HR and target acceptance at round {AFTER} are then known and not counted."
     )
 
 
