@@ -29,7 +29,7 @@ from proactrec.evaluation.forecast import (
     Summary,
     predicted,
 )
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS, ROUNDS
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
 from proactrec.types import FloatArray
@@ -156,25 +156,20 @@ def case_of(
     return Case(policy, worlds, len(ensemble), after, held, np.stack(width), np.stack(error))
 
 
-def figures(case: Case, rounds: Sequence[int] = ROUNDS) -> Iterator[dict[str, Any]]:
-    """Coverage and width of every level, segment and figure."""
-    n_rounds = len(rounds)
-    is_new = np.isfinite(case.held).all((0, 1, 2))
+def figures(case: Case) -> Iterator[dict[str, Any]]:
+    """Coverage and width of every segment and metric, over rounds."""
+    n_rounds = case.held.shape[3] // len(CAMPAIGN_METRICS)
     for segment, name in enumerate(SEGMENTS):
-        for at in np.flatnonzero(is_new).tolist():
+        for at, metric in enumerate(CAMPAIGN_METRICS):
+            part = slice(at * n_rounds, (at + 1) * n_rounds)
+            row = {"policy": case.policy, "worlds": case.worlds, "after": case.after}
+            row |= {"segment": name, "metric": metric}
             for place, level in enumerate(LEVELS):
-                yield {
-                    "policy": case.policy,
-                    "worlds": case.worlds,
-                    "after": case.after,
-                    "segment": name,
-                    "metric": list(CAMPAIGN_METRICS)[at // n_rounds],
-                    "round": rounds[at % n_rounds],
-                    "level": level,
-                    "coverage": float(case.held[:, place, segment, at].mean()),
-                    "width": float(case.width[:, place, segment, at].mean()),
-                    "median_error": float(case.error[:, segment, at].mean()),
-                }
+                held = np.nanmean(case.held[:, place, segment, part])
+                row[f"coverage_{level}"] = round(float(held), 4)
+                row[f"width_{level}"] = round(float(case.width[:, place, segment, part].mean()), 4)
+            row["median_error"] = round(float(case.error[:, segment, part].mean()), 4)
+            yield row
 
 
 def explained(arguments: argparse.Namespace) -> str:
