@@ -29,7 +29,7 @@ from proactrec.evaluation.forecast import (
     Summary,
     predicted,
 )
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS, ROUNDS
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
 from proactrec.types import FloatArray
@@ -94,14 +94,16 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
     caster = Forecaster(run, ForecastOptions(n_users=arguments.n_played), progress=_say)
     ensemble = caster.ensemble()
     tests = played(caster, Prior(), arguments.n_tests, f"{policy}, tests")
+    n_played = ensemble[0].n_users
     for after in (0, AFTER):
-        yield tested(policy, "prior", after, caster, ensemble, tests)
+        yield case_of(policy, "prior", after, caster, ensemble, tests)
+        yield case_of(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
     for kind in HIDDEN:
         others = without(kind, caster)
         name = f"{policy}, {kind}"
         tests = played(caster, Prior(hidden=(kind,)), arguments.n_left_out, name)
         for after in (0, AFTER):
-            yield tested(policy, f"{kind}, left out", after, caster, others, tests)
+            yield case_of(policy, f"{kind}, left out", after, caster, others, tests)
 
 
 def played(caster: Forecaster, prior: Prior, n_worlds: int, what: str) -> list[Summary]:
@@ -126,19 +128,21 @@ def without(kind: str, caster: Forecaster) -> list[Summary]:
     raise AssertionError
 
 
-def tested(
+def case_of(
     policy: str,
     worlds: str,
     after: int,
     caster: Forecaster,
     ensemble: Sequence[Summary],
     tests: Sequence[Summary],
+    n_users: FloatArray | None = None,
 ) -> Case:
     """Forecast every test campaign from one ensemble."""
+    n_users = caster.audience.n_users if n_users is None else n_users
     found, width, error = [], [], []
     for test in tests:
         seen = test.answers[:after] if after else None
-        median, bounds = predicted(ensemble, caster.audience.n_users, seen)
+        median, bounds = predicted(ensemble, n_users, seen)
         low, high = bounds[:, 0], bounds[:, 1]
         found.append((low <= test.mean) & (test.mean <= high))
         width.append(high - low)
@@ -152,25 +156,20 @@ def tested(
     return Case(policy, worlds, len(ensemble), after, held, np.stack(width), np.stack(error))
 
 
-def figures(case: Case, rounds: Sequence[int] = ROUNDS) -> Iterator[dict[str, Any]]:
-    """Coverage and width of every level, segment and figure."""
-    n_rounds = len(rounds)
-    is_new = np.isfinite(case.held).all((0, 1, 2))
+def figures(case: Case) -> Iterator[dict[str, Any]]:
+    """Coverage and width of every segment and metric, over rounds."""
+    n_rounds = case.held.shape[3] // len(CAMPAIGN_METRICS)
     for segment, name in enumerate(SEGMENTS):
-        for at in np.flatnonzero(is_new).tolist():
+        for at, metric in enumerate(CAMPAIGN_METRICS):
+            part = slice(at * n_rounds, (at + 1) * n_rounds)
+            row = {"policy": case.policy, "worlds": case.worlds, "after": case.after}
+            row |= {"segment": name, "metric": metric}
             for place, level in enumerate(LEVELS):
-                yield {
-                    "policy": case.policy,
-                    "worlds": case.worlds,
-                    "after": case.after,
-                    "segment": name,
-                    "metric": list(CAMPAIGN_METRICS)[at // n_rounds],
-                    "round": rounds[at % n_rounds],
-                    "level": level,
-                    "coverage": float(case.held[:, place, segment, at].mean()),
-                    "width": float(case.width[:, place, segment, at].mean()),
-                    "median_error": float(case.error[:, segment, at].mean()),
-                }
+                held = np.nanmean(case.held[:, place, segment, part])
+                row[f"coverage_{level}"] = round(float(held), 4)
+                row[f"width_{level}"] = round(float(case.width[:, place, segment, part].mean()), 4)
+            row["median_error"] = round(float(case.error[:, segment, part].mean()), 4)
+            yield row
 
 
 def explained(arguments: argparse.Namespace) -> str:
@@ -181,8 +180,9 @@ def explained(arguments: argparse.Namespace) -> str:
         "lie inside their 80 % and 95 % interval, over rounds 5, 10, 15, 20; in brackets the "
         "standard error over test worlds, whose figures go together. One ensemble's coverage "
         "itself varies: with n worlds, an 80 % interval covers 80 % ± 40/√n % of worlds (one "
-        f"deviation). After {AFTER}: the forecast has seen the acceptances of {AFTER} rounds; "
-        f"HR and target acceptance at round {AFTER} are then known and not counted."
+        "deviation). Reversed: the test worlds forecast the others, so the mean of both is free of "
+        f"most of that luck. After {AFTER}: the forecast has seen the acceptances of {AFTER} "
+        f"rounds; HR and target acceptance at round {AFTER} are then known and not counted."
     )
 
 

@@ -351,7 +351,7 @@ def _without_sampling(
     n_played = np.stack([world.n_users for world in worlds])
     more = 1 / np.maximum(n_played, 1) - 1 / np.maximum(n_campaign, 1)  # (n_worlds, n_segments)
     added = np.mean([w.variance * m[:, None] for w, m in zip(worlds, more, strict=True)], axis=0)
-    kept: FloatArray = np.sqrt(np.clip(1 - added / np.maximum(total, 1e-12), 0, 1))
+    kept: FloatArray = np.sqrt((1 - added / np.maximum(total, 1e-12)).clip(min=0))
     return kept
 
 

@@ -16,6 +16,7 @@ SLOPES: dict[WorldName, float] = {"flat": 0.25, "medium": 1.0, "steep": 2.0}
 """Slope per standard deviation of the score, of every calibrated world."""
 OFFICIAL_SLOPE, OFFICIAL_OFFSET = 1.0, 0.8
 N_RANDOM_PAIRS = 200_000
+AT_ONCE = 4000
 N_RECENT = 20
 """Newest items of a user that a click model may look at."""
 
@@ -116,7 +117,9 @@ def calibrated_response(
     rng = generator(0, "calibration")
     random_users = rng.integers(0, dataset.n_users, N_RANDOM_PAIRS)
     random_items = rng.integers(1, dataset.n_items + 1, N_RANDOM_PAIRS)
-    deviation = float((users[random_users] * items[random_items]).sum(1).std())
+    pieces = [slice(at, at + AT_ONCE) for at in range(0, N_RANDOM_PAIRS, AT_ONCE)]  # fit the cache
+    interest = [(users[random_users[p]] * items[random_items[p]]).sum(1) for p in pieces]
+    deviation = float(np.concatenate(interest).std())
     if deviation < 1e-6:
         raise InvalidInputError(
             f"interest vectors must differ between users and items; random pairs have a deviation "
@@ -125,8 +128,8 @@ def calibrated_response(
     slope = (SLOPES[world] if isinstance(world, str) else world) / deviation
     answers = dataset.answers("validation")
     has_answer = np.flatnonzero(answers)
-    interest = (users[has_answer] * items[answers[has_answer]]).sum(1)
-    return DistributionResponse(slope, _solve_offset(interest, slope, mean_accept))
+    of_answers = (users[has_answer] * items[answers[has_answer]]).sum(1)
+    return DistributionResponse(slope, _solve_offset(of_answers, slope, mean_accept))
 
 
 def _solve_offset(interest: FloatArray, slope: float, mean_accept: float) -> float:
