@@ -17,7 +17,13 @@ from proactrec.gym import ProactiveEnv, ProactiveVectorEnv
 from proactrec.simulator.worlds import WORLDS, named_world
 
 PAGE = Path(__file__).parent.parent / "docs" / "guide" / "worlds.md"
-QUICK = {"graphau.stopping.n_epochs": 2, "graphau.stopping.min_epochs": 1}
+QUICK = {
+    "graphau.stopping.n_epochs": 2,
+    "graphau.stopping.min_epochs": 1,
+    "graphau.embedding_dim": 8,
+    "graphau.batch_size": 256,
+    "encoder_options.embedding_dim": 8,
+}
 OFTEN_OVER = {"protocol.world.mean_accept": 0.9, "protocol.world.patience": 2}
 
 
