@@ -38,9 +38,7 @@ CLOSER = (
 )
 CHANCE = "Predicted: you take it with a chance of {chance}; that moves your interest by {gain}."
 PLACE = "Leaving the target aside, it is number {place} of {n} for you."
-PARTS = (
-    "It was chosen by relevance ({relevance}{intent}) times progress toward the target ({gain})."
-)
+PARTS = "Its score: (relevance {relevance}{intent}) × progress toward the target {gain}."
 NO_PROGRESS = "It does not lead closer by itself: its progress is {gain}."
 WHAT_IF = "Without “{left_out}” in your history, “{what_if}” would have been shown."
 WHAT_IF_SAME = "Without “{left_out}” in your history, the same would have been shown."
