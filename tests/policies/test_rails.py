@@ -49,11 +49,14 @@ from proactrec.policies.rails import RailsOptions, check_rails, groups_of, opted
 from proactrec.policies.reference import Nearest, Random
 from proactrec.simulator.environment import Minds, World
 
-N_USERS, N_ITEMS, N_ROUNDS, READ = 12, 26, 8, 5
+N_USERS = int(os.environ.get("PROACTREC_RAILS_USERS", "12"))
+N_ITEMS, N_ROUNDS, READ = 26, 8, 5
 TARGETS = np.array([3, 9])
 KINDS = ("a", "b", "c", "d")
 CATEGORIES = [[KINDS[i % 3]] + ["d"] * (i % 4 == 0) for i in range(1, N_ITEMS + 1)]
 N_EXAMPLES = int(os.environ.get("PROACTREC_RAILS_EXAMPLES", "120"))
+JUDGED: list[int] = []
+"""Decisions of every run of random rails."""
 NEAR = 1e-4
 """Scores closer than this are equal: batches round differently."""
 
@@ -387,6 +390,15 @@ def test_no_policy_ever_breaks_a_rail(
 ) -> None:
     log = toy.play(toy.guarded(name, rails, seed), seed=seed, exclude=exclude)
     assert violations(log, toy, rails, seed, exclude) == set()
+    JUDGED.append(int(log.is_shown.sum()))
+
+
+def test_decisions_were_judged() -> None:
+    """How many: shown by ``pytest -rP``."""
+    if not JUDGED:
+        pytest.skip("the test before was not run")
+    print(f"{sum(JUDGED):,} decisions in {len(JUDGED)} runs, no violation")
+    assert sum(JUDGED) > 100 * len(JUDGED)
 
 
 ONE_RAIL: dict[str, dict[str, Any]] = {
