@@ -207,6 +207,9 @@ REFUSED: dict[str, Case] = {
     "32m: other header": Case(
         "ml-32m", "ratings.csv", swap(b"movieId", b"film"), "{} lacks the column(s) ['movieId']"
     ),
+    "32m: other header of tags": Case(
+        "ml-32m", "tags.csv", swap(b"tag,", b"label,"), "{} lacks the column(s) ['tag']"
+    ),
     "32m: semicolons": Case(
         "ml-32m",
         "ratings.csv",

@@ -8,6 +8,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
 from proactrec.data.sources.double_colon import read_double_colon
 from proactrec.data.sources.files import (
+    check_columns_exist,
     check_complete,
     packed,
     parse_integers,
@@ -60,7 +61,10 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     ratings = _renamed(path, {"userId": "user_id", "movieId": "item_id"}, RATINGS)
     films_path, tags_path = packed(root / "movies.csv"), packed(root / "tags.csv")
     films = _renamed(films_path, {"movieId": "item_id"}, FILMS)
-    tags = _renamed(tags_path, {"movieId": "item_id"}, ["item_id"]) if tags_path.exists() else None
+    tags = None
+    if tags_path.exists():
+        tags = _renamed(tags_path, {"movieId": "item_id"}, ["item_id"])
+        check_columns_exist(tags, ["tag"], tags_path)  # single ones may be missing
     return _events(ratings, path, repeats), _films(films, tags, films_path)
 
 
