@@ -199,7 +199,7 @@ def _body(rows: list[dict[str, Any]], checks: dict[str, dict[str, float]]) -> st
         "- nearest: the items nearest to the one shown, by cosine of the run's item vectors.",
         f"- random: mean of {N_DRAWS} draws.",
         "",
-        f"| data | policy | decisions | items read | named | {' | '.join(METHODS)} |",
+        f"| data | policy | decisions | items read | items named | {' | '.join(METHODS)} |",
         "| --- " * (5 + len(METHODS)) + "|",
     ]
     for row in rows:
