@@ -68,7 +68,9 @@ class DistributionResponse(NamedTuple):
 
         `noise` is a percentage that the authors' code adds (itmprec.md D16).
         """
-        logit = (self.slope * (interest - self.offset)).sub_(boredom)
+        logit = self.slope * (interest - self.offset)
+        if isinstance(boredom, Tensor):  # spares a pass over all items where nobody is bored
+            logit -= boredom
         return (torch.sigmoid(logit) + noise / 100).clamp(max=1.0)
 
     def respond(self, shown: Shown) -> Tensor:
