@@ -299,12 +299,13 @@ def table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> st
     rows = {"RecBole": "RecBole SASRec"}
     rows |= {f"proactrec {name}": f"proactrec SASRec, windows={name}" for name in windows}
     lines = [
-        "| model | HR@10 | NDCG@10 | validation NDCG@20 | best epoch | CPU s to stop |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| model | seeds | HR@10 | NDCG@10 | validation NDCG@20 | best epoch | CPU s to stop |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, title in rows.items():
-        found = [cells[f"{key} seed={seed}"] for seed in seeds]
+        found = [cells[name] for seed in seeds if (name := f"{key} seed={seed}") in cells]
         texts = [
+            str(len(found)),
             interval([cell["test"]["hr@10"] for cell in found], 4),
             interval([cell["test"]["ndcg@10"] for cell in found], 4),
             interval([cell["validation_ndcg@20"] for cell in found], 4),
@@ -312,9 +313,15 @@ def table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> st
             ", ".join(f"{cell['cpu_seconds']:.0f}" for cell in found),
         ]
         lines.append(f"| {title} | {' | '.join(texts)} |")
-    kept = [cells[f"RecBole seed={seed}"]["test_seen_items_kept"] for seed in seeds]
+    kept = [
+        cells[name]["test_seen_items_kept"]
+        for seed in seeds
+        if (name := f"RecBole seed={seed}") in cells
+    ]
     texts = [interval([figures[name] for figures in kept], 4) for name in ("hr@10", "ndcg@10")]
-    lines.append(f"| RecBole SASRec, seen items stay in the ranking | {' | '.join(texts)} | | | |")
+    lines.append(
+        f"| RecBole SASRec, seen items stay in | {len(kept)} | {' | '.join(texts)} | | | |"
+    )
     return "\n".join([*lines, "", *epoch_table(cells["timing"])])
 
 
