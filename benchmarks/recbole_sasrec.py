@@ -319,9 +319,7 @@ def table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> st
         if (name := f"RecBole seed={seed}") in cells
     ]
     texts = [interval([figures[name] for figures in kept], 4) for name in ("hr@10", "ndcg@10")]
-    lines.append(
-        f"| RecBole SASRec, seen items stay in | {len(kept)} | {' | '.join(texts)} | | | |"
-    )
+    lines.append(f"| RecBole, seen items stay in | {len(kept)} | {' | '.join(texts)} | | | |")
     return "\n".join([*lines, "", *epoch_table(cells["timing"])])
 
 
