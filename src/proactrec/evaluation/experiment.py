@@ -49,7 +49,7 @@ from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
-RAILS_VERSION = 2
+RAILS_VERSION = 3
 """The same for guidance within rails."""
 FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
 DEFAULT_CATEGORIES = {

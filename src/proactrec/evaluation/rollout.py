@@ -272,7 +272,7 @@ class _Player:
         """Play a block; gives each round's answers, and takes what it is :class:`Told` then.
 
         A generator that is sent nothing goes on with what is known. Under rails that span users
-        it first gives what guiding each pair promises, and takes what it is told; then, in
+        it first gives what guiding each pair is worth, and takes what it is told; then, in
         every round before anything is shown, decisions (see :meth:`_settled`).
         """
         world, options = self.world, self.options

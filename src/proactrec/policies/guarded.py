@@ -173,21 +173,16 @@ class Guarded(Policy):
         return self._shared
 
     def worth(self, observation: Observation) -> Tensor:
-        """What guiding a pair promises before the first round: (B,), -inf for who opted out.
+        """Room that guiding a pair has before the first round: (B,), -inf for who opted out.
 
-        Of a policy that predicts acceptance, the score of its first item; else how close the user
-        is to the target already, by cosine in the encoder's space.
+        One minus the cosine of user and target in the encoder's space: what a campaign can gain
+        ends where the user has arrived, and whoever is near has little left.
         """
-        relevance, own = self._parted(observation.user_vectors)
-        if isinstance(self.inner, PredictsAcceptance):
-            seen = observation._replace(user_vectors=own)
-            penalty = self._narrowed(seen, self._penalty(seen), self.encoder.score(relevance))
-            worth = self.inner.decide(seen._replace(penalty=penalty)).score
-        else:
-            targets = self.encoder.item_vectors[observation.target_idx]
-            worth = F.cosine_similarity(relevance, targets)
-        is_out = self.rails.opted_out.to(worth.device)[observation.user_idx]
-        return worth.masked_fill(is_out, -torch.inf)
+        relevance, _ = self._parted(observation.user_vectors)
+        targets = self.encoder.item_vectors[observation.target_idx]
+        room = 1 - F.cosine_similarity(relevance, targets)
+        is_out = self.rails.opted_out.to(room.device)[observation.user_idx]
+        return room.masked_fill(is_out, -torch.inf)
 
     def decide(self, observation: Observation) -> Decision:
         """The policy's item, or the plain one, or none."""

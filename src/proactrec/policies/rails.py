@@ -90,8 +90,8 @@ class RailsOptions(Options):
     guided_pairs: float | None = Field(
         None,
         ge=0,
-        description="most campaigns that are guided at all, those that promise most: a share up "
-        "to 1, or a number above; the other users see what they would without guidance",
+        description="most campaigns that are guided at all, those with most left to gain: a share "
+        "up to 1, or a number above; the other users see what they would without guidance",
     )
     equal_groups: Literal["activity"] | dict[str, str] | None = Field(
         None,

@@ -53,7 +53,7 @@ class SharedRails:
         return {"groups": self._groups} if self.options.equal_groups is not None else {}
 
     def choose(self, worth: Tensor) -> None:
-        """Leave out all but the most promising campaigns; `worth` (n_pairs,), -inf: never guided.
+        """Leave out all but the worthiest campaigns; `worth` (n_pairs,), -inf: never guided.
 
         Raises
         ------
