@@ -34,6 +34,7 @@ ORDERINGS = (
     ("Foresight", "ITMPRec"),
     ("Foresight", "one round"),
     ("Foresight", "no learning"),
+    ("exploring", "Foresight"),
     ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),
     ("oracle-lookahead", "oracle-greedy"),
