@@ -533,9 +533,7 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
-            vectors = self.placed(vectors)
-            _save_vectors(vectors, folder)
-            write_json(folder / "spread.json", spread(self.dataset, vectors))
+            self._keep_vectors(vectors, folder)
             write_json(folder / "training.json", record.model_dump())
 
         return self._stage("interest", self._interest_inputs, make)
@@ -552,12 +550,16 @@ class Experiment:
                 checkpoint=folder / CHECKPOINT,
                 progress=self._progress,
             )
-            vectors = self.placed(vectors)
-            _save_vectors(vectors, folder)
-            write_json(folder / "spread.json", spread(self.dataset, vectors))
+            self._keep_vectors(vectors, folder)
 
         inputs = {"hidden": self.options.hidden, **self._interest_inputs}
         return self._stage("hidden", inputs, make)
+
+    def _keep_vectors(self, vectors: InterestVectors, folder: Path) -> None:
+        """Write fitted vectors, cold items placed, and how they spread."""
+        users, items = vectors = self.placed(vectors)
+        save_file({"users": users, "items": items}, folder / "vectors.safetensors")
+        write_json(folder / "spread.json", spread(self.dataset, vectors))
 
     @cached_property
     def _encoder_stage(self) -> Artefact:
@@ -719,11 +721,6 @@ class Experiment:
             }
             for n, item in enumerate(item_idx)
         ]
-
-
-def _save_vectors(vectors: InterestVectors, folder: Path) -> None:
-    tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
-    save_file(tensors, folder / "vectors.safetensors")
 
 
 def _read_vectors(stage: Artefact) -> InterestVectors:

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.rollout import RolloutOptions, encoded_again, evidence_of
+from proactrec.evaluation.rollout import (
+    BLOCK_SCORES,
+    RolloutOptions,
+    encoded_again,
+    evidence_of,
+)
 from proactrec.policies.base import Evidence, Learns, Observation, Past, Policy
 from proactrec.progress import Progress, silent
 from proactrec.ranking import penalties
 from proactrec.types import IntArray
-
-BLOCK_SCORES = 1_500_000
 
 
 class Replay:
