@@ -13,10 +13,9 @@ from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import (
     BLOCK_SCORES,
     RolloutOptions,
-    encoded_again,
     evidence_of,
 )
-from proactrec.policies.base import Evidence, Learns, Observation, Past, Policy
+from proactrec.policies.base import Evidence, Learns, Observation, Past, Policy, encoded_again
 from proactrec.progress import Progress, silent
 from proactrec.ranking import penalties
 from proactrec.types import IntArray

@@ -24,6 +24,7 @@ from proactrec.policies.base import (
     Observation,
     Past,
     Policy,
+    encoded_again,
 )
 from proactrec.policies.guarded import Guarded
 from proactrec.policies.shared_rails import SharedRails
@@ -137,8 +138,6 @@ def guided_pairs(world: World, user_idx: IntArray, targets: IntArray) -> tuple[P
     return Pairs(pairs.user_idx[~owns], pairs.target_idx[~owns]), int(owns.sum())
 
 
-Answers = tuple[Decision, Tensor, Tensor]
-"""What a policy decided in a round, what was shown, and whether it was accepted."""
 MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
@@ -181,7 +180,10 @@ def _play_together(
 
     Everybody is told what was learned, and what rails that span users leave to them.
     """
-    knowledge, n_rounds = policy.prior() if isinstance(policy, Learns) else None, play.n_rounds
+    knowledge, n_rounds = (
+        policy.prior() if isinstance(policy, Learns) else None,
+        play.options.n_rounds,
+    )
     device = play.world.device
     games = [play.rounds(block, knowledge) for block in blocks]
     heard = list(map_blocks(next, games))
@@ -232,7 +234,6 @@ class _Player:
         self, policy: Policy, world: World, dataset: Dataset, options: RolloutOptions, pairs: Pairs
     ) -> None:
         self.policy, self.world, self.options, self.pairs = policy, world, options, pairs
-        self.n_rounds = options.n_rounds
         # The code's padding (D21) is a matter of its encoders.
         side = options.padding if policy.needs_encoder else "left"
         histories = dataset.before("train").padded(policy.history_length, side=side)
@@ -419,16 +420,6 @@ def _replaced(decision: Decision, rows: Tensor, other: Decision) -> Decision:
         for name, old in decision._asdict().items()
     }
     return Decision(**parts)
-
-
-def encoded_again(policy: Policy, accepted: Tensor, is_shown: Tensor) -> Tensor:
-    """Whether a policy encodes a pair again after a round, by its answer: (n,)."""
-    again = {
-        "once": torch.zeros_like(accepted),
-        "refused": is_shown & ~accepted,
-        "answered": is_shown,
-    }
-    return again.get(policy.encodes, accepted)
 
 
 def evidence_of(decision: Decision, item_idx: Tensor, accepted: Tensor) -> Evidence:

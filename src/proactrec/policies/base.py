@@ -275,6 +275,16 @@ class Policy(ABC):
         """The item to show to every pair."""
 
 
+def encoded_again(policy: Policy, accepted: Tensor, is_shown: Tensor) -> Tensor:
+    """Whether a policy encodes a pair again after a round, by its answer: (n,)."""
+    again = {
+        "once": torch.zeros_like(accepted),
+        "refused": is_shown & ~accepted,
+        "answered": is_shown,
+    }
+    return again.get(policy.encodes, accepted)
+
+
 class EncoderPolicy(Policy):
     """Base of the policies that stand on a sequence encoder."""
 

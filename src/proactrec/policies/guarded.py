@@ -26,6 +26,7 @@ from proactrec.policies.base import (
     Policy,
     PredictsAcceptance,
     best_unseen,
+    encoded_again,
 )
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.rails import Rails, RailsOptions
@@ -151,11 +152,7 @@ class Guarded(Policy):
             return torch.cat([self._relevance(past), self._own(past)], 1)
         relevance, own = self._parted(past.vectors.clone())
         accepted = past.accepted[:, past.round - 2]
-        again = {
-            "once": torch.zeros_like(accepted),
-            "refused": ~accepted,
-            "answered": torch.ones_like(accepted),
-        }.get(self.inner.encodes, accepted)
+        again = encoded_again(self.inner, accepted, torch.ones_like(accepted))
         for part, rows, encode in ((relevance, accepted, self._relevance), (own, again, self._own)):
             if bool(rows.any()):
                 inside = past._replace(vectors=own).of(rows)
