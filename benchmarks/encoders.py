@@ -2,11 +2,14 @@
 
 Usage: python benchmarks/encoders.py DATASET PAGE.md [--filter paper] [--encoders sasrec iclrec …]
        [--seeds 0 1 2] [--item-start random]
-Finished stages lie in runs/artefacts, so it goes on where it was killed. The epoch with the best
-validation NDCG@20 counts; intervals are 95 % over seeds (Student's t).
+Finished stages lie in runs/artefacts, so it goes on where it was killed; figures that the page's
+JSON holds already are kept, with the commit and date that measured them (another page to start
+afresh). The epoch with the best validation NDCG@20 counts; intervals are 95 % over seeds
+(Student's t).
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +34,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--item-start", choices=["graphau", "random"], default="graphau")
     arguments = parser.parse_args()
-    cells: dict[str, dict[str, Any]] = {}
+    about = {k: str(v) for k, v in vars(arguments).items()}
+    cells = measured_before(arguments.page.with_suffix(".json"), about)
     for seed in arguments.seeds:
         for name in arguments.encoders:
-            cells[f"{name} seed={seed}"] = measured(arguments, name, seed)
-            print(name, seed, cells[f"{name} seed={seed}"]["test"], flush=True)
+            key = f"{name} seed={seed}"
+            if key not in cells:
+                cells[key] = {**measured(arguments, name, seed), "origin": origin()}
+            print(name, seed, cells[key]["test"], flush=True)
     body = table(arguments, cells)
     print(body)
     title = f"Next-item prediction on {arguments.dataset} ({arguments.filter})"
-    content = {"origin": origin(), "arguments": {k: str(v) for k, v in vars(arguments).items()}}
-    write_page(arguments.page, title, {**content, "cells": cells}, body)
+    content = {"origin": origin(), "arguments": about, "cells": cells}
+    write_page(arguments.page, title, content, body)
+
+
+def measured_before(path: Path, about: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Cells of the page's JSON, each with its origin; none if they had other settings."""
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    if any(
+        content["arguments"][name] != about[name] for name in ("dataset", "filter", "item_start")
+    ):
+        return {}
+    return {key: {"origin": content["origin"], **cell} for key, cell in content["cells"].items()}
 
 
 def measured(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
@@ -83,7 +101,14 @@ def table(arguments: argparse.Namespace, cells: dict[str, dict[str, Any]]) -> st
     }
     n = len(arguments.seeds)
     note = f"{starts[arguments.item_start]} Mean over {n} seed{'s' if n > 1 else ''}"
-    return "\n".join([*lines, "", note + (" ± half of the 95 % interval." if n > 1 else ".")])
+    lines += ["", note + (" ± half of the 95 % interval." if n > 1 else ".")]
+    times = {(cell["origin"]["commit"][:12], cell["origin"]["date"]) for cell in cells.values()}
+    if len(times) > 1:
+        lines += [
+            "",
+            f"Measured at {', '.join(f'`{commit}` ({day})' for commit, day in sorted(times))}.",
+        ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

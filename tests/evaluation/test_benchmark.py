@@ -111,6 +111,21 @@ def test_side_by_side_gives_what_one_by_one_gives(
     assert seen[-1] == ("guidance", 16, 16)
 
 
+def test_a_cell_waits_for_its_own_encoder_only(base: ExperimentOptions, tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def progress(stage: str, done: int, total: int, note: str = "") -> None:
+        seen.append((stage, done))
+
+    long = {"n_epochs": 150, "patience": 150}
+    methods = {
+        "slow": {"policy": "next-item", "encoder_options.stopping": long},
+        "quick": {"policy": "next-item", "encoder": "sasrec"},
+    }
+    run(grid([base], methods), Workshop(tmp_path, n_workers=2), progress=progress)
+    assert seen.index(("guidance", 1)) < seen.index(("encoders", 2))
+
+
 def test_a_finished_cell_is_never_computed_again(
     cells: list[Cell], results: list[dict[str, Any]], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

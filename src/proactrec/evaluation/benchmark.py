@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from graphlib import TopologicalSorter
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,51 +180,75 @@ def run(
     ProactrecError
         After everything else is done, if a cell can't be computed.
     """
-    with _workers(workshop) as map_unordered:
-        everything = [cell.options for cell in cells]
-        for stage, work, needed in (
-            ("interest vectors", _fit_interest, _distinct(everything, INTEREST_SETTINGS)),
-            ("hidden users", _fit_hidden, _distinct(_with_fitted(everything), HIDDEN_SETTINGS)),
-            ("encoders", _fit_encoder, _distinct(_with_encoder(everything), ENCODER_SETTINGS)),
-        ):
-            if needed:
-                for _ in _counted(map_unordered(work, needed), len(needed), stage, progress):
-                    pass
-        results: dict[int, dict[str, Any]] = {}
-        failures = []
-        done = map_unordered(_measure, everything)
-        for place, result in _counted(done, len(cells), "guidance", progress):
-            if isinstance(result, ProactrecError):
-                failures.append(f"{' '.join(cells[place].name[1:])}: {result}")
-            else:
-                results[place] = result
-                finished(cells[place], result)
+    tasks = _tasks([cell.options for cell in cells])
+    first = len(tasks) - len(cells)
+    results: dict[int, dict[str, Any]] = {}
+    failures = []
+    for place, result in _counted(_done(tasks, workshop), tasks, progress):
+        if place < first:
+            continue
+        cell = cells[place - first]
+        if isinstance(result, ProactrecError):
+            failures.append(f"{' '.join(cell.name[1:])}: {result}")
+        else:
+            results[place] = result
+            finished(cell, result)
     if failures:
         raise ProactrecError(f"{len(failures)} of {len(cells)} cells failed: {failures[0]}")
-    return [results[place] for place in range(len(cells))]
+    return [results[place] for place in range(first, len(tasks))]
 
 
-def _with_fitted(everything: Iterable[ExperimentOptions]) -> Iterator[ExperimentOptions]:
-    """Experiments whose users have interest vectors of their own to fit."""
-    return (options for options in everything if options.hidden in FITTED)
+Work = Callable[[Workshop, ExperimentOptions], Any]
 
 
-def _with_encoder(everything: Iterable[ExperimentOptions]) -> Iterator[ExperimentOptions]:
-    """Experiments with an encoder to train; those that choose targets by one of its own, too."""
-    for options in everything:
-        if options.needs_encoder:
-            yield options
-        if options.protocol.targets.space == "encoder" and options.target_encoder is not None:
-            yield options.choosing_targets()
+class Task(NamedTuple):
+    """A piece of work, which begins when those at the places `after` are done."""
+
+    stage: str
+    work: Work
+    options: ExperimentOptions
+    after: frozenset[int] = frozenset()
 
 
-def _distinct(
-    everything: Iterable[ExperimentOptions], settings: Iterable[str]
-) -> list[ExperimentOptions]:
-    """One of all that have these settings alike."""
-    return list(
-        {digest(o.model_dump(mode="json", include=set(settings))): o for o in everything}.values()
-    )
+def _tasks(everything: Sequence[ExperimentOptions]) -> list[Task]:
+    """What cells have in common, each once and after what it needs itself; then the cells."""
+    tasks: list[Task] = []
+    places: dict[str, int] = {}
+
+    def place_of(task: Task, settings: Sequence[str]) -> int:
+        """Where the task is that has the same stage and settings."""
+        made_of = task.options.model_dump(mode="json", include=set(settings))
+        key = digest({"stage": task.stage, **made_of})
+        if key not in places:
+            places[key] = len(tasks)
+            tasks.append(task)
+        return places[key]
+
+    def interest_of(options: ExperimentOptions) -> frozenset[int]:
+        task = Task("interest vectors", _fit_interest, options)
+        return frozenset({place_of(task, INTEREST_SETTINGS)})
+
+    def needed_by(options: ExperimentOptions) -> frozenset[int]:
+        needed = interest_of(options)
+        if options.hidden in FITTED:
+            task = Task("hidden users", _fit_hidden, options, interest_of(options))
+            needed |= {place_of(task, HIDDEN_SETTINGS)}
+        for trained in _encoders_of(options):
+            task = Task("encoders", _fit_encoder, trained, interest_of(trained))
+            needed |= {place_of(task, ENCODER_SETTINGS)}
+        return needed
+
+    needs = [needed_by(options) for options in everything]
+    guidance = zip(everything, needs, strict=True)
+    return tasks + [Task("guidance", _measure, options, after) for options, after in guidance]
+
+
+def _encoders_of(options: ExperimentOptions) -> Iterator[ExperimentOptions]:
+    """The experiment's own encoder, and the one that it chooses targets by, if any."""
+    if options.needs_encoder:
+        yield options
+    if options.protocol.targets.space == "encoder" and options.target_encoder is not None:
+        yield options.choosing_targets()
 
 
 def _fit_interest(workshop: Workshop, options: ExperimentOptions) -> None:
@@ -252,33 +277,28 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any] |
     return {**result, "curves": curves, "log": str(experiment.log_path)}
 
 
-Work = Callable[[Workshop, ExperimentOptions], Any]
-MapUnordered = Callable[[Work, Sequence[ExperimentOptions]], Iterator[tuple[int, Any]]]
-
-
-@contextmanager
-def _workers(workshop: Workshop) -> Iterator[MapUnordered]:
-    """Gives a function that yields (place, result) of every task as it is done."""
+def _done(tasks: Sequence[Task], workshop: Workshop) -> Iterator[tuple[int, Any]]:
+    """(place, result) of every task as it is done."""
     if workshop.n_workers == 1:
-
-        def one_by_one(work: Work, tasks: Sequence[ExperimentOptions]) -> Iterator[tuple[int, Any]]:
-            for place, task in enumerate(tasks):
-                yield place, work(workshop, task)
-
-        yield one_by_one
+        for place, task in enumerate(tasks):
+            yield place, task.work(workshop, task.options)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
         workshop.n_workers, context, initializer=_pin, initargs=(context.Value("i", 0),)
     )
-
-    def side_by_side(work: Work, tasks: Sequence[ExperimentOptions]) -> Iterator[tuple[int, Any]]:
-        places = {pool.submit(work, workshop, task): place for place, task in enumerate(tasks)}
-        for future in as_completed(places):
-            yield places[future], future.result()
-
+    order = TopologicalSorter({place: task.after for place, task in enumerate(tasks)})
+    order.prepare()
+    running: dict[Future[Any], int] = {}
     try:
-        yield side_by_side
+        while order.is_active():
+            for place in order.get_ready():
+                task = tasks[place]
+                running[pool.submit(task.work, workshop, task.options)] = place
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                place = running.pop(future)
+                yield place, future.result()
+                order.done(place)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -294,16 +314,26 @@ def _pin(counter: "Synchronized[int]") -> None:
 
 
 def _counted(
-    results: Iterator[tuple[int, Any]], n_tasks: int, stage: str, progress: Progress
+    results: Iterator[tuple[int, Any]], tasks: Sequence[Task], progress: Progress
 ) -> Iterator[tuple[int, Any]]:
-    """The results, telling how many are done and how long the rest should take."""
-    start = time.monotonic()
-    progress(stage, 0, n_tasks)
-    for n_done, found in enumerate(results, start=1):
-        left = (time.monotonic() - start) / n_done * (n_tasks - n_done)
-        note = f"about {_duration(left)} left" if n_done < n_tasks else ""
-        progress(stage, n_done, n_tasks, note)
-        yield found
+    """The results, telling how many of a stage are done and how long its rest should take.
+
+    A stage counts as begun with the last result before its own first.
+    """
+    n_tasks = Counter(task.stage for task in tasks)
+    n_done: Counter[str] = Counter()
+    begun = dict.fromkeys(n_tasks, time.monotonic())
+    for stage, total in n_tasks.items():
+        progress(stage, 0, total)
+    for place, found in results:
+        stage, now = tasks[place].stage, time.monotonic()
+        n_done[stage] += 1
+        n_left = n_tasks[stage] - n_done[stage]
+        left = (now - begun[stage]) / n_done[stage] * n_left
+        note = f"about {_duration(left)} left" if n_left else ""
+        progress(stage, n_done[stage], n_tasks[stage], note)
+        begun.update((other, now) for other in n_tasks if not n_done[other])
+        yield place, found
 
 
 def _duration(seconds: float) -> str:
