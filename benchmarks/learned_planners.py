@@ -186,7 +186,7 @@ class Reinforced(Foresight):
     """Foresight whose worth of a plan is corrected by a network, which starts without effect."""
 
     def __init__(self, base: Foresight, dataset: Dataset, seed: int) -> None:
-        super().__init__(base.vectors, dataset, base.options)
+        super().__init__(base.views, dataset, base.options)
         self.net = nn.Sequential(nn.Linear(N_FEATURES, N_HIDDEN), nn.Tanh(), nn.Linear(N_HIDDEN, 1))
         rng = torch_generator(seed, "reinforced")
         with torch.no_grad():

@@ -34,6 +34,7 @@ ORDERINGS = (
     ("Foresight", "ITMPRec"),
     ("Foresight", "one round"),
     ("Foresight", "no learning"),
+    ("Foresight", "one view"),
     ("exploring", "Foresight"),
     ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),

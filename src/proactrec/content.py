@@ -136,11 +136,15 @@ def _reduced(
         (n_items, start),
         check_invariants=False,
     ).coalesce()
-    return _left_singular(matrix, size, torch_generator(seed, "content")).float()
+    directions, strength = left_singular(matrix, size, torch_generator(seed, "content"))
+    return (directions * strength).float()
 
 
-def _left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """The first left singular vectors of a sparse matrix times their values: (n_rows, size)."""
+def left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The first left singular vectors of a sparse matrix (n_rows, size), and their values.
+
+    By a randomised search (Halko, Martinsson and Tropp 2011) that begins with `rng`.
+    """
     n_probes = min(size + OVERSAMPLING, *matrix.shape)
     probes = torch.randn(matrix.shape[1], n_probes, generator=rng, dtype=matrix.dtype)
     basis = torch.linalg.qr(matrix @ probes).Q
@@ -148,8 +152,7 @@ def _left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> Tensor:
         basis = torch.linalg.qr(matrix.t() @ basis).Q
         basis = torch.linalg.qr(matrix @ basis).Q
     left, values, _ = torch.linalg.svd((matrix.t() @ basis).t(), full_matrices=False)
-    scaled: Tensor = (basis @ left) * values
-    return scaled[:, :size]
+    return (basis @ left)[:, :size], values[:size]
 
 
 def _sentences(documents: list[str], options: ContentOptions) -> Tensor:

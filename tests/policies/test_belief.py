@@ -14,7 +14,12 @@ N_ITEMS = 40
 
 def model(shrinkage: float = float("inf")) -> AcceptanceModel:
     return AcceptanceModel.before_answers(
-        N_ITEMS + 1, slope=4.0, prior_chance=0.27, strength=4.0, shrinkage=shrinkage
+        N_ITEMS + 1,
+        slopes=[4.0],
+        deviations=[4.0],
+        prior_chance=0.27,
+        strength=4.0,
+        shrinkage=shrinkage,
     )
 
 
@@ -91,6 +96,28 @@ def test_nothing_shown_teaches_nothing() -> None:
     after = model(20.0).learned(none, torch.zeros(N_ITEMS + 1))
     torch.testing.assert_close(after.weights, model().weights)
     assert not after.surplus.any()
+
+
+def test_slopes_find_the_view_that_users_go_by() -> None:
+    """Two views alike at the start; only the second decides."""
+    rng = torch.Generator().manual_seed(11)
+    items = torch.randint(1, N_ITEMS + 1, (4000,), generator=rng)
+    interest = 0.25 * torch.randn(4000, 2, generator=rng)
+    accepted = torch.rand(4000, generator=rng) < torch.sigmoid(4 * interest[:, 1] - 0.5)
+    prior = AcceptanceModel.before_answers(
+        N_ITEMS + 1,
+        slopes=[2.0, 2.0],
+        deviations=[4.0, 4.0],
+        prior_chance=0.27,
+        strength=4.0,
+        shrinkage=20.0,
+    )
+    assert prior.slope == 4.0
+    assert prior.shares.tolist() == [0.5, 0.5]
+    found = prior.learned(Evidence(items, interest, accepted), torch.zeros(N_ITEMS + 1))
+    assert found.weights[2] == pytest.approx(4, abs=0.5)
+    assert 0 < found.shares[0] < 0.15
+    assert found.shares.sum() == pytest.approx(1)
 
 
 def test_interest_never_repels_however_bad_the_vectors() -> None:

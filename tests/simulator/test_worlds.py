@@ -17,6 +17,7 @@ DIGESTS = {
     "factors-v1": "514d2eef89c6ab6f",
     "neighbours-v1": "8b6602121a15e65b",
     "content-v1": "9640236eec73ed9d",
+    "divided-v1": "d41f77b5789dbc8e",
     "other-seed-v1": "9e3d0b6aaf8dafb2",
     "half-v1": "3d8eaff856aa15a1",
     "everything-v1": "00e6af4f4d3e9d84",

@@ -90,7 +90,7 @@ def _asked(
         list[str] | None,
         typer.Option(
             help="Interest vectors of the simulated users: interest (the run's own), factors, "
-            "neighbours, content, other-seed, half or everything; repeatable.",
+            "neighbours, content, divided, other-seed, half or everything; repeatable.",
             rich_help_panel=GUIDE,
         ),
     ] = None,

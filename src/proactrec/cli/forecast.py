@@ -55,8 +55,8 @@ def _asked(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="Kind of users' vectors: interest, factors, neighbours, content; repeatable, all "
-            "of them by default.",
+            help="Kind of users' vectors: interest, factors, neighbours, content, divided; "
+            "repeatable, all but the last by default.",
             rich_help_panel=PRIOR,
         ),
     ] = None,

@@ -132,8 +132,8 @@ def setup(
         str,
         typer.Option(
             help="Interest vectors of the simulated users: interest (the run's own), or others "
-            "that no policy was fitted to: factors, neighbours, content; or GraphAU's on other "
-            "data: other-seed, half, everything.",
+            "that no policy was fitted to: factors, neighbours, content, divided; or GraphAU's on "
+            "other data: other-seed, half, everything.",
             rich_help_panel=GUIDE,
         ),
     ] = "interest",

@@ -43,6 +43,7 @@ BEYOND: dict[str, Changes] = {
     "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
     "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
     "one model": {"policy": "foresight", "policy_options.n_models": 1},
+    "one view": {"policy": "foresight", "policy_options.other_views": []},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
 }
 """Our own planner, without each of its parts, and with one more."""

@@ -106,8 +106,8 @@ class ExperimentOptions(Options):
     hidden: Hidden | Fitted = Field(
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
-        "that no policy was fitted to: factors, neighbours, content; or GraphAU's on other data: "
-        "other-seed, half, everything",
+        "that no policy was fitted to: factors, neighbours, content, divided; or GraphAU's on "
+        "other data: other-seed, half, everything",
     )
     content: ContentOptions = Field(
         ContentOptions(), description="how cold items are described, where the data set keeps them"

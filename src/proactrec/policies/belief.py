@@ -9,10 +9,14 @@ Kalman step with the variance :math:`v` in every direction):
     m \leftarrow m + \frac{v a (y - p)}{1 + v a^2 p (1 - p)} e_i, \qquad
     m \leftarrow s m + (1 - s) e_i \text{ if accepted}
 
-The chance is :math:`p = \sigma(w_0 + a\, m^\top e_i + w_2 \log n_i + b_i)`, with the number of
-users :math:`n_i` who have the item. Its weights are learned from the answers of all users.
+The chance is :math:`p = \sigma(w_0 + \sum_k a_k\, m_k^\top e_{ki} + w_2 \log n_i + b_i)`, with the
+number of users :math:`n_i` who have the item and a slope :math:`a_k` for each of the
+:mod:`~proactrec.policies.views`. Its weights are learned from the answers of all users. With the
+shares :math:`w_k = a_k / a` of the slope :math:`a = \sum_k a_k` the views are one, :math:`m` and
+:math:`e_i`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -23,26 +27,34 @@ from proactrec.policies.base import Evidence, Past
 
 N_NEWTON, ENOUGH = 12, 1e-6
 LEAST_SLOPE = 0.1
-"""Of the prior's: however bad the vectors, interest does not repel."""
+"""Of the prior's: however bad the vectors of a view, interest does not repel."""
 
 
 class AcceptanceModel(NamedTuple):
     """Weights of the chance with what is known of them; a value, never changed.
 
-    The weights (intercept, slope, popularity) have a normal posterior, carried on from round to
-    round. What they miss of single items goes into item effects: shrunken mean residuals.
+    The weights (intercept, a slope for each view, popularity) have a normal posterior, carried on
+    from round to round. What they miss of single items goes into item effects: shrunken mean
+    residuals.
     """
 
-    weights: Tensor  # (3,) float64
-    precision: Tensor  # (3, 3) float64
+    weights: Tensor  # (n_views + 2,) float64
+    precision: Tensor  # (n_views + 2, n_views + 2) float64
     surplus: Tensor  # (n_items + 1,), acceptances beyond those foreseen
     information: Tensor  # (n_items + 1,), sum of p (1 - p)
     shrinkage: float  # information that outweighs the prior of an item effect; inf: none
-    least_slope: float
+    least_slopes: Tensor  # (n_views,)
 
     @classmethod
     def before_answers(
-        cls, n_rows: int, *, slope: float, prior_chance: float, strength: float, shrinkage: float
+        cls,
+        n_rows: int,
+        *,
+        slopes: Sequence[float],
+        deviations: Sequence[float],
+        prior_chance: float,
+        strength: float,
+        shrinkage: float,
     ) -> Self:
         """The prior.
 
@@ -50,8 +62,8 @@ class AcceptanceModel(NamedTuple):
         ----------
         n_rows : int
             Number of items + 1.
-        slope : float
-            Prior mean of the slope; its prior deviation is as large.
+        slopes, deviations : sequences of length n_views
+            Prior means of the slopes, and their prior deviations.
         prior_chance : float in (0, 1)
             Chance of an item without interest and of mean popularity.
         strength : float
@@ -60,15 +72,23 @@ class AcceptanceModel(NamedTuple):
             See the class.
         """
         intercept = torch.logit(torch.tensor(prior_chance, dtype=torch.float64))
-        weights = torch.tensor([float(intercept), slope, 0.0], dtype=torch.float64)
-        precision = torch.tensor([strength, 1 / slope**2, strength], dtype=torch.float64)
+        weights = torch.tensor([float(intercept), *slopes, 0.0], dtype=torch.float64)
+        spread = [1 / deviation**2 for deviation in deviations]
+        precision = torch.tensor([strength, *spread, strength], dtype=torch.float64)
         nothing = torch.zeros(n_rows)
-        return cls(weights, precision.diag(), nothing, nothing, shrinkage, LEAST_SLOPE * slope)
+        least = LEAST_SLOPE * weights[1:-1]
+        return cls(weights, precision.diag(), nothing, nothing, shrinkage, least)
 
     @property
     def slope(self) -> float:
-        """Weight of interest."""
-        return float(self.weights[1])
+        """Weight of interest, all views together."""
+        return float(self.weights[1:-1].sum())
+
+    @property
+    def shares(self) -> Tensor:
+        """Of the views in interest: (n_views,), positive, their sum 1."""
+        slopes = self.weights[1:-1]
+        return (slopes / slopes.sum()).float()
 
     def offsets(self, popularity: Tensor, optimism: float = 0.0) -> Tensor:
         """All that does not depend on the user: (n_items + 1,); `popularity` is standardised.
@@ -78,18 +98,18 @@ class AcceptanceModel(NamedTuple):
         """
         weight = self.information + self.shrinkage
         effects = self.surplus / weight + optimism * weight.rsqrt()
-        return self.weights[0].float() + self.weights[2].float() * popularity + effects
+        return self.weights[0].float() + self.weights[-1].float() * popularity + effects
 
     def learned(self, evidence: Evidence, popularity: Tensor) -> "AcceptanceModel":
         """The model after one more round: a Newton search for the new posterior mode.
 
-        `evidence.features` (n, 1) holds the interest that was foreseen.
+        `evidence.features` (n, n_views) holds the interest that was foreseen, by view.
         """
-        interest, liked = evidence.features[:, 0].double(), popularity[evidence.item_idx].double()
-        rows = torch.stack([torch.ones_like(interest), interest, liked], 1)  # (n, 3)
+        interest, liked = evidence.features.double(), popularity[evidence.item_idx].double()
+        rows = torch.cat([torch.ones_like(liked)[:, None], interest, liked[:, None]], 1)
         answers = evidence.accepted.double()
         weights = self._mode(rows, answers)
-        weights[1] = weights[1].clamp(min=self.least_slope)
+        weights[1:-1] = weights[1:-1].maximum(self.least_slopes)
         chance = torch.sigmoid(rows @ weights)
         precision = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
         return self._replace(

@@ -10,7 +10,8 @@ with the gain of interest :math:`g_i` if i is accepted; :math:`V_i`, the largest
 next item from where the user then stands (0 after the target: guidance ends); :math:`V_{-i}`, the
 largest of another item after a refusal; n, the rounds left after this one. So an item that would
 gain more once the user has come closer waits, the target above all: an item shown too early and
-refused is gone.
+refused is gone. Interest is seen in several :mod:`~proactrec.policies.views`, with shares that the
+answers teach.
 """
 
 from pathlib import Path
@@ -36,10 +37,9 @@ from proactrec.policies.base import (
     place_of,
 )
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
+from proactrec.policies.views import Views, categories, companions
 from proactrec.progress import Progress
 from proactrec.rng import generator
-
-N_SPREAD_PAIRS = 100_000
 
 
 class ForesightOptions(Options):
@@ -76,6 +76,15 @@ class ForesightOptions(Options):
     )
     n_models: int = Field(2, ge=1, description="interest models, each of another seed, to average")
     graphau: GraphAUOptions = GraphAUOptions()
+    other_views: tuple[Literal["companions", "categories"], ...] = Field(
+        ("companions", "categories"),
+        description="what interest may go by besides: items that the same users have; the "
+        "catalogue's categories, where there are any",
+    )
+    view_share: float = Field(
+        0.1, gt=0, lt=0.5, description="of each other view in interest, before any answer"
+    )
+    view_dim: int = Field(64, ge=1, description="length of the other views' vectors")
 
 
 class Outlook(NamedTuple):
@@ -113,7 +122,7 @@ class Foresight(Policy):
 
     Parameters
     ----------
-    vectors : InterestVectors
+    vectors : InterestVectors or Views
         Its own.
     dataset : Dataset
         Popularity of items, and histories.
@@ -125,12 +134,14 @@ class Foresight(Policy):
     encodes = "answered"
 
     def __init__(
-        self, vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
+        self,
+        vectors: InterestVectors | Views,
+        dataset: Dataset,
+        options: ForesightOptions | None = None,
     ) -> None:
         self.options = options or ForesightOptions()
-        self.vectors, self._known = vectors, dataset.before("train")
-        self._popularity = _standard_popularity(dataset)
-        self._slope = 1 / _interest_deviation(vectors)
+        self.views = vectors if isinstance(vectors, Views) else Views.beside(vectors)
+        self._known, self._popularity = dataset.before("train"), _standard_popularity(dataset)
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:
@@ -140,13 +151,17 @@ class Foresight(Policy):
         users, items = (
             F.normalize(torch.cat(parts, 1), dim=1) for parts in zip(*models, strict=True)
         )
-        return cls(InterestVectors(users, items), ingredients.dataset, options)
+        others = [_other_view(ingredients, name, options) for name in options.other_views]
+        known = [view for view in others if view is not None]
+        views = Views.beside(InterestVectors(users, items), known, options.view_share)
+        return cls(views, ingredients.dataset, options)
 
     def prior(self) -> AcceptanceModel:
-        """The acceptance model before any answer: a slope by the spread of interest."""
+        """The acceptance model before any answer: slopes by the spread of interest."""
         return AcceptanceModel.before_answers(
             len(self._popularity),
-            slope=self._slope,
+            slopes=(self.views.shares / self.views.deviations).tolist(),
+            deviations=(1 / self.views.deviations).tolist(),
             prior_chance=self.options.prior_chance,
             strength=4.0,
             shrinkage=self.options.item_shrinkage or torch.inf,
@@ -160,8 +175,8 @@ class Foresight(Policy):
         """Where users are believed to stand (n, d)."""
         knowledge = past.knowledge or self.prior()
         return moved_by_answers(
-            self._start(past),
-            self.vectors.item_vectors,
+            self.views.weighted(self._start(past), knowledge.shares),
+            self._items(knowledge),
             past,
             knowledge.slope,
             knowledge.offsets(self._popularity),
@@ -172,20 +187,22 @@ class Foresight(Policy):
     def chances(self, observation: Observation) -> Tensor:
         """Chance of every item, as believed: (B, n_items + 1)."""
         knowledge = observation.knowledge or self.prior()
-        interest = observation.user_vectors @ self.vectors.item_vectors.T
+        interest = observation.user_vectors @ self._items(knowledge).T
         return torch.sigmoid(knowledge.slope * interest + knowledge.offsets(self._popularity))
 
     def decide(self, observation: Observation) -> Decision:
         """The item with the highest expected gain over the rounds that are left."""
-        interest, score, candidates = self._candidates(observation)
+        score, candidates = self._candidates(observation)
         best, place = score.max(1)
-        item_idx = candidates.gather(1, place[:, None])
-        foreseen = interest.gather(1, item_idx)
-        return Decision(item_idx[:, 0].masked_fill(best == -torch.inf, 0), best, foreseen)
+        item_idx = candidates.gather(1, place[:, None])[:, 0]
+        shares = (observation.knowledge or self.prior()).shares
+        shown = self.views.weighted(self.views.item_vectors[item_idx], shares)
+        foreseen = self.views.sums(observation.user_vectors * shown) / shares
+        return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
 
     def weigh(self, observation: Observation) -> Tensor:
         """Value over the rounds that are left, of the candidates."""
-        _, score, candidates = self._candidates(observation)
+        score, candidates = self._candidates(observation)
         return torch.full_like(observation.penalty, -torch.inf).scatter(1, candidates, score)
 
     def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
@@ -203,38 +220,44 @@ class Foresight(Policy):
         }
 
     def _start(self, past: Past) -> Tensor:
-        r"""Where histories put users: (n, d).
+        r"""Where histories put users, in every view: (n, d).
 
         With items imagined away, :math:`n(c\, u - \sum_{gone} e_i)` with
         :math:`c = \sum_i u^\top e_i` over the history: the pull of each is taken back. For a vector
         that alignment alone put there, this is the fit without the items.
         """
-        start = self.vectors.user_vectors[past.user_idx]
+        views = self.views
+        start = views.user_vectors[past.user_idx]
         if past.gone is None:
             return start
-        items = self.vectors.item_vectors
+        items = views.item_vectors
         users, row = np.unique(past.user_idx.cpu().numpy(), return_inverse=True)
         total = torch.stack([items[torch.from_numpy(self._known.of(u))].sum(0) for u in users])
-        pull = (start * total[torch.from_numpy(row)]).sum(1, keepdim=True)
-        return F.normalize(pull * start - items[past.gone].sum(1), dim=1)
+        pull = views.sums(start * total[torch.from_numpy(row)])[:, views.of_column]
+        return views.units(pull * start - items[past.gone].sum(1))
+
+    def _items(self, knowledge: AcceptanceModel) -> Tensor:
+        """All items as they are now believed to be seen: (n_items + 1, d)."""
+        return self.views.weighted(self.views.item_vectors, knowledge.shares)
 
     def _sight(self, observation: Observation) -> Sight:
-        items, targets = self.vectors.item_vectors, observation.target_idx
+        items = self._items(observation.knowledge or self.prior())
+        targets = observation.target_idx
         interest = observation.user_vectors @ items.T  # (B, n_items + 1)
         return Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
 
-    def _candidates(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
-        """Interest in every item; value and item of every candidate: (B, n_candidates) each."""
+    def _candidates(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Value and item of every candidate: (B, n_candidates) each."""
         knowledge, sight = observation.knowledge or self.prior(), self._sight(observation)
         offsets = knowledge.offsets(self._popularity, self.options.optimism)
         outlook = self._outlook(sight, knowledge.slope, offsets)
         value = outlook.chance * outlook.gain + observation.penalty
         left = torch.as_tensor(observation.rounds_left, device=value.device).expand(len(value))
         if self.options.depth == 2 and left.any():
-            plans = self._plans(observation, sight, value, knowledge.slope, offsets)
-            return sight.interest, self.worth(plans, left), plans.item_idx
+            plans = self._plans(observation, sight, value, knowledge, offsets)
+            return self.worth(plans, left), plans.item_idx
         everything = torch.arange(value.shape[1], device=value.device)
-        return sight.interest, value, everything.expand_as(value)
+        return value, everything.expand_as(value)
 
     def _outlook(self, sight: Sight, slope: float, offsets: Tensor) -> Outlook:
         share = self.options.kept_share
@@ -245,10 +268,15 @@ class Foresight(Policy):
         return Outlook(chance, gain, length)
 
     def _plans(
-        self, observation: Observation, sight: Sight, value: Tensor, slope: float, offsets: Tensor
+        self,
+        observation: Observation,
+        sight: Sight,
+        value: Tensor,
+        knowledge: AcceptanceModel,
+        offsets: Tensor,
     ) -> Plans:
         """The best candidates by their expected gain now, and what each would leave possible."""
-        options, share = self.options, self.options.kept_share
+        options, share, slope = self.options, self.options.kept_share, knowledge.slope
         n_considered = min(options.n_considered, value.shape[1])
         n_candidates = min(options.n_candidates, n_considered)
         first, considered = value.topk(n_considered, dim=1)  # (B, K)
@@ -256,7 +284,7 @@ class Foresight(Policy):
         here = sight.of(considered)
         outlook = self._outlook(here, slope, offsets[considered])
         chance, gain, length = (part[:, :n_candidates, None] for part in outlook)
-        near = self.vectors.item_vectors[considered]  # (B, K, d)
+        near = self._items(knowledge)[considered]  # (B, K, d)
         alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (B, C, K)
         there = Sight(
             (share * here.interest[:, None] + (1 - share) * alike) / length,
@@ -307,6 +335,15 @@ def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) ->
     return ingredients.placed(InterestVectors(saved["users"], saved["items"]))
 
 
+def _other_view(
+    ingredients: Ingredients, name: str, options: ForesightOptions
+) -> InterestVectors | None:
+    """A view that needs no training; None where the catalogue gives none."""
+    if name == "categories":
+        return categories(ingredients.dataset, options.view_dim)
+    return ingredients.placed(companions(ingredients.dataset, options.view_dim))
+
+
 def _standard_popularity(dataset: Dataset) -> Tensor:
     """Log of an item's number of users, standardised; the mean for an item that nobody has yet."""
     counts = torch.from_numpy(dataset.train_counts)
@@ -314,12 +351,3 @@ def _standard_popularity(dataset: Dataset) -> Tensor:
     known = popularity[is_known]
     standard = (popularity - known.mean()) / known.std().clamp(min=1e-6)
     return standard.masked_fill(~is_known, 0)
-
-
-def _interest_deviation(vectors: InterestVectors) -> float:
-    """Deviation of interest over random pairs of users and items."""
-    rng = generator(0, "foresight pairs")
-    users = rng.integers(len(vectors.user_vectors), size=N_SPREAD_PAIRS)
-    items = rng.integers(1, len(vectors.item_vectors), size=N_SPREAD_PAIRS)
-    interest = (vectors.user_vectors[users] * vectors.item_vectors[items]).sum(1)
-    return max(float(interest.std()), 1e-6)

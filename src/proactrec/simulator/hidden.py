@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.rng import torch_generator
+from proactrec.rng import generator, torch_generator
 from proactrec.simulator.boredom import carried_categories
 
-Hidden = Literal["interest", "factors", "neighbours", "content"]
+Hidden = Literal["interest", "factors", "neighbours", "content", "divided"]
 """The run's own interest vectors, or others; see :func:`hidden_vectors`."""
 HIDDEN: tuple[Hidden, ...] = get_args(Hidden)
 DIM, OWN_DIM, OWN_SHARE = 64, 24, 0.5
@@ -36,6 +36,8 @@ def hidden_vectors(kind: str, dataset: Dataset) -> Vectors:
       the diagonal: items are alike if they are liked together with the same others.
     - ``content``: categories (centred), and beside them for half as much a random direction of each
       item's own, as categories alone make many items the same.
+    - ``divided``: items as in all of these side by side (``content`` where there are categories),
+      and every user, by lot, stands in one of them only: no one kind is right about everybody.
 
     Raises
     ------
@@ -47,6 +49,8 @@ def hidden_vectors(kind: str, dataset: Dataset) -> Vectors:
         "neighbours": _neighbours,
         "content": _content,
     }
+    if kind == "divided":
+        return _divided(dataset, [k for k in makers if k != "content" or dataset.category_names])
     if kind not in makers:
         raise InvalidInputError(f"hidden must be one of {', '.join(HIDDEN)}, got {kind!r}")
     train = dataset.before("train")
@@ -74,6 +78,14 @@ def _content(dataset: Dataset, touched: Tensor) -> Tensor:
     shared = F.normalize(has - has[1:].mean(0), dim=1)
     own = torch.randn(len(has), OWN_DIM, generator=torch_generator(0, "hidden content"))
     return torch.cat([shared, OWN_SHARE * F.normalize(own, dim=1)], 1)
+
+
+def _divided(dataset: Dataset, kinds: list[str]) -> Vectors:
+    users, items = zip(*(hidden_vectors(kind, dataset) for kind in kinds), strict=True)
+    lot = generator(0, "divided users").integers(len(kinds), size=dataset.n_users)
+    goes_by = F.one_hot(torch.from_numpy(lot), len(kinds)).unbind(1)  # (n_users,) each
+    standing = [part * own[:, None] for part, own in zip(users, goes_by, strict=True)]
+    return torch.cat(standing, 1), F.normalize(torch.cat(items, 1), dim=1)
 
 
 def _leading(matrix: Tensor, *, seed: int) -> Tensor:

@@ -14,7 +14,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.rng import generator
 from proactrec.simulator.dynamics import Receptivity
 from proactrec.simulator.environment import World, WorldOptions
-from proactrec.simulator.hidden import HIDDEN, Hidden, Vectors
+from proactrec.simulator.hidden import Hidden, Vectors
 from proactrec.simulator.response import calibrated_response
 from proactrec.types import IntArray
 
@@ -35,7 +35,7 @@ class Prior(Options):
     )
     per_user: float = Field(0.5, ge=0, le=1, description="chance that this share differs by user")
     hidden: tuple[Hidden, ...] = Field(
-        HIDDEN,
+        ("interest", "factors", "neighbours", "content"),
         min_length=1,
         description="kinds of interest vectors: a world has one, or two of them mixed",
     )

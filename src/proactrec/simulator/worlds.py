@@ -34,6 +34,9 @@ WORLDS: dict[str, NamedWorld] = {
         "items are near that have the same neighbours", hidden="neighbours"
     ),
     "content-v1": NamedWorld("items are near that share categories", hidden="content"),
+    "divided-v1": NamedWorld(
+        "every user goes by one of factors, neighbours and content", hidden="divided"
+    ),
     "other-seed-v1": NamedWorld(
         "interest vectors of the same kind and data, from another seed", hidden="other-seed"
     ),

@@ -1,0 +1,143 @@
+r"""Views: several ways in which users and items may be near each other, side by side.
+
+Which one users go by is not known beforehand: what they touch next, what they touched together, or
+what the catalogue calls it. A planner that holds several can learn it from their answers. Weighted
+by shares :math:`w_k` that sum to 1, the views are one:
+
+.. math::
+    m^\top e_i = \sum_k w_k\, m_k^\top e_{ki}, \qquad
+    m = [\sqrt{w_1}\, m_1, \sqrt{w_2}\, m_2, \dots]
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.content import ContentOptions, content_vectors, left_singular
+from proactrec.data.dataset import Dataset
+from proactrec.graphau import InterestVectors
+from proactrec.rng import generator, torch_generator
+
+N_SPREAD_PAIRS = 100_000
+LEAST_SPREAD = 1e-3
+"""Deviation of interest below which a view tells nothing."""
+SMOOTHING = 0.75
+"""Power of popularity in the chance that items are together by accident."""
+
+
+class Views(NamedTuple):
+    """Vectors of every view, one after the other in columns; unit rows in each, or zero."""
+
+    user_vectors: Tensor  # (n_users, d)
+    item_vectors: Tensor  # (n_items + 1, d)
+    of_column: Tensor  # (d,), the view of every column
+    shares: Tensor  # (n_views,), before any answer; they sum to 1
+    deviations: Tensor  # (n_views,), of interest over random pairs of users and items
+
+    @classmethod
+    def beside(
+        cls, main: InterestVectors, others: Sequence[InterestVectors] = (), share: float = 0.1
+    ) -> Self:
+        """The main view, and `share` for each of the others that tells users or items apart."""
+        useful = [view for view in others if _deviation(view) > LEAST_SPREAD]
+        views = [main, *useful]
+        users, items = (torch.cat(parts, 1) for parts in zip(*views, strict=True))
+        sizes = torch.tensor([view.item_vectors.shape[1] for view in views])
+        of_column = torch.arange(len(views)).repeat_interleave(sizes)
+        shares = torch.tensor([1 - share * len(useful), *[share] * len(useful)])
+        deviations = torch.tensor([max(_deviation(view), 1e-6) for view in views])
+        return cls(users, items, of_column, shares, deviations)
+
+    def weighted(self, vectors: Tensor, shares: Tensor) -> Tensor:
+        """Rows (n, d) as one view, with these shares (n_views,)."""
+        return vectors * shares.sqrt()[self.of_column]
+
+    def sums(self, columns: Tensor) -> Tensor:
+        """Columns (n, d) added up by view: (n, n_views)."""
+        return columns.new_zeros(len(columns), len(self.shares)).index_add(
+            1, self.of_column, columns
+        )
+
+    def units(self, vectors: Tensor) -> Tensor:
+        """Rows (n, d) with length 1 in every view."""
+        length = self.sums(vectors**2).sqrt().clamp(min=1e-12)
+        return vectors / length[:, self.of_column]
+
+
+def companions(dataset: Dataset, size: int) -> InterestVectors:
+    r"""Items by those that the same users have; users at the mean of their train items.
+
+    The leading directions of the positive pointwise mutual information of items (Levy, Goldberg
+    and Dagan 2015), by the roots of their strengths:
+
+    .. math::
+        \max\left(0,\; \ln \frac{\#(i, j)}{\#(i)\, q_j}\right), \qquad q_j \propto \#(j)^{0.75}
+
+    with #(i, j) the number of users who have both, and #(i) its sum over j.
+    """
+    train = dataset.before("train")
+    places = torch.from_numpy(train.user_idx), torch.from_numpy(train.item_idx)
+    shape = (dataset.n_users, dataset.n_items + 1)
+    ones = torch.ones(len(train.item_idx), dtype=torch.float64)
+    touched = torch.sparse_coo_tensor(torch.stack(places), ones, shape, check_invariants=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support")
+        together = (touched.t() @ touched).coalesce()
+    (row, column), count = together.indices(), together.values()
+    other = row != column
+    row, column, count = row[other], column[other], count[other]
+    total = torch.zeros(shape[1], dtype=count.dtype).index_add(0, row, count)
+    by_accident = total**SMOOTHING
+    by_accident /= by_accident.sum().clamp(min=1)
+    information = (count / (total[row] * by_accident[column])).log()
+    kept = information > 0
+    matrix = torch.sparse_coo_tensor(
+        torch.stack([row[kept], column[kept]]),
+        information[kept],
+        (shape[1], shape[1]),
+        check_invariants=False,
+    ).coalesce()
+    directions, strength = left_singular(
+        matrix, min(size, shape[1]), torch_generator(0, "companions")
+    )
+    return _from_items(dataset, (directions * strength.sqrt()).float())
+
+
+def categories(dataset: Dataset, size: int) -> InterestVectors | None:
+    """Items by the catalogue's categories, the rarer the weightier; None if there are none.
+
+    Centred, so that what all items share counts nothing. Users stand at the mean of their train
+    items.
+    """
+    if not dataset.category_names:
+        return None
+    nameless = [""] * dataset.n_items
+    options = ContentOptions(n_components=size, min_items=1)
+    content = content_vectors(nameless, dataset.categories, options=options)
+    content = F.normalize(content, dim=1)
+    has_any = (content != 0).any(1, keepdim=True)
+    content = (content - content.mean(0)) * has_any
+    return _from_items(dataset, torch.cat([content.new_zeros(1, content.shape[1]), content]))
+
+
+def _from_items(dataset: Dataset, items: Tensor) -> InterestVectors:
+    """Items (n_items + 1, d) as unit rows, or zero; users at the mean of their train items."""
+    length = items.norm(dim=1, keepdim=True)
+    items = torch.where(length > 1e-6, items / length.clamp(min=1e-6), 0)
+    items[0] = 0
+    train = dataset.before("train")
+    rows = torch.from_numpy(train.user_idx), items[torch.from_numpy(train.item_idx)]
+    users = torch.zeros(dataset.n_users, items.shape[1]).index_add(0, *rows)
+    return InterestVectors(F.normalize(users, dim=1), items)
+
+
+def _deviation(view: InterestVectors) -> float:
+    """Deviation of interest over random pairs of users and items."""
+    rng = generator(0, "foresight pairs")
+    users = rng.integers(len(view.user_vectors), size=N_SPREAD_PAIRS)
+    items = rng.integers(1, len(view.item_vectors), size=N_SPREAD_PAIRS)
+    return float((view.user_vectors[users] * view.item_vectors[items]).sum(1).std())
