@@ -74,7 +74,8 @@ class Witness(Foresight):
 def measured(options: ExperimentOptions, n_users: int) -> dict[str, Any]:
     """Shares over the rounds, and IoI@20 with all views and with the main one."""
     gains, shares = [], []
-    for wanted in (options.policy_options, {"other_views": []}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"other_views": []})
+    for wanted in choices:
         run = Experiment(options.changed({"policy_options": wanted}), STORE)
         assert isinstance(run.policy, Foresight)
         policy = Witness(run.policy.views, run.dataset, run.policy.options)
