@@ -344,6 +344,7 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     assert names == {"hr", "target_accepted", "ioi", "ior200"}
     assert all(set(one["intervals"]) == {"0.8", "0.95"} for one in content["figures"])
     assert here("run", *toy.run[1:], "--out", copied).code == 0
+    assert "What was foreseen" in (copied / "report.html").read_text()
     after = here(*asked, "--after", "3", "--seen", copied, "--json")
     assert after.code == 0, after.stderr
 
@@ -353,6 +354,12 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
 
     told = json.loads(after.stdout)["figures"]
     assert width(told) < 0.8 * width(content["figures"])
+    assert here("report", copied).code == 0
+    assert "What was foreseen" not in (copied / "report.html").read_text()  # it knew three rounds
+    (copied / "forecast.json").write_text("{")
+    broken = here("report", copied)
+    assert broken.code != 0
+    assert "forecast.json can't be read as a forecast" in broken.stderr
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,33 @@ def test_headline_and_table_show_the_numbers_of_the_result(write):
         assert shown in text
 
 
+def test_what_was_foreseen_stands_beside_what_came(write, result):
+    assert "What was foreseen" not in write()
+    figures = [
+        {
+            "segment": segment,
+            "metric": metric,
+            "round": number,
+            "median": 0.5,
+            "intervals": {"0.8": [low, 0.6], "0.95": [low - 0.1, 0.7]},
+        }
+        for segment in ("all", "some")
+        for number in (2, 3)
+        for metric, low in (("hr", 0.4), ("ioi", 0.1))
+    ]
+    last = str(max(int(number) for number in result["metrics"]["hr"]))
+    figures = [{**one, "round": int(last)} if one["round"] == 3 else one for one in figures]
+    result["metrics"]["hr"][last]["mean"] = 0.65
+    result["metrics"]["ioi"][last]["mean"] = 0.9
+    text = write(forecast={"figures": figures})
+    Page(text)
+    section = text.partition("What was foreseen")[2].partition("</section>")[0]
+    assert section.count("<tr>") == 3  # heads, HR and IoI of everybody at the last round
+    assert "inside 95%" in section
+    assert "outside" in section
+    assert "0.4" in section
+
+
 def test_data_is_escaped_everywhere(write_drawn):
     text = write_drawn()
     assert "<script" not in text

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from proactrec.progress import Progress
     from proactrec.types import FloatArray
 
-RESULT = "forecast.json"
 LEFT_OUT = ("world", "receptivity", "hidden", "response")
 """They describe the world that a run would be played in, which a forecast never looks at."""
 PRIOR = "Plausible worlds"
@@ -105,14 +104,14 @@ def forecast(**values: Any) -> None:
         "is_like_prior": found.is_like_prior,
         "figures": [one._asdict() for one in found.figures],
     }
-    write_json(asked.out / RESULT, content)
+    write_json(asked.out / results.FORECAST, content)
     if not found.is_like_prior:
         console.warn(["the answers so far fit no plausible world: do not trust the forecast"])
     if asked.json:
         results.print_json(content)
         return
     _show(found)
-    print(f"written: {asked.out / RESULT}")
+    print(f"written: {asked.out / results.FORECAST}")
 
 
 def _answers(caster: "Forecaster", folder: Path, after: int, progress: "Progress") -> "FloatArray":

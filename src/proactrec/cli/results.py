@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
 
 RESULT, ABOUT, REPORT, SETTINGS = "metrics.json", "run.json", "report.html", "settings.yaml"
+FORECAST = "forecast.json"
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -106,6 +107,7 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
     from proactrec.report.html import write_report
 
     log, trace = experiment.log, experiment.trace
+    forecast = _forecast(out / FORECAST, result)
     return write_report(
         out / REPORT,
         result=result,
@@ -114,7 +116,20 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
         traced_pairs=trace.pairs,
         vectors=trace.vectors,
         target_vectors=experiment.interest.item_vectors.numpy()[log.target_idx[trace.pairs]],
+        forecast=forecast,
     )
+
+
+def _forecast(path: Path, result: dict[str, Any]) -> dict[str, Any] | None:
+    """What was foreseen of this very run before its first round, if it was."""
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json_format.loads(path.read_text())
+        is_of_it = content["options"] == result["options"] and content["after"] is None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} can't be read as a forecast: {error}") from error
+    return content if is_of_it else None
 
 
 def show(result: dict[str, Any], files: list[Path], *, json: bool) -> None:

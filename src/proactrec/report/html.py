@@ -15,6 +15,7 @@ from proactrec.evaluation.log import GuidanceLog
 from proactrec.report import plots
 from proactrec.report.extra import INSTALL
 from proactrec.report.tables import (
+    decimals,
     interval_texts,
     label_of,
     metric_rows,
@@ -109,6 +110,7 @@ def write_report(
     traced_pairs: IntArray,
     vectors: FloatArray,
     target_vectors: FloatArray,
+    forecast: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page and return its path; the file appears whole or not at all.
 
@@ -126,6 +128,8 @@ def write_report(
     vectors : float array, shape (n_traced, n_rounds + 1, d)
         User vector of each after every round.
     target_vectors : float array, shape (n_traced, d)
+    forecast : mapping, optional
+        Content of `forecast.json`, made before the run.
 
     Raises
     ------
@@ -142,6 +146,7 @@ def write_report(
         meanings=[
             (label_of(name), MEANINGS[name]) for name in _metrics(result) if name in MEANINGS
         ],
+        foreseen=_foreseen(forecast, result),
         outcomes=_outcomes(result),
         figures=_figures(result, log, dataset),
         journeys=_journeys(log, dataset, traced_pairs),
@@ -240,6 +245,40 @@ def _tiles(result: Mapping[str, Any]) -> list[Tile]:
         for label, interval, meaning in found
         if interval
     ]
+
+
+def _foreseen(forecast: Mapping[str, Any] | None, result: Mapping[str, Any]) -> Comparison | None:
+    """What was foreseen of everybody at the last round, and what came; None without a forecast."""
+    if forecast is None:
+        return None
+    everybody = [one for one in forecast["figures"] if one["segment"] == "all"]
+    last = max(one["round"] for one in everybody)
+    rows = []
+    for one in everybody:
+        measured = _measured(result, one["metric"], one["round"])
+        if one["round"] < last or measured is None:
+            continue
+        levels = sorted(one["intervals"].items())
+        ends = [end for _, interval in levels for end in interval]
+        n_decimals = decimals([one["median"], measured, *ends])
+        ranges = [
+            " to ".join(number_text(end, n_decimals) for end in interval) for _, interval in levels
+        ]
+        inside = [
+            f"inside {float(level):.0%}" for level, (low, high) in levels if low <= measured <= high
+        ]
+        texts = [number_text(value, n_decimals) for value in (one["median"], measured)]
+        label = f"{label_of(one['metric'])}@{one['round']}"
+        rows.append((label, [texts[0], *ranges, texts[1], (inside or ["outside"])[0]]))
+    return Comparison(["median", "80 % interval", "95 % interval", "measured", ""], rows)
+
+
+def _measured(result: Mapping[str, Any], metric: str, number: int) -> float | None:
+    """A figure of the run; None if it is not among them."""
+    outcome = (result.get("outcome") or {}).get(metric)
+    found = outcome or _metrics(result).get(metric, {}).get(str(number)) or {}
+    mean: float | None = found.get("mean")
+    return mean
 
 
 def _outcomes(result: Mapping[str, Any]) -> list[Tile]:
