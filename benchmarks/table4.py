@@ -22,6 +22,9 @@ from proactrec.report.benchmark_tables import file_name
 ORDERINGS = (
     ("ITMPRec", "IPG"),
     ("ITMPRec", "nearest-to-target"),
+    ("ITMPRec", "w/o TIAC"),
+    ("ITMPRec", "w/o IIS"),
+    ("w/o TIAC", "nearest-to-target"),
     ("IPG", "nearest-to-target"),
     ("IPG", "IRN"),
     ("IRN", "SASRec"),
