@@ -1,9 +1,16 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+
+from proactrec.data.catalogue import Catalogue
+from proactrec.data.dataset import Dataset
+from proactrec.data.interactions import Interactions
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,28 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"published data sets are not at {folder}: set PROACTREC_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def parity_dataset() -> Callable[[list[list[str]], int], Dataset]:
+    """Gives 60 users and 40 items of these categories; even users have even items, odd ones odd.
+
+    The number is that of every user's items.
+    """
+
+    def built(categories: list[list[str]], n_each: int) -> Dataset:
+        rng, n_items = np.random.default_rng(2), len(categories)
+        rows = [
+            (f"u{user:02}", f"i{item:02}", time)
+            for user in range(60)
+            for time, item in enumerate(
+                rng.choice(np.arange(user % 2, n_items, 2), n_each, replace=False)
+            )
+        ]
+        events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
+        ids = [f"i{item:02}" for item in range(n_items)]
+        lists = pl.Series(categories, dtype=pl.List(pl.String))
+        catalogue = pl.DataFrame({"item_id": ids, "title": ids, "categories": lists})
+        return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+
+    return built

@@ -1,14 +1,13 @@
 """Views: what they hold near, against NumPy, and a planner that learns which one users go by."""
 
+from collections.abc import Callable
+
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from torch.nn import functional as F
 
-from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
-from proactrec.data.interactions import Interactions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
@@ -20,27 +19,13 @@ from proactrec.simulator.environment import World, WorldOptions
 from proactrec.simulator.hidden import hidden_vectors
 
 N_USERS, N_ITEMS = 60, 40
-
-
-def dataset_of(lists: list[list[str]]) -> Dataset:
-    """Even users have even items, odd users odd ones."""
-    rng = np.random.default_rng(2)
-    rows = [
-        (f"u{user:02}", f"i{item:02}", time)
-        for user in range(N_USERS)
-        for time, item in enumerate(rng.choice(np.arange(user % 2, N_ITEMS, 2), 8, replace=False))
-    ]
-    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
-    ids = [f"i{item:02}" for item in range(N_ITEMS)]
-    column = pl.Series(lists, dtype=pl.List(pl.String))
-    catalogue = pl.DataFrame({"item_id": ids, "title": ids, "categories": column})
-    return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+Build = Callable[[list[list[str]], int], Dataset]
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
+def dataset(parity_dataset: Build) -> Dataset:
     """Categories by the quarter of the item's number, and one that all items have."""
-    return dataset_of([["all", f"quarter {item // 10}"] for item in range(N_ITEMS)])
+    return parity_dataset([["all", f"quarter {item // 10}"] for item in range(N_ITEMS)], 8)
 
 
 def test_companions_are_the_information_that_numpy_finds(dataset: Dataset) -> None:
@@ -86,9 +71,9 @@ def test_categories_hold_near_what_shares_them_and_what_all_share_counts_nothing
     assert not view.item_vectors[0].any()
 
 
-def test_a_catalogue_that_tells_nothing_gives_no_view() -> None:
-    assert categories(dataset_of([[]] * N_ITEMS), 8) is None
-    alike = categories(dataset_of([["all"]] * N_ITEMS), 8)
+def test_a_catalogue_that_tells_nothing_gives_no_view(parity_dataset: Build) -> None:
+    assert categories(parity_dataset([[]] * N_ITEMS, 8), 8) is None
+    alike = categories(parity_dataset([["all"]] * N_ITEMS, 8), 8)
     assert alike is not None
     main = InterestVectors(torch.eye(N_USERS, 64), torch.eye(N_ITEMS + 1, 64))
     assert len(Views.beside(main, [alike]).shares) == 1

@@ -1,8 +1,8 @@
 """Vectors that no policy was fitted to: unit rows, repeatable, and near is what they say."""
 
+from collections.abc import Callable
 from typing import get_args
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -18,19 +18,9 @@ N_USERS, N_ITEMS = 60, 40
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
+def dataset(parity_dataset: Callable[[list[list[str]], int], Dataset]) -> Dataset:
     """Even users like even items, which are Songs; odd users odd ones, Films."""
-    rng = np.random.default_rng(2)
-    rows = [
-        (f"u{user:02}", f"i{item:02}", time)
-        for user in range(N_USERS)
-        for time, item in enumerate(rng.choice(np.arange(user % 2, N_ITEMS, 2), 12, replace=False))
-    ]
-    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
-    ids = [f"i{item:02}" for item in range(N_ITEMS)]
-    lists = pl.Series([["Song" if i % 2 == 0 else "Film"] for i in range(N_ITEMS)])
-    catalogue = pl.DataFrame({"item_id": ids, "title": ids, "categories": lists})
-    return Dataset.build("toy", Interactions(events), Catalogue(catalogue))
+    return parity_dataset([["Song" if i % 2 == 0 else "Film"] for i in range(N_ITEMS)], 12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

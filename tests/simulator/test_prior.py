@@ -9,6 +9,7 @@ import torch
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.simulator.response import calibrated_response
 
@@ -27,7 +28,7 @@ def test_draws_spread_over_the_prior_and_stay_inside() -> None:
     error = 4 * 0.5 / N_DRAWS**0.5
     assert np.mean([w.slope < 1 for w in worlds]) == pytest.approx(0.5, abs=error)
     assert np.mean([w.receptivity == "per-user" for w in worlds]) == pytest.approx(0.25, abs=error)
-    assert {kind for w in worlds for kind in w.hidden} == set(prior.hidden)
+    assert {kind for w in worlds for kind in w.hidden} == set(HIDDEN) - {"divided"}
     assert len({w.seed for w in worlds}) == N_DRAWS
 
 

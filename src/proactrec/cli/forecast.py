@@ -12,7 +12,7 @@ from rich.table import Table
 from proactrec.cli import console, results
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
-from proactrec.report.tables import decimals, label_of, number_text
+from proactrec.report.tables import foreseen_texts, label_of
 
 if TYPE_CHECKING:
     from proactrec.evaluation.forecast import Forecast, Forecaster, Predicted
@@ -152,14 +152,7 @@ def _show(found: "Forecast") -> None:
 
 
 def _cells(figures: "Iterable[Predicted]") -> list[str]:
-    cells = []
-    for one in figures:
-        ends = list(one.intervals.values())
-        n_decimals = decimals([one.median, *(end for pair in ends for end in pair)])
-        texts = [[number_text(end, n_decimals) for end in pair] for pair in ends]
-        ranges = "\n".join(f"{low} to {high}" for low, high in texts)
-        cells.append(f"{number_text(one.median, n_decimals)}\n{ranges}")
-    return cells
+    return ["\n".join(foreseen_texts(one.median, one.intervals)) for one in figures]
 
 
 take_options(forecast, inspect.signature(_asked).parameters, LEFT_OUT)

@@ -107,7 +107,6 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
     from proactrec.report.html import write_report
 
     log, trace = experiment.log, experiment.trace
-    forecast = _forecast(out / FORECAST, result)
     return write_report(
         out / REPORT,
         result=result,
@@ -116,7 +115,7 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
         traced_pairs=trace.pairs,
         vectors=trace.vectors,
         target_vectors=experiment.interest.item_vectors.numpy()[log.target_idx[trace.pairs]],
-        forecast=forecast,
+        forecast=_forecast(out / FORECAST, result),
     )
 
 

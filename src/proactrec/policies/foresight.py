@@ -195,9 +195,9 @@ class Foresight(Policy):
         score, candidates = self._candidates(observation)
         best, place = score.max(1)
         item_idx = candidates.gather(1, place[:, None])[:, 0]
-        shares = (observation.knowledge or self.prior()).shares
-        shown = self.views.weighted(self.views.item_vectors[item_idx], shares)
-        foreseen = self.views.sums(observation.user_vectors * shown) / shares
+        knowledge = observation.knowledge or self.prior()
+        products = observation.user_vectors * self._items(knowledge, item_idx)
+        foreseen = self.views.sums(products) / knowledge.shares
         return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
 
     def weigh(self, observation: Observation) -> Tensor:
@@ -236,9 +236,10 @@ class Foresight(Policy):
         pull = views.sums(start * total[torch.from_numpy(row)])[:, views.of_column]
         return views.units(pull * start - items[past.gone].sum(1))
 
-    def _items(self, knowledge: AcceptanceModel) -> Tensor:
-        """All items as they are now believed to be seen: (n_items + 1, d)."""
-        return self.views.weighted(self.views.item_vectors, knowledge.shares)
+    def _items(self, knowledge: AcceptanceModel, item_idx: Tensor | None = None) -> Tensor:
+        """Items as they are now believed to be seen, all (n_items + 1, d) by default: (..., d)."""
+        items = self.views.item_vectors
+        return self.views.weighted(items if item_idx is None else items[item_idx], knowledge.shares)
 
     def _sight(self, observation: Observation) -> Sight:
         items = self._items(observation.knowledge or self.prior())
@@ -284,7 +285,7 @@ class Foresight(Policy):
         here = sight.of(considered)
         outlook = self._outlook(here, slope, offsets[considered])
         chance, gain, length = (part[:, :n_candidates, None] for part in outlook)
-        near = self._items(knowledge)[considered]  # (B, K, d)
+        near = self._items(knowledge, considered)  # (B, K, d)
         alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (B, C, K)
         there = Sight(
             (share * here.interest[:, None] + (1 - share) * alike) / length,

@@ -43,17 +43,18 @@ class Views(NamedTuple):
         cls, main: InterestVectors, others: Sequence[InterestVectors] = (), share: float = 0.1
     ) -> Self:
         """The main view, and `share` for each of the others that tells users or items apart."""
-        useful = [view for view in others if _deviation(view) > LEAST_SPREAD]
-        views = [main, *useful]
+        spread = [(view, _deviation(view)) for view in others]
+        useful = [(view, deviation) for view, deviation in spread if deviation > LEAST_SPREAD]
+        views = [main, *(view for view, _ in useful)]
         users, items = (torch.cat(parts, 1) for parts in zip(*views, strict=True))
         sizes = torch.tensor([view.item_vectors.shape[1] for view in views])
         of_column = torch.arange(len(views)).repeat_interleave(sizes)
         shares = torch.tensor([1 - share * len(useful), *[share] * len(useful)])
-        deviations = torch.tensor([max(_deviation(view), 1e-6) for view in views])
-        return cls(users, items, of_column, shares, deviations)
+        deviations = [max(_deviation(main), 1e-6), *(deviation for _, deviation in useful)]
+        return cls(users, items, of_column, shares, torch.tensor(deviations))
 
     def weighted(self, vectors: Tensor, shares: Tensor) -> Tensor:
-        """Rows (n, d) as one view, with these shares (n_views,)."""
+        """Vectors (..., d) as one view, with these shares (n_views,)."""
         return vectors * shares.sqrt()[self.of_column]
 
     def sums(self, columns: Tensor) -> Tensor:
@@ -101,9 +102,7 @@ def companions(dataset: Dataset, size: int) -> InterestVectors:
         (shape[1], shape[1]),
         check_invariants=False,
     ).coalesce()
-    directions, strength = left_singular(
-        matrix, min(size, shape[1]), torch_generator(0, "companions")
-    )
+    directions, strength = left_singular(matrix, size, torch_generator(0, "companions"))
     return _from_items(dataset, (directions * strength.sqrt()).float())
 
 

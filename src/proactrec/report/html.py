@@ -15,7 +15,7 @@ from proactrec.evaluation.log import GuidanceLog
 from proactrec.report import plots
 from proactrec.report.extra import INSTALL
 from proactrec.report.tables import (
-    decimals,
+    foreseen_texts,
     interval_texts,
     label_of,
     metric_rows,
@@ -258,18 +258,14 @@ def _foreseen(forecast: Mapping[str, Any] | None, result: Mapping[str, Any]) -> 
         measured = _measured(result, one["metric"], one["round"])
         if one["round"] < last or measured is None:
             continue
-        levels = sorted(one["intervals"].items())
-        ends = [end for _, interval in levels for end in interval]
-        n_decimals = decimals([one["median"], measured, *ends])
-        ranges = [
-            " to ".join(number_text(end, n_decimals) for end in interval) for _, interval in levels
-        ]
         inside = [
-            f"inside {float(level):.0%}" for level, (low, high) in levels if low <= measured <= high
+            f"inside {float(level):.0%}"
+            for level, (low, high) in one["intervals"].items()
+            if low <= measured <= high
         ]
-        texts = [number_text(value, n_decimals) for value in (one["median"], measured)]
+        texts = foreseen_texts(one["median"], one["intervals"], measured)
         label = f"{label_of(one['metric'])}@{one['round']}"
-        rows.append((label, [texts[0], *ranges, texts[1], (inside or ["outside"])[0]]))
+        rows.append((label, [*texts, (inside or ["outside"])[0]]))
     return Comparison(["median", "80 % interval", "95 % interval", "measured", ""], rows)
 
 

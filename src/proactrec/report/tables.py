@@ -1,7 +1,7 @@
 """Metrics of a run over the rounds, as a table for the terminal and as Markdown."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -49,6 +49,19 @@ def interval_texts(intervals: Iterable[Mapping[str, float | None]]) -> list[tupl
         (number_text(interval.get("mean"), n_decimals), _range_text(interval, n_decimals))
         for interval in intervals
     ]
+
+
+def foreseen_texts(
+    median: float, intervals: Mapping[str, Sequence[float]], *beside: float
+) -> list[str]:
+    """A foreseen median, its intervals, and figures beside it, all with the same decimals."""
+    ends = [end for interval in intervals.values() for end in interval]
+    n_decimals = decimals([median, *ends, *beside])
+    ranges = [
+        " to ".join(number_text(end, n_decimals) for end in interval)
+        for interval in intervals.values()
+    ]
+    return [number_text(median, n_decimals), *ranges, *(number_text(x, n_decimals) for x in beside)]
 
 
 def decimals(values: Iterable[float | None]) -> int:
