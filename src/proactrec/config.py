@@ -43,18 +43,27 @@ class Options(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
+            errors = error.errors()
+            # Of a field that may have several types, the one that came furthest says most.
+            of_field = [other for other in errors if other["loc"][:1] == errors[0]["loc"][:1]]
+            first = max(of_field, key=lambda other: len(other["loc"]))
             inner = first.get("ctx", {}).get("error")
             if isinstance(inner, InvalidInputError):  # of nested options, which said it already
                 raise inner from error
-            where = ".".join(str(part) for part in first["loc"])
+            where = _place(first["loc"])
             came = (
                 ""
                 if first["type"] in ("missing", "extra_forbidden")
                 else f", got {first['input']!r}"
             )
-            rule = first["msg"][0].lower() + first["msg"][1:]
+            rules = [other["msg"] for other in of_field if _place(other["loc"]) == where]
+            rule = ", or ".join(rule[0].lower() + rule[1:] for rule in rules)
             raise InvalidInputError(f"{type(self).__name__}.{where}: {rule}{came}") from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Dotted name of a field, without which of its types, like ``dict[str,str]``, failed."""
+    return ".".join(part for part in map(str, location) if "[" not in part)
 
 
 def set_nested(content: dict[str, Any], name: str, value: Any) -> None:

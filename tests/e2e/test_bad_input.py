@@ -216,6 +216,11 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     "unknown encoder": (lambda c: c.run("--encoder", "bert"), "encoder 'bert' does not exist"),
     "unknown world": (lambda c: c.run("--world", "wild"), "'flat', 'medium', 'steep' or 'official"),
     "unknown receptivity": (lambda c: c.run("--receptivity", "x"), "receptivity: input should be"),
+    "unknown hidden": (lambda c: c.run("--hidden", "x"), "'half' or 'everything', got 'x'"),
+    "unknown groups": (
+        lambda c: c.run("--set", "rails.equal_groups=age"),
+        "'activity', or input should be a valid dictionary, got 'age'",
+    ),
     "unknown part": (lambda c: c.run("--without", "Q"), "'P', 'IIS' or 'TIAC', got 'Q'"),
     "unknown filter": (lambda c: c.run("--filter", "x"), "'k-core' or 'none', got 'x'"),
     "unknown device": (lambda c: c.run("--device", "tpu"), "device must be cpu, cuda or auto"),

@@ -103,7 +103,7 @@ class ExperimentOptions(Options):
         "wants an encoder's; the run's own by default",
     )
     graphau: GraphAUOptions = GraphAUOptions()
-    hidden: Hidden | Fitted = Field(
+    hidden: Literal[Hidden, Fitted] = Field(
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
         "that no policy was fitted to: factors, neighbours, content, divided; or GraphAU's on "
