@@ -38,6 +38,7 @@ ORDERINGS = (
     ("Foresight", "one round"),
     ("Foresight", "no learning"),
     ("Foresight", "one view"),
+    ("Foresight", "interest alone"),
     ("exploring", "Foresight"),
     ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),

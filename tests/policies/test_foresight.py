@@ -23,6 +23,8 @@ from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_
 from proactrec.simulator.environment import World, WorldOptions
 
 N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
+WORTH = 0.02
+"""Of an accepted item by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +89,16 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
 
         def best(place: np.ndarray, left: list[int]) -> float:
             steps = (expected_gain(place, i, 50, vectors, prior) for i in left)
-            return max(0.0, *(chance * gain for chance, gain, _ in steps))
+            return max(0.0, *(chance * (gain + WORTH) for chance, gain, _ in steps))
 
         values = {}
         for item in allowed:
             chance, gain, after = expected_gain(place, item, 50, vectors, prior)
             others = [i for i in allowed if i != item]
             accepted = 0.0 if item == 50 else best(after, others)
-            values[item] = chance * (gain + horizon * accepted) + (1 - chance) * horizon * best(
-                place, others
+            refused = best(place, others)
+            values[item] = (
+                chance * (gain + WORTH + horizon * accepted) + (1 - chance) * horizon * refused
             )
         choice = max(values, key=lambda i: values[i])
         assert found.item_idx[row] == choice
@@ -114,7 +117,7 @@ def test_one_round_ahead_is_the_best_expected_gain(
         values = {}
         for item in range(1, N_ITEMS + 1):
             chance, gain, _ = expected_gain(place, item, 50, vectors, prior)
-            values[item] = chance * gain if seen.penalty[row, item] == 0 else -np.inf
+            values[item] = chance * (gain + WORTH) if seen.penalty[row, item] == 0 else -np.inf
         assert found.item_idx[row] == max(values, key=lambda i: values[i])
 
 
@@ -239,6 +242,19 @@ def test_looking_ahead_gains_more_and_gets_the_target_accepted(
     }
     assert gain(logs[2]) > gain(logs[1])
     assert hit[2] > hit[1]
+
+
+def test_the_more_an_acceptance_is_worth_the_more_is_accepted(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    shares = [
+        played(
+            Foresight(vectors, dataset, ForesightOptions(acceptance_worth=worth)), dataset, vectors
+        ).accepted.mean()
+        for worth in (0.0, 0.1, 100.0)
+    ]
+    assert shares == sorted(shares)
+    assert shares[2] > shares[0] + 0.05
 
 
 @pytest.mark.parametrize("learns", [True, False])

@@ -3,15 +3,16 @@ r"""Foresight: shows what leads furthest over the rounds that are left, not in t
 With belief and chances as in :mod:`proactrec.policies.belief`, the item shown is
 
 .. math::
-    \arg\max_i\; p_i (g_i + h V_i) + (1 - p_i) h V_{-i}, \qquad
+    \arg\max_i\; p_i (g_i + \omega + h V_i) + (1 - p_i) h V_{-i}, \qquad
     h = \sum_{k=0}^{n - 1} \delta^k
 
-with the gain of interest :math:`g_i` if i is accepted; :math:`V_i`, the largest expected gain of a
-next item from where the user then stands (0 after the target: guidance ends); :math:`V_{-i}`, the
-largest of another item after a refusal; n, the rounds left after this one. So an item that would
-gain more once the user has come closer waits, the target above all: an item shown too early and
-refused is gone. Interest is seen in several :mod:`~proactrec.policies.views`, with shares that the
-answers teach.
+with the gain of interest :math:`g_i` if i is accepted; the worth :math:`\omega` of an accepted
+item by itself; :math:`V_i`, the largest :math:`p_k (g_k + \omega)` of a next item from where the
+user then stands (0 after the target: guidance ends); :math:`V_{-i}`, the largest of another item
+after a refusal; n, the rounds left after this one. So an item that would gain more once the user
+has come closer waits, the target above all: an item shown too early and refused is gone. Of items
+that lead about as far, the one that users rather accept is shown. Interest is seen in several
+:mod:`~proactrec.policies.views`, with shares that the answers teach.
 """
 
 from pathlib import Path
@@ -50,7 +51,7 @@ class ForesightOptions(Options):
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, description="items whose consequences are imagined")
     n_considered: int = Field(
-        32, ge=2, description="items, best by expected gain now, among which the next is sought"
+        32, ge=2, description="items, best by expected worth now, among which the next is sought"
     )
     discount: float = Field(0.8, ge=0, lt=1, description="worth of a round beside the one before")
     kept_share: float = Field(
@@ -70,6 +71,12 @@ class ForesightOptions(Options):
         ge=0,
         description="exploration: posterior deviations by which an item effect is taken to be "
         "better than believed",
+    )
+    acceptance_worth: float = Field(
+        0.02,
+        ge=0,
+        description="what an accepted item is worth by itself, in units of interest; 0: interest "
+        "is all that counts",
     )
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
@@ -111,10 +118,10 @@ class Plans(NamedTuple):
     """Items to show now, C for each pair, and what they lead to; all (B, C)."""
 
     item_idx: Tensor
-    now: Tensor  # expected gain of this round, -inf for what may not be shown
+    now: Tensor  # expected worth of this round, -inf for what may not be shown
     chance: Tensor  # of acceptance
-    after: Tensor  # largest expected gain of a next item once accepted; 0 after the target
-    other: Tensor  # largest expected gain of another item once refused
+    after: Tensor  # largest expected worth of a next item once accepted; 0 after the target
+    other: Tensor  # largest expected worth of another item once refused
 
 
 class Foresight(Policy):
@@ -191,7 +198,7 @@ class Foresight(Policy):
         return torch.sigmoid(knowledge.slope * interest + knowledge.offsets(self._popularity))
 
     def decide(self, observation: Observation) -> Decision:
-        """The item with the highest expected gain over the rounds that are left."""
+        """The item with the highest expected worth over the rounds that are left."""
         score, candidates = self._candidates(observation)
         best, place = score.max(1)
         item_idx = candidates.gather(1, place[:, None])[:, 0]
@@ -252,7 +259,7 @@ class Foresight(Policy):
         knowledge, sight = observation.knowledge or self.prior(), self._sight(observation)
         offsets = knowledge.offsets(self._popularity, self.options.optimism)
         outlook = self._outlook(sight, knowledge.slope, offsets)
-        value = outlook.chance * outlook.gain + observation.penalty
+        value = self._expected_worth(outlook) + observation.penalty
         left = torch.as_tensor(observation.rounds_left, device=value.device).expand(len(value))
         if self.options.depth == 2 and left.any():
             plans = self._plans(observation, sight, value, knowledge, offsets)
@@ -268,6 +275,10 @@ class Foresight(Policy):
         gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
         return Outlook(chance, gain, length)
 
+    def _expected_worth(self, outlook: Outlook) -> Tensor:
+        """What showing items is worth in their round: gain of interest, and acceptance itself."""
+        return outlook.chance * (outlook.gain + self.options.acceptance_worth)
+
     def _plans(
         self,
         observation: Observation,
@@ -276,7 +287,7 @@ class Foresight(Policy):
         knowledge: AcceptanceModel,
         offsets: Tensor,
     ) -> Plans:
-        """The best candidates by their expected gain now, and what each would leave possible."""
+        """The best candidates by their expected worth now, and what each would leave possible."""
         options, share, slope = self.options, self.options.kept_share, knowledge.slope
         n_considered = min(options.n_considered, value.shape[1])
         n_candidates = min(options.n_candidates, n_considered)
@@ -296,7 +307,7 @@ class Foresight(Policy):
         may_not = (first == -torch.inf)[:, None] | torch.eye(
             n_candidates, n_considered, dtype=torch.bool, device=value.device
         )
-        after = (then.chance * then.gain).masked_fill(may_not, 0).max(2).values.clamp(min=0)
+        after = self._expected_worth(then).masked_fill(may_not, 0).max(2).values.clamp(min=0)
         after.masked_fill_(candidates == observation.target_idx[:, None], 0)
         other = first[:, :1].repeat(1, n_candidates)
         other[:, 0] = first[:, 1] if n_considered > 1 else 0
