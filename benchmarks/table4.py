@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="what `proactrec benchmark` wrote")
     parser.add_argument("page", type=Path)
     parser.add_argument("--title", help="of the page; Table 4 by default")
+    parser.add_argument(
+        "--beside", nargs=2, metavar=("FIRST", "SECOND"), help="two methods to compare seed by seed"
+    )
     arguments = parser.parse_args()
     sections = [section(folder, arguments.page) for folder in arguments.folders]
     content: dict[str, Any] = {
@@ -62,7 +65,10 @@ def main() -> None:
     }
     dataset = sections[0].cells[0]["dataset"]
     title = arguments.title or f"Table 4 on {dataset}: every method with the same users"
-    body = "\n".join(line for one in sections for line in one.lines)
+    lines = [line for one in sections for line in one.lines]
+    if arguments.beside:
+        lines = [*by_seed(content["cells"], *arguments.beside), *lines]
+    body = "\n".join(lines)
     write_page(arguments.page, title, content, body)
     print(arguments.page.read_text())
 
@@ -95,6 +101,41 @@ def section(folder: Path, page: Path) -> Section:
         for d in ds
     ]
     return Section(parts, [{name: cell[name] for name in KEPT} for cell in cells], said)
+
+
+def by_seed(cells: list[dict[str, Any]], first: str, second: str) -> list[str]:
+    """Markdown lines: one method beside another in every world, a figure for each seed."""
+    found: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
+    for cell in cells:
+        found.setdefault(cell["world"], {})[cell["method"], cell["seed"]] = cell
+    seeds = sorted({cell["seed"] for cell in cells})
+    lines = [
+        f"## {first} beside {second}, seeds {' / '.join(map(str, seeds))}",
+        "",
+        f"| world | IoI@20 | {first}'s | IoR@20 (cut 200) | targets accepted | HR@20 |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for world, of_world in found.items():
+        pairs = [(of_world[first, seed], of_world[second, seed]) for seed in seeds]
+        columns = [
+            [f"{last(a, 'ioi') / last(b, 'ioi') - 1:+.0%}" for a, b in pairs],
+            [f"{last(a, 'ioi'):.3f}" for a, _ in pairs],
+            [f"{last(a, 'ior200') / last(b, 'ior200') - 1:+.0%}" for a, b in pairs],
+            [f"× {accepting(a) / accepting(b):.1f}" for a, b in pairs],
+            [f"{last(a, 'hr') - last(b, 'hr'):+.2f}" for a, b in pairs],
+        ]
+        lines.append(f"| {world} | {' | '.join(' / '.join(column) for column in columns)} |")
+    return [*lines, ""]
+
+
+def last(cell: dict[str, Any], metric: str) -> float:
+    """A mean at the last round."""
+    return float(cell["metrics"][metric]["20"]["mean"])
+
+
+def accepting(cell: dict[str, Any]) -> float:
+    """Share of campaigns whose target was accepted."""
+    return float(cell["outcome"]["target_accepted"]["mean"])
 
 
 def differences(
