@@ -6,18 +6,13 @@ ITMPRec stands beside it: the same users, targets and luck. Finished stages lie 
 goes on where it was killed. The plot stands beside the page.
 """
 
-import argparse
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
+from cells import parser_of, say, set_up
 from page import origin, write_page
-from proactrec.cli.setup import parsed_setting
-from proactrec.data.load import DatasetOptions
-from proactrec.evaluation.benchmark import Changes, Workshop, grid, run
-from proactrec.evaluation.experiment import ExperimentOptions
+from proactrec.evaluation.benchmark import Changes, grid, run
 from table3 import interval
 from views import WORLDS
 
@@ -32,17 +27,10 @@ FIGURES = ("hr", "ioi", "accepted")
 
 def main() -> None:
     """Run what is missing, write page and plot."""
-    arguments = _arguments()
-    torch.set_num_threads(1)
-    base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset))
-    asked = {
-        "protocol.targets.n_targets": arguments.n_targets,
-        "n_users": arguments.n_users,
-    }
-    base = base.changed({**asked, **dict(map(parsed_setting, arguments.set))})
-    workshop = Workshop(arguments.store, arguments.data_dir, n_workers=arguments.workers)
+    arguments = parser_of(__doc__, n_targets=10, n_users=300).parse_args()
+    base, workshop = set_up(arguments)
     cells = grid([base], METHODS, list(WORLDS.values()), arguments.seeds)
-    results = run(cells, workshop, progress=_say)
+    results = run(cells, workshop, progress=say)
     places = [(w, m, s) for w in WORLDS for m in METHODS for s in arguments.seeds]
     rows = [
         {
@@ -73,24 +61,6 @@ EXPLAINED = (
     "`acceptance_worth`. Worlds without a slope in their name are medium. Means and 95 % intervals "
     "over seeds."
 )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--n-targets", type=int, default=10)
-    parser.add_argument("--n-users", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    return parser.parse_args()
-
-
-def _say(stage: str, done: int, total: int, note: str = "") -> None:
-    print(f"{stage} {done}/{total} {note}", flush=True)
 
 
 def _over_seeds(rows: list[dict[str, Any]], world: str, method: str) -> dict[str, list[float]]:

@@ -18,11 +18,10 @@ import numpy as np
 import polars as pl
 import torch
 
+from cells import parser_of, say, set_up
 from page import origin, write_page
-from proactrec.cli.setup import parsed_setting
-from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.benchmark import Cell, Changes, Workshop, grid, run
-from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.evaluation.experiment import Experiment
 from proactrec.policies.guarded import REASONS
 from proactrec.rng import generator
 from proactrec.types import FloatArray
@@ -68,20 +67,12 @@ class Setting(NamedTuple):
 def main() -> None:
     """Run what is missing, write page and plot."""
     arguments = _arguments()
-    torch.set_num_threads(1)
-    base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset))
-    asked = {
-        "protocol.targets.n_targets": arguments.n_targets,
-        "protocol.world.world": arguments.world,
-        "n_users": arguments.n_users,
-    }
-    base = base.changed({**asked, **dict(map(parsed_setting, arguments.set))})
-    workshop = Workshop(arguments.store, arguments.data_dir, n_workers=arguments.workers)
+    base, workshop = set_up(arguments, {"protocol.world.world": arguments.world})
     rows = []
     for seed in arguments.seeds:
         settings = list(chosen(workshop.experiment(base.changed({"seed": seed})), arguments))
         cells = grid([base], {one.name: one.changes for one in settings}, seeds=(seed,))
-        results = run(cells, workshop, progress=_say)
+        results = run(cells, workshop, progress=say)
         for one, cell, result in zip(settings, cells, results, strict=True):
             rows.append({**_named(one), **figures(cell, result, workshop)})
     policies = [policy for policy in arguments.policies if policy != PLAIN]
@@ -109,19 +100,10 @@ EXPLAINED = (
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = parser_of(__doc__, n_targets=20, n_users=None)
     parser.add_argument("--policies", nargs="+", default=["foresight", "itmprec"])
     parser.add_argument("--rails", nargs="+", default=list(RAILS), choices=RAILS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--n-targets", type=int, default=20)
-    parser.add_argument("--n-users", type=int)
     parser.add_argument("--world", default="medium")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     return parser.parse_args()
 
 
@@ -166,10 +148,6 @@ def of_data(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
 
 def _named(one: Setting) -> dict[str, Any]:
     return {"policy": one.policy, "rail": one.rail, "strength": one.strength}
-
-
-def _say(stage: str, done: int, total: int, note: str = "") -> None:
-    print(f"{stage} {done}/{total} {note}", flush=True)
 
 
 def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str, Any]:
