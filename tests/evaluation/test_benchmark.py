@@ -138,9 +138,17 @@ def test_a_finished_cell_is_never_computed_again(
 
 
 def test_one_cell_that_fails_does_not_stop_the_others(
-    cells: list[Cell], store: Path, results: list[dict[str, Any]]
+    cells: list[Cell], store: Path, results: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    broken = Cell("broken", cells[0].options.changed({"target_items": ("none such",)}))
+    text = EXAMPLE.read_text().replace(
+        "        relevance =", "        raise self.fails\n        relevance ="
+    )
+    text = text.replace('"my-policy"', '"broken"\n    fails = InvalidInputError("none such")')
+    text = text.replace(
+        "import torch\n", "import torch\nfrom proactrec.errors import InvalidInputError\n"
+    )
+    (tmp_path / "broken.py").write_text(text)
+    broken = Cell("broken", cells[0].options.changed({"policy": str(tmp_path / "broken.py")}))
     told: list[str] = []
     with pytest.raises(ProactrecError, match=r"1 of 3 cells failed: .*broken.*none such"):
         run(
@@ -149,6 +157,66 @@ def test_one_cell_that_fails_does_not_stop_the_others(
             finished=lambda cell, result: told.append(cell.method),
         )
     assert told == [cells[0].method, cells[1].method]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"target_items": ("none such",)}, "1 of 1 targets are not items of"),
+        ({"policy_options.n_curios": 3}, "GuidanceOptions.n_curios: extra inputs"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_named_before_anything_is_trained(
+    changes: dict[str, Any], sentence: str, n_workers: int, cells: list[Cell], tmp_path: Path
+) -> None:
+    wrong = Cell("wrong", cells[0].options.changed(changes))
+    with pytest.raises(InvalidInputError, match=f"^csv common medium wrong 0: .*{sentence}"):
+        run([*cells, wrong], Workshop(tmp_path / "store", n_workers=n_workers))
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_killed_worker_is_a_sentence(cells: list[Cell], tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("import torch\n", "import os\n\nimport torch\n", 1)
+    text = text.replace(
+        "        relevance =", "        os.kill(os.getpid(), 9)\n        relevance ="
+    )
+    (tmp_path / "killed.py").write_text(text)
+    killed = Cell("killed", cells[0].options.changed({"policy": str(tmp_path / "killed.py")}))
+    with pytest.raises(ProactrecError, match="a worker process was killed"):
+        run([killed], Workshop(tmp_path / "store", n_workers=2))
+
+
+@pytest.mark.parametrize("protocol", ["official", "common"])
+def test_curves_and_shares_are_those_of_the_table(
+    protocol: str, base: ExperimentOptions, tmp_path: Path
+) -> None:
+    """Also where owners count as 0 and figures are of the state before the last response."""
+    alike = base.changed({"category": "A", "protocol": protocol_of(protocol).model_dump()})
+    alike = alike.changed({"protocol.rollout.n_rounds": 4, "protocol.metrics.rounds": (2, 4)})
+    cells = grid([alike], {"ITMPRec": {}, "oracle-lookahead": METHODS["oracle-lookahead"]})
+    results = run(cells, Workshop(tmp_path))
+    assert results[0]["pairs"]["n_owners_counted_as_zero"] == (0 if protocol == "common" else 22)
+    for result in results:
+        curve = result["curves"]["interest"]
+        for number in (2, 4):
+            ioi = result["metrics"]["ioi"][str(number)]["mean"]
+            assert curve[number] - curve[0] == pytest.approx(ioi)
+    mine, oracle = (result["metrics"]["ioi"]["4"]["mean"] for result in results)
+    shares = figures_table(cells, results).filter(metric="share_of_oracle", method="ITMPRec")
+    assert shares["mean"].to_list() == pytest.approx([mine / oracle])
+
+
+def test_training_is_no_time_of_guidance(base: ExperimentOptions, tmp_path: Path) -> None:
+    """What IRN trains counts as training, also where it is used once more."""
+    short = {"stopping": {"n_epochs": 1}, "embedding_dim": 8, "max_seq_len": 8, "min_piece_len": 2}
+    cells = grid([base], {"IRN": {"policy": "irn", "policy_options.model": short}})
+    first, again = (run(cells, Workshop(tmp_path))[0]["seconds"] for _ in range(2))
+    assert first["irn"] > 0
+    assert {name: again[name] for name in first} == first
+    with_it = pl.concat([figures_table(cells, run(cells, Workshop(tmp_path)))])
+    training = with_it.filter(metric="training_seconds")["mean"].item()
+    assert training == pytest.approx(first["interest"] + first["irn"])
 
 
 def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[dict[str, Any]]) -> None:

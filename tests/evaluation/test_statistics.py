@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactrec.evaluation.statistics import Estimate, bootstrap_weights, ratio_estimates
+from proactrec.evaluation.statistics import (
+    Estimate,
+    bootstrap_weights,
+    crossed_estimates,
+    ratio_estimates,
+)
+from proactrec.types import FloatArray
 
 
 def test_every_sample_draws_as_many_users_as_there_are() -> None:
@@ -53,6 +59,43 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = np.mean([e.low <= 0.3 <= e.high for e in found])
     error = 4 * np.sqrt(0.95 * 0.05 / n_sets)
     assert 0.95 - 0.02 - error < covered < 0.95 + error
+
+
+def test_crossed_difference_by_hand() -> None:
+    first, second = np.array([[[4.0], [2]], [[0], [6]]]), np.array([[[1.0], [1]], [[1], [1]]])
+    counts = np.ones((2, 2, 1))
+    users, targets = np.array([[2.0, 0], [1, 1]]), np.array([[0.0, 2], [1, 1]])
+    (found,) = crossed_estimates((first, counts), (second, counts), users, targets)
+    # Only user 0 with target 1: 2 - 1; all four pairs: 3 - 1.
+    assert found == pytest.approx((2, 1 + 0.025, 2 - 0.025))
+
+
+def interval(values: FloatArray) -> Estimate:
+    n_users, n_targets = values.shape
+    weights = bootstrap_weights(n_users, n_draws=400), bootstrap_weights(n_targets, seed=1)[:400]
+    ones = np.ones((n_users, n_targets, 1))
+    (found,) = crossed_estimates((values[..., None], ones), (0 * ones, ones), *weights)
+    return found
+
+
+def test_crossed_interval_covers_other_users_and_other_targets() -> None:
+    """300 tables of user, target and pair effects about 0: 95 % ± 4 standard errors, or more."""
+    rng, n_sets = np.random.default_rng(0), 300
+    covered = []
+    for _ in range(n_sets):
+        users, targets = rng.normal(size=(40, 1)), rng.normal(size=30)
+        found = interval(users + 2 * targets + rng.normal(size=(40, 30)))
+        covered.append(found.low <= 0 <= found.high)
+    assert np.mean(covered) > 0.95 - 0.03 - 4 * np.sqrt(0.95 * 0.05 / n_sets)
+
+
+def test_crossed_interval_is_wide_where_targets_differ_and_narrow_where_none_do() -> None:
+    rng = np.random.default_rng(0)
+    users, targets = rng.normal(size=(400, 1)), rng.normal(size=20)
+    apart, alike = interval(users + 3 * targets), interval(users + 0 * targets)
+    one = interval(users + 0 * targets[:1])
+    assert apart.high - apart.low > 5 * (alike.high - alike.low)
+    assert (alike.low, alike.high) == pytest.approx((one.low, one.high))  # users alone decide
 
 
 def test_interval_narrows_with_the_root_of_the_number_of_users() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from proactrec.evaluation.benchmark import Cell
     from proactrec.evaluation.comparison import Difference
+    from proactrec.evaluation.experiment import ExperimentOptions
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
@@ -146,10 +147,9 @@ def benchmark(**values: Any) -> None:
         found = run(cells, workshop, progress=progress, finished=keep)
     figures = figures_table(cells, found)
     figures.write_parquet(out / FIGURES)
+    show_benchmark(out, figures, _settings(cells), quiet=values["json"])
     if values["json"]:
         results.print_json(list(done.values()))
-    else:
-        show_benchmark(out, figures, _settings(cells))
 
 
 def compare(
@@ -162,8 +162,8 @@ def compare(
 ) -> None:
     """Say whether one method is better than another, and in which worlds.
 
-    Paired: the same users, targets and luck; 95 % bootstrap interval over users. Better means
-    that the interval is above 0 and every seed agrees.
+    Paired: the same users, targets and luck; 95 % bootstrap interval over users and targets.
+    Better means that the interval is above 0 and every seed agrees.
 
     Example: proactrec compare ITMPRec IPG --out runs/table4
     """
@@ -192,15 +192,17 @@ def compare(
         print(sentence)
 
 
-def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, Any]) -> None:
-    """Print the tables of a benchmark, and write them, its plots and its page into `out`."""
+def show_benchmark(
+    out: Path, figures: "pl.DataFrame", settings: Mapping[str, Any], *, quiet: bool = False
+) -> None:
+    """Write the tables of a benchmark, its plots and its page into `out`, and print the tables."""
     from proactrec.evaluation.benchmark import SENSITIVITY
     from proactrec.report import benchmark_plots, benchmark_tables, plots, published
     from proactrec.report.benchmark_page import write_benchmark
 
     (out / "tables").mkdir(exist_ok=True)
     (out / "plots").mkdir(exist_ok=True)
-    terminal = Console()
+    terminal = Console(quiet=quiet)
     places: list[tuple[str, str, str]] = [
         (dataset, protocol, world)
         for dataset, protocol, world in figures.select(benchmark_tables.PLACE)
@@ -238,7 +240,7 @@ def show_benchmark(out: Path, figures: "pl.DataFrame", settings: Mapping[str, An
         out / "benchmark.html", figures, settings, significant=significant, published=printed
     )
     for path in (out / FIGURES, out / "tables", out / "plots", page):
-        print(f"written: {path}")
+        terminal.print(f"written: {path}", soft_wrap=True, highlight=False)
 
 
 def _significant(
@@ -292,10 +294,18 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
         for dataset, protocol in product(values["dataset"], values["protocol"])
     ]
     # Every method has the same targets, whichever encoder it stands on.
-    bases = [s.options.changed({"target_encoder": s.options.encoder}) for s in setups]
+    bases = [s.options.changed(_chooser(s.options)) for s in setups]
     named = values["named_world"] or []
     cells = grid(bases, _methods(values), _worlds(values), values["seed"], named_worlds=named)
     return cells, setups[0]
+
+
+def _chooser(options: "ExperimentOptions") -> dict[str, Any]:
+    """The encoder that is asked for, as the one that chooses the targets."""
+    return {
+        "target_encoder": options.encoder,
+        "target_encoder_options": options.encoder_options,
+    }
 
 
 def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -313,7 +323,13 @@ def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         )
         given = {name: value for name, value in model.items() if value is not None}
         methods["LLM-IPP"] = {"policy": "llm-ipp", **given}
-    methods |= {policy_type(name).name: {"policy": name} for name in values["also"] or []}
+    for source in values["also"] or []:
+        name = policy_type(source).name
+        if methods.get(name, {"policy": source}) != {"policy": source}:
+            raise InvalidInputError(
+                f"--also {source}: a method {name!r} is there already; give its class another name"
+            )
+        methods[name] = {"policy": source}
     only = values["only"] or methods
     if unknown := [name for name in only if name not in methods]:
         raise UnknownIdError(f"method {unknown[0]!r} is not among {', '.join(methods)}")
@@ -336,7 +352,7 @@ def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _settings(cells: "list[Cell]") -> dict[str, Any]:
-    return {"/".join(cell.name[1:]): cell.options.model_dump(mode="json") for cell in cells}
+    return {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
 
 
 def _write_settings(out: Path, cells: "list[Cell]") -> None:

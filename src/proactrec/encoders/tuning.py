@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from proactrec.config import digest
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder
 from proactrec.encoders.fitting import encoder_type, fit_encoder
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.progress import Progress, silent
@@ -47,7 +47,8 @@ def tune(
     ----------
     journal : Path
         File that holds every trial as it goes on. The same call reads it and does what is missing;
-        a trial that was killed is tried anew.
+        a trial that was killed is tried anew. A call with other data, vectors, seed, or fixed
+        settings has trials of its own in the same file.
     n_trials : int
         Trials in all, those in the journal among them.
     options : dict, optional
@@ -65,7 +66,14 @@ def tune(
         raise InvalidInputError(f"n_trials must be at least 1, got {n_trials}")
     fixed, kind = options or {}, encoder_type(name)
     space = {key: values for key, values in kind.search_space.items() if key not in fixed}
-    study = _study(journal, kind, seed)
+    tried = {
+        "dataset": dataset.fingerprint,
+        "item_vectors": None if item_vectors is None else item_vectors.double().sum(1).tolist(),
+        "seed": seed,
+        "fixed": fixed,
+        "space": space,
+    }
+    study = _study(journal, f"{name}-{digest(tried)}", seed)
     if not study.trials:
         defaults = kind.options_type(**fixed).model_dump()
         study.enqueue_trial({key: defaults[key] for key in space})
@@ -105,22 +113,23 @@ def tune(
     return sorted(found, key=lambda trial: (-trial.is_complete, -trial.score))
 
 
-def _study(journal: Path, kind: type[Encoder], seed: int) -> "optuna.Study":
+def _study(journal: Path, name: str, seed: int) -> "optuna.Study":
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
     journal.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(journal))),
-        study_name=kind.name,
+        study_name=name,
         load_if_exists=True,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=N_FREE_EPOCHS),
     )
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a killed process
         study.enqueue_trial(trial.params)
+    # A sampler that starts anew must not draw again what it drew before.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     return study
 
 

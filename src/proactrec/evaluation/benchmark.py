@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from graphlib import TopologicalSorter
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -18,8 +20,10 @@ from proactrec.config import digest
 from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.hidden_models import FITTED
+from proactrec.evaluation.protocols import protocol_of
 from proactrec.progress import Progress, silent
 from proactrec.simulator.worlds import named_world
+from proactrec.types import FloatArray, IntArray
 
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
@@ -80,11 +84,16 @@ SUITES: dict[str, dict[str, Changes]] = {
     "figure4": FIGURE_4,
     "beyond": {**BEYOND, **REFERENCES},
 }
+TRAINED = ("interest", "encoder", "intents", "irn", "belief")
+"""Stages that a method trains before it guides."""
 INTEREST_SETTINGS = ("dataset", "graphau", "seed")
 HIDDEN_SETTINGS = (*INTEREST_SETTINGS, "hidden")
 ENCODER_SETTINGS = (*INTEREST_SETTINGS, "encoder", "encoder_options")
-USUAL = ("interest", "constant", "policy")
-"""Vectors and receptivity that a world's name leaves unsaid."""
+CHECKED: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "category", "target_items", "n_users", "rails"), True),
+    "protocol": {"targets"},
+}
+"""Settings that decide what :meth:`Experiment.check` finds."""
 REFERENCE = "oracle-lookahead"
 """Whose increase of interest the others' is a share of."""
 
@@ -100,17 +109,25 @@ class Cell(NamedTuple):
     def name(self) -> tuple[str, ...]:
         """What tells it from all other cells of a benchmark."""
         options = self.options
-        data = digest(options.dataset.model_dump(mode="json"))
+        data = f"{options.dataset.name}-{digest(options.dataset.model_dump(mode='json'))}"
         return (data, options.protocol.name, self.world, self.method, str(options.seed))
 
     @property
+    def text(self) -> str:
+        """The name, to be read."""
+        return " ".join([self.options.dataset.name, *self.name[1:]])
+
+    @property
     def world(self) -> str:
-        """Name of the simulated users: slope, and receptivity where it is not the usual one."""
+        """Name of the simulated users: slope; vectors and receptivity where they are unusual."""
         if self.named_world is not None:
             return self.named_world
-        world = self.options.protocol.world
-        said: list[str] = [world.world, self.options.hidden, world.receptivity]
-        return ", ".join(part for part in said if part not in USUAL)
+        protocol, said = self.options.protocol, [str(self.options.protocol.world.world)]
+        if self.options.hidden != "interest":
+            said.append(self.options.hidden)
+        if protocol.world.receptivity != protocol_of(protocol.name).world.receptivity:
+            said.append(protocol.world.receptivity)
+        return ", ".join(said)
 
 
 def grid(
@@ -180,8 +197,10 @@ def run(
     Raises
     ------
     ProactrecError
-        After everything else is done, if a cell can't be computed.
+        Before anything is trained, if a cell's options or its data set forbid it; after everything
+        else is done, if a cell can't be computed for another reason; at once if a worker dies.
     """
+    _check(cells, workshop)
     tasks = _tasks([cell.options for cell in cells])
     first = len(tasks) - len(cells)
     results: dict[int, dict[str, Any]] = {}
@@ -191,13 +210,27 @@ def run(
             continue
         cell = cells[place - first]
         if isinstance(result, ProactrecError):
-            failures.append(f"{' '.join(cell.name[1:])}: {result}")
+            failures.append(f"{cell.text}: {result}")
         else:
             results[place] = result
             finished(cell, result)
     if failures:
         raise ProactrecError(f"{len(failures)} of {len(cells)} cells failed: {failures[0]}")
     return [results[place] for place in range(first, len(tasks))]
+
+
+def _check(cells: Sequence[Cell], workshop: Workshop) -> None:
+    """Refuse a benchmark with a cell that can't be, and name the cell."""
+    seen = set()
+    for cell in cells:
+        try:
+            experiment = workshop.experiment(cell.options)
+            key = digest(cell.options.model_dump(mode="json", include=CHECKED))
+            if key not in seen:  # a data set takes seconds to load
+                experiment.check()
+            seen.add(key)
+        except ProactrecError as error:
+            raise type(error)(f"{cell.text}: {error}") from error
 
 
 Work = Callable[[Workshop, ExperimentOptions], Any]
@@ -265,25 +298,33 @@ def _fit_encoder(workshop: Workshop, options: ExperimentOptions) -> None:
     _ = workshop.experiment(options).next_item
 
 
-def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any] | ProactrecError:
+def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
     experiment = workshop.experiment(options)
+    result, log = experiment.result(), experiment.log
+
+    def curve(state: FloatArray | IntArray) -> list[float]:
+        """Mean state at rounds 0, 1, …, whose change is what the metrics measure."""
+        mean = np.where(log.is_counted[:, None], state, state[:, :1]).mean(0).tolist()
+        return [mean[0], *mean[:-1]] if options.protocol.metrics.timing == "before" else mean
+
+    curves = {"interest": curve(log.interest), "rank": curve(log.rank)}
+    return {**result, "curves": curves, "log": str(experiment.log_path.resolve())}
+
+
+def _attempt(
+    work: Work, workshop: Workshop, options: ExperimentOptions
+) -> Any:  # what work returns, or a ProactrecError
     try:
-        result, log = experiment.result(), experiment.log
+        return work(workshop, options)
     except ProactrecError as error:
         return error
-    counted = log.is_counted
-    curves = {
-        "interest": log.interest[counted].mean(0).tolist(),
-        "rank": log.rank[counted].mean(0).tolist(),
-    }
-    return {**result, "curves": curves, "log": str(experiment.log_path)}
 
 
 def _done(tasks: Sequence[Task], workshop: Workshop) -> Iterator[tuple[int, Any]]:
     """(place, result) of every task as it is done."""
     if workshop.n_workers == 1:
         for place, task in enumerate(tasks):
-            yield place, task.work(workshop, task.options)
+            yield place, _attempt(task.work, workshop, task.options)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
@@ -296,11 +337,16 @@ def _done(tasks: Sequence[Task], workshop: Workshop) -> Iterator[tuple[int, Any]
         while order.is_active():
             for place in order.get_ready():
                 task = tasks[place]
-                running[pool.submit(task.work, workshop, task.options)] = place
+                running[pool.submit(_attempt, task.work, workshop, task.options)] = place
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 place = running.pop(future)
                 yield place, future.result()
                 order.done(place)
+    except BrokenProcessPool as error:
+        raise ProactrecError(
+            "a worker process was killed, perhaps for lack of memory; the same command goes on "
+            "with what is missing, and fewer --workers need less"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -381,7 +427,7 @@ def _figures(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     outcomes = ("target_accepted", "category_entropy", "coverage")
     single = {name: dict(result["outcome"][name]) for name in outcomes}
     single["guidance_seconds"] = {"mean": seconds.get("guidance", 0.0)}
-    training = sum(seconds.get(kind, 0.0) for kind in ("interest", "encoder", "irn"))
+    training = sum(seconds.get(kind, 0.0) for kind in TRAINED)
     single["training_seconds"] = {"mean": training}
     for metric, value in single.items():
         bounds = {end: value.get(end) for end in ("low", "high")}

@@ -9,11 +9,14 @@ import numpy as np
 
 from proactrec.errors import DataError, InvalidInputError, UnknownIdError
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import METRICS, MetricOptions, Parts, per_user
-from proactrec.evaluation.statistics import Estimate, bootstrap_weights, paired_estimates
+from proactrec.evaluation.metrics import METRICS, MetricOptions, Parts
+from proactrec.evaluation.statistics import Estimate, bootstrap_weights, crossed_estimates
+from proactrec.types import IntArray
 
 CELLS = "cells.json"
 """File of a benchmark's folder that lists its cells."""
+NOTED = ("dataset", "protocol", "world", "method", "seed", "n_users", "metric_options", "log")
+"""What must be known of a cell to compare it."""
 
 
 class Difference(NamedTuple):
@@ -43,8 +46,9 @@ def paired_differences(
 ) -> list[Difference]:
     """Differences of two methods' logs, by seed, with the users' pairs matched.
 
-    The interval is a percentile bootstrap over users, whose pairs of all seeds are drawn together.
-    A method counts as better only if the interval is above 0 and every seed agrees.
+    The interval is a percentile bootstrap over users and over targets, both drawn anew; what one
+    user, or one target, has in all seeds is drawn together. A method counts as better only if the
+    interval is above 0 and every seed agrees.
 
     Raises
     ------
@@ -63,18 +67,20 @@ def paired_differences(
                 f"{seed}"
             )
     options = options.up_to(next(iter(first.values())).n_rounds)
-    weights, once = bootstrap_weights(n_users), np.ones((1, n_users))
+    targets = np.unique(np.concatenate([log.target_idx for log in first.values()]))
+    weights = bootstrap_weights(n_users), bootstrap_weights(len(targets), seed=1)
+    once = np.ones((1, n_users)), np.ones((1, len(targets)))
     found = []
     for metric in metrics:
         parts = [
             {
-                seed: per_user(log, METRICS[metric](log, options), n_users)
+                seed: _crossed(log, METRICS[metric](log, options), n_users, targets)
                 for seed, log in logs.items()
             }
             for logs in (first, second)
         ]
-        pooled = paired_estimates(_sum(parts[0].values()), _sum(parts[1].values()), weights)
-        alone = [paired_estimates(parts[0][seed], parts[1][seed], once) for seed in sorted(first)]
+        pooled = crossed_estimates(_sum(parts[0].values()), _sum(parts[1].values()), *weights)
+        alone = [crossed_estimates(parts[0][seed], parts[1][seed], *once) for seed in sorted(first)]
         found += [
             Difference(metric, number, estimate, tuple(seed[at].mean for seed in alone))
             for at, (number, estimate) in enumerate(zip(options.rounds, pooled, strict=True))
@@ -86,7 +92,7 @@ def compare_in(
     folder: Path,
     first: str,
     second: str,
-    metrics: Sequence[str] = ("hr", "ioi", "ior"),
+    metrics: Sequence[str] | None = None,
     *,
     only: str | None = None,
 ) -> dict[str, list[Difference]]:
@@ -96,6 +102,8 @@ def compare_in(
     ----------
     folder : Path
         What `proactrec benchmark` wrote.
+    metrics : sequence of str, optional
+        HR, IoI and IoR by default, and IoR cut at 200 where the protocol does not cut it anyway.
     only : str, optional
         The one "data set, protocol, world" to compare in.
 
@@ -106,7 +114,7 @@ def compare_in(
     """
     if not (folder / CELLS).is_file():
         raise DataError(f"{folder} holds no benchmark: {folder / CELLS} is missing")
-    cells = json.loads((folder / CELLS).read_text()).values()
+    cells = _cells(folder / CELLS)
     known = list(dict.fromkeys(cell["method"] for cell in cells))
     for name in (first, second):
         if name not in known:
@@ -117,17 +125,28 @@ def compare_in(
     for cell in cells:
         group = groups.setdefault(f"{cell['dataset']}, {cell['protocol']}, {cell['world']}", {})
         group.setdefault(cell["method"], []).append(cell)
-    return {
-        world: paired_differences(
-            _logs(by_method[first]),
-            _logs(by_method[second]),
-            MetricOptions(**by_method[first][0]["metric_options"]),
-            by_method[first][0]["n_users"],
-            metrics,
-        )
-        for world, by_method in groups.items()
-        if only in (None, world) and first in by_method and second in by_method
-    }
+    found = {}
+    for world, by_method in groups.items():
+        if only not in (None, world) or first not in by_method or second not in by_method:
+            continue
+        about = by_method[first][0]
+        options = MetricOptions(**about["metric_options"])
+        usual = ("hr", "ioi", "ior", *(["ior200"] if options.rank_cut is None else []))
+        logs = _logs(by_method[first]), _logs(by_method[second])
+        found[world] = paired_differences(*logs, options, about["n_users"], metrics or usual)
+    return found
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    """What a benchmark noted of its cells."""
+    try:
+        cells = list(json.loads(path.read_text()).values())
+        _ = [cell[name] for cell in cells for name in NOTED]
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}); run the benchmark again, finished cells are reused"
+        ) from error
+    return cells
 
 
 def _logs(cells: Iterable[Mapping[str, Any]]) -> dict[int, GuidanceLog]:
@@ -140,6 +159,16 @@ def _match(a: GuidanceLog, b: GuidanceLog) -> bool:
         and np.array_equal(a.user_idx, b.user_idx)
         and np.array_equal(a.target_idx, b.target_idx)
     )
+
+
+def _crossed(log: GuidanceLog, parts: Parts, n_users: int, targets: IntArray) -> Parts:
+    """The sums of a user's pairs with a target: (n_users, n_targets, n_columns)."""
+    column, sums = np.searchsorted(targets, log.target_idx), []
+    for values in parts:
+        total = np.zeros((n_users, len(targets), values.shape[1]))
+        np.add.at(total, (log.user_idx, column), values)
+        sums.append(total)
+    return Parts(*sums)
 
 
 def _sum(parts: Iterable[Parts]) -> Parts:

@@ -4,6 +4,7 @@ import json
 import platform
 import resource
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import version
@@ -99,8 +100,11 @@ class ExperimentOptions(Options):
     encoder_options: dict[str, Any] = Field({}, description="changes to the encoder's defaults")
     target_encoder: str | None = Field(
         None,
-        description="encoder, at its defaults, whose space chooses the targets where the protocol "
-        "wants an encoder's; the run's own by default",
+        description="encoder whose space chooses the targets where the protocol wants an "
+        "encoder's; the run's own by default",
+    )
+    target_encoder_options: dict[str, Any] = Field(
+        {}, description="changes to the defaults of target_encoder"
     )
     graphau: GraphAUOptions = GraphAUOptions()
     hidden: Literal[Hidden, Fitted] = Field(
@@ -137,12 +141,13 @@ class ExperimentOptions(Options):
 
     def choosing_targets(self) -> "ExperimentOptions":
         """The options whose encoder chooses the targets, where the protocol wants an encoder's."""
-        if self.target_encoder is None or self.target_encoder == self.encoder:
+        own = self.encoder, self.encoder_options
+        if self.target_encoder is None or own == (self.target_encoder, self.target_encoder_options):
             return self
         return self.model_copy(
             update={
                 "encoder": self.target_encoder,
-                "encoder_options": {},
+                "encoder_options": self.target_encoder_options,
                 "policy": "itmprec",
                 "policy_options": {},
             }
@@ -196,7 +201,7 @@ class Experiment:
         self._encoder_options = kind.options_type(**options.encoder_options)
         _check_sizes(self._encoder_options, options.graphau)
         if options.target_encoder is not None:
-            encoder_type(options.target_encoder)
+            encoder_type(options.target_encoder).options_type(**options.target_encoder_options)
         self.policy_kind = policy_type(options.policy)
         check_prediction(self.policy_kind, options.rails)
         self.options, self.protocol = options, options.effective_protocol
@@ -275,10 +280,19 @@ class Experiment:
         }
         return Intents.load(self._stage("intents", inputs, make).folder / "intents.safetensors")
 
+    def check(self) -> None:
+        """Refuse what the data set shows to be impossible, before anything is trained."""
+        check_rails(self.options.rails, self.dataset)
+        if self.options.target_items:
+            given_targets(self.dataset, self.options.target_items)
+        else:
+            check_choice(self.dataset, self.category, self.protocol.targets)
+        _ = self.guided_users
+
     @cached_property
     def targets(self) -> Targets:
         """The items to promote."""
-        check_rails(self.options.rails, self.dataset)  # before anything is trained
+        self.check()
         found = self._found_targets()
         check_rails(self.options.rails, self.dataset, found.item_idx)
         return found
@@ -287,7 +301,6 @@ class Experiment:
         if self.options.target_items:
             return given_targets(self.dataset, self.options.target_items)
         wanted = self.protocol.targets
-        check_choice(self.dataset, self.category, wanted)  # before anything is trained
         if wanted.space == "graphau":
             users, items = self.interest
         else:
@@ -329,7 +342,10 @@ class Experiment:
 
     def policy_options(self, kind: type[OptionsT]) -> OptionsT:
         """Options of a policy: the protocol's where it has them, with the run's changes."""
-        given: dict[str, Any] = {"replan": self.protocol.replan}
+        given: dict[str, Any] = {
+            "replan": self.protocol.replan,
+            "n_rounds": self.protocol.rollout.n_rounds,
+        }
         if issubclass(ITMPRecOptions, kind):
             given |= self.protocol.itmprec.model_dump()
         known = {name: value for name, value in given.items() if name in kind.model_fields}
@@ -486,7 +502,7 @@ class Experiment:
             "interest_vectors": self.interest_spread["cosine"],
             "interest_ranking": self.interest_spread["validation"],
             "response": self.world.response.describe(),
-            "seconds": self.seconds,
+            "seconds": {**self.seconds, **self._happened.get("seconds", {})},
             "usage": self._happened.get("usage", {}),
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
@@ -509,7 +525,7 @@ class Experiment:
     def _target_chooser(self) -> "Experiment":
         """The experiment whose encoder chooses the targets."""
         chooser = self.options.choosing_targets()
-        if chooser.encoder == self.options.encoder:
+        if chooser is self.options:
             return self
         return Experiment(
             chooser,
@@ -589,27 +605,28 @@ class Experiment:
     @cached_property
     def _guidance_stage(self) -> Artefact:
         def make(folder: Path) -> None:
+            policy, world = self.policy, self.world  # what they train is no time of guidance
+            start = time.perf_counter()
             try:
                 result = rollout(
-                    self.policy,
-                    self.world,
+                    policy,
+                    world,
                     self.dataset,
                     self.targets.item_idx,
                     self.protocol.rollout,
                     user_idx=self.guided_users,
                     progress=self._progress,
                 )
+                spent = round(time.perf_counter() - start, 3)
                 about = {
                     "n_owners": result.n_dropped_owners,
-                    "notes": self.policy.notes(),
-                    "usage": {
-                        "policy": self.policy.usage(),
-                        "response": self.world.response.usage(),
-                    },
+                    "notes": policy.notes(),
+                    "usage": {"policy": policy.usage(), "response": world.response.usage()},
+                    "seconds": {**self.seconds, "guidance": spent},
                 }
             finally:
-                self.policy.close()
-                self.world.response.close()
+                policy.close()
+                world.response.close()
             result.log.save(folder / "log.parquet")
             trace = {
                 "pairs": torch.from_numpy(result.trace.pairs),
@@ -660,7 +677,7 @@ class Experiment:
 
     @cached_property
     def _happened(self) -> dict[str, Any]:
-        """What guidance left beside its log: owners left out, the policy's notes, what was paid."""
+        """What guidance left beside its log: owners left out, the policy's notes, its costs."""
         return _read_json(self._guidance_stage.folder / "pairs.json")
 
     @property

@@ -1,4 +1,4 @@
-"""Means with bootstrap intervals over users."""
+"""Means with bootstrap intervals over users, and differences with those over targets too."""
 
 from statistics import NormalDist
 from typing import NamedTuple
@@ -23,12 +23,12 @@ class Estimate(NamedTuple):
         return dict(self._asdict())
 
 
-def bootstrap_weights(n_users: int, *, seed: int = 0, n_draws: int = N_DRAWS) -> FloatArray:
-    """How often every user is drawn in every bootstrap sample: (n_draws, n_users)."""
+def bootstrap_weights(n: int, *, seed: int = 0, n_draws: int = N_DRAWS) -> FloatArray:
+    """How often every user, or target, is drawn in every bootstrap sample: (n_draws, n)."""
     rng = generator(seed, "bootstrap")
-    weights = np.empty((n_draws, n_users), dtype=np.float32)
+    weights = np.empty((n_draws, n), dtype=np.float32)
     for draw in weights:
-        draw[:] = np.bincount(rng.integers(0, n_users, n_users), minlength=n_users)
+        draw[:] = np.bincount(rng.integers(0, n, n), minlength=n)
     return weights.astype(np.float64)
 
 
@@ -65,21 +65,34 @@ def linearised(numerator: FloatArray, denominator: FloatArray) -> tuple[FloatArr
     return ratio, np.divide(scores, mean, out=np.zeros_like(scores), where=mean > 0)
 
 
-def paired_estimates(
+def crossed_estimates(
     first: tuple[FloatArray, FloatArray],
     second: tuple[FloatArray, FloatArray],
-    weights: FloatArray,
+    user_weights: FloatArray,
+    target_weights: FloatArray,
 ) -> list[Estimate]:
-    """Differences of two ratios of sums, first less second, for the same users drawn together.
+    """Differences of two ratios of sums, first less second, for the same users and targets.
+
+    Users and targets are both drawn anew: a pair counts as often as its user times as often as its
+    target (Owen 2007, *The pigeonhole bootstrap*). So the interval covers other users and other
+    targets alike, and rather too much than too little.
 
     Parameters
     ----------
-    first, second : pairs of float arrays, shape (n_users, n_figures)
-        Numerator and denominator, as :func:`ratio_estimates` takes them.
+    first, second : pairs of float arrays, shape (n_users, n_targets, n_figures)
+        Numerator and denominator; a sample whose denominator is 0 gives 0.
+    user_weights, target_weights : float arrays, shapes (n_draws, n_users), (n_draws, n_targets)
+        From :func:`bootstrap_weights`, with seeds of their own.
     """
-    mean = [_ratio(top.sum(0), bottom.sum(0)) for top, bottom in (first, second)]
-    drawn = [_ratio(weights @ top, weights @ bottom) for top, bottom in (first, second)]
-    return _estimates(mean[0] - mean[1], drawn[0] - drawn[1])
+
+    def drawn(values: FloatArray) -> FloatArray:
+        by_target = np.tensordot(user_weights, values, 1)  # (n_draws, n_targets, n_figures)
+        total: FloatArray = np.einsum("dt,dtf->df", target_weights, by_target)
+        return total
+
+    mean = [_ratio(top.sum((0, 1)), bottom.sum((0, 1))) for top, bottom in (first, second)]
+    samples = [_ratio(drawn(top), drawn(bottom)) for top, bottom in (first, second)]
+    return _estimates(mean[0] - mean[1], samples[0] - samples[1])
 
 
 def student_quantile(level: float, freedom: FloatArray) -> FloatArray:

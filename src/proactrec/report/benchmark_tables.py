@@ -101,9 +101,10 @@ class PaperTable(NamedTuple):
     rows: list[Row]
     n_seeds: tuple[int, int]  # lowest and highest of all cells
 
-    def at_rounds(self, rounds: Collection[int]) -> "PaperTable":
-        """The same table with these rounds only, e.g. for a narrow terminal."""
-        kept = [at for at, column in enumerate(self.columns) if column.round in rounds]
+    def at_last_rounds(self) -> "PaperTable":
+        """The same table with each metric's last round only, for a narrow terminal."""
+        last = {column.metric: column.round for column in self.columns}  # rounds ascend
+        kept = [at for at, column in enumerate(self.columns) if column.round == last[column.metric]]
 
         def narrow(row: Row) -> Row:
             published = [row.published[at] for at in kept] if row.published else []
@@ -285,14 +286,13 @@ def terminal_table(table: PaperTable, width: int | None = None) -> Table:
     Parameters
     ----------
     width : int, optional
-        Of the terminal, in characters; where the table is wider, only its last round is kept.
+        Of the terminal, in characters; where the table is wider, only last rounds are kept.
     """
     made = _terminal(table)
     measured = Measurement.get(wide := Console(width=10_000), wide.options, made).maximum
     if width is None or measured <= width:
         return made
-    last = max(column.round for column in table.columns)
-    made = _terminal(table.at_rounds([last]))
+    made = _terminal(table.at_last_rounds())
     made.caption = Text(f"{notes(table)} Other rounds need {measured} columns.")
     return made
 
