@@ -44,6 +44,7 @@ def test_everything_that_was_asked_for_is_there(done: Path) -> None:
     assert "my-policy" in (done / "benchmark.html").read_text()
     cells = json.loads((done / "cells.json").read_text())
     assert len(cells) == 4 * 2 * 2
+    assert all(Path(cell["log"]).is_absolute() for cell in cells.values())
 
 
 def test_once_more_is_quick_and_gives_the_same(
@@ -84,6 +85,7 @@ def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) ->
         [figures.filter(method=name, seed=seed)["mean"].item() for seed in (0, 1)]
         for name in ("oracle-lookahead", "nearest-to-target")
     ]
+    assert {metric for _, metric in rows} == {"hr", "ioi", "ior", "ior200"}
     found = rows["csv, common, medium", "ioi"]
     assert found["per_seed"] == pytest.approx([a - b for a, b in zip(*seeds, strict=True)])
     assert found["verdict"] == "better"
@@ -101,6 +103,7 @@ def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) ->
         (["--also", "nowhere.py"], "policy file nowhere.py does not exist"),
         (["--seed", "0"], "seeds that differ"),
         (["--world", "windy"], "world"),
+        (["--category", "Nope"], "csv common medium ITMPRec 0: category 'Nope' does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -120,3 +123,21 @@ def test_compare_needs_a_benchmark_and_known_methods(
     assert (outcome.code, "holds no benchmark" in outcome.errors[0]) == (2, True)
     outcome = here("compare", "a", "ITMPRec", "--out", done)
     assert (outcome.code, "method 'a' is not in" in outcome.errors[0]) == (2, True)
+
+
+@pytest.mark.parametrize("damage", ['{"a": {"method"', "[]", '{"a": {"method": "x"}}'])
+def test_compare_says_that_cells_are_damaged(damage: str, here: Command, tmp_path: Path) -> None:
+    (tmp_path / "cells.json").write_text(damage)
+    outcome = here("compare", "a", "b", "--out", tmp_path)
+    assert outcome.code == 2
+    assert "cells.json is damaged" in outcome.errors[0]
+
+
+def test_two_policies_of_one_name_are_refused(
+    arguments: list[str], here: Command, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.py"
+    copy.write_text(MINE.read_text())
+    outcome = here(*arguments, "--also", copy, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "a method 'my-policy' is there already" in outcome.errors[0]

@@ -332,7 +332,7 @@ FORECAST = ["--worlds", "39", "--sample", "20"]
 
 
 def test_a_forecast_is_made_and_told_more_after_some_rounds(
-    toy: Toy, here: Command, copied: Path
+    toy: Toy, here: Command, copied: Path, tmp_path: Path
 ) -> None:
     asked = ["forecast", *toy.run[1:], *FORECAST, "--out", copied]
     outcome = here(*asked)
@@ -343,14 +343,21 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     names = {one["metric"] for one in content["figures"]}
     assert names == {"hr", "target_accepted", "ioi", "ior200"}
     assert all(set(one["intervals"]) == {"0.8", "0.95"} for one in content["figures"])
-    assert here("run", *toy.run[1:], "--out", copied).code == 0
-    assert "What was foreseen" in (copied / "report.html").read_text()
+    for users in (["--world", "steep"], []):  # whom a forecast does not know
+        assert here("run", *toy.run[1:], *users, "--out", copied).code == 0
+        assert "What was foreseen" in (copied / "report.html").read_text()
     after = here(*asked, "--after", "3", "--seen", copied, "--json")
     assert after.code == 0, after.stderr
 
     def width(figures: list[dict[str, Any]]) -> float:
         (one,) = (o for o in figures if o["segment"] == "all" and o["metric"] == "hr")
         return float(one["intervals"]["0.8"][1] - one["intervals"]["0.8"][0])
+
+    other = here("run", *toy.run[1:], "--policy", "random", "--out", tmp_path)
+    assert other.code == 0, other.stderr
+    refused = here(*asked, "--after", "3", "--seen", tmp_path)
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    assert "--seen must be a campaign with the forecast's data" in refused.errors[0]
 
     told = json.loads(after.stdout)["figures"]
     assert width(told) < 0.8 * width(content["figures"])
@@ -366,7 +373,8 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     ("wrong", "message"),
     [
         (["--after", "3"], "--after and --seen go together, got 3 and None"),
-        (["--worlds", "10"], "ForecastOptions.n_worlds: input should be greater than or equal"),
+        (["--worlds", "10"], "'--worlds': Input should be greater than or equal to 39"),
+        (["--sample", "5"], "'--sample': Input should be greater than or equal to 20"),
         (["--slope", "2", "1"], "slope must go from low to high, got 2.0 and 1.0"),
         (["--kind", "magic"], "Prior.hidden.0: input should be"),
     ],
@@ -379,7 +387,9 @@ def test_a_forecast_that_cannot_be_is_refused(
     assert [message in line for line in outcome.errors] == [True]
 
 
-def test_uplift_of_two_runs(toy: Toy, here: Command, finished: Path, copied: Path) -> None:
+def test_uplift_of_two_runs(
+    toy: Toy, here: Command, finished: Path, copied: Path, tmp_path: Path
+) -> None:
     plain = ["run", *toy.run[1:], "--policy", "next-item", "--out", copied]
     assert here(*plain).code == 0
     asked = ["uplift", finished, copied]
@@ -392,6 +402,14 @@ def test_uplift_of_two_runs(toy: Toy, here: Command, finished: Path, copied: Pat
         difference = row["difference"]
         assert difference["mean"] == pytest.approx(row["guided"] - row["held_out"])
         assert difference["low"] <= difference["mean"] <= difference["high"]
+    elsewhere = ["--world", "steep", "--out", tmp_path]
+    assert here("run", *toy.run[1:], "--policy", "next-item", *elsewhere).code == 0
+    refused = here("uplift", finished, tmp_path, "--hold-out", "0.4")
+    assert (refused.code, len(refused.errors)) == (2, 1)
+    assert (
+        "both runs must have the same world, got {'world': 'medium'} and {'world': 'steep'}"
+        in refused.errors[0]
+    )
     refused = here(*asked)
     assert (refused.code, len(refused.errors)) == (2, 1)
     assert "--hold-out must be given where both runs have the same users" in refused.errors[0]

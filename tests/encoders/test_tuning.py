@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from proactrec.data.dataset import Dataset
 from proactrec.encoders import fitting, tuning
@@ -52,7 +54,8 @@ def test_the_journal_is_read_and_only_what_is_missing_is_tried(
     journal, tried = tmp_path / "journal", []
     first = run(cyclic, journal, 2)
     # A process killed in the middle of a trial leaves it running.
-    killed = tuning._study(journal, ENCODERS["sasrec"], 0).ask()
+    (name,) = optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(journal))))
+    killed = tuning._study(journal, name, 0).ask()
     for name, values in ENCODERS["sasrec"].search_space.items():
         killed.suggest_categorical(name, values)
 
@@ -68,6 +71,25 @@ def test_the_journal_is_read_and_only_what_is_missing_is_tried(
     assert all(trial in again for trial in first)
     assert run(cyclic, journal, 4) == again
     assert len(tried) == 2
+
+
+def test_other_data_seed_or_settings_have_trials_of_their_own(
+    cyclic: Dataset, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    first = run(cyclic, journal, 1)
+    other = run(cyclic, journal, 1, dropout=0.2)
+    seeded = tune("sasrec", cyclic, None, journal, n_trials=1, options=SHORT, seed=1)
+    assert first[0].options == seeded[0].options  # the defaults
+    assert first[0].score != seeded[0].score
+    assert "dropout" not in other[0].options
+    assert run(cyclic, journal, 1) == first
+
+
+def test_a_resumed_search_does_not_draw_the_same_again(cyclic: Dataset, tmp_path: Path) -> None:
+    for n_trials in range(1, 7):
+        found = run(cyclic, tmp_path / "journal", n_trials)
+    assert len({tuple(trial.options.items()) for trial in found}) >= 5
 
 
 def test_test_items_are_never_looked_at(

@@ -188,6 +188,16 @@ def test_some_users_are_the_same_for_every_policy(options: Maker, store: Path) -
         _ = Experiment(options(n_users=41), store).log
 
 
+def test_intervals_are_over_those_who_were_guided(options: Maker, store: Path) -> None:
+    """One user alone varies with nobody, however many others there are."""
+    run = Experiment(options(n_users=1), store)
+    assert len(np.unique(run.log.user_idx)) == 1
+    for by_round in run.figures["metrics"].values():
+        for figure in by_round.values():
+            assert figure["low"] == pytest.approx(figure["mean"])
+            assert figure["high"] == pytest.approx(figure["mean"])
+
+
 def test_rails_are_part_of_a_run_only_where_they_are_on(options: Maker, store: Path) -> None:
     usual = Experiment(options(), store)
     manifest = json.loads((usual.log_path.parent / "manifest.json").read_text())
@@ -299,6 +309,16 @@ def test_interrupted_training_is_resumed_in_the_store(
     assert comparable(resumed.result()) == comparable(Experiment(options(), store).result())
     assert [done for stage, done in told if stage == "iclrec"] == [2]
     assert not any(stage == "GraphAU" for stage, _ in told)
+
+
+def test_foresight_stays_on_the_cpu(
+    options: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proactrec.evaluation.experiment.usable_device", lambda name: "cuda")
+    assert Experiment(options(), tmp_path, device="auto").device == "cuda"
+    assert Experiment(options(policy="foresight"), tmp_path, device="auto").device == "cpu"
+    with pytest.raises(InvalidInputError, match="device must be cpu for the policy foresight"):
+        Experiment(options(policy="foresight"), tmp_path, device="cuda")
 
 
 def test_mistakes_are_told_before_work_starts(options: Maker, tmp_path: Path) -> None:

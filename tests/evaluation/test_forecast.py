@@ -76,6 +76,16 @@ def test_the_error_of_a_small_sample_is_taken_away() -> None:
     assert held[deviation**2] == pytest.approx(0.8, abs=0.035)
 
 
+def test_the_error_of_the_campaign_itself_stays() -> None:
+    """Also where the samples' own error is guessed to be all that the worlds differ by."""
+    rng = np.random.default_rng(0)
+    seen = rng.standard_normal((79, N_SEGMENTS, N_FIGURES))
+    worlds = summaries(seen, variance=400.0, n_users=25)  # 16 of variance each, and 1 is seen
+    _, bounds = predicted(worlds, np.full(N_SEGMENTS, 1000.0))
+    width = (bounds[0, 1] - bounds[0, 0]).mean()
+    assert width == pytest.approx(2 * 1.282 * (400 / 1000) ** 0.5, rel=0.1)
+
+
 def test_answers_so_far_narrow_the_intervals_and_they_still_hold() -> None:
     """Figures that follow from acceptance so far, but for a tenth of their deviation."""
     rng, n_worlds = np.random.default_rng(1), 80
@@ -185,6 +195,27 @@ def test_the_world_of_the_run_is_never_looked_at(
     other = Forecaster(Experiment(options.changed(changes), store), caster.options)
     assert other.forecast() == caster.forecast()
     assert len(list(store.glob("forecast-*"))) == max(n_before, caster.options.n_worlds)
+
+
+def test_everybody_is_played_where_rails_count_users(
+    options: ExperimentOptions, store: Path
+) -> None:
+    """A limit in numbers would be looser for a sample; a share is not."""
+    asked = ForecastOptions(n_worlds=39, n_users=20)
+    for pairs, n_played in ((0.5, 20), (7.0, N_USERS)):
+        run = Experiment(options.changed({"rails.guided_pairs": pairs}), store)
+        (summary, *_) = Forecaster(run, asked).ensemble()
+        assert summary.n_users[0] == n_played
+
+
+def test_content_alone_needs_categories(
+    options: ExperimentOptions, table: TableOptions, store: Path
+) -> None:
+    bare = options.model_copy(update={"target_items": ("1", "2"), "category": None})
+    bare = bare.changed({"dataset.table.items": None})
+    asked = ForecastOptions(prior=Prior(hidden=("content",)))
+    with pytest.raises(InvalidInputError, match="content alone needs categories, csv has none"):
+        Forecaster(Experiment(bare, store), asked)
 
 
 def test_a_second_forecast_plays_nothing(options: ExperimentOptions, store: Path) -> None:

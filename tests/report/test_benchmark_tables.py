@@ -178,6 +178,14 @@ def test_a_narrow_terminal_gets_the_last_round(invented_benchmark):
     assert "Other rounds need" in text
 
 
+def test_a_narrow_terminal_keeps_every_metric(invented_benchmark):
+    """Rounds of guidance that are no multiple of 5: single figures are later than the others."""
+    later = pl.when(pl.col("metric") == "target_accepted").then(25).otherwise("round")
+    figures = invented_benchmark().with_columns(later.alias("round"))
+    text = printed(tables.paper_table(figures, *PLACE), 80)
+    assert all(label in text for label in ("HR@20", "IoI@20", "accepted@25"))
+
+
 def test_latex_is_balanced_and_every_row_has_all_columns(invented_benchmark):
     names = ["SAS_Rec & co", "50% {x}", r"a\b~^#$", "oracle-greedy"]
     table = tables.paper_table(

@@ -15,11 +15,12 @@ from proactrec.errors import InvalidInputError
 from proactrec.report.tables import foreseen_texts, label_of
 
 if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
     from proactrec.evaluation.forecast import Forecast, Forecaster, Predicted
     from proactrec.progress import Progress
     from proactrec.types import FloatArray
 
-LEFT_OUT = ("world", "receptivity", "hidden", "response")
+LEFT_OUT = ("world", "receptivity", "hidden", "named_world", "response")
 """They describe the world that a run would be played in, which a forecast never looks at."""
 PRIOR = "Plausible worlds"
 Range = tuple[float, float]
@@ -27,11 +28,16 @@ Range = tuple[float, float]
 
 def _asked(
     worlds: Annotated[
-        int, typer.Option(help="Plausible worlds to play in.", rich_help_panel=PRIOR)
+        int, typer.Option(min=39, help="Plausible worlds to play in.", rich_help_panel=PRIOR)
     ] = 79,
     sample: Annotated[
         int,
-        typer.Option(help="Users played in each, at most the audience.", rich_help_panel=PRIOR),
+        typer.Option(
+            min=20,
+            help="Users played in each, at most the audience; everybody where a rail is a number "
+            "that holds for all users together.",
+            rich_help_panel=PRIOR,
+        ),
     ] = 300,
     slope: Annotated[
         Range,
@@ -116,22 +122,24 @@ def forecast(**values: Any) -> None:
 
 def _answers(caster: "Forecaster", folder: Path, after: int, progress: "Progress") -> "FloatArray":
     """Acceptances of a campaign's first rounds."""
-    import numpy as np
-
     campaign = results.earlier(folder)[0].experiment(progress)
+    if _guidance(campaign) != _guidance(caster.experiment):
+        raise InvalidInputError(
+            f"--seen must be a campaign with the forecast's data, users, targets and policy, got "
+            f"{folder}"
+        )
     log, n_rounds = campaign.log, caster.experiment.protocol.rollout.n_rounds
     if not 1 <= after <= min(log.n_rounds, n_rounds):
         raise InvalidInputError(
             f"--after must be at most {min(log.n_rounds, n_rounds)} rounds, got {after}"
         )
-    is_same = np.isin(log.user_idx, caster.audience.user_idx).all() and np.array_equal(
-        np.unique(log.target_idx), np.sort(caster.audience.target_idx)
-    )
-    if campaign.dataset.fingerprint != caster.experiment.dataset.fingerprint or not is_same:
-        raise InvalidInputError(
-            f"--seen must be a campaign with the forecast's users and targets, got {folder}"
-        )
     return caster.answers(log, after)
+
+
+def _guidance(run: "Experiment") -> dict[str, Any]:
+    """Who is guided and how, but for how long."""
+    inputs = {**run.guidance_inputs, "users": run.guided_users.tolist()}
+    return {name: value for name, value in inputs.items() if name != "rollout"}
 
 
 def _show(found: "Forecast") -> None:

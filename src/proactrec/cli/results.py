@@ -115,17 +115,20 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
         traced_pairs=trace.pairs,
         vectors=trace.vectors,
         target_vectors=experiment.interest.item_vectors.numpy()[log.target_idx[trace.pairs]],
-        forecast=_forecast(out / FORECAST, result),
+        forecast=_forecast(out / FORECAST, experiment),
     )
 
 
-def _forecast(path: Path, result: dict[str, Any]) -> dict[str, Any] | None:
+def _forecast(path: Path, experiment: "Experiment") -> dict[str, Any] | None:
     """What was foreseen of this very run before its first round, if it was."""
+    from proactrec.evaluation.forecast import foreseen_settings
+
     if not path.is_file():
         return None
     try:
         content: dict[str, Any] = json_format.loads(path.read_text())
-        is_of_it = content["options"] == result["options"] and content["after"] is None
+        of, is_before = foreseen_settings(experiment_options(content["options"])), content["after"]
+        is_of_it = of == foreseen_settings(experiment.options) and is_before is None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} can't be read as a forecast: {error}") from error
     return content if is_of_it else None

@@ -82,10 +82,22 @@ def _check_alike(first: "Experiment", second: "Experiment") -> None:
         "data set": [run.dataset.fingerprint for run in (first, second)],
         "targets": [run.targets.item_idx.tolist() for run in (first, second)],
         "metrics": [run.protocol.metrics for run in (first, second)],
+        "world": [_world(run) for run in (first, second)],
     }
     for name, (one, other) in alike.items():
         if one != other:
+            if name == "world":
+                one, other = (
+                    {key: value for key, value in a.items() if b[key] != value}
+                    for a, b in ((one, other), (other, one))
+                )
             raise InvalidInputError(f"both runs must have the same {name}, got {one} and {other}")
+
+
+def _world(run: "Experiment") -> dict[str, Any]:
+    """Who answers: the simulated users and their luck."""
+    own = {name: getattr(run.options, name) for name in ("hidden", "response", "seed")}
+    return {**run.protocol.world.model_dump(mode="json"), **own}
 
 
 def _row(one: "Uplift", effect: float | None) -> dict[str, Any]:

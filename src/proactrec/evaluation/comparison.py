@@ -15,7 +15,7 @@ from proactrec.types import IntArray
 
 CELLS = "cells.json"
 """File of a benchmark's folder that lists its cells."""
-NOTED = ("dataset", "protocol", "world", "method", "seed", "n_users", "metric_options", "log")
+NOTED = ("dataset", "protocol", "world", "method", "seed", "metric_options", "log")
 """What must be known of a cell to compare it."""
 
 
@@ -41,7 +41,6 @@ def paired_differences(
     first: Mapping[int, GuidanceLog],
     second: Mapping[int, GuidanceLog],
     options: MetricOptions,
-    n_users: int,
     metrics: Sequence[str] = ("hr", "ioi", "ior"),
 ) -> list[Difference]:
     """Differences of two methods' logs, by seed, with the users' pairs matched.
@@ -67,14 +66,17 @@ def paired_differences(
                 f"{seed}"
             )
     options = options.up_to(next(iter(first.values())).n_rounds)
-    targets = np.unique(np.concatenate([log.target_idx for log in first.values()]))
-    weights = bootstrap_weights(n_users), bootstrap_weights(len(targets), seed=1)
-    once = np.ones((1, n_users)), np.ones((1, len(targets)))
+    users, targets = (
+        np.unique(np.concatenate([getattr(log, name) for log in first.values()]))
+        for name in ("user_idx", "target_idx")
+    )
+    weights = bootstrap_weights(len(users)), bootstrap_weights(len(targets), seed=1)
+    once = np.ones((1, len(users))), np.ones((1, len(targets)))
     found = []
     for metric in metrics:
         parts = [
             {
-                seed: _crossed(log, METRICS[metric](log, options), n_users, targets)
+                seed: _crossed(log, METRICS[metric](log, options), users, targets)
                 for seed, log in logs.items()
             }
             for logs in (first, second)
@@ -129,11 +131,10 @@ def compare_in(
     for world, by_method in groups.items():
         if only not in (None, world) or first not in by_method or second not in by_method:
             continue
-        about = by_method[first][0]
-        options = MetricOptions(**about["metric_options"])
+        options = MetricOptions(**by_method[first][0]["metric_options"])
         usual = ("hr", "ioi", "ior", *(["ior200"] if options.rank_cut is None else []))
         logs = _logs(by_method[first]), _logs(by_method[second])
-        found[world] = paired_differences(*logs, options, about["n_users"], metrics or usual)
+        found[world] = paired_differences(*logs, options, metrics or usual)
     return found
 
 
@@ -161,12 +162,13 @@ def _match(a: GuidanceLog, b: GuidanceLog) -> bool:
     )
 
 
-def _crossed(log: GuidanceLog, parts: Parts, n_users: int, targets: IntArray) -> Parts:
+def _crossed(log: GuidanceLog, parts: Parts, users: IntArray, targets: IntArray) -> Parts:
     """The sums of a user's pairs with a target: (n_users, n_targets, n_columns)."""
-    column, sums = np.searchsorted(targets, log.target_idx), []
+    place = np.searchsorted(users, log.user_idx), np.searchsorted(targets, log.target_idx)
+    sums = []
     for values in parts:
-        total = np.zeros((n_users, len(targets), values.shape[1]))
-        np.add.at(total, (log.user_idx, column), values)
+        total = np.zeros((len(users), len(targets), values.shape[1]))
+        np.add.at(total, place, values)
         sums.append(total)
     return Parts(*sums)
 

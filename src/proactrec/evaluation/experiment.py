@@ -50,8 +50,9 @@ from proactrec.types import IntArray
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
+FIGURES_VERSION = 2
 RAILS_VERSION = 3
-"""The same for guidance within rails."""
+"""The same for figures of a log, and for guidance within rails."""
 FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
 DEFAULT_CATEGORIES = {
     "demo": "Science Fiction",
@@ -218,8 +219,19 @@ class Experiment:
             self._response_options = self._response_kind.options_type(**rest)
         self.store, self._data_dir = ArtefactStore(store), data_dir
         self._encoder_folder, self._progress = encoder_folder, progress
-        self.device = usable_device(device)
+        self.device = self._usable(device)
         self.seconds: dict[str, float] = {}
+
+    def _usable(self, device: str) -> str:
+        """The device, where the policy can use it too."""
+        name = usable_device(device)
+        if name == "cpu" or self.policy_kind.uses_gpu:
+            return name
+        if device == "auto":
+            return "cpu"
+        raise InvalidInputError(
+            f"device must be cpu for the policy {self.policy_kind.name}, got {device!r}"
+        )
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -439,7 +451,11 @@ class Experiment:
             write_json(folder / "figures.json", figures)
 
         metrics = self.protocol.metrics.model_dump()
-        inputs = {"guidance": self._guidance_stage.key, "metrics": metrics}
+        inputs = {
+            "version": FIGURES_VERSION,
+            "guidance": self._guidance_stage.key,
+            "metrics": metrics,
+        }
         return _read_json(self._stage("figures", inputs, make).folder / "figures.json")
 
     def _by_group(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ as it is partly in the answers: such intervals are a little too wide.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.experiment import Experiment
+from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import (
     CAMPAIGN_METRICS,
@@ -62,6 +62,8 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 FORECAST_VERSION = 1
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
 """Settings of a world that are drawn; the rest is the protocol's."""
+UNREAD: dict[str, Any] = {"hidden": True, "response": True, "protocol": {"world": DRAWN}}
+"""Settings of a run that its forecast never reads."""
 
 
 class ForecastOptions(Options):
@@ -70,6 +72,11 @@ class ForecastOptions(Options):
     n_worlds: int = Field(79, ge=MIN_WORLDS, description="plausible worlds")
     n_users: int = Field(300, ge=20, description="users played in each, or fewer if there are")
     prior: Prior = Field(Prior(), description="which worlds are plausible")
+
+
+def foreseen_settings(options: ExperimentOptions) -> dict[str, Any]:
+    """The settings of a run that decide its forecast."""
+    return options.model_dump(mode="json", exclude=UNREAD)
 
 
 class Summary(NamedTuple):
@@ -177,6 +184,10 @@ class Forecaster:
         self.experiment, self.options = experiment, options or ForecastOptions()
         self.prior = self.options.prior
         if not experiment.dataset.category_names:
+            if self.prior.hidden == ("content",):
+                raise InvalidInputError(
+                    f"a prior of content alone needs categories, {experiment.dataset.name} has none"
+                )
             self.prior = self.prior.without("content")
         self.audience = Audience.of(experiment)
         n_rounds = experiment.protocol.rollout.n_rounds
@@ -185,12 +196,17 @@ class Forecaster:
         self._vectors: dict[Hidden, Vectors] = {}
 
     def ensemble(self) -> list[Summary]:
-        """The campaign in all plausible worlds."""
+        """The campaign in all plausible worlds.
+
+        With everybody where a rail is a number that holds for all users together: for a sample
+        it would be looser.
+        """
         options, found = self.options, []
+        n_users = None if self.experiment.options.rails.count_users else options.n_users
         for number in range(options.n_worlds):
             self._progress("worlds", number, options.n_worlds)
             world = drawn_world(self.prior, self.experiment.seed, number)
-            found.append(self.summary(world, options.n_users))
+            found.append(self.summary(world, n_users))
         self._progress("worlds", options.n_worlds, options.n_worlds)
         return found
 
@@ -240,12 +256,12 @@ class Forecaster:
         parts = [metric(log, self.metrics) for metric in CAMPAIGN_METRICS.values()]
         figures = Parts(*(np.concatenate(sums, 1) for sums in zip(*parts, strict=True)))
         masks = self.audience.segments(log.user_idx, log.target_idx)
-        n_users = self.experiment.dataset.n_users
+        place = np.unique(log.user_idx, return_inverse=True)[1]
         means, variances, counts = [], [], []
         for mask in masks:
-            is_here = np.bincount(log.user_idx[mask], minlength=n_users) > 0
+            is_here = np.bincount(place, mask) > 0
             counts.append(is_here.sum())
-            sums = per_user(log, Parts(*(x * mask[:, None] for x in figures)), n_users)
+            sums = per_user(log, Parts(*(x * mask[:, None] for x in figures)))
             if not is_here.any():
                 means.append(np.full(figures.numerator.shape[1], np.nan))
                 variances.append(np.zeros(figures.numerator.shape[1]))
@@ -347,12 +363,18 @@ def predicted(
 def _without_sampling(
     worlds: Sequence[Summary], n_campaign: FloatArray, total: FloatArray
 ) -> FloatArray:
-    """Factor that takes away the spread by which samples are smaller than the campaign."""
-    n_played = np.stack([world.n_users for world in worlds])
-    more = 1 / np.maximum(n_played, 1) - 1 / np.maximum(n_campaign, 1)  # (n_worlds, n_segments)
-    added = np.mean([w.variance * m[:, None] for w, m in zip(worlds, more, strict=True)], axis=0)
-    kept: FloatArray = np.sqrt((1 - added / np.maximum(total, 1e-12)).clip(min=0))
-    return kept
+    """Factor that takes away the spread by which samples are smaller than the campaign.
+
+    The campaign's own error of sampling stays, however large that of the samples is guessed to be.
+    """
+    variance = np.stack([world.variance for world in worlds])  # (n_worlds, n_segments, n_figures)
+    n_played = np.stack([world.n_users for world in worlds])[:, :, None]
+    n_campaign = np.maximum(n_campaign, 1)[:, None]
+    own = (variance / n_campaign).mean(0)
+    added = (variance / np.maximum(n_played, 1)).mean(0) - own
+    kept = np.maximum(total - added, own) / np.maximum(total, 1e-12)
+    factor: FloatArray = np.sqrt(kept.clip(max=1))
+    return factor
 
 
 def _after_answers(

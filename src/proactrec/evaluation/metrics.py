@@ -130,16 +130,15 @@ def evaluate(
 
     Users who leave are counted where the `patience` of the world is given.
 
-    Every estimate has a 95 % percentile bootstrap interval over users, except `coverage`, a count
-    of distinct items over all users, which resampling users can only lower.
+    Every estimate has a 95 % percentile bootstrap interval over guided users, except `coverage`, a
+    count of distinct items over all users, which resampling users can only lower.
     """
     options = options or MetricOptions()
     options = options.up_to(log.n_rounds)
-    n_users = dataset.n_users
-    weights = bootstrap_weights(n_users, seed=seed)
+    weights = bootstrap_weights(len(np.unique(log.user_idx)), seed=seed)
 
     def estimates(parts: Parts) -> list[Estimate]:
-        return ratio_estimates(*per_user(log, parts, n_users), weights)
+        return ratio_estimates(*per_user(log, parts), weights)
 
     names = [name for name in METRICS if name != "ior200" or options.rank_cut is None]
     per_pair = _floats(np.stack([log.reached, log.rank[:, 0] == 0], 1))
@@ -217,7 +216,8 @@ def by_group(
 def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) -> Estimate:
     """Entropy, in bits, of the categories of all shown items; an item shares itself out evenly.
 
-    0 when all of one category was shown, log2(number of categories) when all alike.
+    0 when all of one category was shown, log2(number of categories) when all alike. The interval
+    goes by `weights` (n_draws, n_guided_users).
     """
     names = {name: column for column, name in enumerate(dataset.category_names)}
     of_item = np.zeros((dataset.n_items + 1, len(names) + 1))
@@ -225,8 +225,9 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
         columns = [names[name] for name in categories] or [len(names)]
         of_item[row, columns] = 1 / len(columns)
     n_rows = dataset.n_items + 1
-    user = np.repeat(log.user_idx, log.slate[0].size)
-    shown_by_user = np.zeros((dataset.n_users, of_item.shape[1]))
+    users, place = np.unique(log.user_idx, return_inverse=True)
+    user = np.repeat(place, log.slate[0].size)
+    shown_by_user = np.zeros((len(users), of_item.shape[1]))
     # Count (user, item) first: far fewer rows than decisions.
     key, count = np.unique(user * n_rows + log.slate.ravel(), return_counts=True)
     np.add.at(shown_by_user, key // n_rows, of_item[key % n_rows] * count[:, None])
@@ -240,12 +241,13 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
     return Estimate(float(entropy(shown_by_user.sum(0))), float(low), float(high))
 
 
-def per_user(log: GuidanceLog, parts: Parts, n_users: int) -> Parts:
-    """The sums of every user's pairs: (n_users, n_columns)."""
+def per_user(log: GuidanceLog, parts: Parts) -> Parts:
+    """The sums of every guided user's pairs, by ascending `user_idx`: (n_users, n_columns)."""
+    users, place = np.unique(log.user_idx, return_inverse=True)
     sums = []
     for values in parts:
-        total = np.zeros((n_users, values.shape[1]))
-        np.add.at(total, log.user_idx, values)
+        total = np.zeros((len(users), values.shape[1]))
+        np.add.at(total, place, values)
         sums.append(total)
     return Parts(*sums)
 

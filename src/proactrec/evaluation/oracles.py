@@ -53,10 +53,10 @@ class LookaheadOptions(Options):
 class OracleLookahead(OracleGreedy):
     """Adds the best expected gain of the next round, after acceptance and after refusal.
 
-    Of the `n_candidates` items with the highest expected gain, and one more, it shows the one with the highest
-    :math:`p_i (g_i + V(u')) + (1 - p_i) V(u)`, where V is the highest expected gain of what may be
-    shown next: 0 once the target was accepted, in the last round, and once the user left. Slots
-    after the first are filled as if they were the first.
+    Of the `n_candidates` items with the highest expected gain, and one more, it shows the one with
+    the highest :math:`p_i (g_i + V(u')) + (1 - p_i) V(u)`, where V is the highest expected gain of
+    what may be shown next: 0 once the target was accepted, in the last round, and once the user
+    left. Slots after the first are filled as if they were the first.
     """
 
     name: ClassVar[str] = "oracle-lookahead"

@@ -131,8 +131,7 @@ def _group(name: str, log: GuidanceLog, parts: Parts, covariates: FloatArray) ->
         raise InvalidInputError(
             f"{name} must have at least {MIN_USERS + n_covariates} users, got {len(users)}"
         )
-    sums = per_user(log, parts, len(covariates))
-    mean, scores = linearised(*(values[users] for values in sums))
+    mean, scores = linearised(*per_user(log, parts))
     here = covariates[users].mean(0)
     x = covariates[users] - here
     slope, _, rank, _ = np.linalg.lstsq(x, scores, rcond=None)

@@ -190,13 +190,13 @@ def _tokens(agent: ClickAgent, asked: Questions) -> dict[str, float]:
 
 def _guidance(experiment: Experiment) -> dict[str, Any]:
     """Figures of a run, and IoI and IoR after every round."""
-    log, n_users = experiment.log, experiment.dataset.n_users
+    log = experiment.log
     every = {"rounds": tuple(range(1, log.n_rounds + 1))}
     options = experiment.protocol.metrics.model_copy(update=every)
-    weights = bootstrap_weights(n_users, seed=experiment.seed)
+    weights = bootstrap_weights(len(np.unique(log.user_idx)), seed=experiment.seed)
 
     def curve(metric: str) -> list[dict[str, float]]:
-        parts = per_user(log, METRICS[metric](log, options), n_users)
+        parts = per_user(log, METRICS[metric](log, options))
         return [estimate.as_dict() for estimate in ratio_estimates(*parts, weights)]
 
     return {**experiment.figures, "curves": {metric: curve(metric) for metric in CURVES}}
@@ -204,10 +204,8 @@ def _guidance(experiment: Experiment) -> dict[str, Any]:
 
 def _differences(calibrated: Experiment, logs: Mapping[str, GuidanceLog]) -> list[dict[str, Any]]:
     """Figures under the language model less those under the calibrated users, pairs matched."""
-    seed, n_users = calibrated.seed, calibrated.dataset.n_users
-    found = paired_differences(
-        {seed: logs[MODEL]}, {seed: logs[CALIBRATED]}, calibrated.protocol.metrics, n_users
-    )
+    seed, options = calibrated.seed, calibrated.protocol.metrics
+    found = paired_differences({seed: logs[MODEL]}, {seed: logs[CALIBRATED]}, options)
     return [{"metric": d.metric, "round": d.round, **d.estimate.as_dict()} for d in found]
 
 

@@ -237,6 +237,7 @@ class Policy(ABC):
     options_type: ClassVar[type[Options]] = NoOptions
     needs_encoder: ClassVar[bool] = False
     guides: ClassVar[bool] = True  # False: it pays no heed to targets
+    uses_gpu: ClassVar[bool] = True  # False: a run with it stays on the CPU
     encodes: Encodes = "history"
     history_length = 1
 

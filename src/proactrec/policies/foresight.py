@@ -138,6 +138,7 @@ class Foresight(Policy):
 
     name: ClassVar[str] = "foresight"
     options_type: ClassVar[type[Options]] = ForesightOptions
+    uses_gpu: ClassVar[bool] = False
     encodes = "answered"
 
     def __init__(

@@ -140,6 +140,12 @@ class RailsOptions(Options):
         caps = (self.item_cap_per_round, self.item_cap_total, self.daily_cap, self.guided_pairs)
         return any(cap is not None for cap in caps)
 
+    @property
+    def count_users(self) -> bool:
+        """Whether a rail is a number, not a share, that holds for all users together."""
+        caps = (self.item_cap_per_round, self.item_cap_total)
+        return any(cap is not None for cap in caps) or (self.guided_pairs or 0) > 1
+
     def said(self) -> dict[str, object]:
         """The rails that are on."""
         return self.model_dump(mode="json", exclude_defaults=True)
