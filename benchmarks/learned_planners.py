@@ -11,7 +11,8 @@ Two attempts at what the field would try next:
 
 Both learn in a world of other interest vectors (those of the next seed) and on other targets than
 those they are measured with: every second of the pre-matched items. Measured in the usual worlds,
-same users, targets and luck; differences are paired over users, 95 % bootstrap interval.
+same users, targets and luck; differences are paired, with a 95 % bootstrap interval over users and
+targets.
 """
 
 import argparse
@@ -29,10 +30,11 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.data.load import DatasetOptions
+from proactrec.evaluation.comparison import paired_differences
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import rollout
-from proactrec.evaluation.statistics import bootstrap_weights, ratio_estimates
+from proactrec.evaluation.metrics import MetricOptions
 from proactrec.irn import fit_irn
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight, Plans
@@ -78,7 +80,7 @@ def main() -> None:
 
 
 EXPLAINED = (
-    "Difference: IoI@20 beside the row it grew from, paired over users. Mean reward of the "
+    "Difference: IoI@20 beside the row it grew from, paired, over users and targets. Mean reward of the "
     "reinforced planner in its training world, per pair, while it learned: {curve}."
 )
 
@@ -176,7 +178,7 @@ class School(NamedTuple):
                 "target_accepted": float(log.reached.mean()),
             }
             if name in grown:
-                row |= difference(log, logs[grown[name]], own.dataset.n_users)
+                row |= difference(log, logs[grown[name]])
             rows.append(row)
             print(row, flush=True)
         return rows
@@ -320,13 +322,11 @@ def increase(log: GuidanceLog) -> FloatArray:
     return gained
 
 
-def difference(log: GuidanceLog, other: GuidanceLog, n_users: int) -> dict[str, float]:
-    """Of the mean increase, paired, with the bootstrap interval over users."""
-    sums, counts = np.zeros((n_users, 1)), np.zeros((n_users, 1))
-    np.add.at(sums, log.user_idx, (increase(log) - increase(other))[:, None])
-    np.add.at(counts, log.user_idx, 1)
-    (found,) = ratio_estimates(sums, counts, bootstrap_weights(n_users, seed=0))
-    return {"difference": found.mean, "low": found.low, "high": found.high}
+def difference(log: GuidanceLog, other: GuidanceLog) -> dict[str, float]:
+    """Of the mean increase at the end, paired, with its interval."""
+    (*_, last) = paired_differences({0: log}, {0: other}, MetricOptions(), ["ioi"])
+    mean, low, high = last.estimate
+    return {"difference": mean, "low": low, "high": high}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
