@@ -33,8 +33,8 @@ from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.comparison import paired_differences
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.rollout import rollout
 from proactrec.evaluation.metrics import MetricOptions
+from proactrec.evaluation.rollout import rollout
 from proactrec.irn import fit_irn
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight, Plans
@@ -80,8 +80,8 @@ def main() -> None:
 
 
 EXPLAINED = (
-    "Difference: IoI@20 beside the row it grew from, paired, over users and targets. Mean reward of the "
-    "reinforced planner in its training world, per pair, while it learned: {curve}."
+    "Difference: IoI@20 beside the row it grew from, paired; interval over users and targets. Mean "
+    "reward of the reinforced planner in its training world, per pair, while it learned: {curve}."
 )
 
 
