@@ -1,9 +1,14 @@
-"""Plausible worlds: what users may be like, before any of them has answered."""
+"""Plausible worlds: what users may be like, before any of them has answered.
 
-from collections.abc import Mapping
+They are drawn by scrambled Sobol numbers (Owen 1995): each world is a random draw of the prior, and
+together they fill it more evenly than independent draws would, so that what a few dozen of them
+say depends less on luck.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -18,11 +23,13 @@ from proactrec.simulator.hidden import Hidden, Vectors
 from proactrec.simulator.response import calibrated_response
 from proactrec.types import IntArray
 
+N_DRAWN = 7
+"""Numbers that a world is drawn by, beside its luck."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Prior(Options):
-    """Which worlds are plausible; every draw is independent of all others."""
+    """Which worlds are plausible."""
 
     slope: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
         (0.25, 2.0), description="of acceptance per deviation of interest, uniform in its logarithm"
@@ -96,17 +103,37 @@ class PlausibleWorld(Options):
 
 def drawn_world(prior: Prior, seed: int, number: int, purpose: str = "plausible") -> PlausibleWorld:
     """The world of a number; the same whichever others are drawn."""
-    rng = generator(seed, purpose, number)
-    low, high = np.log(prior.slope)
-    kinds = rng.integers(len(prior.hidden), size=2)
+    scramble = int(generator(seed, purpose).integers(2**31))
+    sobol = torch.quasirandom.SobolEngine(N_DRAWN, scramble=True, seed=scramble)
+    (uniforms,) = sobol.fast_forward(number).draw(dtype=torch.float64).tolist()
+    luck = int(generator(seed, purpose, number).integers(2**32))
+    return world_at(prior, uniforms, luck)
+
+
+def world_at(prior: Prior, uniforms: Sequence[float], seed: int) -> PlausibleWorld:
+    """The world that numbers in [0, 1) stand for, by the inverse of each part's distribution.
+
+    Parameters
+    ----------
+    uniforms : sequence of :data:`N_DRAWN` floats
+    """
+    slope, accept, kept, receptivity, first, second, mixture = uniforms
+
+    def between(ends: tuple[float, float], uniform: float) -> float:
+        return ends[0] + (ends[1] - ends[0]) * uniform
+
+    low, high = map(math.log, prior.slope)
     return PlausibleWorld(
-        slope=float(np.exp(rng.uniform(low, high))),
-        mean_accept=float(rng.uniform(*prior.mean_accept)),
-        kept_share=float(rng.uniform(*prior.kept_share)),
-        receptivity="per-user" if rng.random() < prior.per_user else "constant",
-        hidden=(prior.hidden[kinds[0]], prior.hidden[kinds[1]]),
-        mixture=float(rng.random()),
-        seed=int(rng.integers(2**32)),
+        slope=math.exp(between((low, high), slope)),
+        mean_accept=between(prior.mean_accept, accept),
+        kept_share=between(prior.kept_share, kept),
+        receptivity="per-user" if receptivity < prior.per_user else "constant",
+        hidden=(
+            prior.hidden[int(first * len(prior.hidden))],
+            prior.hidden[int(second * len(prior.hidden))],
+        ),
+        mixture=mixture,
+        seed=seed,
     )
 
 
