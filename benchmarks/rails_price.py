@@ -23,6 +23,7 @@ from page import origin, write_page
 from proactrec.evaluation.benchmark import Cell, Changes, Workshop, grid, run
 from proactrec.evaluation.experiment import Experiment
 from proactrec.policies.guarded import REASONS
+from proactrec.report.tables import MISSING
 from proactrec.rng import generator
 from proactrec.types import FloatArray
 from table3 import interval
@@ -227,11 +228,17 @@ def group_table(policy: str, rows: list[dict[str, Any]]) -> str:
         per_seed = [row["groups"] for row in found if row["strength"] == strength]
         for name in per_seed[0]:
             means = (
-                f"{fmean(groups[name][figure] for groups in per_seed):.3f}"
+                _mean_of([groups[name][figure] for groups in per_seed])
                 for figure in ("share_guided", "ioi", "hr", "clicks_lost")
             )
             lines.append(f"| {strength} | {name} | {' | '.join(means)} |")
     return "\n".join(lines) if found else ""
+
+
+def _mean_of(values: list[float | None]) -> str:
+    """Mean of those that are known; a dash where none is."""
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.3f}" if known else MISSING
 
 
 def _is(row: dict[str, Any], policy: str, rail: str) -> bool:

@@ -221,6 +221,29 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         lambda c: c.run("--set", "rails.equal_groups=age"),
         "'activity', or input should be a valid dictionary, got 'age'",
     ),
+    "groups in another encoding": (
+        lambda c: c.run("--groups", c.write("Zoë,a".encode("latin-1"))),
+        "--groups must name a file of user_id,group lines as utf-8 text",
+    ),
+    "opted-out users in another encoding": (
+        lambda c: c.run("--opt-out", c.write("u1\nZoë".encode("latin-1"))),
+        "bad.csv has byte 0xeb at place 5",
+    ),
+    "opted-out users beside a setting of the wrong type": (
+        lambda c: c.run("--opt-out", c.write("u1"), "--set", "rails.opt_out=u2"),
+        "RailsOptions.opt_out: input should be a valid tuple, got 'u2'",
+    ),
+    "no item of the target's category": (
+        lambda c: c.run("--set", "rails.category_caps={Drama: 0}"),
+        "is of the category 'Drama' in rails.category_caps, with a cap of 0",
+    ),
+    "view twice": (
+        lambda c: c.run(
+            *("--policy", "foresight", "--set", "policy_options.view_share=0.45"),
+            *("--set", "policy_options.other_views=[companions,companions,companions]"),
+        ),
+        "other_views must hold every view once, got companions, companions, companions",
+    ),
     "unknown part": (lambda c: c.run("--without", "Q"), "'P', 'IIS' or 'TIAC', got 'Q'"),
     "unknown filter": (lambda c: c.run("--filter", "x"), "'k-core' or 'none', got 'x'"),
     "unknown device": (lambda c: c.run("--device", "tpu"), "device must be cpu, cuda or auto"),
@@ -349,6 +372,14 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     "settings that are no YAML": (lambda c: settings(c, "a: [1"), "can't be read as the settings"),
     "empty settings": (lambda c: settings(c, ""), "can't be read as the settings of a run"),
     "settings of something else": (lambda c: settings(c, "a: 1"), "can't be read as the settings"),
+    "settings with a store that is no path": (
+        lambda c: settings(
+            c,
+            "options: {}\ncommand: ''\ndevice: cpu\nstore: 5\ndata_dir: null\n"
+            "encoder_folder: null\n",
+        ),
+        "can't be read as the settings of a run",
+    ),
     "settings with unknown options": (
         lambda c: settings(c, "options: {x: 1}\ncommand: ''\ndevice: cpu\nstore: null\n"),
         "ExperimentOptions.x",

@@ -1,6 +1,7 @@
 """Every command on the toy world, as somebody would type it."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ def test_named_worlds_are_listed_and_played(toy: Toy, here: Command, tmp_path: P
         outcome = here(*toy.run, *changes, "--out", tmp_path)
         assert (outcome.code, len(outcome.errors)) == (2, 1)
         assert sentence in outcome.errors[0]
+
+
+@pytest.mark.parametrize("hidden", ["content", "divided"])
+def test_users_of_other_kinds_are_reported(
+    hidden: str, toy: Toy, here: Command, copied: Path
+) -> None:
+    page = copied / "report.html"
+    for command in ([*toy.run, "--hidden", hidden, "--out", copied], ["report", copied]):
+        page.unlink(missing_ok=True)
+        outcome = here(*command)
+        assert (outcome.code, outcome.errors) == (0, [])
+        assert "card heat-map" in page.read_text()
 
 
 def test_groups_come_from_a_file(toy: Toy, here: Command, tmp_path: Path) -> None:
@@ -440,6 +453,37 @@ def test_explain_tells_a_path_as_text_json_and_page(
         f"Without “{cause['title']}” in your history"
         in here("explain", finished, "--user", "u3", *asked).stdout
     )
+
+
+def test_the_way_out_that_explain_prints_works(
+    toy: Toy, here: Command, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rails = ["--set", "rails.opt_out=[u4]", "--set", "rails.opt_out_share=0.3"]
+    rails += ["--set", "rails.item_cap_per_round=3"]
+    assert here(*toy.run, *rails, "--out", copied).code == 0
+
+    def way_out(user: int) -> str:
+        told = here("explain", copied, "--user", f"u{user}", "--round", "1", "--json")
+        content = json.loads(told.stdout)
+        for path in content["paths"]:
+            for one in path["explanations"]:
+                assert (one["rail"] == "opted_out") == (not content["opt_out"])
+        return str(content["opt_out"])
+
+    ways = {user: way_out(user) for user in range(1, 9)}
+    assert ways[4] == ""
+    drawn = [user for user, way in ways.items() if not way]
+    assert 1 < len(drawn) < len(ways)  # those whom the share took have no need of a way out
+    guided = next(user for user, way in ways.items() if way)
+    told = here("explain", copied, "--user", f"u{drawn[0]}", "--round", "1").stdout
+    assert "Guidance is switched off for this user" in told
+    echo, command = (shlex.split(line) for line in ways[guided].splitlines())
+    assert (echo[0], echo[2]) == ("echo", ">>")
+    Path(echo[3]).write_text(f"{echo[1]}\n")
+    assert here(*command[1:]).code == 0
+    assert read(copied)["rails"]["opt_out"] == ["u4", f"u{guided}"]
+    assert way_out(guided) == ""
 
 
 @pytest.mark.parametrize(

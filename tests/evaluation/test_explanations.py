@@ -40,6 +40,14 @@ from proactrec.policies.reference import Popular, TargetNow
 from proactrec.simulator.environment import World
 
 TARGETS, N_ROUNDS = np.array([3, 9]), 6
+SPANNING = RailsOptions(
+    item_cap_per_round=2,
+    item_cap_total=4,
+    daily_cap=1,
+    rounds_per_day=2,
+    guided_pairs=0.7,
+    category_caps={"all": 5},
+)
 RAILS = RailsOptions(plain_share=0.4, relevance_floor=0.5, opt_out=("2",))
 
 
@@ -95,6 +103,8 @@ def policies(toy: Any) -> dict[str, Policy]:
 
 
 NAMES = ("itmprec", "ipg", "next-item", "target-now", "foresight", "popular", "refusing")
+SILENT = ("popular", "refusing")
+"""Those that give no reasons."""
 
 
 def played(
@@ -131,7 +141,7 @@ def test_a_run_is_seen_again_as_it_was(
     assert number == N_ROUNDS - 1
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("popular", "refusing")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SILENT])
 def test_what_weighs_most_is_what_is_shown(name: str, toy: Any) -> None:
     policy = policies(toy)[name]
     assert isinstance(policy, Explains)
@@ -328,6 +338,39 @@ def test_plain_rounds_say_which_rail_made_them_so(toy: Any) -> None:
             assert one["words"][0].startswith("Not promoted" if one["rail"] else "Promoted")
             assert ("progress" in one["figures"]) == (one["rail"] is None)
     assert rails_seen == {None, "plain_share", "budget_spent"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rounds_under_rails_that_span_users_are_explained(name: str, toy: Any) -> None:
+    """By whoever chose: the log tells who that was, and what others had taken."""
+    policy = guarded(policies(toy)[name], toy.encoder, toy.dataset, SPANNING, seed=3)
+    explainer = explained(toy, policy)
+    log, rails = explainer.log, set()
+    for seen in explainer.replay.observations(np.arange(len(log.user_idx))):
+        is_guided, items = log.guided[:, seen.round - 1], log.item_idx[:, seen.round - 1]
+        decided = policy.decide(seen).item_idx.numpy()
+        np.testing.assert_array_equal(decided[is_guided], items[is_guided])
+        for row in np.flatnonzero(items):
+            moment = explainer.moment(seen, int(row), int(row))
+            assert (moment.rail is None) == is_guided[row]
+            assert moment.is_explained == (moment.rail is not None or name not in SILENT)
+            rails.add(moment.rail)
+    assert {None, "others"} <= rails
+    assert "guidance is shared out over all users and items" in all_told(explainer)
+
+
+@pytest.mark.parametrize("exclude", ["shown", "accepted"])
+@pytest.mark.parametrize("name", NAMES)
+def test_slates_are_seen_again_as_they_were(name: str, exclude: str, toy: Any) -> None:
+    policy, world = policies(toy)[name], COMMON.world.model_copy(update={"n_slots": 3})
+    again = COMMON.rollout.model_copy(update={"exclude": exclude})
+    protocol = COMMON.model_copy(update={"world": world, "rollout": again})
+    replay, log = played(toy, policy, protocol)
+    assert (log.slate[:, :, 0] != log.item_idx).any()  # somebody took what came later
+    for number, seen in enumerate(replay.observations(np.arange(len(log.user_idx)))):
+        is_shown = log.is_shown[:, number]
+        decided = policy.decide(seen).item_idx.numpy()
+        np.testing.assert_array_equal(decided[is_shown], log.item_idx[is_shown, number])
 
 
 def test_words_name_only_what_the_policy_knows(toy: Any) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions, evaluate
+from proactrec.evaluation.metrics import MetricOptions, by_group, evaluate
+from proactrec.evaluation.store import write_json
 
 NAN = math.nan
 # Pairs: (user 0, target 5), (user 1, target 5), (user 0, target 2), (user 1, target 2).
@@ -174,6 +175,19 @@ def test_without_a_click_everything_is_exactly_zero(dataset: Dataset) -> None:
                 for figure in found["metrics"][name].values():
                     assert figure == {"mean": 0, "low": 0, "high": 0}
             assert found["outcome"]["target_accepted"]["mean"] == 0
+
+
+def test_what_a_group_without_clicks_or_items_lost_is_not_known(tmp_path: Path) -> None:
+    is_first = (LOG.user_idx == 0)[:, None]
+    plain = replace(LOG, accepted=LOG.accepted & ~is_first)
+    silent = replace(LOG, item_idx=LOG.item_idx * is_first, accepted=LOG.accepted & is_first)
+    group, names = np.array([0, 1]), ("first", "second")
+    found = by_group(LOG, plain, group, names)
+    assert (found["first"]["hr"], found["first"]["clicks_lost"]) == (pytest.approx(3 / 6), None)
+    assert found["second"]["clicks_lost"] == 0
+    found = by_group(silent, LOG, group, names)
+    assert (found["second"]["hr"], found["second"]["clicks_lost"]) == (None, None)
+    write_json(tmp_path / "figures.json", found)
 
 
 def test_log_round_trips_through_its_file(tmp_path: Path) -> None:

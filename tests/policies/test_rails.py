@@ -717,6 +717,28 @@ def test_a_learner_is_taught_about_the_plain_items_that_were_shown(toy: Toy) -> 
     assert len(policy.taught) == N_ROUNDS - 1
 
 
+class Wilful(Policy):
+    """Wants what comes first of a category, whatever may be shown, and tampers with what may."""
+
+    name: ClassVar[str] = "wilful"
+
+    def decide(self, observation: Observation) -> Decision:
+        observation.penalty.zero_()
+        item_idx = torch.full_like(observation.user_idx, min(of(("b",))))
+        return Decision(item_idx, torch.ones(len(item_idx)))
+
+
+@pytest.mark.parametrize("rail", ["forbidden_categories", "protected_categories"])
+def test_who_asks_for_what_may_not_be_shown_is_overruled(toy: Toy, rail: str) -> None:
+    rails = RailsOptions(**ONE_RAIL[rail])
+    policy = guarded(Wilful(), toy.encoder, toy.dataset, rails)
+    log = toy.play(policy)
+    assert violations(log, toy, rails) == set()
+    assert not log.guided.any()
+    told = policy.notes()["rails"]
+    assert told["overruled"] >= log.is_shown.sum() > 0
+
+
 def test_plain_rounds_come_as_often_as_asked_for(toy: Toy) -> None:
     policy = toy.guarded("random", RailsOptions(plain_share=0.25))
     toy.play(policy)
@@ -858,6 +880,11 @@ def test_more_users_opt_out_at_a_larger_share(toy: Toy) -> None:
             {"protected_categories": ("a",)},
             InvalidInputError,
             "target 'i03' is of the category 'a' in rails.protected_categories",
+        ),
+        (
+            {"category_caps": {"b": 0, "A": 0}},
+            InvalidInputError,
+            "target 'i03' is of the category 'A' in rails.category_caps, with a cap of 0",
         ),
         ({"protected_categories": ("x",)}, UnknownIdError, "category 'x' does not exist in toy"),
         ({"category_caps": {"x": 1}}, UnknownIdError, "category 'x' does not exist in toy"),

@@ -8,12 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Evidence
 from proactrec.policies.belief import AcceptanceModel
-from proactrec.policies.foresight import Foresight
+from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.views import Views, categories, companions
 from proactrec.simulator.environment import World, WorldOptions
 from proactrec.simulator.hidden import hidden_vectors
@@ -96,6 +97,14 @@ def test_views_weighted_by_shares_are_one_view(dataset: Dataset) -> None:
     torch.testing.assert_close(views.sums(products), expected)
     doubled = views.user_vectors * torch.tensor([2.0, 5.0])[views.of_column]
     torch.testing.assert_close(views.units(doubled), views.user_vectors)
+
+
+def test_views_that_leave_nothing_to_the_main_one_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(InvalidInputError, match="must hold every view once, got companions, comp"):
+        ForesightOptions(other_views=("companions", "companions", "companions"), view_share=0.45)
+    main, other = InterestVectors(torch.eye(N_USERS), torch.eye(N_USERS)), companions(dataset, 8)
+    with pytest.raises(InvalidInputError, match="share of 2 other views must leave some to the"):
+        Views.beside(main, [other, other], 0.5)
 
 
 def played(policy: Foresight, dataset: Dataset, world: World) -> GuidanceLog:

@@ -2,13 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import Setup
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.experiment import Experiment
 
 OPT_OUT_FILE = "never-guide.txt"
 
@@ -60,7 +62,7 @@ def explain(
         "policy": setup.options.policy,
         "protocol": setup.options.protocol.name,
         "seed": setup.options.seed,
-        "opt_out": _opt_out(setup, command, user),
+        "opt_out": "" if _is_out(experiment, user) else _opt_out(command, user),
         "paths": [told(path) for path in paths],
     }
     if html is not None:
@@ -73,10 +75,17 @@ def explain(
         _show(content, html)
 
 
-def _opt_out(setup: Setup, command: str, user: str) -> str:
+def _is_out(experiment: "Experiment", user: str) -> bool:
+    """Whether a user is never guided, named or drawn."""
+    from proactrec.policies.rails import opted_out
+
+    data = experiment.dataset
+    is_out = opted_out(experiment.options.rails, data, seed=experiment.seed)
+    return bool(is_out[data.user_ids.index(user)])
+
+
+def _opt_out(command: str, user: str) -> str:
     """Commands that run again without guidance for this user."""
-    if user in setup.options.rails.opt_out:
-        return ""
     words = shlex.split(command)
     given = [n for n, word in enumerate(words) if word.split("=")[0] == "--opt-out"]
     if given:
@@ -100,6 +109,6 @@ def _show(content: dict[str, Any], page: Path | None) -> None:
     if content["opt_out"]:
         output.print(f"To switch guidance off for this user:\n{content['opt_out']}")
     else:
-        output.print("Guidance is switched off for this user (rails.opt_out).")
+        output.print("Guidance is switched off for this user (rails.opt_out, opt_out_share).")
     if page is not None:
         output.print(f"written: {page}")

@@ -107,6 +107,7 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
     from proactrec.report.html import write_report
 
     log, trace = experiment.log, experiment.trace
+    items = experiment.hidden_interest.item_vectors.numpy()  # the trace is of hidden vectors
     return write_report(
         out / REPORT,
         result=result,
@@ -114,7 +115,7 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
         dataset=experiment.dataset,
         traced_pairs=trace.pairs,
         vectors=trace.vectors,
-        target_vectors=experiment.interest.item_vectors.numpy()[log.target_idx[trace.pairs]],
+        target_vectors=items[log.target_idx[trace.pairs]],
         forecast=_forecast(out / FORECAST, experiment),
     )
 
@@ -168,19 +169,21 @@ def earlier(run: Path) -> tuple[Setup, str]:
     try:
         content = yaml.safe_load(path.read_text())
         options, command = experiment_options(content["options"]), str(content["command"])
-        folders = {name: content[name] for name in ("store", "data_dir", "encoder_folder")}
+        folders = {
+            name: Path(content[name]) if content[name] else None
+            for name in ("store", "data_dir", "encoder_folder")
+        }
         device = str(content["device"])
     except FileNotFoundError as error:
         raise DataError(f"{run} is no run folder: it has no {SETTINGS}") from error
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read as the settings of a run: {error}") from error
-    paths = {name: Path(value) if value else None for name, value in folders.items()}
     setup = Setup(
         options,
         out=run,
-        store=paths["store"] or run / "artefacts",
-        data_dir=paths["data_dir"],
-        encoder_folder=paths["encoder_folder"],
+        store=folders["store"] or run / "artefacts",
+        data_dir=folders["data_dir"],
+        encoder_folder=folders["encoder_folder"],
         device=device,
         json=False,
     )

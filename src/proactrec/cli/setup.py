@@ -175,7 +175,8 @@ def setup(
     opt_out: Annotated[
         Path | None,
         typer.Option(
-            help="File of user ids, one a line, who are never guided; other rails by --set rails.…",
+            help="File of user ids, one a line, who are never guided, beside those of --set "
+            "rails.opt_out; other rails by --set rails.…",
             rich_help_panel=GUIDE,
         ),
     ] = None,
@@ -245,7 +246,6 @@ def setup(
         "protocol.rollout.n_rounds": n_rounds,
         "protocol.world.world": world,
         "protocol.world.receptivity": receptivity,
-        "rails.opt_out": opt_out and _listed_ids(opt_out),
         "rails.equal_groups": groups and _listed_groups(groups),
     }
     if named_world is not None:
@@ -269,6 +269,8 @@ def setup(
             set_nested(content, name, value)
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
+    if opt_out is not None:
+        _opt_out_too(content, _listed_ids(opt_out))
     _check_model_named(content)
     return Setup(
         options=experiment_options(content),
@@ -288,21 +290,36 @@ def language_model(
     return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
 
 
+def _opt_out_too(content: dict[str, Any], user_ids: list[str]) -> None:
+    """Add users to those of `--set`, whose form is for the options to check."""
+    rails = content.setdefault("rails", {})
+    given = rails.setdefault("opt_out", []) if isinstance(rails, dict) else None
+    if isinstance(given, list):
+        rails["opt_out"] = [*given, *(user_id for user_id in user_ids if user_id not in given)]
+
+
 def _listed_ids(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InvalidInputError(f"--opt-out must name a file of user ids, there is no {path}")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _lines(path, "--opt-out must name a file of user ids")
     return [line.strip() for line in lines if line.strip()]
+
+
+def _lines(path: Path, rule: str) -> list[str]:
+    if not path.is_file():
+        raise InvalidInputError(f"{rule}, there is no {path}")
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(
+            f"{rule} as utf-8 text, {path} has byte 0x{error.object[error.start]:02x} "
+            f"at place {error.start}"
+        ) from error
 
 
 def _listed_groups(path: Path) -> dict[str, str]:
     """Group of every user of a file; a first line of the columns' names is left aside."""
-    if not path.is_file():
-        raise InvalidInputError(
-            f"--groups must name a file of user_id,group lines, there is no {path}"
-        )
     found: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = _lines(path, "--groups must name a file of user_id,group lines")
+    for number, line in enumerate(lines, start=1):
         user_id, _, group = (part.strip() for part in line.partition(","))
         if not line.strip() or (number, user_id, group) == (1, "user_id", "group"):
             continue

@@ -115,8 +115,8 @@ class Moment(NamedTuple):
         if not isinstance(self.policy, Explains):
             return False
         scores = self.weighed([()])[0]
-        best = scores.max()
-        return bool(scores[self.item_idx] >= best - ROUNDING * best.abs())
+        own, best = scores[self.item_idx], scores.max()
+        return bool((own == best) | (own >= best - ROUNDING * best.abs()))  # inf - inf is no number
 
     @torch.no_grad()
     def without(self, gone: Sequence[Sequence[int]]) -> Observation:

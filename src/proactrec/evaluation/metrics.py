@@ -179,32 +179,34 @@ def by_group(
     group: IntArray,
     names: tuple[str, ...],
     options: MetricOptions | None = None,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """HR and IoI at the last of the rounds for groups of users; those without campaigns left out.
+
+    HR is None where nothing was shown.
 
     Parameters
     ----------
     plain : GuidanceLog, optional
         The same campaigns without guidance; with it comes `clicks_lost`, the share by which HR is
-        below theirs (negative: above), NaN where they have no clicks.
+        below theirs (negative: above), None where that or its clicks are none.
     group : int array, shape (n_users,)
         Place of every user's group in `names`.
     """
     options = (options or MetricOptions()).up_to(log.n_rounds)
 
-    def figure(of: GuidanceLog, name: str, rows: BoolArray) -> float:
+    def figure(of: GuidanceLog, name: str, rows: BoolArray) -> float | None:
         top, bottom = (part[rows, -1].sum() for part in METRICS[name](of, options))
-        return float(top / bottom) if bottom else float("nan")
+        return float(top / bottom) if bottom else None
 
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for place, name in enumerate(names):
         rows: BoolArray = group[log.user_idx] == place
         if not rows.any():
             continue
         figures = {metric: figure(log, metric, rows) for metric in ("hr", "ioi")}
         if plain is not None:
-            usual = figure(plain, "hr", rows)
-            figures["clicks_lost"] = 1 - figures["hr"] / usual if usual else float("nan")
+            hr, usual = figures["hr"], figure(plain, "hr", rows)
+            figures["clicks_lost"] = 1 - hr / usual if hr is not None and usual else None
         found[name] = {
             "n_users": len(np.unique(log.user_idx[rows])),
             "n_pairs": int(rows.sum()),

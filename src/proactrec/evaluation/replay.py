@@ -15,7 +15,17 @@ from proactrec.evaluation.rollout import (
     RolloutOptions,
     evidence_of,
 )
-from proactrec.policies.base import Evidence, Learns, Observation, Past, Policy, encoded_again
+from proactrec.policies.base import (
+    Bounds,
+    Evidence,
+    Learns,
+    Observation,
+    Past,
+    Policy,
+    encoded_again,
+)
+from proactrec.policies.guarded import Guarded
+from proactrec.policies.rails import UNLIMITED
 from proactrec.progress import Progress, silent
 from proactrec.ranking import penalties
 from proactrec.types import IntArray
@@ -25,7 +35,8 @@ class Replay:
     """A run played again: the policy sees what it saw, the answers are those of the log.
 
     Of the log it reads users, targets, items shown, who chose them and whether they were accepted;
-    never what the simulator felt or expected.
+    never what the simulator felt or expected. Of a slate the policy sees what it saw when it chose
+    the item that the log notes: the one taken, else the first.
 
     Parameters
     ----------
@@ -55,6 +66,8 @@ class Replay:
         self._shown = torch.from_numpy(log.item_idx).to(self.device)
         self._accepted = torch.from_numpy(log.accepted).to(self.device)
         self._guided = torch.from_numpy(log.guided).to(self.device)
+        self._led = self._shown * self._guided  # what pairs were guided to, 0 elsewhere
+        self._slate = torch.from_numpy(log.slate).to(self.device)
         self._known = dataset.before("train")
         # The code's padding (D21) is a matter of its encoders.
         self.padding = options.padding if policy.needs_encoder else "left"
@@ -64,19 +77,46 @@ class Replay:
     def observations(self, rows: IntArray, *, until: int | None = None) -> Iterator[Observation]:
         """What the policy saw of these rows of the log, round by round, until a round or all."""
         at = torch.from_numpy(rows).to(self.device)
-        users, targets = self._pairs[:, at]
-        n_rows = self.dataset.n_items + 1
-        penalty = penalties(self._known, users.cpu().numpy(), n_rows, self.device)
+        users, n_rows = self.log.user_idx[rows], self.dataset.n_items + 1
+        penalty = penalties(self._known, users, n_rows, self.device)
         for past, vectors in self._played(at, self._knowledge):
-            left = self.n_rounds - past.round
-            yield Observation(
-                users, targets, vectors, penalty.clone(), past.round, left, past.knowledge, past
-            )
+            shown, accepted = self._answers(at, past.round)
+            slate = self._slate[at, past.round - 1]  # (n, n_slots)
+            before = slate * ((slate == shown[:, None]).cumsum(1) == 0)  # in the slots before it
+            yield self._seen(at, past, vectors, penalty.scatter(1, before, -torch.inf))
             if past.round == until:
                 return
-            shown, accepted = self._answers(at, past.round)
-            gone = shown if self.options.exclude == "shown" else shown * accepted
-            penalty.scatter_(1, gone[:, None], -torch.inf)
+            gone = slate if self.options.exclude == "shown" else (shown * accepted)[:, None]
+            penalty.scatter_(1, gone, -torch.inf)
+
+    def _seen(self, at: Tensor, past: Past, vectors: Tensor, penalty: Tensor) -> Observation:
+        number, bounds = past.round, self._bounds(at, past.round)
+        left = self.n_rounds - number
+        pairs = past.user_idx, past.target_idx
+        return Observation(*pairs, vectors, penalty, number, left, past.knowledge, past, bounds)
+
+    def _bounds(self, at: Tensor, number: int) -> Bounds | None:
+        """What rails that span users left to these rows of the log, as far as it tells.
+
+        Whoever was never guided counts as left out, where some were. Others have an item if it was
+        guided to as many as may be. Whose turn it was in a round is not known.
+        """
+        if not isinstance(self.policy, Guarded) or not self.policy.options.spans_users:
+            return None
+        rails, led = self.policy.options, self._led[at, number - 1, None]
+        nobody = torch.zeros_like(at, dtype=torch.bool)
+        left_out = nobody if rails.guided_pairs is None else ~self._guided[at].any(1)
+        now, so_far = self._n_led[number - 1], self._n_led[:number].sum(0)
+        is_full = now >= (rails.item_cap_per_round or UNLIMITED)
+        is_full |= so_far >= (rails.item_cap_total or UNLIMITED)
+        return Bounds(left_out, nobody, is_full.repeat(len(at), 1).scatter(1, led, False))
+
+    @cached_property
+    def _n_led(self) -> Tensor:
+        """How many pairs were guided to every item, by round: (n_rounds, n_items + 1)."""
+        led = self._led.T
+        n_led = led.new_zeros(self.n_rounds, self.dataset.n_items + 1)
+        return n_led.scatter_add(1, led, torch.ones_like(led))
 
     def _answers(self, at: Tensor, number: int) -> tuple[Tensor, Tensor]:
         return self._shown[at, number - 1], self._accepted[at, number - 1]
@@ -150,15 +190,5 @@ class Replay:
         penalty = torch.full((len(at), self.dataset.n_items + 1), -torch.inf, device=self.device)
         penalty.scatter_(1, shown[:, None], 0)
         penalty[:, 0] = -torch.inf
-        left = self.n_rounds - past.round
-        seen = Observation(
-            past.user_idx,
-            past.target_idx,
-            vectors,
-            penalty,
-            past.round,
-            left,
-            past.knowledge,
-            past,
-        )
-        return evidence_of(self.policy.decide(seen), shown, accepted)
+        decision = self.policy.decide(self._seen(at, past, vectors, penalty))
+        return evidence_of(decision, shown, accepted)

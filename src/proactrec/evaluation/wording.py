@@ -13,7 +13,7 @@ RAILS = {
     "plain_share": "some rounds are kept free of guidance",
     "nothing_passes": "nothing that guidance wanted keeps to the rules",
     "overruled": "what guidance wanted is against the rules",
-    "others": "guidance is shared out over all users and items, and it was not your turn",
+    "others": "guidance is shared out over all users and items, and none was left for you here",
 }
 """Why a round is plain, by the rail; see :class:`proactrec.policies.guarded.Guarded`."""
 STEP = "Promoted: shown to lead you toward “{target}”."

@@ -24,12 +24,15 @@ class Bounds(NamedTuple):
 
     is_left_out: Tensor  # (B,): never guided, others are
     is_held: Tensor  # (B,): not guided in this round
-    closed: Tensor  # (n_items + 1,): others have these items, nobody else is guided to them
+    closed: Tensor  # (n_items + 1,), or by pair: others have these items, nobody else is led there
     is_again: bool = False  # the pair has decided in this round before
 
     def of(self, rows: Tensor) -> "Bounds":
         """Of these pairs only."""
-        return self._replace(is_left_out=self.is_left_out[rows], is_held=self.is_held[rows])
+        closed = self.closed if self.closed.dim() == 1 else self.closed[rows]
+        return self._replace(
+            is_left_out=self.is_left_out[rows], is_held=self.is_held[rows], closed=closed
+        )
 
 
 class Observation(NamedTuple):

@@ -20,13 +20,14 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
 from proactrec.policies.base import (
     Decision,
@@ -92,6 +93,14 @@ class ForesightOptions(Options):
         0.1, gt=0, lt=0.5, description="of each other view in interest, before any answer"
     )
     view_dim: int = Field(64, ge=1, description="length of the other views' vectors")
+
+    @model_validator(mode="after")
+    def _every_view_once(self) -> Self:
+        if len(set(self.other_views)) < len(self.other_views):
+            raise InvalidInputError(
+                f"other_views must hold every view once, got {', '.join(self.other_views)}"
+            )
+        return self
 
 
 class Outlook(NamedTuple):

@@ -71,6 +71,7 @@ class Ruling(NamedTuple):
     is_narrowed: Tensor  # (B,): fewer items may be shown than without rails
     reasons: dict[str, Tensor]  # (B,) each: why rounds are plain or stopped
     penalty: Tensor  # (B, n_items + 1): -inf for what may not even be shown as a plain item
+    narrowed: Tensor  # the same of guided items; its own, whatever the policy does to what it saw
 
 
 class Guarded(Policy):
@@ -233,13 +234,20 @@ class Guarded(Policy):
             taken > 0,
             reasons,
             penalty,
+            narrowed,
         )
 
     def within(self, ruling: Ruling, decision: Decision) -> Decision:
-        """The policy's decision, overruled where it has to be."""
-        is_plain = ruling.is_plain | (ruling.is_narrowed & (decision.item_idx == 0))
-        item_idx = torch.where(is_plain, ruling.plain.item_idx, decision.item_idx)
-        overruled = is_plain & ~ruling.is_stopped & (item_idx != decision.item_idx)
+        """The policy's decision, overruled where it has to be.
+
+        So it is wherever the policy, against its contract, wants what may not be shown.
+        """
+        asked = decision.item_idx
+        is_wrong = (asked > 0) & (ruling.narrowed.gather(1, asked[:, None])[:, 0] < 0)
+        is_wrong &= ~ruling.is_plain
+        is_plain = ruling.is_plain | is_wrong | (ruling.is_narrowed & (asked == 0))
+        item_idx = torch.where(is_plain, ruling.plain.item_idx, asked)
+        overruled = (is_wrong | (item_idx != asked)) & ~ruling.is_stopped
         with self._lock:
             self._counts["overruled"] += int(overruled.sum())
         item_idx = item_idx.masked_fill(ruling.is_stopped, 0)
@@ -263,14 +271,15 @@ class Guarded(Policy):
     ) -> tuple[Policy, Observation, str | None]:
         """Of one pair, in a round that was guided or not: who chose, what it saw, and by what rail.
 
-        Of rails that span users the observation tells nothing: a plain round that no other reason
-        explains is put down to them, where there are any.
+        What others took is not fully known afterwards: where rails span users, a plain round that
+        no other reason explains is put down to them.
         """
         ruling = self.ruling(observation)
         if is_guided:
             return self.inner, ruling.seen, None
         unknown = "others" if self.options.spans_users else "overruled"
-        rail = next((name for name, holds in ruling.reasons.items() if bool(holds)), unknown)
+        told = (n for n, holds in ruling.reasons.items() if n != "not_chosen" and bool(holds))
+        rail = next(told, unknown)
         relevance, _ = self._parted(observation.user_vectors)
         plain = observation._replace(user_vectors=relevance, penalty=ruling.penalty)
         return NextItem(self.encoder), plain, rail

@@ -159,15 +159,21 @@ def check_rails(rails: RailsOptions, dataset: Dataset, targets: IntArray = NO_IT
     UnknownIdError
         For a category that no item carries, or a user that is not there.
     InvalidInputError
-        For a target that is forbidden or protected, or a user without a group.
+        For a target that is forbidden, protected or of a category with a cap of 0, or a user
+        without a group.
     """
     for name in rails.category_caps:
         dataset.items_of(name)
     opted_out(rails, dataset, seed=0)
     if rails.equal_groups is not None:
         groups_of(rails, dataset)
-    for kind in ("forbidden_categories", "protected_categories"):
-        for category in getattr(rails, kind):
+    kinds = {
+        "forbidden_categories": rails.forbidden_categories,
+        "protected_categories": rails.protected_categories,
+        "category_caps, with a cap of 0": [n for n, cap in rails.category_caps.items() if not cap],
+    }
+    for kind, categories in kinds.items():
+        for category in categories:
             wrong = np.intersect1d(targets, dataset.items_of(category))
             if len(wrong):
                 raise InvalidInputError(

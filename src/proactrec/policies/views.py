@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from proactrec.content import ContentOptions, content_vectors, left_singular
 from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
 from proactrec.graphau import InterestVectors
 from proactrec.rng import generator, torch_generator
 
@@ -42,7 +43,17 @@ class Views(NamedTuple):
     def beside(
         cls, main: InterestVectors, others: Sequence[InterestVectors] = (), share: float = 0.1
     ) -> Self:
-        """The main view, and `share` for each of the others that tells users or items apart."""
+        """The main view, and `share` for each of the others that tells users or items apart.
+
+        Raises
+        ------
+        InvalidInputError
+            If the shares of the others sum to 1 or more.
+        """
+        if share * len(others) >= 1:
+            raise InvalidInputError(
+                f"share of {len(others)} other views must leave some to the main one, got {share}"
+            )
         spread = [(view, _deviation(view)) for view in others]
         useful = [(view, deviation) for view, deviation in spread if deviation > LEAST_SPREAD]
         views = [main, *(view for view, _ in useful)]
