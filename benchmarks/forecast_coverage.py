@@ -178,10 +178,9 @@ def explained(arguments: argparse.Namespace) -> str:
         f"Campaigns with {arguments.n_users} users and {arguments.n_targets} targets, forecast "
         f"from worlds with {arguments.n_played} of the users. Share of figures, in per cent, that "
         "lie inside their 80 % and 95 % interval, over rounds 5, 10, 15, 20; in brackets the "
-        "standard error over test worlds, whose figures go together. One ensemble's coverage "
-        "itself varies: with n worlds, an 80 % interval covers 80 % ± 40/√n % of worlds (one "
-        "deviation). Reversed: the test worlds forecast the others, so the mean of both is free of "
-        f"most of that luck. After {AFTER}: the forecast has seen the acceptances of {AFTER} "
+        "standard error over test worlds, whose figures go together; it is too large, as they are "
+        "drawn evenly. Reversed: the test worlds forecast the others, so the mean of both is free "
+        f"of most of the luck of one ensemble. After {AFTER}: the forecast has seen the acceptances of {AFTER} "
         f"rounds; HR and target acceptance at round {AFTER} are then known and not counted."
     )
 
