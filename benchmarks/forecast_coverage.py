@@ -180,8 +180,9 @@ def explained(arguments: argparse.Namespace) -> str:
         "lie inside their 80 % and 95 % interval, over rounds 5, 10, 15, 20; in brackets the "
         "standard error over test worlds, whose figures go together; it is too large, as they are "
         "drawn evenly. Reversed: the test worlds forecast the others, so the mean of both is free "
-        f"of most of the luck of one ensemble. After {AFTER}: the forecast has seen the acceptances of {AFTER} "
-        f"rounds; HR and target acceptance at round {AFTER} are then known and not counted."
+        f"of most of the luck of one ensemble. After {AFTER}: the forecast has seen the "
+        f"acceptances of {AFTER} rounds; HR and target acceptance at round {AFTER} are then "
+        "known and not counted."
     )
 
 
