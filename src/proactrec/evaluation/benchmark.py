@@ -311,9 +311,8 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
     return {**result, "curves": curves, "log": str(experiment.log_path.resolve())}
 
 
-def _attempt(
-    work: Work, workshop: Workshop, options: ExperimentOptions
-) -> Any:  # what work returns, or a ProactrecError
+def _attempt(work: Work, workshop: Workshop, options: ExperimentOptions) -> Any:
+    """What the work returns, or the error that it ends in."""
     try:
         return work(workshop, options)
     except ProactrecError as error:
