@@ -95,6 +95,20 @@ def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) ->
     assert "ITMPRec is not shown to differ from ITMPRec in csv, common, medium" in same
 
 
+def test_compare_in_protocols_of_different_metrics(toy: Toy, here: Command, tmp_path: Path) -> None:
+    """The cut of ranks is a metric of its own where the protocol does not cut them anyway."""
+    asked = ["benchmark", *toy.files, "--category", "Drama", *FAST, "--workers", "1"]
+    both = ["--protocol", "official", "--protocol", "common", "--out", tmp_path]
+    outcome = here(*asked, *both, "--only", "ITMPRec", "--only", "nearest-to-target")
+    assert outcome.code == 0, outcome.stderr
+    found = here("compare", "ITMPRec", "nearest-to-target", "--out", tmp_path)
+    assert found.code == 0, found.stderr
+    sentences = dict(line.split(": ", 1) for line in found.stdout.splitlines() if ": " in line)
+    assert "official" in sentences["ior"]
+    assert "common" in sentences["ior200"]
+    assert "official" not in sentences["ior200"]
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [

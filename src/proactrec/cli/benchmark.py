@@ -371,8 +371,9 @@ def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) 
     for metric in dict.fromkeys(d.metric for differences in found.values() for d in differences):
         worlds: dict[str, list[str]] = {}
         for world, differences in found.items():
-            last = [d for d in differences if d.metric == metric][-1]
-            worlds.setdefault(last.verdict, []).append(world)
+            of_it = [d for d in differences if d.metric == metric]
+            if of_it:  # not every protocol has every metric
+                worlds.setdefault(of_it[-1].verdict, []).append(world)
         parts = [
             f"{verdict} than {second} in {'; '.join(names)}"
             if verdict != "no difference shown"
