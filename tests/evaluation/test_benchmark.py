@@ -138,18 +138,18 @@ def test_a_finished_cell_is_never_computed_again(
     assert [r["metrics"] for r in run(cells, Workshop(store))] == [r["metrics"] for r in results]
 
 
+def cell_that(does: str, name: str, cells: list[Cell], folder: Path) -> Cell:
+    """A cell whose policy, the example, does something else before it decides."""
+    text, path = EXAMPLE.read_text(), folder / f"{name}.py"
+    path.write_text(text.replace("        relevance =", f"        {does}\n        relevance ="))
+    return Cell(name, cells[0].options.changed({"policy": str(path)}))
+
+
 def test_one_cell_that_fails_does_not_stop_the_others(
     cells: list[Cell], store: Path, results: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    text = EXAMPLE.read_text().replace(
-        "        relevance =", "        raise self.fails\n        relevance ="
-    )
-    text = text.replace('"my-policy"', '"broken"\n    fails = InvalidInputError("none such")')
-    text = text.replace(
-        "import torch\n", "import torch\nfrom proactrec.errors import InvalidInputError\n"
-    )
-    (tmp_path / "broken.py").write_text(text)
-    broken = Cell("broken", cells[0].options.changed({"policy": str(tmp_path / "broken.py")}))
+    fails = 'from proactrec.errors import InvalidInputError as Wrong; raise Wrong("none such")'
+    broken = cell_that(fails, "broken", cells, tmp_path)
     told: list[str] = []
     with pytest.raises(ProactrecError, match=r"1 of 3 cells failed: .*broken.*none such"):
         run(
@@ -178,12 +178,7 @@ def test_a_cell_that_cannot_be_is_named_before_anything_is_trained(
 
 
 def test_a_killed_worker_is_a_sentence(cells: list[Cell], tmp_path: Path) -> None:
-    text = EXAMPLE.read_text().replace("import torch\n", "import os\n\nimport torch\n", 1)
-    text = text.replace(
-        "        relevance =", "        os.kill(os.getpid(), 9)\n        relevance ="
-    )
-    (tmp_path / "killed.py").write_text(text)
-    killed = Cell("killed", cells[0].options.changed({"policy": str(tmp_path / "killed.py")}))
+    killed = cell_that("import os; os.kill(os.getpid(), 9)", "killed", cells, tmp_path)
     with pytest.raises(ProactrecError, match="a worker process was killed"):
         run([killed], Workshop(tmp_path / "store", n_workers=2))
 

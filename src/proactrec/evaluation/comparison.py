@@ -165,12 +165,7 @@ def _match(a: GuidanceLog, b: GuidanceLog) -> bool:
 def _crossed(log: GuidanceLog, parts: Parts, users: IntArray, targets: IntArray) -> Parts:
     """The sums of a user's pairs with a target: (n_users, n_targets, n_columns)."""
     place = np.searchsorted(users, log.user_idx), np.searchsorted(targets, log.target_idx)
-    sums = []
-    for values in parts:
-        total = np.zeros((len(users), len(targets), values.shape[1]))
-        np.add.at(total, place, values)
-        sums.append(total)
-    return Parts(*sums)
+    return parts.summed(place, (len(users), len(targets)))
 
 
 def _sum(parts: Iterable[Parts]) -> Parts:

@@ -45,6 +45,15 @@ class Parts(NamedTuple):
     numerator: FloatArray  # (n_pairs, n_rounds P)
     denominator: FloatArray
 
+    def summed(self, place: tuple[IntArray, ...], shape: tuple[int, ...]) -> "Parts":
+        """The sums of all pairs at every place, an index (n_pairs,) an axis: (*shape, n_rounds)."""
+        sums = []
+        for values in self:
+            total = np.zeros((*shape, values.shape[1]))
+            np.add.at(total, place, values)
+            sums.append(total)
+        return Parts(*sums)
+
 
 def hit_ratio(log: GuidanceLog, options: MetricOptions) -> Parts:
     r"""HR@P: share of shown items that were accepted in the first P rounds.
@@ -246,12 +255,7 @@ def category_entropy(log: GuidanceLog, dataset: Dataset, weights: FloatArray) ->
 def per_user(log: GuidanceLog, parts: Parts) -> Parts:
     """The sums of every guided user's pairs, by ascending `user_idx`: (n_users, n_columns)."""
     users, place = np.unique(log.user_idx, return_inverse=True)
-    sums = []
-    for values in parts:
-        total = np.zeros((len(users), values.shape[1]))
-        np.add.at(total, place, values)
-        sums.append(total)
-    return Parts(*sums)
+    return parts.summed((place,), (len(users),))
 
 
 def _change(log: GuidanceLog, state: FloatArray | IntArray, options: MetricOptions) -> Parts:
