@@ -31,7 +31,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.data.load import load_dataset
-from proactrec.evaluation.store import ArtefactStore
+from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.graphau import InterestVectors, fit_graphau
 from proactrec.rng import generator
 from proactrec.types import BoolArray, FloatArray, IntArray

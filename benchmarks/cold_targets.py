@@ -67,7 +67,7 @@ def measured(arguments: argparse.Namespace, policy: str, seed: int) -> dict[str,
     cold = Experiment(
         options.changed({"dataset.cold_items": True, "target_items": item_ids}), STORE
     )
-    cold.dataset = left
+    cold.fitting.dataset = left
     assert left.user_ids == warm.dataset.user_ids, "a user had nothing but targets"
     assert left.item_ids == warm.dataset.item_ids, "items are in another order"
     users = np.sort(generator(seed, "cold targets").choice(left.n_users, arguments.n_users, False))

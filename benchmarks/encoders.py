@@ -70,12 +70,12 @@ def measured(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, A
         seed=seed,
     )
     experiment = Experiment(options, Path("runs/artefacts"))
-    figures = experiment.next_item["test"]
+    figures = experiment.fitting.next_item["test"]
     return {
         "test": figures[name],
         "popularity": figures["popularity"],
-        "validation": experiment.next_item["validation"][name],
-        "n_parameters": sum(p.numel() for p in experiment.encoder.parameters()),
+        "validation": experiment.fitting.next_item["validation"][name],
+        "n_parameters": sum(p.numel() for p in experiment.fitting.encoder.parameters()),
         "seconds": experiment.seconds.get("encoder"),
     }
 

@@ -139,7 +139,7 @@ def fitted_anew(experiment: Experiment) -> dict[str, float]:
     Half of the users lose three random items of their train history; the first of foresight's own
     models is fitted again with the same seed. The others tell how much a new fit moves by itself.
     """
-    policy, data = experiment.policy_kind.build(experiment), experiment.dataset
+    policy, data = experiment.fitting.policy_kind.build(experiment.fitting), experiment.dataset
     assert isinstance(policy, Foresight)
     rng, known = generator(0, "explanations fit"), data.before("train")
     users = np.flatnonzero(known.lengths >= 2 * N_LEFT_OUT)

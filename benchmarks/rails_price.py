@@ -142,7 +142,7 @@ def of_data(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
     free = [name for name in data.category_names if name not in carried]
     protected = dict.fromkeys(tuple(free[:n]) for n in N_PROTECTED)
     return {
-        "category_caps": tuple({experiment.category: cap} for cap in CAPS),
+        "category_caps": tuple({experiment.fitting.category: cap} for cap in CAPS),
         "protected_categories": tuple(names for names in protected if names),
     }
 
@@ -171,7 +171,11 @@ def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str,
 @torch.no_grad()
 def mean_place(experiment: Experiment) -> float:
     """Mean place, in per cent, of shown items among those unseen, most relevant first."""
-    encoder, log, known = experiment.encoder, experiment.log, experiment.dataset.before("train")
+    encoder, log, known = (
+        experiment.fitting.encoder,
+        experiment.log,
+        experiment.dataset.before("train"),
+    )
     n_pairs, n_read = len(log.user_idx), encoder.options.max_seq_len
     pairs = generator(0, "rails price").choice(n_pairs, min(n_pairs, PAIRS_LOOKED_AT), False)
     shares: list[float] = []

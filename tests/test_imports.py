@@ -12,7 +12,7 @@ import proactrec
 ROOT = Path(proactrec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-BASE = ("types", "errors", "rng", "config", "progress")
+BASE = ("types", "errors", "rng", "config", "progress", "plugins")
 IN_ORDER = (
     BASE,
     ("data",),
@@ -20,6 +20,8 @@ IN_ORDER = (
     ("encoders", "irn"),
     ("targets", "suggestions"),
     ("policies",),
+    ("guidance",),
+    ("fitting",),
 )
 SIMULATOR = (*BASE, "data", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
@@ -31,6 +33,7 @@ ALLOWED = {
     },
     "simulator": SIMULATOR,
     "evaluation": (*CORE, "simulator", "evaluation"),
+    "testing": (*CORE, "simulator", "evaluation", "testing"),
     "report": (*BASE, "data", "evaluation.log", "report"),
     "llm": (*CORE, "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
@@ -109,6 +112,20 @@ def test_importing_the_core_loads_no_extra() -> None:
     assert done.stdout.split() == []
 
 
+def test_fitting_a_policy_loads_no_simulated_user() -> None:
+    policies = "[policy_type(name) for name in POLICIES if not name.startswith('oracle-')]"
+    code = (
+        "import sys, proactrec.fitting.fitting\n"
+        f"from proactrec.policies.registry import POLICIES, policy_type\n{policies}\n"
+        "print(*(name for name in sys.modules if name.startswith('proactrec.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = done.stdout.split()
+    assert "proactrec.policies.foresight" in found
+    wrong = ("proactrec.simulator", "proactrec.evaluation", "proactrec.cli")
+    assert [name for name in found if name.startswith(wrong)] == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
@@ -124,7 +141,11 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("simulator.environment", "from proactrec import graphau", ["graphau"]),
         ("report.html", "from proactrec.evaluation.log import GuidanceLog", []),
         ("report.html", "from proactrec.evaluation import log", []),
-        ("report.html", "from proactrec.evaluation import store", ["evaluation.store"]),
+        ("report.html", "from proactrec.evaluation import rollout", ["evaluation.rollout"]),
+        ("fitting.fitting", "from proactrec.evaluation import log", ["evaluation.log"]),
+        ("fitting.fitting", "from proactrec.simulator import prior", ["simulator.prior"]),
+        ("fitting.fitting", "from proactrec.policies import base", []),
+        ("policies.registry", "from proactrec.fitting import artefacts", ["fitting.artefacts"]),
         ("evaluation.log", "def f():\n    from proactrec.report import html", ["report.html"]),
         ("llm.agent", "from proactrec.simulator import response", []),
         ("llm.agent", "from proactrec.encoders import base", []),

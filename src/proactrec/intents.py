@@ -6,15 +6,29 @@ from typing import Literal
 import faiss
 import numpy as np
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.config import Options
 from proactrec.errors import ArtefactError, InvalidInputError
 from proactrec.rng import torch_generator
 
 N_ITERATIONS, N_RESTARTS, POINTS_PER_CENTROID = 20, 5, 4096
+
+
+class IntentOptions(Options):
+    """Prototypes that the policy's intention scores use."""
+
+    n_intents: int = Field(32, ge=1, description="number of prototypes")
+    source: Literal["kmeans", "random"] = Field(
+        "kmeans", description="k-means of the final encoder, or never trained as in the code (D7)"
+    )
+    fitted_on: Literal["mean", "last"] = Field(
+        "mean", description="mean-pooled states (ICLRec's own), or the last position's (D7)"
+    )
 
 
 class Intents:

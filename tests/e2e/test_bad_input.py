@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from proactrec.evaluation.store import CHECKPOINT
+from proactrec.fitting.artefacts import CHECKPOINT
 
 from .conftest import FAST, Command, Outcome, Toy
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proactrec.evaluation.store import CHECKPOINT, MANIFEST
+from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST
 
 from .conftest import Command, Toy
 

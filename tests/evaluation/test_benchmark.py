@@ -133,8 +133,13 @@ def test_a_finished_cell_is_never_computed_again(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("computed again")
 
-    for name in ("rollout", "fit_encoder", "fit_graphau", "evaluate"):
-        monkeypatch.setattr(f"proactrec.evaluation.experiment.{name}", refuse)
+    for name in (
+        "evaluation.experiment.rollout",
+        "evaluation.experiment.evaluate",
+        "fitting.fitting.fit_encoder",
+        "fitting.fitting.fit_graphau",
+    ):
+        monkeypatch.setattr(f"proactrec.{name}", refuse)
     assert [r["metrics"] for r in run(cells, Workshop(store))] == [r["metrics"] for r in results]
 
 
@@ -232,7 +237,7 @@ def test_a_world_is_named_by_what_its_protocol_does_not_say(
 
 def test_a_path_of_irn_is_as_long_as_the_run(base: ExperimentOptions, tmp_path: Path) -> None:
     options = base.changed({"policy": "irn", "protocol.rollout.n_rounds": 25})
-    assert Experiment(options, tmp_path).policy_options(IRNPolicyOptions).n_rounds == 25
+    assert Experiment(options, tmp_path).fitting.policy_options(IRNPolicyOptions).n_rounds == 25
 
 
 def test_training_is_no_time_of_guidance(base: ExperimentOptions, tmp_path: Path) -> None:

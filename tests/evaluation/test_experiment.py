@@ -112,11 +112,11 @@ def test_files_hold_what_the_run_says(options: Maker, store: Path) -> None:
     log = GuidanceLog.load(run.log_path)
     np.testing.assert_array_equal(log.item_idx, run.log.item_idx)
     assert run.trace.vectors.shape == (10, 6, 8)
-    assert set(run.next_item["test"]) == {"iclrec", "popularity"}
+    assert set(run.fitting.next_item["test"]) == {"iclrec", "popularity"}
     answers = run.dataset.answers("validation")
     users, items = (x.double().numpy() for x in run.interest)
     cosine = (users * items[answers]).sum(1)[answers > 0]
-    assert run.interest_spread["cosine"]["held_out"]["mean"] == pytest.approx(cosine.mean())
+    assert run.fitting.interest_spread["cosine"]["held_out"]["mean"] == pytest.approx(cosine.mean())
     gain = (log.interest[:, -1] - log.interest[:, 0]).mean()
     assert run.result()["metrics"]["ioi"]["5"]["mean"] == pytest.approx(gain)
 
@@ -129,7 +129,7 @@ def test_runs_in_a_fresh_store_agree(options: Maker, store: Path, tmp_path: Path
 def test_policies_share_all_that_comes_before_them(options: Maker, store: Path) -> None:
     runs = [Experiment(options(policy=name), store) for name in ("itmprec", "ipg", "next-item")]
     logs = [run.log for run in runs]
-    assert len({run._encoder_stage.key for run in runs}) == 1
+    assert len({run.fitting.encoder_stage.key for run in runs}) == 1
     assert len({run.log_path for run in runs}) == 3
     assert all((log.target_idx == logs[0].target_idx).all() for log in logs)
     # The same users start alike, whoever guides them.
@@ -152,7 +152,7 @@ def test_without_p_takes_random_targets(
     assert run.protocol.targets.mode == run.protocol.ablated_target_mode
     assert np.isnan(run.targets.score).all()
     assert (run.targets.item_idx <= pool).all()
-    listed = run.target_list()
+    listed = run.fitting.target_list()
     assert [target["score"] for target in listed] == [None] * 4
 
 
@@ -263,13 +263,13 @@ def test_rails_against_a_target_stop_before_anything_is_trained(
 
 def test_another_seed_is_another_run(options: Maker, store: Path) -> None:
     first, other = (Experiment(options(seed=seed), store) for seed in (0, 2**32 - 1))
-    assert first._interest_stage.key != other._interest_stage.key
+    assert first.fitting.interest_stage.key != other.fitting.interest_stage.key
     assert comparable(first.result()) != comparable(other.result())
 
 
 def test_trained_encoder_can_be_brought_along(options: Maker, store: Path, tmp_path: Path) -> None:
     usual = Experiment(options(encoder="sasrec"), store)
-    usual.encoder.save(tmp_path / "mine", usual.dataset)
+    usual.fitting.encoder.save(tmp_path / "mine", usual.dataset)
     own = Experiment(options(encoder="sasrec"), store, encoder_folder=tmp_path / "mine")
     np.testing.assert_array_equal(own.log.item_idx, usual.log.item_idx)
     assert "encoder" not in own.seconds  # none was trained
@@ -285,7 +285,7 @@ def test_trained_encoder_can_be_brought_along(options: Maker, store: Path, tmp_p
 def test_damaged_stage_is_refused(options: Maker, tmp_path: Path) -> None:
     first = Experiment(options(), tmp_path)
     first.interest  # noqa: B018 - makes the stage
-    path = first._interest_stage.folder / "vectors.safetensors"
+    path = first.fitting.interest_stage.folder / "vectors.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(
         ArtefactError, match=re.escape("is damaged (['vectors.safetensors'] changed)")
@@ -314,7 +314,7 @@ def test_interrupted_training_is_resumed_in_the_store(
 def test_foresight_stays_on_the_cpu(
     options: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proactrec.evaluation.experiment.usable_device", lambda name: "cuda")
+    monkeypatch.setattr("proactrec.fitting.device.usable_device", lambda name: "cuda")
     assert Experiment(options(), tmp_path, device="auto").device == "cuda"
     assert Experiment(options(policy="foresight"), tmp_path, device="auto").device == "cpu"
     with pytest.raises(InvalidInputError, match="device must be cpu for the policy foresight"):
@@ -334,5 +334,5 @@ def test_mistakes_are_told_before_work_starts(options: Maker, tmp_path: Path) ->
     with pytest.raises(
         InvalidInputError, match=re.escape("category must be named for csv; there are Film, Song")
     ):
-        unnamed.category  # noqa: B018 - raises
+        unnamed.fitting.category  # noqa: B018 - raises
     assert not (tmp_path / "store").exists()

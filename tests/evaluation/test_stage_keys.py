@@ -52,8 +52,8 @@ def test_intents_are_named_by_the_padding_that_they_are_made_with(
 ) -> None:
     padded_right = COMMON.rollout.model_copy(update={"padding": "right"})
     right = COMMON.model_copy(update={"rollout": padded_right})
-    alone = run(events, right, tmp_path / "alone").intents.prototypes
-    left = run(events, COMMON, tmp_path / "shared").intents.prototypes
-    after = run(events, right, tmp_path / "shared").intents.prototypes
+    alone = run(events, right, tmp_path / "alone").fitting.intents.prototypes
+    left = run(events, COMMON, tmp_path / "shared").fitting.intents.prototypes
+    after = run(events, right, tmp_path / "shared").fitting.intents.prototypes
     assert not torch.equal(alone, left)
     assert torch.equal(after, alone)

@@ -268,5 +268,5 @@ def test_a_run_replays_to_the_same_figures(
 def test_protocols_say_whether_it_plans_anew(files: dict[str, Path], tmp_path: Path) -> None:
     common = run(files, tmp_path)
     official = Experiment(common.options.changed({"protocol.replan": "never"}), tmp_path)
-    kinds = [e.policy_options(LLMIPPOptions).replan for e in (common, official)]
+    kinds = [e.fitting.policy_options(LLMIPPOptions).replan for e in (common, official)]
     assert kinds == ["on_reject", "never"]

@@ -128,7 +128,7 @@ def benchmark(**values: Any) -> None:
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
     from proactrec.evaluation.comparison import CELLS
-    from proactrec.evaluation.store import write_json
+    from proactrec.fitting.artefacts import write_json
 
     results.require_report()
     cells, first = _cells(values)
@@ -310,7 +310,7 @@ def _chooser(options: "ExperimentOptions") -> dict[str, Any]:
 
 def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     from proactrec.evaluation.benchmark import SUITES
-    from proactrec.evaluation.registry import policy_type
+    from proactrec.policies.registry import policy_type
 
     methods: dict[str, Mapping[str, Any]] = {}
     for name in values["suite"]:

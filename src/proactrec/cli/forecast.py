@@ -85,7 +85,7 @@ def forecast(**values: Any) -> None:
     Example: proactrec forecast --dataset demo --policy itmprec --out runs/forecast
     """
     from proactrec.evaluation.forecast import Forecaster, ForecastOptions
-    from proactrec.evaluation.store import write_json
+    from proactrec.fitting.artefacts import write_json
     from proactrec.simulator.prior import Prior
 
     own = {name: values.pop(name) for name in inspect.signature(_asked).parameters}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RESULT, ABOUT, REPORT, SETTINGS = "metrics.json", "run.json", "report.html", "settings.yaml"
 FORECAST = "forecast.json"
+MOSTLY_SEEN = 0.5
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -49,18 +50,22 @@ def report(run: RunFolder) -> None:
 
 def concerns(experiment: "Experiment") -> list[str]:
     """What somebody who reads the figures should know of the data and the targets."""
-    found = [step.sentence for step in experiment.dataset.removed]
-    wanted, n_chosen = experiment.protocol.targets.n_targets, len(experiment.targets.item_idx)
+    from proactrec.targets import share_seen
+
+    data, items = experiment.dataset, experiment.targets.item_idx
+    found = [step.sentence for step in data.removed]
+    wanted, n_chosen = experiment.protocol.targets.n_targets, len(items)
     if not experiment.options.target_items and n_chosen < wanted:
         found.append(
             f"the category has {n_chosen} items, so there are {n_chosen} targets, not {wanted}"
         )
-    if titles := experiment.mostly_seen_targets():
+    is_known = share_seen(data, items) > MOSTLY_SEEN
+    if titles := [data.titles[item - 1] for item in items[is_known]]:
         found.append(
             f"{len(titles)} of {n_chosen} targets have been seen by more than half of the users: "
             f"{', '.join(titles[:5])}"
         )
-    if titles := experiment.cold_targets():
+    if titles := [data.titles[item - 1] for item in items if data.is_cold[item - 1]]:
         placed = experiment.options.dataset.cold_items
         why = "placed by title, text and categories" if placed else "so their vectors are random"
         found.append(
@@ -91,7 +96,7 @@ def save_settings(setup: Setup, command: str) -> None:
 def save_result(out: Path, result: dict[str, Any]) -> None:
     """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
     from proactrec.evaluation.experiment import VOLATILE
-    from proactrec.evaluation.store import write_json
+    from proactrec.fitting.artefacts import write_json
 
     write_json(out / ABOUT, {name: result[name] for name in VOLATILE})
     write_json(out / RESULT, {n: value for n, value in result.items() if n not in VOLATILE})

@@ -37,7 +37,7 @@ def train(setup: Setup) -> None:
     Example: proactrec train --dataset demo --encoder sasrec --out runs/sasrec
     """
     with console.progress() as progress:
-        figures = setup.experiment(progress).next_item
+        figures = setup.experiment(progress).fitting.next_item
     if setup.json:
         results.print_json(figures)
         return

@@ -28,7 +28,7 @@ def targets(context: typer.Context, **values: Any) -> None:
     asked = setup(**values)
     with console.progress() as progress:
         experiment = asked.experiment(progress)
-        chosen = experiment.target_list()
+        chosen = experiment.fitting.target_list()
         console.warn(results.concerns(experiment))
     if asked.json:
         results.print_json(chosen)

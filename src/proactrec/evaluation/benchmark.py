@@ -295,7 +295,7 @@ def _fit_hidden(workshop: Workshop, options: ExperimentOptions) -> None:
 
 
 def _fit_encoder(workshop: Workshop, options: ExperimentOptions) -> None:
-    _ = workshop.experiment(options).next_item
+    _ = workshop.experiment(options).fitting.next_item
 
 
 def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:

@@ -8,22 +8,12 @@ from proactrec.config import Options
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions
+from proactrec.fitting.options import Conventions
+from proactrec.intents import IntentOptions
 from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.simulator.environment import WorldOptions
 from proactrec.targets import TargetOptions
 from proactrec.types import FilterName
-
-
-class IntentOptions(Options):
-    """Prototypes that the policy's intention scores use."""
-
-    n_intents: int = Field(32, ge=1, description="number of prototypes")
-    source: Literal["kmeans", "random"] = Field(
-        "kmeans", description="k-means of the final encoder, or never trained as in the code (D7)"
-    )
-    fitted_on: Literal["mean", "last"] = Field(
-        "mean", description="mean-pooled states (ICLRec's own), or the last position's (D7)"
-    )
 
 
 class Protocol(Options):
@@ -51,6 +41,19 @@ class Protocol(Options):
                 "receptivity must belong to the world in the protocol common, got 'policy'"
             )
         return self
+
+    def policy_defaults(self, kind: type[Options]) -> dict[str, Any]:
+        """What the protocol says of a policy's options of a type."""
+        given = {"replan": self.replan, "n_rounds": self.rollout.n_rounds}
+        if issubclass(ITMPRecOptions, kind):
+            given |= self.itmprec.model_dump()
+        return {name: value for name, value in given.items() if name in kind.model_fields}
+
+    @property
+    def conventions(self) -> Conventions:
+        """What it settles of fitting."""
+        padding = self.rollout.padding
+        return Conventions(self.targets, self.intents, padding, self.policy_defaults)
 
     def changes(self) -> dict[str, Any]:
         """Settings that differ from the protocol of this name (else from `common`), dotted."""

@@ -92,7 +92,7 @@ def study(calibrated: Experiment, model: Experiment, options: StudyOptions | Non
         "protocol": calibrated.protocol.name,
         "world": calibrated.protocol.world.world,
         "seed": calibrated.seed,
-        "targets": calibrated.target_list(),
+        "targets": calibrated.fitting.target_list(),
         "responses": {name: e.world.response.describe() for name, e in experiments.items()},
         "held_out": held_out,
         "guidance": guidance,

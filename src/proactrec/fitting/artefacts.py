@@ -90,6 +90,12 @@ def write_json(path: Path, content: Any) -> None:
         partial.unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What :func:`write_json` wrote."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
 def _check(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())

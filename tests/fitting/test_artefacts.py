@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proactrec.errors import ArtefactError
-from proactrec.evaluation.store import CHECKPOINT, MANIFEST, ArtefactStore, write_json
+from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST, ArtefactStore, write_json
 
 INPUTS = {"seed": 1, "options": {"b": 2, "a": (1, 2)}}
 
@@ -125,7 +125,7 @@ def test_damaged_artefact_is_refused(tmp_path: Path, damage: object) -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from proactrec.evaluation.store import ArtefactStore
+from proactrec.fitting.artefacts import ArtefactStore
 
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 

@@ -1,0 +1,37 @@
+"""Where models are trained and policies guide: the CPU or a GPU."""
+
+import torch
+
+from proactrec.errors import InvalidInputError
+from proactrec.policies.base import Policy
+
+
+def device_for(policy: type[Policy], device: str) -> str:
+    """The device, where the policy can use it too."""
+    name = usable_device(device)
+    if name == "cpu" or policy.uses_gpu:
+        return name
+    if device == "auto":
+        return "cpu"
+    raise InvalidInputError(f"device must be cpu for the policy {policy.name}, got {device!r}")
+
+
+def usable_device(name: str) -> str:
+    """The device to use; "auto" takes a GPU if there is one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the device does not exist here.
+    """
+    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
+        raise InvalidInputError(f"device must be cpu, cuda or auto, got {name!r}")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(
+            f"device must be cpu, cuda or auto and exist here, got {name!r}"
+        ) from error
+    return name

@@ -1,0 +1,42 @@
+"""Policies by name, or by the file of somebody's own."""
+
+from proactrec.errors import UnknownIdError
+from proactrec.plugins import from_file, is_file, loaded
+from proactrec.policies.base import Policy
+
+POLICIES = {
+    "itmprec": "proactrec.policies.itmprec:ITMPRec",
+    "foresight": "proactrec.policies.foresight:Foresight",
+    "ipg": "proactrec.policies.ipg:IPG",
+    "next-item": "proactrec.policies.next_item:NextItem",
+    "irn": "proactrec.policies.irn:IRNPolicy",
+    "nearest-to-target": "proactrec.policies.reference:Nearest",
+    "target-now": "proactrec.policies.reference:TargetNow",
+    "popular": "proactrec.policies.reference:Popular",
+    "random": "proactrec.policies.reference:Random",
+    "oracle-greedy": "proactrec.evaluation.oracles:OracleGreedy",
+    "oracle-lookahead": "proactrec.evaluation.oracles:OracleLookahead",
+    "llm-ipp": "proactrec.llm.path_planner:LLMIPP",
+}
+"""As module:class, loaded on first use: oracles need the simulator, nobody else does."""
+
+
+def policy_type(name: str) -> type[Policy]:
+    """The policy class of a name, or the last one defined in a file ``path/to/policy.py``.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such policy or file.
+    InvalidInputError
+        If the file defines no policy.
+    """
+    if is_file(name):
+        return from_file(name, Policy)  # type: ignore[type-abstract]
+    if name not in POLICIES:
+        raise UnknownIdError(
+            f"policy {name!r} does not exist; there are {', '.join(POLICIES)}, "
+            "or the path of a .py file with one of your own"
+        )
+    found: type[Policy] = loaded(POLICIES[name])
+    return found
