@@ -10,7 +10,7 @@ in the store, so it goes on where it was killed.
 
 import argparse
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,39 +93,29 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
     run = Experiment(options, arguments.store, data_dir=arguments.data_dir)
     caster = Forecaster(run, ForecastOptions(n_users=arguments.n_played), progress=_say)
     ensemble = caster.ensemble()
-    tests = played(caster, Prior(), arguments.n_tests, f"{policy}, tests")
+    tests = played(caster, Prior(), arguments.n_tests)
     n_played = ensemble[0].n_users
     for after in (0, AFTER):
         yield case_of(policy, "prior", after, caster, ensemble, tests)
         yield case_of(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
     for kind in HIDDEN:
         others = without(kind, caster)
-        name = f"{policy}, {kind}"
-        tests = played(caster, Prior(hidden=(kind,)), arguments.n_left_out, name)
+        tests = played(caster, Prior(hidden=(kind,)), arguments.n_left_out)
         for after in (0, AFTER):
             yield case_of(policy, f"{kind}, left out", after, caster, others, tests)
 
 
-def played(caster: Forecaster, prior: Prior, n_worlds: int, what: str) -> list[Summary]:
+def played(caster: Forecaster, prior: Prior, n_worlds: int) -> list[Summary]:
     """The campaign, with everybody, in test worlds."""
-    found = []
-    for number in range(n_worlds):
-        world = drawn_world(prior, caster.experiment.seed, number, "tests")
-        found.append(caster.summary(world))
-        _say(what, number + 1, n_worlds)
-    return found
+    seed, numbers = caster.experiment.seed, range(n_worlds)
+    return caster.summaries([drawn_world(prior, seed, number, "tests") for number in numbers])
 
 
 def without(kind: str, caster: Forecaster) -> list[Summary]:
     """The first of the forecast's worlds that have nothing of a kind, as many as it needs."""
-    found: list[Summary] = []
-    for number in count():
-        world = drawn_world(caster.options.prior, caster.experiment.seed, number)
-        if kind not in world.hidden:
-            found.append(caster.summary(world, caster.options.n_users))
-        if len(found) == MIN_WORLDS:
-            return found
-    raise AssertionError
+    drawn = (drawn_world(caster.options.prior, caster.experiment.seed, n) for n in count())
+    others = (world for world in drawn if kind not in world.hidden)
+    return caster.summaries(list(islice(others, MIN_WORLDS)), caster.options.n_users)
 
 
 def case_of(

@@ -53,10 +53,10 @@ def main() -> None:
     options = ExperimentOptions(dataset=data, policy=arguments.policy, n_users=arguments.n_users)
     options = options.changed({"protocol.targets.n_targets": arguments.n_targets})
     caster = Forecaster(Experiment(options, arguments.store), ForecastOptions())
-    tests = [
-        caster.summary(independent_world(caster.prior, 0, number, "tests of draws"))
-        for number in range(arguments.n_tests)
-    ]
+    numbers = range(arguments.n_tests)
+    tests = caster.summaries(
+        [independent_world(caster.prior, 0, number, "tests of draws") for number in numbers]
+    )
     rows = [
         row(
             name,
@@ -81,7 +81,7 @@ def main() -> None:
 def ensemble(caster: Forecaster, draw: Draw, seed: int) -> list[Summary]:
     """The campaign in the worlds of one seed."""
     worlds = [draw(caster.prior, seed, number) for number in range(caster.options.n_worlds)]
-    found = [caster.summary(world) for world in worlds]
+    found = caster.summaries(worlds)
     print(f"{draw.__name__} {seed}", flush=True)
     return found
 

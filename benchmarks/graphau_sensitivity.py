@@ -15,7 +15,7 @@ import torch
 
 from page import origin, write_page
 from proactrec.data.load import load_dataset
-from proactrec.fitting.artefacts import write_json
+from proactrec.files import write_json
 from proactrec.graphau import GraphAUOptions, fit_graphau, spread
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)

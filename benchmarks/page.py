@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from proactrec.fitting.artefacts import write_json
+from proactrec.files import write_json
 
 
 def origin() -> dict[str, str]:

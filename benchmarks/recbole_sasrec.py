@@ -30,7 +30,7 @@ from proactrec.data.load import load_dataset
 from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.fitting import fit_encoder, next_item_places
 from proactrec.encoders.sasrec import SASRec
-from proactrec.fitting.artefacts import write_json
+from proactrec.files import write_json
 from proactrec.ranking import answer_places, ndcg, next_item_figures
 from proactrec.training import StoppingOptions
 from table3 import interval

@@ -15,7 +15,7 @@ from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
-from proactrec.fitting.artefacts import write_json
+from proactrec.files import write_json
 from proactrec.report.benchmark_tables import T_975
 from proactrec.report.published import published_figures
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proactrec.policies.ipg import IPG as IPG
     from proactrec.policies.itmprec import ITMPRec as ITMPRec
     from proactrec.policies.next_item import NextItem as NextItem
+    from proactrec.progress import PrintedProgress as PrintedProgress
     from proactrec.simulator.environment import World as World
     from proactrec.targets import select_targets as select_targets
 
@@ -26,6 +27,7 @@ _HOME = {
     "IPG": "policies.ipg",
     "ITMPRec": "policies.itmprec",
     "NextItem": "policies.next_item",
+    "PrintedProgress": "progress",
     "World": "simulator.environment",
     "evaluate": "evaluation.metrics",
     "evaluate_next_item": "encoders.fitting",

@@ -35,7 +35,7 @@ def from_file(name: str, base: type[T]) -> type[T]:
     UnknownIdError
         If there is no such file.
     InvalidInputError
-        If it can't be run, or defines none.
+        If it can't be run, or defines none, or one without a `name`.
     """
     path, what = Path(name), base.__name__.lower()
     if not path.is_file():
@@ -61,4 +61,6 @@ def from_file(name: str, base: type[T]) -> type[T]:
         raise InvalidInputError(
             f"{what} file {path} must define a subclass of {base.__name__}, has none"
         )
+    if not hasattr(found[-1], "name"):
+        raise InvalidInputError(f"{what} file {path} must give {found[-1].__name__} a name")
     return found[-1]

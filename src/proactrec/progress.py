@@ -1,6 +1,10 @@
-"""How long work tells its caller how far it is; the library itself never prints."""
+"""How long work tells its caller how far it is; nothing is printed unless that is asked for."""
 
+import sys
+import time
 from typing import Protocol
+
+LINE_EVERY_S = 10.0
 
 
 class Progress(Protocol):
@@ -12,3 +16,23 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
     """Say nothing."""
+
+
+class PrintedProgress:
+    """Lines on standard error: at the end of every stage, and now and then before.
+
+    Parameters
+    ----------
+    every_s : float
+        Seconds between two lines.
+    """
+
+    def __init__(self, every_s: float = LINE_EVERY_S) -> None:
+        self._every_s, self._last = every_s, -every_s
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Say it, unless it was just said."""
+        now = time.monotonic()
+        if done == total or now - self._last >= self._every_s:
+            self._last = now
+            print(f"{stage} {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)

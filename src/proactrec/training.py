@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from proactrec.config import Options
 from proactrec.errors import ArtefactError, TrainingError
+from proactrec.files import replacing
 from proactrec.progress import Progress, silent
 from proactrec.rng import torch_generator
 
@@ -144,14 +144,9 @@ def _save(
     tensors |= {f"best/{name}": value for name, value in best.items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".tmp{os.getpid()}")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        partial,
-        metadata={"record": record.model_dump_json()},
-    )
-    os.replace(partial, path)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"record": record.model_dump_json()})
 
 
 def _load(

@@ -2,12 +2,14 @@
 
 import json
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from .conftest import CATEGORIES, FAST, N_EACH, N_ITEMS, N_USERS, Command, Toy
 
@@ -302,6 +304,50 @@ def test_runs_share_a_store(toy: Toy, here: Command, copied: Path, tmp_path: Pat
     assert "loss" not in outcome.stderr
     assert not (out / "artefacts").exists()
     assert here("report", out).code == 0
+
+
+def test_run_folder_may_move(
+    toy: Toy, here: Command, copied: Path, finished: Path, tmp_path: Path
+) -> None:
+    """Nothing is trained anew, and a copy reads its own log or says that it has none."""
+    assert here(*toy.run, "--out", copied).code == 0
+    assert yaml.safe_load((copied / "settings.yaml").read_text())["store"] == "artefacts"
+    moved = copied.rename(tmp_path / "moved")
+    for command in (["evaluate", moved], ["report", moved], ["explain", moved, "--user", "u1"]):
+        outcome = here(*command)
+        assert (outcome.code, outcome.errors) == (0, []), command
+        assert "loss" not in outcome.stderr
+    assert (moved / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+    assert not copied.exists()
+    second = tmp_path / "second"
+    shutil.copytree(moved, second)
+    (log,) = second.glob("artefacts/guidance-*/log.parquet")
+    log.unlink()
+    assert "is damaged" in here("evaluate", second).errors[0]
+    shutil.rmtree(log.parent)
+    for command in (["evaluate", second], ["explain", second, "--user", "u1"]):
+        outcome = here(*command)
+        assert outcome.code == 2
+        assert f"{second} has no log: its store {second / 'artefacts'} holds none" in outcome.stderr
+
+
+def test_indices_of_a_log_lead_back_to_ids(
+    toy: Toy, here: Command, copied: Path, finished: Path
+) -> None:
+    about = json.loads(here("simulate", *toy.run[1:], "--out", copied, "--json").stdout)
+    users, items = (pl.read_parquet(copied / f"{name}.parquet") for name in ("users", "items"))
+    log = pl.read_parquet(about["log"])
+    guided, events = log.join(users, on="user_idx")["user_id"], pl.read_csv(toy.events)
+    owns_all = set(users["user_id"]) - set(guided)  # and is led nowhere
+    assert set(users["user_id"]) == {f"u{n}" for n in range(N_USERS)}
+    led_to = log.join(items, left_on="target_idx", right_on="item_idx")["item_id", "title"].unique()
+    targets = {(target["item_id"], target["title"]) for target in read(finished)["targets"]}
+    assert set(led_to.iter_rows()) == targets
+    for user in owns_all:
+        assert {item for item, _ in targets} <= set(
+            events.filter(pl.col("user_id") == user)["item_id"]
+        )
+    assert (finished / "items.parquet").read_bytes() == (copied / "items.parquet").read_bytes()
 
 
 def test_run_is_evaluated_from_anywhere(

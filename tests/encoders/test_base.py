@@ -188,6 +188,28 @@ def test_heads_must_share_the_dimension() -> None:
         made("sasrec", n_heads=3)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "encoder file {} does not exist"),
+        ("x = 1\n", "encoder file {} must define a subclass of Encoder, has none"),
+        ("import nothing_of_that_name\n", "encoder file {} can't be run: ModuleNotFoundError"),
+        (
+            "from proactrec.encoders.base import Encoder\nclass Mine(Encoder):\n    pass\n",
+            "encoder file {} must give Mine a name",
+        ),
+    ],
+)
+def test_a_file_without_an_encoder_is_refused(
+    tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises((UnknownIdError, InvalidInputError), match=re.escape(sentence.format(path))):
+        encoder_type(str(path))
+
+
 def test_unknown_encoder_is_refused() -> None:
     wanted = f"encoder 'bert' does not exist; there are {', '.join(ENCODERS)}"
     with pytest.raises(UnknownIdError, match=re.escape(wanted)):

@@ -282,6 +282,26 @@ def test_trained_encoder_can_be_brought_along(options: Maker, store: Path, tmp_p
         broken.result()
 
 
+def test_an_encoder_comes_from_a_file_of_its_own(
+    options: Maker, store: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    text = (
+        "from proactrec.encoders.sasrec import SASRec\n\n\nclass Mine(SASRec):\n    name = 'mine'\n"
+    )
+    path.write_text(text)
+    mine = Experiment(options(encoder=str(path)), store)
+    assert mine.fitting.encoder.name == "mine"
+    assert set(mine.fitting.next_item["test"]) == {"mine", "popularity"}
+    assert mine.result()["encoder"] == str(path)
+    again = Experiment(options(encoder=str(path)), store)
+    assert again.log_path == mine.log_path
+    path.write_text(text + "# changed\n")
+    changed = Experiment(options(encoder=str(path)), store)
+    assert changed.fitting.encoder_stage.key != mine.fitting.encoder_stage.key
+    assert changed.fitting.interest_stage.key == mine.fitting.interest_stage.key
+
+
 def test_damaged_stage_is_refused(options: Maker, tmp_path: Path) -> None:
     first = Experiment(options(), tmp_path)
     first.interest  # noqa: B018 - makes the stage

@@ -20,10 +20,11 @@ from proactrec.evaluation.forecast import (
     Summary,
     predicted,
 )
+from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.graphau import GraphAUOptions
 from proactrec.simulator import response
-from proactrec.simulator.prior import Prior, drawn_world
+from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.training import StoppingOptions
 from proactrec.types import FloatArray
 
@@ -166,7 +167,7 @@ def caster(options: ExperimentOptions, store: Path) -> Forecaster:
 def test_a_forecast_holds_in_worlds_that_it_never_saw(caster: Forecaster) -> None:
     """Campaigns of 60 users in 60 other worlds; an ensemble's own luck is 4.5 % (one deviation)."""
     worlds = caster.ensemble()
-    tests = [caster.summary(drawn_world(Prior(), 0, n, "tests")) for n in range(60)]
+    tests = caster.summaries([drawn_world(Prior(), 0, n, "tests") for n in range(60)])
     _, bounds = predicted(worlds, caster.audience.n_users)
     held = np.mean([coverage(bounds, test.mean) for test in tests], axis=0)
     assert held[0] == pytest.approx(0.8, abs=0.1)
@@ -191,10 +192,10 @@ def test_the_world_of_the_run_is_never_looked_at(
         "protocol.world.receptivity": "per-user",
         "hidden": "factors",
     }
-    n_before = len(list(store.glob("forecast-*")))
+    wanted, n_before = caster.forecast(), len(list(store.glob("forecast-*")))
     other = Forecaster(Experiment(options.changed(changes), store), caster.options)
-    assert other.forecast() == caster.forecast()
-    assert len(list(store.glob("forecast-*"))) == max(n_before, caster.options.n_worlds)
+    assert other.forecast() == wanted
+    assert len(list(store.glob("forecast-*"))) == n_before
 
 
 def test_everybody_is_played_where_rails_count_users(
@@ -226,6 +227,35 @@ def test_a_second_forecast_plays_nothing(options: ExperimentOptions, store: Path
     assert again.forecast() == figures
 
 
+def test_a_killed_forecast_goes_on_with_the_next_world(
+    options: ExperimentOptions, store: Path
+) -> None:
+    asked = ForecastOptions(n_worlds=39, n_users=21)
+    killed, again = (Forecaster(Experiment(options, store), asked) for _ in range(2))
+    played, play, told = [], again.play, []
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 30:
+            raise KeyboardInterrupt
+
+    def counted(world: PlausibleWorld, n_users: int | None = None) -> GuidanceLog:
+        played.append(world)
+        return play(world, n_users)
+
+    killed._progress, n_before = stop, len(list(store.glob("forecast-*")))
+    with pytest.raises(KeyboardInterrupt):
+        killed.ensemble()
+    again.play, again._progress = counted, lambda *now, note="": told.append(now)  # type: ignore[method-assign]
+    found = again.ensemble()
+    assert played == [drawn_world(again.prior, 0, n) for n in range(30, 39)]
+    assert told[-1] == ("worlds", 39, 39)
+    assert len(list(store.glob("forecast-*"))) == n_before + 1
+    for number in (0, 29, 30):
+        world = again.summarised(play(drawn_world(again.prior, 0, number), 21))
+        for kept, made in zip(found[number], world, strict=True):
+            np.testing.assert_array_equal(kept, made)
+
+
 def test_figures_are_those_of_the_run(caster: Forecaster) -> None:
     run = caster.experiment
     found = caster.summarised(run.log).mean[0].reshape(len(CAMPAIGN_METRICS), -1)
@@ -255,7 +285,7 @@ def test_segments_are_thirds_of_the_audience(caster: Forecaster) -> None:
 
 
 def test_answers_like_no_plausible_world_are_called_so(caster: Forecaster) -> None:
-    campaign = caster.summary(drawn_world(Prior(), 0, 1, "tests"))
+    (campaign,) = caster.summaries([drawn_world(Prior(), 0, 1, "tests")])
     assert caster.forecast(seen=campaign.answers[:2]).is_like_prior
     everything = np.ones_like(campaign.answers[:2])
     found = caster.forecast(seen=everything)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import MetricOptions, by_group, evaluate
-from proactrec.fitting.artefacts import write_json
+from proactrec.files import write_json
 
 NAN = math.nan
 # Pairs: (user 0, target 5), (user 1, target 5), (user 0, target 2), (user 1, target 2).

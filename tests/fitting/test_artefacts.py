@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from proactrec.errors import ArtefactError
-from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST, ArtefactStore, write_json
+from proactrec.fitting import artefacts
+from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST, ArtefactStore
 
 INPUTS = {"seed": 1, "options": {"b": 2, "a": (1, 2)}}
 
@@ -168,20 +170,27 @@ def test_killed_process_leaves_no_artefact_and_the_next_one_finishes(tmp_path: P
     assert (tmp_path / "calls").read_text() == "xx"
 
 
+def test_who_waits_for_another_process_is_told_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artefacts, "TELL_EVERY_S", 0.2)
+    process, told = start(tmp_path, 2), []
+    wait_for_calls(tmp_path)
+    store = ArtefactStore(tmp_path / "store", lambda *now: told.append(now))
+    made = store.get_or_make("kind", {}, never)
+    assert process.communicate()[0].split() == ["hello", "False"]
+    holder = f"process {process.pid} on {platform.node()}"
+    assert set(told) == {("waiting", 0, 1, f"for {made.key}, made by {holder}")}
+    told.clear()
+    store.get_or_make("kind", {}, never)
+    assert not told
+
+
 def test_two_processes_at_once_make_it_once(tmp_path: Path) -> None:
     both = [start(tmp_path, 1), start(tmp_path, 1)]
     outs = sorted(process.communicate()[0].split() for process in both)
     assert outs == [["hello", "False"], ["hello", "True"]]
     assert (tmp_path / "calls").read_text() == "x"
-
-
-def test_json_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    write_json(path, {"a": [1]})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": [1]}
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_leftovers_of_a_failed_make_do_not_get_into_the_artefact(tmp_path: Path) -> None:

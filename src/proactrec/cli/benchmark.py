@@ -128,7 +128,7 @@ def benchmark(**values: Any) -> None:
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
     from proactrec.evaluation.comparison import CELLS
-    from proactrec.fitting.artefacts import write_json
+    from proactrec.files import write_json
 
     results.require_report()
     cells, first = _cells(values)

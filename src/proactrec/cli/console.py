@@ -1,15 +1,13 @@
 """Where commands say how far they are: a bar on a terminal, a line now and then elsewhere."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from proactrec.progress import PrintedProgress
 from proactrec.progress import Progress as Callback
-
-LINE_EVERY_S = 10.0
 
 errors = Console(stderr=True)
 
@@ -21,7 +19,7 @@ def progress() -> Iterator[Callback]:
         with _bars() as bars:
             yield _BarProgress(bars)
     else:
-        yield _LineProgress()
+        yield PrintedProgress()
 
 
 def warn(sentences: list[str]) -> None:
@@ -50,14 +48,3 @@ class _BarProgress:
         if stage not in self.tasks:
             self.tasks[stage] = self.bars.add_task(stage, total=total, note=note)
         self.bars.update(self.tasks[stage], completed=done, total=total, note=note)
-
-
-class _LineProgress:
-    def __init__(self) -> None:
-        self.last = 0.0
-
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        now = time.monotonic()
-        if done == total or now - self.last > LINE_EVERY_S:
-            self.last = now
-            errors.print(f"{stage} {done}/{total} {note}", highlight=False, soft_wrap=True)

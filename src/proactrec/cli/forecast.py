@@ -79,13 +79,13 @@ def _asked(
 def forecast(**values: Any) -> None:
     """Say what the run that the same options would make will achieve, with 80 and 95 % intervals.
 
-    The campaign is played in plausible worlds, each kept in the store: killed at any time, the
-    same command goes on.
+    The campaign is played in plausible worlds: killed at any time, the same command goes on with
+    those that are missing.
 
     Example: proactrec forecast --dataset demo --policy itmprec --out runs/forecast
     """
     from proactrec.evaluation.forecast import Forecaster, ForecastOptions
-    from proactrec.fitting.artefacts import write_json
+    from proactrec.files import write_json
     from proactrec.simulator.prior import Prior
 
     own = {name: values.pop(name) for name in inspect.signature(_asked).parameters}

@@ -99,8 +99,7 @@ def _size(experiment: "Experiment") -> str:
 
 def _save(asked: Setup, found: "Study") -> list[Path]:
     """Write everything, each file whole, the figures last: with them a study is complete."""
-    from proactrec.fitting.artefacts import write_json
-    from proactrec.report.html import write_whole
+    from proactrec.files import write_json, write_text
     from proactrec.report.plots import save_figure
     from proactrec.report.study_page import write_study
     from proactrec.report.study_plots import study_plots
@@ -110,8 +109,8 @@ def _save(asked: Setup, found: "Study") -> list[Path]:
     drawings.mkdir(parents=True, exist_ok=True)
     (out / STUDY).unlink(missing_ok=True)
     results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
-    write_whole(tables / "questions.csv", found.questions.write_csv())
-    write_whole(tables / "rounds.csv", found.rounds.write_csv())
+    write_text(tables / "questions.csv", found.questions.write_csv())
+    write_text(tables / "rounds.csv", found.rounds.write_csv())
     for name, (figure, _) in study_plots(found.figures).items():
         save_figure(figure, drawings / f"{name}.png")
     settings = yaml.safe_load((out / results.SETTINGS).read_text())

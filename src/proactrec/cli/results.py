@@ -14,6 +14,7 @@ from proactrec.errors import DataError
 from proactrec.report.tables import result_table
 
 if TYPE_CHECKING:
+    from proactrec.data.dataset import Dataset
     from proactrec.evaluation.experiment import Experiment
 
 RESULT, ABOUT, REPORT, SETTINGS = "metrics.json", "run.json", "report.html", "settings.yaml"
@@ -85,21 +86,41 @@ def save_settings(setup: Setup, command: str) -> None:
     content = {
         "command": command,
         "options": setup.options.model_dump(mode="json"),
-        "store": str(setup.store.absolute()),
-        "data_dir": str(setup.data_dir.absolute()) if setup.data_dir else None,
-        "encoder_folder": str(setup.encoder_folder.absolute()) if setup.encoder_folder else None,
+        "store": _noted(setup.store, setup.out),
+        "data_dir": setup.data_dir and _noted(setup.data_dir, setup.out),
+        "encoder_folder": setup.encoder_folder and _noted(setup.encoder_folder, setup.out),
         "device": setup.device,
     }
     (setup.out / SETTINGS).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+def _noted(path: Path, out: Path) -> str:
+    """A path from the run folder on, so that the folder may move; from the root if outside."""
+    path, out = path.absolute(), out.absolute()
+    return str(path.relative_to(out) if path.is_relative_to(out) else path)
+
+
 def save_result(out: Path, result: dict[str, Any]) -> None:
     """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
     from proactrec.evaluation.experiment import VOLATILE
-    from proactrec.fitting.artefacts import write_json
+    from proactrec.files import write_json
 
     write_json(out / ABOUT, {name: result[name] for name in VOLATILE})
     write_json(out / RESULT, {n: value for n, value in result.items() if n not in VOLATILE})
+
+
+def save_ids(out: Path, dataset: "Dataset") -> None:
+    """Write whom and what the indices of a log stand for: `users.parquet`, `items.parquet`."""
+    import polars as pl
+
+    from proactrec.files import replacing
+
+    users = pl.DataFrame({"user_id": dataset.user_ids}).with_row_index("user_idx")
+    columns = {"item_id": dataset.item_ids, "title": dataset.titles}
+    items = pl.DataFrame(columns).with_row_index("item_idx", offset=1)  # 0 is no item
+    for name, table in (("users", users), ("items", items)):
+        with replacing(out / f"{name}.parquet") as partial:
+            table.write_parquet(partial)
 
 
 def require_report() -> None:
@@ -175,7 +196,7 @@ def earlier(run: Path) -> tuple[Setup, str]:
         content = yaml.safe_load(path.read_text())
         options, command = experiment_options(content["options"]), str(content["command"])
         folders = {
-            name: Path(content[name]) if content[name] else None
+            name: run / content[name] if content[name] else None
             for name in ("store", "data_dir", "encoder_folder")
         }
         device = str(content["device"])
@@ -183,10 +204,13 @@ def earlier(run: Path) -> tuple[Setup, str]:
         raise DataError(f"{run} is no run folder: it has no {SETTINGS}") from error
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read as the settings of a run: {error}") from error
+    store = folders["store"] or run / "artefacts"
+    if not any(store.glob("guidance-*")):
+        raise DataError(f"{run} has no log: its store {store} holds none; to make it: {command}")
     setup = Setup(
         options,
         out=run,
-        store=folders["store"] or run / "artefacts",
+        store=store,
         data_dir=folders["data_dir"],
         encoder_folder=folders["encoder_folder"],
         device=device,

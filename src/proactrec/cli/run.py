@@ -25,6 +25,7 @@ def run(setup: Setup) -> None:
         results.save_settings(setup, command)
         console.warn(results.concerns(experiment))
         result = results.measured(experiment, command)
+    results.save_ids(setup.out, experiment.dataset)
     results.save_result(setup.out, result)
     page = results.save_report(setup.out, experiment, result)
     results.show(result, [setup.out / results.RESULT, page], json=setup.json)
@@ -60,6 +61,7 @@ def simulate(setup: Setup) -> None:
         results.save_settings(setup, shlex.join(["proactrec", *sys.argv[1:]]))
         console.warn(results.concerns(experiment))
         path, log = experiment.log_path, experiment.log
+    results.save_ids(setup.out, experiment.dataset)
     about = {
         "log": str(path),
         "n_pairs": len(log.user_idx),

@@ -96,7 +96,8 @@ def setup(
     encoder: Annotated[
         str,
         typer.Option(
-            help="Sequence encoder: iclrec, sasrec, mstein, icsrec or bsarec.",
+            help="Sequence encoder: iclrec, sasrec, mstein, icsrec, bsarec, or a .py file of your "
+            "own.",
             rich_help_panel=GUIDE,
         ),
     ] = "iclrec",

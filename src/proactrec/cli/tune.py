@@ -31,7 +31,7 @@ def tune(trials: int = 20, **values: Any) -> None:
     Example: proactrec tune --dataset ml-100k --encoder bsarec --trials 30 --out runs/tuning
     """
     from proactrec.encoders.tuning import tune as search
-    from proactrec.fitting.artefacts import write_json
+    from proactrec.files import write_json
 
     asked = setup(**values)
     with console.progress() as progress:

@@ -15,6 +15,7 @@ from proactrec.encoders.icsrec import ICSRec
 from proactrec.encoders.mstein import MStein
 from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.plugins import from_file, is_file
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, ndcg, next_item_figures
 from proactrec.training import EpochRecord, TrainingRecord, train
@@ -26,9 +27,22 @@ ENCODERS: dict[str, type[Encoder]] = {
 
 
 def encoder_type(name: str) -> type[Encoder]:
-    """The encoder class of a name, or :class:`UnknownIdError` with the known ones."""
+    """The encoder class of a name, or the last one defined in a file ``path/to/encoder.py``.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such encoder or file.
+    InvalidInputError
+        If the file defines no encoder.
+    """
+    if is_file(name):
+        return from_file(name, Encoder)
     if name not in ENCODERS:
-        raise UnknownIdError(f"encoder {name!r} does not exist; there are {', '.join(ENCODERS)}")
+        raise UnknownIdError(
+            f"encoder {name!r} does not exist; there are {', '.join(ENCODERS)}, "
+            "or the path of a .py file with one of your own"
+        )
     return ENCODERS[name]
 
 
@@ -49,7 +63,7 @@ def fit_encoder(
     Parameters
     ----------
     name : str
-        A key of `ENCODERS`.
+        A key of `ENCODERS`, or the path of a file: see :func:`encoder_type`.
     item_vectors : float tensor, shape (n_items + 1, embedding_dim), optional
         Where the item table starts (interest vectors); required when `item_start` is "graphau".
     options : dict, optional
@@ -94,9 +108,9 @@ def fit_encoder(
     return encoder, record
 
 
-def load_encoder(folder: Path, dataset: Dataset) -> Encoder:
-    """A trained encoder from its folder; see :func:`proactrec.encoders.base.read_encoder`."""
-    return read_encoder(folder, dataset, ENCODERS)
+def load_encoder(folder: Path, dataset: Dataset, *own: type[Encoder]) -> Encoder:
+    """A trained encoder, also of one's `own` class, from its folder: see :func:`read_encoder`."""
+    return read_encoder(folder, dataset, {**ENCODERS, **{kind.name: kind for kind in own}})
 
 
 def next_item_places(

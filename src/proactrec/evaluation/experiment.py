@@ -24,7 +24,8 @@ from proactrec.evaluation.oracles import ReadsMinds, guarded
 from proactrec.evaluation.protocols import COMMON, Protocol
 from proactrec.evaluation.responses import response_type
 from proactrec.evaluation.rollout import Trace, rollout
-from proactrec.fitting.artefacts import CHECKPOINT, Artefact, read_json, write_json
+from proactrec.files import read_json, write_json
+from proactrec.fitting.artefacts import CHECKPOINT, Artefact
 from proactrec.fitting.fitting import Fitting, read_vectors
 from proactrec.fitting.options import FittingOptions
 from proactrec.graphau import InterestVectors

@@ -41,6 +41,8 @@ from proactrec.evaluation.metrics import (
 )
 from proactrec.evaluation.rollout import rollout
 from proactrec.evaluation.statistics import linearised
+from proactrec.files import replacing
+from proactrec.fitting.artefacts import CHECKPOINT
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
@@ -92,15 +94,24 @@ class Summary(NamedTuple):
     n_users: FloatArray  # (n_segments,)
     answers: FloatArray  # (n_rounds, 2, n_segments), HR and target acceptance up to every round
 
-    def save(self, path: Path) -> None:
-        """Write all arrays."""
-        save_file({n: torch.from_numpy(x.copy()) for n, x in self._asdict().items()}, path)
+    @classmethod
+    def save_all(cls, worlds: Sequence[Self], path: Path) -> None:
+        """Replace a file by what was achieved in several worlds."""
+        stacked = (
+            torch.from_numpy(np.ascontiguousarray(np.stack(parts)))
+            for parts in zip(*worlds, strict=True)
+        )
+        with replacing(path) as partial:
+            save_file(dict(zip(cls._fields, stacked, strict=True)), partial)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote."""
+    def load_all(cls, path: Path) -> list[Self]:
+        """Read what :meth:`save_all` wrote."""
         saved = load_file(path)
-        return cls(*(saved[name].numpy() for name in cls._fields))
+        return [
+            cls(*parts)
+            for parts in zip(*(saved[name].numpy() for name in cls._fields), strict=True)
+        ]
 
 
 class Predicted(NamedTuple):
@@ -165,7 +176,7 @@ def _thirds(values: FloatArray, among: IntArray) -> IntArray:
 
 
 class Forecaster:
-    """Plays a run's campaign in plausible worlds; each is kept in the store as it is done.
+    """Plays a run's campaign in plausible worlds; killed between two, it goes on with the next.
 
     The run's own world (slope, acceptance, hidden vectors, click model, receptivity) is never
     looked at.
@@ -203,33 +214,37 @@ class Forecaster:
         With everybody where a rail is a number that holds for all users together: for a sample
         it would be looser.
         """
-        options, found = self.options, []
-        n_users = None if self.experiment.options.rails.count_users else options.n_users
-        for number in range(options.n_worlds):
-            self._progress("worlds", number, options.n_worlds)
-            world = drawn_world(self.prior, self.experiment.seed, number)
-            found.append(self.summary(world, n_users))
-        self._progress("worlds", options.n_worlds, options.n_worlds)
-        return found
+        seed, numbers = self.experiment.seed, range(self.options.n_worlds)
+        n_users = None if self.experiment.options.rails.count_users else self.options.n_users
+        return self.summaries([drawn_world(self.prior, seed, n) for n in numbers], n_users)
 
-    def summary(self, world: PlausibleWorld, n_users: int | None = None) -> Summary:
-        """The campaign in one world, with everybody of the audience or so many of them."""
+    def summaries(
+        self, worlds: Sequence[PlausibleWorld], n_users: int | None = None
+    ) -> list[Summary]:
+        """The campaign in these worlds, with everybody of the audience or so many of them."""
         run = self.experiment
         inputs = {
             "version": FORECAST_VERSION,
             "guidance": run.guidance_inputs,
             "users": run.options.n_users,
             "played": n_users,
-            "world": world.model_dump(),
+            "worlds": [world.model_dump() for world in worlds],
             "rest_of_world": run.protocol.world.model_dump(exclude=DRAWN),
             "metrics": self.metrics.model_dump(),
         }
 
         def make(folder: Path) -> None:
-            self.summarised(self.play(world, n_users)).save(folder / "summary.safetensors")
+            kept = folder / CHECKPOINT
+            found = Summary.load_all(kept) if kept.exists() else []
+            for number in range(len(found), len(worlds)):
+                self._progress("worlds", number, len(worlds))
+                found.append(self.summarised(self.play(worlds[number], n_users)))
+                Summary.save_all(found, kept)
+            self._progress("worlds", len(worlds), len(worlds))
+            Summary.save_all(found, folder / "summaries.safetensors")
 
         folder = run.store.get_or_make("forecast", inputs, make).folder
-        return Summary.load(folder / "summary.safetensors")
+        return Summary.load_all(folder / "summaries.safetensors")
 
     def play(self, world: PlausibleWorld, n_users: int | None = None) -> GuidanceLog:
         """What happens in one world."""

@@ -4,17 +4,21 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from proactrec.config import digest
 from proactrec.errors import ArtefactError
+from proactrec.files import write_text
+from proactrec.progress import Progress, silent
 
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint.safetensors"
+POLL_S, TELL_EVERY_S = 0.05, 3.0
 
 
 class Artefact(NamedTuple):
@@ -37,10 +41,12 @@ class ArtefactStore:
     ----------
     root : Path
         Created on first use.
+    progress : Progress, optional
+        Told while another process makes what is asked for.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, progress: Progress = silent) -> None:
+        self.root, self._progress = root, progress
 
     def get_or_make(
         self, kind: str, inputs: Mapping[str, Any], make: Callable[[Path], None]
@@ -55,7 +61,7 @@ class ArtefactStore:
         key = f"{kind}-{digest(inputs)}"
         final, partial = self.root / key, self.root / f".{key}"
         self.root.mkdir(parents=True, exist_ok=True)
-        with _locked(self.root / f".{key}.lock"):
+        with _locked(self.root / f".{key}.lock", lambda by: self._waits(key, by)):
             if final.exists():
                 manifest = _check(final)
                 return Artefact(final, key, manifest["seconds"], is_reused=True)
@@ -69,31 +75,18 @@ class ArtefactStore:
             (partial / CHECKPOINT).unlink(missing_ok=True)
             hashes = {path.name: file_hash(path) for path in sorted(partial.iterdir())}
             manifest = {"kind": kind, "inputs": inputs, "seconds": seconds, "files": hashes}
-            _write_durably(partial / MANIFEST, json.dumps(manifest, indent=2, default=str))
+            write_text(partial / MANIFEST, json.dumps(manifest, indent=2, default=str))
             os.replace(partial, final)
             return Artefact(final, key, seconds, is_reused=False)
+
+    def _waits(self, key: str, by: str) -> None:
+        self._progress("waiting", 0, 1, f"for {key}, made by {by or 'another process'}")
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replace a JSON file atomically."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        _write_durably(partial, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What :func:`write_json` wrote."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 def _check(folder: Path) -> dict[str, Any]:
@@ -113,15 +106,26 @@ def _check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(path: Path, told: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock; whoever waits for it is told now and then, with what its holder said of it."""
+    with path.open("a+") as file:
+        last = time.monotonic()
+        while not _took(file):
+            time.sleep(POLL_S)
+            if time.monotonic() - last > TELL_EVERY_S:
+                last = time.monotonic()
+                file.seek(0)
+                told(file.read())
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
         yield
+
+
+def _took(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

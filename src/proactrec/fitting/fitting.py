@@ -17,14 +17,8 @@ from proactrec.data.load import load
 from proactrec.encoders.base import Encoder, EncoderOptions
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
 from proactrec.errors import InvalidInputError
-from proactrec.fitting.artefacts import (
-    CHECKPOINT,
-    Artefact,
-    ArtefactStore,
-    file_hash,
-    read_json,
-    write_json,
-)
+from proactrec.files import read_json, write_json
+from proactrec.fitting.artefacts import CHECKPOINT, Artefact, ArtefactStore, file_hash
 from proactrec.fitting.device import device_for
 from proactrec.fitting.options import DEFAULT_CATEGORIES, Conventions, FittingOptions
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
@@ -79,15 +73,15 @@ class Fitting:
     ) -> None:
         self.options, self.seed = options, options.seed
         self.conventions = conventions or Conventions()
-        kind = encoder_type(options.encoder)
-        self._encoder_options = kind.options_type(**options.encoder_options)
+        self._encoder_kind = encoder_type(options.encoder)
+        self._encoder_options = self._encoder_kind.options_type(**options.encoder_options)
         _check_sizes(self._encoder_options, options.graphau)
         if options.target_encoder is not None:
             encoder_type(options.target_encoder).options_type(**options.target_encoder_options)
         self.policy_kind = policy_type(options.policy)
         check_prediction(self.policy_kind, options.rails)
         self._policy_options: Options = self.policy_options(self.policy_kind.options_type)
-        self.store, self._data_dir = ArtefactStore(store), data_dir
+        self.store, self._data_dir = ArtefactStore(store, progress), data_dir
         self._encoder_folder, self.progress = encoder_folder, progress
         self.device = device_for(self.policy_kind, device)
         self.seconds: dict[str, float] = {}
@@ -117,7 +111,10 @@ class Fitting:
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
         folder = self._encoder_folder or self.encoder_stage.folder
-        return load_encoder(folder, self.dataset).to(self.device)
+        return self._load_encoder(folder).to(self.device)
+
+    def _load_encoder(self, folder: Path) -> Encoder:
+        return load_encoder(folder, self.dataset, self._encoder_kind)
 
     @cached_property
     def intents(self) -> Intents:
@@ -285,7 +282,7 @@ class Fitting:
     def interest_stage(self) -> Artefact:
         """Where the interest vectors are kept."""
         if self._encoder_folder is not None:
-            load_encoder(self._encoder_folder, self.dataset)  # refuse a wrong one before training
+            self._load_encoder(self._encoder_folder)  # refuse a wrong one before training
 
         def make(folder: Path) -> None:
             vectors, record = fit_graphau(
@@ -329,7 +326,7 @@ class Fitting:
 
         inputs = {
             "interest": self.interest_inputs,
-            "encoder": self.options.encoder,
+            "encoder": source_of(self.options.encoder),
             "options": self._encoder_options.model_dump(),
         }
         return self.stage("encoder", inputs, make)
@@ -366,7 +363,7 @@ class Fitting:
     def _encoder_key(self) -> str:
         if self._encoder_folder is None:
             return self.encoder_stage.key
-        load_encoder(self._encoder_folder, self.dataset)  # refuses what is of another data set
+        self._load_encoder(self._encoder_folder)  # refuses what is of another data set
         files = ("encoder.json", "encoder.safetensors")
         return "-".join(file_hash(self._encoder_folder / name) for name in files)
 

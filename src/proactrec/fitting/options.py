@@ -38,7 +38,9 @@ class FittingOptions(Options):
         "itmprec", description="which policy guides: a name, or a .py file with one"
     )
     policy_options: dict[str, Any] = Field({}, description="changes to the policy's options")
-    encoder: str = Field("iclrec", description="which sequence encoder")
+    encoder: str = Field(
+        "iclrec", description="which sequence encoder: a name, or a .py file with one"
+    )
     encoder_options: dict[str, Any] = Field({}, description="changes to the encoder's defaults")
     target_encoder: str | None = Field(
         None,

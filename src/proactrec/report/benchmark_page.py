@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from proactrec.files import write_text
 from proactrec.report import benchmark_plots, plots
 from proactrec.report.benchmark_tables import (
     ORACLES,
@@ -22,7 +23,7 @@ from proactrec.report.benchmark_tables import (
     place_text,
     seeds_text,
 )
-from proactrec.report.html import settings_text, template, write_whole
+from proactrec.report.html import settings_text, template
 
 INTERVALS = (
     "Intervals of means over seeds are 95 % Student-t intervals: mean ± t · s / √n, with s the "
@@ -118,7 +119,7 @@ def write_benchmark(
         parts=parts,
         settings=settings_text(settings),
     )
-    return write_whole(path, page)
+    return write_text(path, page)
 
 
 def _facts(known: pl.DataFrame) -> list[tuple[str, int]]:

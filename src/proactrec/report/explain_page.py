@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proactrec.report.html import template, write_whole
+from proactrec.files import write_text
+from proactrec.report.html import template
 
 
 def write_explanations(path: Path, content: Mapping[str, Any]) -> Path:
@@ -28,7 +29,7 @@ def write_explanations(path: Path, content: Mapping[str, Any]) -> Path:
         paths=[{**way, **_summary(way)} for way in content["paths"]],
         knows_policy=all(one["knows_policy"] for one in rounds),
     )
-    return write_whole(path, page)
+    return write_text(path, page)
 
 
 def _summary(way: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One self-contained HTML page that tells what a guidance run did, to whom, and with what."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import yaml
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.evaluation.log import GuidanceLog
+from proactrec.files import write_text
 from proactrec.report import plots
 from proactrec.report.extra import INSTALL
 from proactrec.report.tables import (
@@ -157,7 +157,7 @@ def write_report(
         seconds=_seconds(result),
         options=settings_text(result.get("options")),
     )
-    return write_whole(path, page)
+    return write_text(path, page)
 
 
 def template(name: str) -> Template:
@@ -170,18 +170,6 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template(name)
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write the file and return its path; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
 
 
 def _check_trace(

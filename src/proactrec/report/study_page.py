@@ -5,8 +5,9 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from proactrec.files import write_text
 from proactrec.report import plots
-from proactrec.report.html import Comparison, settings_text, template, write_whole
+from proactrec.report.html import Comparison, settings_text, template
 from proactrec.report.study_plots import LABELS, study_plots
 from proactrec.report.tables import MISSING, interval_texts, label_of, number_text
 
@@ -63,7 +64,7 @@ def write_study(
         journeys=[_journey(journey) for journey in figures["journeys"]],
         settings=settings_text(settings),
     )
-    return write_whole(path, page)
+    return write_text(path, page)
 
 
 def study_tables(figures: Mapping[str, Any], spent: Mapping[str, Any]) -> dict[str, Comparison]:

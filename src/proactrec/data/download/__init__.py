@@ -18,6 +18,7 @@ from proactrec.data.download.transfer import UnreachableError, check_url, fetch,
 from proactrec.data.sources import SOURCES, Source
 from proactrec.data.sources.published import PART, Remote
 from proactrec.errors import DataWarning, DownloadError, InvalidInputError, UnknownIdError
+from proactrec.files import write_text
 from proactrec.progress import Progress, silent
 
 WORK = ".downloads"
@@ -54,12 +55,9 @@ def is_accepted(name: str, root: Path) -> bool:
 
 def accept(name: str, root: Path) -> None:
     """Keep in the data folder that a set's licence was accepted today."""
-    root.mkdir(parents=True, exist_ok=True)
     given = {"licence": SOURCES[name].licence, "date": date.today().isoformat()}
     content = json.dumps({**_accepted(root), name: given}, indent=1, ensure_ascii=False)
-    fresh = root / f"{LICENCES}.new"
-    fresh.write_text(content)
-    os.replace(fresh, root / LICENCES)
+    write_text(root / LICENCES, content)
 
 
 def download(
