@@ -1,6 +1,6 @@
 """Train an encoder, load a trained one, and measure how well it predicts the next item."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,9 +94,20 @@ def fit_encoder(
     return encoder, record
 
 
-def load_encoder(folder: Path, dataset: Dataset) -> Encoder:
-    """A trained encoder from its folder; see :func:`proactrec.encoders.base.read_encoder`."""
-    return read_encoder(folder, dataset, ENCODERS)
+def load_encoder(folder: Path, item_ids: Sequence[str], content: Tensor | None = None) -> Encoder:
+    """A trained encoder from its folder, in evaluation mode on the CPU, for these items.
+
+    Item n + 1 is the one with `item_ids[n]`, whatever it was in training. How items that the
+    encoder doesn't know are placed: :func:`proactrec.encoders.saved.read_model`.
+
+    Parameters
+    ----------
+    item_ids : sequence of str
+        At least one of them known to the encoder.
+    content : float tensor, shape (n_items, n_components), optional
+        Content vectors of these items; read only where an item is unknown.
+    """
+    return read_encoder(folder, ENCODERS, item_ids, content)
 
 
 def next_item_places(

@@ -24,6 +24,7 @@ from proactrec.data.dataset import Dataset
 from proactrec.data.load import DatasetOptions, load
 from proactrec.encoders.base import Encoder, EncoderOptions
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
+from proactrec.encoders.saved import read_about
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
 from proactrec.evaluation.log import GuidanceLog
@@ -268,7 +269,16 @@ class Experiment:
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
         folder = self._encoder_folder or self._encoder_stage.folder
-        return load_encoder(folder, self.dataset).to(self.device)
+        content = self._described if self._has_newcomers else None
+        return load_encoder(folder, self.dataset.item_ids, content).to(self.device)
+
+    @cached_property
+    def _has_newcomers(self) -> bool:
+        """Whether there are items that an encoder brought along does not know."""
+        if self._encoder_folder is None:
+            return False
+        about = read_about(self._encoder_folder, "encoder", called="encoder")
+        return not set(self.dataset.item_ids) <= set(about["item_ids"])
 
     @cached_property
     def intents(self) -> Intents:
@@ -554,7 +564,7 @@ class Experiment:
     @cached_property
     def _interest_stage(self) -> Artefact:
         if self._encoder_folder is not None:
-            load_encoder(self._encoder_folder, self.dataset)  # refuse a wrong one before training
+            _ = self.encoder  # refuse a wrong one before training
 
         def make(folder: Path) -> None:
             vectors, record = fit_graphau(
@@ -709,26 +719,35 @@ class Experiment:
         """What decides where cold items are placed."""
         if self._content is None:
             return {}
+        return {"content": self._words}
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        """What decides content vectors."""
         words = [self.dataset.titles, self.dataset.texts]
-        return {"content": {**self.options.content.model_dump(), "words": digest({"": words})}}
+        return {**self.options.content.model_dump(), "words": digest({"": words})}
 
     @cached_property
     def _content(self) -> Tensor | None:
         """Content vectors, where the data set keeps cold items and has some: (n_items, d)."""
-        data = self.dataset
-        if not self.options.dataset.cold_items or not data.is_cold.any():
+        if not self.options.dataset.cold_items or not self.dataset.is_cold.any():
             return None
-        texts = data.texts or None
-        options, seed = self.options.content, self.options.seed
-        return content_vectors(data.titles, data.categories, texts, options, seed=seed)
+        return self._described
+
+    @cached_property
+    def _described(self) -> Tensor:
+        """Content vectors of all items: (n_items, d)."""
+        data, options, seed = self.dataset, self.options.content, self.options.seed
+        return content_vectors(data.titles, data.categories, data.texts or None, options, seed=seed)
 
     @cached_property
     def _encoder_key(self) -> str:
         if self._encoder_folder is None:
             return self._encoder_stage.key
-        load_encoder(self._encoder_folder, self.dataset)  # refuses what is of another data set
+        _ = self.encoder  # refuses a wrong one
         files = ("encoder.json", "encoder.safetensors")
-        return "-".join(file_hash(self._encoder_folder / name) for name in files)
+        parts = [file_hash(self._encoder_folder / name) for name in files]
+        return "-".join(parts + [digest(self._words)] * self._has_newcomers)
 
     def _stage(self, kind: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Artefact:
         stage = self.store.get_or_make(kind, {"version": STAGE_VERSION, **inputs}, make)
