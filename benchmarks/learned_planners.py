@@ -35,7 +35,7 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import MetricOptions
 from proactrec.evaluation.rollout import rollout
-from proactrec.irn import fit_irn
+from proactrec.irn.fitting import fit_irn
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight, Plans
 from proactrec.policies.irn import IRNPolicy

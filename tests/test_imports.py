@@ -16,14 +16,14 @@ BASE = ("types", "errors", "rng", "config", "progress", "plugins", "files")
 IN_ORDER = (
     BASE,
     ("data",),
-    ("ranking", "training", "arousal", "graphau", "intents", "content", "cold_start"),
+    ("threads", "ranking", "training", "arousal", "graphau", "intents", "content", "cold_start"),
     ("encoders", "irn"),
     ("targets", "suggestions"),
     ("policies",),
     ("guidance",),
     ("fitting",),
 )
-SIMULATOR = (*BASE, "data", "ranking", "arousal", "simulator")
+SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
 ALLOWED = {
     **{

@@ -11,22 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.cold_start import fit_content_map
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.errors import ArtefactError, InvalidInputError
-from proactrec.irn import (
-    IRN,
-    IRNOptions,
+from proactrec.irn.fitting import (
     Pieces,
     cut_pieces,
     fit_irn,
     learning_rate_after,
-    load_irn,
     next_item_losses,
-    sinusoid,
     split_pieces,
 )
+from proactrec.irn.network import IRN, IRNOptions, load_irn, sinusoid
 from proactrec.training import EpochRecord, TrainingRecord
 
 N_ITEMS, N_USERS, LENGTH = 12, 5, 7
@@ -407,7 +405,7 @@ def test_objective_is_reached_more_often_the_stronger_it_is(
     trained.save(tmp_path, planted)
     shares = []
     for strength in (NOTHING, -2.0, 4.0):
-        model = load_irn(tmp_path, planted)
+        model = load_irn(tmp_path, planted.user_ids, planted.item_ids)
         hide_objectives(model, strength)
         shares.append(share_reached(model))
     error = math.sqrt(2 / 7 * 5 / 7 / 300)
@@ -467,13 +465,53 @@ def test_loaded_model_equals_the_saved_one(
     model = IRN(N_PLANTED, planted.n_users, options(history_weight=0.2))
     model.start(5)
     model.save(tmp_path, planted)
-    loaded = load_irn(tmp_path, planted)
+    loaded = load_irn(tmp_path, planted.user_ids, planted.item_ids)
     assert loaded.options == model.options
     assert not loaded.training
     for weight, same in zip(model.parameters(), loaded.parameters(), strict=True):
         assert torch.equal(weight, same)
-    with pytest.raises(ArtefactError, match=f"not on toy .{known.fingerprint}."):
-        load_irn(tmp_path, known)
+    with pytest.raises(ArtefactError, match="was trained on toy and knows none of the 1 items"):
+        load_irn(tmp_path, planted.user_ids, ["other"])
     (tmp_path / "irn.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ArtefactError, match="can't be read"):
-        load_irn(tmp_path, planted)
+        load_irn(tmp_path, planted.user_ids, planted.item_ids)
+
+
+def test_users_and_items_are_known_by_id(planted: Dataset, tmp_path: Path) -> None:
+    model = IRN(N_PLANTED, planted.n_users, options())
+    model.start(5)
+    model.eval().save(tmp_path, planted)
+    user_ids, item_ids = planted.user_ids[:1:-1], ("0", *planted.item_ids[::-1])
+    loaded = load_irn(tmp_path, user_ids, item_ids)
+    items = torch.tensor([0, *(item_ids.index(name) + 1 for name in planted.item_ids)])
+    history = torch.tensor([[0, 1, 2, 3, 4, 5], [0, 0, 0, 7, 6, 2]])
+    objective, users = torch.tensor([8, 9]), torch.tensor([2, 3])
+    there = torch.tensor([user_ids.index(planted.user_ids[user]) for user in users])
+    states = model.state_before_objective(history, users, objective)
+    same = loaded.state_before_objective(items[history], there, items[objective])
+    assert torch.equal(same, states)
+    torch.testing.assert_close(loaded.score(same)[:, items], model.score(states))
+
+
+def test_unknown_users_and_items_stand_in_the_middle(planted: Dataset, tmp_path: Path) -> None:
+    model = IRN(N_PLANTED, planted.n_users, options())
+    model.start(5)
+    model.save(tmp_path, planted)
+    loaded = load_irn(tmp_path, ["new", "0"], ["new", *planted.item_ids])
+    mean = model.impressionability(torch.arange(planted.n_users)).mean()
+    torch.testing.assert_close(loaded.impressionability(torch.tensor([0]))[0, 0], mean)
+    for table, own in zip(loaded.item_tables, model.item_tables, strict=True):
+        torch.testing.assert_close(table[1], own[1:].mean(0))
+        assert torch.equal(table[[0, *range(2, N_PLANTED + 2)]], own)
+
+
+def test_unknown_items_are_placed_by_content(planted: Dataset, tmp_path: Path) -> None:
+    model = IRN(N_PLANTED, planted.n_users, options())
+    model.start(5)
+    model.save(tmp_path, planted)
+    content = torch.randn(N_PLANTED + 1, 2, generator=torch.Generator().manual_seed(0))
+    loaded = load_irn(tmp_path, planted.user_ids, ["new", *planted.item_ids], content)
+    for table, own in zip(loaded.item_tables, model.item_tables, strict=True):
+        rows = own.detach()[1:].view(N_PLANTED, -1)
+        expected = fit_content_map(content[1:], rows)(content[:1]).view(table[1].shape)
+        assert torch.equal(table[1], expected)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
+from proactrec.threads import one_thread
 from proactrec.types import BoolArray, IntArray
 
 PENALTIES = tuple(10.0**exponent for exponent in np.arange(-3, 3.01, 0.5))
@@ -29,6 +30,7 @@ class ContentMap(NamedTuple):
         return (self.vector_mean + (content.double() - self.content_mean) @ self.weights).float()
 
 
+@one_thread()
 def fit_content_map(content: Tensor, vectors: Tensor) -> ContentMap:
     r"""Ridge regression from content to interest vectors; leave-one-out chooses its penalty.
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.rng import torch_generator
+from proactrec.threads import one_thread
 
 WORD = re.compile(r"[^\W_]+")
 OVERSAMPLING, POWER_STEPS = 10, 4
@@ -140,6 +141,7 @@ def _reduced(
     return (directions * strength).float()
 
 
+@one_thread()
 def left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """The first left singular vectors of a sparse matrix (n_rows, size), and their values.
 

@@ -17,6 +17,7 @@ from proactrec.errors import ArtefactError, TrainingError
 from proactrec.files import replacing
 from proactrec.progress import Progress, silent
 from proactrec.rng import torch_generator
+from proactrec.threads import one_thread
 
 
 class StoppingOptions(Options):
@@ -46,6 +47,7 @@ class TrainingRecord(Options):
         return max(self.epochs, key=lambda record: record.score)
 
 
+@one_thread()
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -63,7 +65,8 @@ def train(
     """Train until the validation score stops rising; leave `model` with its best weights.
 
     Every epoch draws its randomness (order, negatives, dropout) from (seed, epoch) alone, so a run
-    resumed from `checkpoint` ends with the same weights as one that was never interrupted.
+    resumed from `checkpoint` ends with the same weights as one that was never interrupted. On the
+    CPU all of it works in one thread, so that the weights don't depend on the number of threads.
 
     Parameters
     ----------

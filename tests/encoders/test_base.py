@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from proactrec.cold_start import fit_content_map
+from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
+from proactrec.data.interactions import Interactions
 from proactrec.encoders.base import Encoder, EncoderOptions, TrainingSequences
 from proactrec.encoders.fitting import ENCODERS, encoder_type, load_encoder
 from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
@@ -121,24 +125,110 @@ class TestContract:
     def test_files_round_trip(
         self, encoder: Encoder, cyclic: Dataset, tmp_path: Path, histories: torch.Tensor
     ) -> None:
+        encoder = made(encoder.name, cyclic.n_items)
         encoder.save(tmp_path / "encoder", cyclic)
-        loaded = load_encoder(tmp_path / "encoder", cyclic)
+        loaded = load_encoder(tmp_path / "encoder", cyclic.item_ids)
         assert type(loaded) is type(encoder)
         assert loaded.options == encoder.options
         assert not loaded.training
         assert torch.equal(loaded.encode(histories), encoder.encode(histories))
 
+    def test_items_are_known_by_id(
+        self, encoder: Encoder, cyclic: Dataset, tmp_path: Path, histories: torch.Tensor
+    ) -> None:
+        encoder = made(encoder.name, cyclic.n_items)
+        encoder.save(tmp_path, cyclic)
+        item_ids = ["0", *reversed(cyclic.item_ids), "100"]
+        loaded = load_encoder(tmp_path, item_ids)
+        there = torch.tensor([0, *(item_ids.index(name) + 1 for name in cyclic.item_ids)])
+        assert torch.equal(loaded.encode(there[histories]), encoder.encode(histories))
+        assert torch.equal(loaded.item_vectors[there], encoder.item_vectors)
 
-def test_encoder_of_another_data_set_is_refused(
-    cyclic: Dataset, noise: Dataset, tmp_path: Path
+    def test_unknown_items_stand_in_the_middle(
+        self, encoder: Encoder, cyclic: Dataset, tmp_path: Path
+    ) -> None:
+        encoder = made(encoder.name, cyclic.n_items)
+        encoder.save(tmp_path, cyclic)
+        loaded = load_encoder(tmp_path, ["new", "7"])
+        for table, own in zip(loaded.item_tables, encoder.item_tables, strict=True):
+            torch.testing.assert_close(table[1], own[1:].mean(0))
+            assert torch.equal(table[[0, 2]], own[[0, 7]])
+
+    def test_unknown_items_are_placed_by_content(
+        self, encoder: Encoder, cyclic: Dataset, tmp_path: Path
+    ) -> None:
+        encoder = made(encoder.name, cyclic.n_items)
+        encoder.save(tmp_path, cyclic)
+        item_ids = ["new", *cyclic.item_ids[:20], "newer"]
+        content = torch.randn(22, 3, generator=torch.Generator().manual_seed(0))
+        loaded = load_encoder(tmp_path, item_ids, content)
+        for table, own in zip(loaded.item_tables, encoder.item_tables, strict=True):
+            expected = fit_content_map(content[1:21], own.detach()[1:21])(content[[0, 21]])
+            assert torch.equal(table[[1, 22]], expected)
+            assert torch.equal(table[[0, *range(2, 22)]], own[:21])
+
+
+def grown(dataset: Dataset) -> Dataset:
+    """The data set with a tenth more events, users and items: ids that shift all others too."""
+    n_users, n_items = dataset.n_users, dataset.n_items
+    rows = [
+        (user, dataset.item_ids[item - 1], time)
+        for number, user in enumerate(dataset.user_ids)
+        for time, item in enumerate(dataset.histories.of(number))
+    ]
+    rows += [(f"new{n}", str(-1 - n % (n_items // 10)), n) for n in range(n_users // 10)]
+    rows += [(f"new{n % (n_users // 10)}", str(1 + n % n_items), 100 + n) for n in range(72)]
+    events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row").unique(
+        ["user_id", "item_id"], maintain_order=True
+    )
+    ids = events["item_id"].unique()
+    lists = pl.Series([[]] * len(ids), dtype=pl.List(pl.String))
+    catalogue = Catalogue(pl.DataFrame({"item_id": ids, "title": ids, "categories": lists}))
+    return Dataset.build("later", Interactions(events), catalogue)
+
+
+def test_data_that_has_grown_gives_known_users_the_same_vectors(
+    cyclic: Dataset, tmp_path: Path
 ) -> None:
-    made("sasrec").save(tmp_path, cyclic)
+    encoder = made("iclrec", cyclic.n_items)
+    encoder.save(tmp_path, cyclic)
+    later = grown(cyclic)
+    assert later.fingerprint != cyclic.fingerprint
+    assert later.item_ids[:4] == ("-3", "-2", "-1", "1")
+    loaded = load_encoder(tmp_path, later.item_ids)
+    before = encoder.encode(encoder.sequences(cyclic.before("test")))
+    after = loaded.encode(loaded.sequences(later.before("test")))
+    same = [later.user_ids.index(user) for user in cyclic.user_ids]
+    assert len(same) < later.n_users
+    # Blocks hold other rows than before, which moves last digits.
+    torch.testing.assert_close(after[same], before, rtol=1e-5, atol=1e-6)
+
+
+def test_content_must_be_of_the_items(cyclic: Dataset, tmp_path: Path) -> None:
+    made("sasrec", cyclic.n_items).save(tmp_path, cyclic)
+    wanted = "content must have a row for each of the 2 items, got 3"
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        load_encoder(tmp_path, ["1", "new"], torch.zeros(3, 4))
+
+
+def test_encoder_that_knows_no_item_is_refused(cyclic: Dataset, tmp_path: Path) -> None:
+    made("sasrec", cyclic.n_items).save(tmp_path, cyclic)
+    wanted = f"encoder {tmp_path} was trained on toy and knows none of the 2 items here"
+    with pytest.raises(ArtefactError, match=re.escape(wanted)):
+        load_encoder(tmp_path, ["a", "b"])
+
+
+def test_encoder_without_ids_is_refused(cyclic: Dataset, tmp_path: Path) -> None:
+    made("sasrec", cyclic.n_items).save(tmp_path, cyclic)
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    old = {k: v for k, v in about.items() if k not in ("item_ids", "user_ids")}
+    (tmp_path / "encoder.json").write_text(json.dumps({**old, "format_version": 1, "n_items": 30}))
     wanted = (
-        f"encoder {tmp_path} was trained on toy ({cyclic.fingerprint}), "
-        f"not on toy ({noise.fingerprint})"
+        f"encoder {tmp_path} is of format 1, not 2 (which knows items by id): "
+        "delete it to train it anew"
     )
     with pytest.raises(ArtefactError, match=re.escape(wanted)):
-        load_encoder(tmp_path, noise)
+        load_encoder(tmp_path, cyclic.item_ids)
 
 
 def cut_weights(folder: Path) -> None:
@@ -167,7 +257,7 @@ def change_json(**values: object) -> Callable[[Path], None]:
         lambda folder: (folder / "encoder.json").unlink(),
         lambda folder: (folder / "encoder.safetensors").unlink(),
         lambda folder: (folder / "encoder.json").write_text("[]"),
-        change_json(n_items=7),  # other shapes than the weights
+        change_json(item_ids=["1", "2"]),  # other shapes than the weights
         change_json(encoder="gru4rec"),
         change_json(options={"n_layers": "many"}),
         change_json(options={"colour": 1}),
@@ -176,10 +266,10 @@ def change_json(**values: object) -> Callable[[Path], None]:
 def test_damaged_encoder_is_refused(
     cyclic: Dataset, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    made("iclrec").save(tmp_path, cyclic)
+    made("iclrec", cyclic.n_items).save(tmp_path, cyclic)
     damage(tmp_path)
     with pytest.raises(ArtefactError, match=re.escape(f"encoder {tmp_path} can't be read")):
-        load_encoder(tmp_path, cyclic)
+        load_encoder(tmp_path, cyclic.item_ids)
 
 
 def test_heads_must_share_the_dimension() -> None:

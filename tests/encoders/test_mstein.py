@@ -419,7 +419,7 @@ def test_trained_encoder_is_loaded_as_it_was(cyclic: Dataset, tmp_path: Path) ->
     options = {**FAST, "ranks": "farthest", "stopping": {"n_epochs": 1}}
     encoder, _ = fit_encoder("mstein", cyclic, options=options)
     encoder.save(tmp_path, cyclic)
-    loaded = load_encoder(tmp_path, cyclic)
+    loaded = load_encoder(tmp_path, cyclic.item_ids)
     item_seq = encoder.sequences(cyclic.before("test"))
     assert loaded.options == encoder.options
     assert torch.equal(loaded.item_vectors, encoder.item_vectors)

@@ -13,7 +13,7 @@ import torch
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.data.interactions import Interactions
-from proactrec.irn import IRN, IRNOptions
+from proactrec.irn.network import IRN, IRNOptions
 from proactrec.policies import irn as irn_module
 from proactrec.policies.base import Observation, Past
 from proactrec.policies.irn import IRNPolicy, IRNPolicyOptions

@@ -1,24 +1,23 @@
 """What every sequence encoder offers, and how one is trained, saved and measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from proactrec.cold_start import place_items
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
-from proactrec.encoders.saved import read_model, save_model
+from proactrec.encoders.saved import ItemModel, read_model, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
-from proactrec.types import BoolArray, IntArray
+from proactrec.types import IntArray
 
 NextItemLoss = Literal["sampled", "cross_entropy"]
 ENCODE_ROWS = 48
@@ -154,7 +153,7 @@ def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, IntAr
     return np.concatenate(users), np.concatenate(inputs), np.concatenate(answers)
 
 
-class Encoder(nn.Module):
+class Encoder(ItemModel):
     """Item sequences to user vectors in the space of its item vectors.
 
     Subclasses set `name` and `options_type`, and override what they do differently: the network
@@ -223,16 +222,6 @@ class Encoder(nn.Module):
         """All weights with a row an item, each (n_items + 1, d)."""
         return (self.transformer.items.weight,)
 
-    @torch.no_grad()
-    def place_cold_items(self, content: Tensor, is_cold: BoolArray) -> None:
-        """Give items without train interactions the rows that their content suggests.
-
-        Training only pushes such items away, as negatives: what it leaves in their rows is
-        replaced by :func:`proactrec.cold_start.place_items`.
-        """
-        for table in self.item_tables:
-            table.copy_(place_items(table, content, is_cold, is_unit=False))
-
     def sequences(self, histories: Histories, *, side: Literal["left", "right"] = "left") -> Tensor:
         """The newest items of all users, padded, as :meth:`encode` reads them: (n_users, L)."""
         return torch.from_numpy(histories.padded(self.options.max_seq_len, side=side))
@@ -284,23 +273,26 @@ class Encoder(nn.Module):
         """Write weights (safetensors) and what is needed to load them (JSON) into `folder`."""
         about = {
             "encoder": self.name,
-            "n_items": self.n_items,
             "options": self.options.model_dump(mode="json"),
         }
         save_model(self, folder, "encoder", dataset, about)
 
 
-def read_encoder(folder: Path, dataset: Dataset, encoders: dict[str, type[Encoder]]) -> Encoder:
-    """The encoder that :meth:`Encoder.save` wrote, in evaluation mode on the CPU.
+def read_encoder(
+    folder: Path,
+    encoders: dict[str, type[Encoder]],
+    item_ids: Sequence[str],
+    content: Tensor | None = None,
+) -> Encoder:
+    """The encoder that :meth:`Encoder.save` wrote, beside these items.
 
-    Raises
-    ------
-    ArtefactError
-        If a file is missing or damaged, or the encoder was trained on another data set.
+    See :func:`proactrec.encoders.saved.read_model`.
     """
 
     def build(about: Mapping[str, Any]) -> Encoder:
         kind = encoders[about["encoder"]]
-        return kind(about["n_items"], kind.options_type(**about["options"]))
+        return kind(len(about["item_ids"]), kind.options_type(**about["options"]))
 
-    return read_model(folder, "encoder", dataset, build, called="encoder")
+    return read_model(
+        folder, "encoder", build, called="encoder", item_ids=item_ids, content=content
+    )

@@ -1,6 +1,6 @@
 """Train an encoder, load a trained one, and measure how well it predicts the next item."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,9 +108,28 @@ def fit_encoder(
     return encoder, record
 
 
-def load_encoder(folder: Path, dataset: Dataset, *own: type[Encoder]) -> Encoder:
-    """A trained encoder, also of one's `own` class, from its folder: see :func:`read_encoder`."""
-    return read_encoder(folder, dataset, {**ENCODERS, **{kind.name: kind for kind in own}})
+def load_encoder(
+    folder: Path,
+    item_ids: Sequence[str],
+    content: Tensor | None = None,
+    own: Sequence[type[Encoder]] = (),
+) -> Encoder:
+    """A trained encoder from its folder, in evaluation mode on the CPU, for these items.
+
+    Item n + 1 is the one with `item_ids[n]`, whatever it was in training. How items that the
+    encoder doesn't know are placed: :func:`proactrec.encoders.saved.read_model`.
+
+    Parameters
+    ----------
+    item_ids : sequence of str
+        At least one of them known to the encoder.
+    content : float tensor, shape (n_items, n_components), optional
+        Content vectors of these items; read only where an item is unknown.
+    own : sequence of encoder classes
+        Somebody's own, beside those that proactrec has.
+    """
+    encoders = {**ENCODERS, **{kind.name: kind for kind in own}}
+    return read_encoder(folder, encoders, item_ids, content)
 
 
 def next_item_places(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from proactrec.data.dataset import Histories
 from proactrec.encoders.augmentation import chosen, cropped, is_among_first, masked, reordered
+from proactrec.threads import one_thread
 
 SIMILARITY_CELLS = 2_000_000
 """Numbers held at once in a block of similarities, or of users by items (16 MB in float64)."""
@@ -32,6 +33,7 @@ class SimilarViewShares(NamedTuple):
     reorder: float = 0.7
 
 
+@one_thread()
 def most_similar_items(known: Histories, n_items: int) -> Tensor:
     """The most similar other item of every item, 0 where no user shares it with another one.
 

@@ -15,6 +15,7 @@ from proactrec.content import content_vectors
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import load
 from proactrec.encoders.base import Encoder, EncoderOptions
+from proactrec.encoders.saved import read_about
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
 from proactrec.errors import InvalidInputError
 from proactrec.files import read_json, write_json
@@ -111,10 +112,16 @@ class Fitting:
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
         folder = self._encoder_folder or self.encoder_stage.folder
-        return self._load_encoder(folder).to(self.device)
+        content, own = self._described if self._has_newcomers else None, [self._encoder_kind]
+        return load_encoder(folder, self.dataset.item_ids, content, own).to(self.device)
 
-    def _load_encoder(self, folder: Path) -> Encoder:
-        return load_encoder(folder, self.dataset, self._encoder_kind)
+    @cached_property
+    def _has_newcomers(self) -> bool:
+        """Whether there are items that an encoder brought along does not know."""
+        if self._encoder_folder is None:
+            return False
+        about = read_about(self._encoder_folder, "encoder", called="encoder")
+        return not set(self.dataset.item_ids) <= set(about["item_ids"])
 
     @cached_property
     def intents(self) -> Intents:
@@ -282,7 +289,7 @@ class Fitting:
     def interest_stage(self) -> Artefact:
         """Where the interest vectors are kept."""
         if self._encoder_folder is not None:
-            self._load_encoder(self._encoder_folder)  # refuse a wrong one before training
+            _ = self.encoder  # refuse a wrong one before training
 
         def make(folder: Path) -> None:
             vectors, record = fit_graphau(
@@ -343,29 +350,37 @@ class Fitting:
     @property
     def _content_inputs(self) -> dict[str, Any]:
         """What decides where cold items are placed."""
-        if self._content is None:
-            return {}
+        return {} if self._content is None else {"content": self._words}
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        """What decides content vectors."""
         words = [self.dataset.titles, self.dataset.texts]
-        return {"content": {**self.options.content.model_dump(), "words": digest({"": words})}}
+        return {**self.options.content.model_dump(), "words": digest({"": words})}
 
     @cached_property
     def _content(self) -> Tensor | None:
         """Content vectors, where the data set keeps cold items and has some: (n_items, d)."""
-        data = self.dataset
-        if not self.options.dataset.cold_items or not data.is_cold.any():
+        if not self.options.dataset.cold_items or not self.dataset.is_cold.any():
             return None
-        texts = data.texts or None
+        return self._described
+
+    @cached_property
+    def _described(self) -> Tensor:
+        """Content vectors of all items: (n_items, d)."""
+        data, options = self.dataset, self.options.content
         return content_vectors(
-            data.titles, data.categories, texts, self.options.content, seed=self.seed
+            data.titles, data.categories, data.texts or None, options, seed=self.seed
         )
 
     @cached_property
     def _encoder_key(self) -> str:
         if self._encoder_folder is None:
             return self.encoder_stage.key
-        self._load_encoder(self._encoder_folder)  # refuses what is of another data set
+        _ = self.encoder  # refuses a wrong one
         files = ("encoder.json", "encoder.safetensors")
-        return "-".join(file_hash(self._encoder_folder / name) for name in files)
+        parts = [file_hash(self._encoder_folder / name) for name in files]
+        return "-".join(parts + [digest(self._words)] * self._has_newcomers)
 
     def stage(self, kind: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Artefact:
         """A stage of the run, made if it is not in the store; its seconds are noted."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from proactrec.config import Options
 from proactrec.data.dataset import Histories
-from proactrec.irn import IRN, IRNOptions, fit_irn, load_irn
+from proactrec.irn.fitting import fit_irn
+from proactrec.irn.network import IRN, IRNOptions, load_irn
 from proactrec.policies.base import (
     Decision,
     Ingredients,
@@ -83,7 +84,8 @@ class IRNPolicy(Policy):
             model.save(folder, dataset)
 
         folder = ingredients.fitted("irn", {"model": options.model.model_dump()}, fit)
-        return cls(load_irn(folder, dataset), dataset.before("train"), options)
+        model = load_irn(folder, dataset.user_ids, dataset.item_ids)
+        return cls(model, dataset.before("train"), options)
 
     def encode(self, past: Past) -> Tensor:
         """States before the target (n, d), or planned items as floats (n, n_rounds)."""

@@ -16,6 +16,7 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.rng import generator, torch_generator
 from proactrec.simulator.boredom import carried_categories
+from proactrec.threads import one_thread
 
 Hidden = Literal["interest", "factors", "neighbours", "content", "divided"]
 """The run's own interest vectors, or others; see :func:`hidden_vectors`."""
@@ -25,6 +26,7 @@ DIM, OWN_DIM, OWN_SHARE = 64, 24, 0.5
 Vectors = tuple[Tensor, Tensor]
 
 
+@one_thread()
 def hidden_vectors(kind: str, dataset: Dataset) -> Vectors:
     """Users (n_users, d) and items (n_items + 1, d) of a kind, unit rows; padding is zero.
 

@@ -1,0 +1,1 @@
+"""IRN: its network, and how it is trained."""
