@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions, by_group, evaluate
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import by_group, evaluate
+from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
 from proactrec.evaluation.store import write_json
 
 NAN = math.nan
@@ -65,6 +68,19 @@ def test_hr_of_the_code_is_that_of_all_rounds_for_the_first_targets(dataset: Dat
     # Target 5 comes first: 3 of its 6 shown were accepted; both together 6 of 13.
     found = means(LOG, dataset, "hr", hr="first_targets", rounds=(1, 2, 4))
     assert found == pytest.approx([3 / 6, 6 / 13, 6 / 13])
+
+
+def test_a_real_campaign_knows_hr_and_target_acceptance() -> None:
+    """Of what was shown and accepted alone: the same sums as of the whole log, by hand."""
+    seen = {name: getattr(LOG, name) for name in ("user_idx", "target_idx", "item_idx", "accepted")}
+    options = MetricOptions(rounds=(2, 4))
+    hits, reached = (of(SimpleNamespace(**seen), options) for of in (hit_ratio, target_acceptance))
+    users = hits.by_user()  # user 0 with targets 5 and 2, then user 1
+    assert users.numerator.tolist() == [[2 + 0, 2 + 1], [1 + 1, 1 + 2]]
+    assert users.denominator.tolist() == [[2 + 2, 2 + 4], [2 + 2, 4 + 3]]
+    assert reached.numerator.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
+    for of, found in ((hit_ratio, hits), (target_acceptance, reached)):
+        np.testing.assert_array_equal(of(LOG, options).numerator, found.numerator)
 
 
 def test_ioi_is_the_mean_change_after_p_rounds(dataset: Dataset) -> None:

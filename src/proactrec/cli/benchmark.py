@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from proactrec.evaluation.benchmark import Cell
-    from proactrec.evaluation.comparison import Difference
     from proactrec.evaluation.experiment import ExperimentOptions
+    from proactrec.measurement.comparison import Difference
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
@@ -127,8 +127,8 @@ def benchmark(**values: Any) -> None:
     --out runs/table4
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
-    from proactrec.evaluation.comparison import CELLS
     from proactrec.evaluation.store import write_json
+    from proactrec.measurement.results import CELLS
 
     results.require_report()
     cells, first = _cells(values)
