@@ -1,5 +1,6 @@
 """The grid: cells once each, the same figures side by side as one by one, resumed after a kill."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ import pytest
 
 from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
-from proactrec.errors import InvalidInputError, ProactrecError, UnknownIdError
+from proactrec.errors import DataError, InvalidInputError, ProactrecError, UnknownIdError
 from proactrec.evaluation.benchmark import Cell, Workshop, figures_table, grid, run
-from proactrec.evaluation.comparison import compared_logs
+from proactrec.evaluation.comparison import compare_in, compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import protocol_of
 from proactrec.graphau import GraphAUOptions
 from proactrec.measurement.bootstrap import Estimate
+from proactrec.measurement.results import CELLS
 from proactrec.policies.irn import IRNPolicyOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_policy.py"
@@ -318,3 +320,13 @@ def test_what_was_not_run_alike_is_not_compared(
     short = {0: replace(mine[0], item_idx=mine[0].item_idx[:, :2])}
     with pytest.raises(InvalidInputError, match=r"same number of rounds, got \[2, 4\]"):
         compared_logs({0: mine[0]}, short, options)
+
+
+def test_cells_without_a_log_are_not_compared(tmp_path: Path) -> None:
+    cell = {"world": "medium", "dataset": "demo", "protocol": "common", "seed": 3}
+    cells = {name: {**cell, "method": name} for name in ("IPG", "ITMPRec")}
+    (tmp_path / CELLS).write_text(json.dumps(cells))
+    with pytest.raises(DataError, match="IPG with seed 3 has no log noted"):
+        compare_in(tmp_path, "IPG", "ITMPRec")
+    with pytest.raises(UnknownIdError, match=r"'none' is not in .*; there are IPG, ITMPRec"):
+        compare_in(tmp_path, "IPG", "none")

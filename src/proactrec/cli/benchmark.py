@@ -15,6 +15,7 @@ from rich.table import Table
 from proactrec.cli import console, results
 from proactrec.cli.setup import GUIDE, MACHINE, Setup, language_model, setup, take_options
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.measurement.results import CELLS, CellResult
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,21 +34,6 @@ SET_BY_WORLDS = {
     "seed": 0,
 }
 """Options of a run that cells differ in."""
-KEPT = (
-    "dataset",
-    "protocol",
-    "seed",
-    "n_users",
-    "n_items",
-    "metrics",
-    "outcome",
-    "pairs",
-    "next_item",
-    "curves",
-    "seconds",
-    "reads_hidden_users",
-    "log",
-)
 
 
 def _asked(
@@ -128,7 +114,6 @@ def benchmark(**values: Any) -> None:
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
     from proactrec.evaluation.store import write_json
-    from proactrec.measurement.results import CELLS
 
     results.require_report()
     cells, first = _cells(values)
@@ -360,9 +345,10 @@ def _write_settings(out: Path, cells: "list[Cell]") -> None:
 
 
 def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a :class:`CellResult` holds, as JSON takes it."""
     options = cell.options.protocol.metrics.model_dump(mode="json")
     named = {"method": cell.method, "world": cell.world, "metric_options": options}
-    return {**named, **{name: result[name] for name in KEPT}}
+    return {**named, **{n: result[n] for n in CellResult.model_fields if n not in named}}
 
 
 def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import DataError, InvalidInputError, UnknownIdError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import METRICS
@@ -84,4 +84,12 @@ def compare_in(
 
 
 def _logs(cells: Iterable[CellResult]) -> dict[int, GuidanceLog]:
-    return {cell.seed: GuidanceLog.load(cell.log) for cell in cells}
+    return {cell.seed: GuidanceLog.load(_log_path(cell)) for cell in cells}
+
+
+def _log_path(cell: CellResult) -> Path:
+    if cell.log is None:
+        raise DataError(
+            f"{cell.method} with seed {cell.seed} has no log noted, by which to compare"
+        )
+    return cell.log

@@ -161,7 +161,7 @@ class CellResult(Options):
     )
     seconds: dict[str, float] = Field({}, description="by stage")
     reads_hidden_users: bool = False
-    log: Path = Field(Path(), description="its guidance log")
+    log: Path | None = Field(None, description="its guidance log")
 
 
 def read_cells(folder: Path) -> list[CellResult]:
