@@ -17,8 +17,9 @@ from page import origin, write_page
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.explanations import N_CAUSES, Explainer, Moment
-from proactrec.evaluation.statistics import bootstrap_weights, ratio_estimates
 from proactrec.graphau import fit_graphau
+from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
+from proactrec.measurement.sums import Sums
 from proactrec.policies.base import Past
 from proactrec.policies.foresight import Foresight
 from proactrec.rng import generator
@@ -92,7 +93,8 @@ def measured(experiment: Experiment, n_decisions: int) -> dict[str, Any]:
             np.bincount(users, given, experiment.dataset.n_users)[:, None].astype(np.float64)
             for given in (np.array(values, float), np.ones(len(users)))
         )
-        return ratio_estimates(top, bottom, weights)[0].as_dict()
+        everybody = Sums.of_users(np.arange(experiment.dataset.n_users), top, bottom)
+        return ratio_estimates(everybody, weights)[0].as_dict()
 
     return {
         "dataset": experiment.dataset.name,

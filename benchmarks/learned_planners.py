@@ -30,10 +30,10 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.data.load import DatasetOptions
-from proactrec.evaluation.comparison import paired_differences
+from proactrec.evaluation.comparison import compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions
+from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.rollout import rollout
 from proactrec.irn.fitting import fit_irn
 from proactrec.policies.base import Policy
@@ -324,7 +324,7 @@ def increase(log: GuidanceLog) -> FloatArray:
 
 def difference(log: GuidanceLog, other: GuidanceLog) -> dict[str, float]:
     """Of the mean increase at the end, paired, with its interval."""
-    (*_, last) = paired_differences({0: log}, {0: other}, MetricOptions(), ["ioi"])
+    (*_, last) = compared_logs({0: log}, {0: other}, MetricOptions(), ["ioi"])
     mean, low, high = last.estimate
     return {"difference": mean, "low": low, "high": high}
 

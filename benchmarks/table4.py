@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from page import origin, write_page
-from proactrec.evaluation.comparison import CELLS, Difference, compare_in
+from proactrec.evaluation.comparison import compare_in
+from proactrec.measurement.comparison import Difference
+from proactrec.measurement.results import CELLS
 from proactrec.report.benchmark_tables import file_name
 
 ORDERINGS = (

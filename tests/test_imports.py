@@ -26,16 +26,17 @@ IN_ORDER = (
 SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
 ALLOWED = {
+    "measurement": (*BASE, "data", "measurement"),
     **{
         part: tuple(name for group in IN_ORDER[: at + 1] for name in group)
         for at, group in enumerate(IN_ORDER)
         for part in group
     },
     "simulator": SIMULATOR,
-    "evaluation": (*CORE, "simulator", "evaluation"),
+    "evaluation": (*CORE, "measurement", "simulator", "evaluation"),
     "testing": (*CORE, "simulator", "evaluation", "testing"),
-    "report": (*BASE, "data", "evaluation.log", "report"),
-    "llm": (*CORE, "simulator", "evaluation", "llm"),
+    "report": (*BASE, "data", "measurement", "evaluation.log", "report"),
+    "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
 }
 NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"}
@@ -153,6 +154,8 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("evaluation.protocols", "from proactrec.llm import client", ["llm.client"]),
         ("evaluation.rollout", "from proactrec import gym", ["gym"]),
         ("gym", "from proactrec.evaluation import rollout", []),
+        ("measurement.uplift", "from proactrec.evaluation import log", ["evaluation.log"]),
+        ("measurement.sums", "from proactrec.graphau import fit_graphau", ["graphau.fit_graphau"]),
         ("targets", "from proactrec.policies.base import Policy", ["policies.base.Policy"]),
     ],
 )

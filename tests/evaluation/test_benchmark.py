@@ -1,5 +1,7 @@
 """The grid: cells once each, the same figures side by side as one by one, resumed after a kill."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,15 @@ import pytest
 
 from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
-from proactrec.errors import InvalidInputError, ProactrecError, UnknownIdError
+from proactrec.errors import DataError, InvalidInputError, ProactrecError, UnknownIdError
 from proactrec.evaluation.benchmark import Cell, Workshop, figures_table, grid, run
-from proactrec.evaluation.comparison import Difference, paired_differences
+from proactrec.evaluation.comparison import compare_in, compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.protocols import protocol_of
-from proactrec.evaluation.statistics import Estimate
 from proactrec.graphau import GraphAUOptions
+from proactrec.measurement.bootstrap import Estimate
+from proactrec.measurement.results import CELLS
 from proactrec.policies.irn import IRNPolicyOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_policy.py"
@@ -286,7 +289,7 @@ def test_paired_difference_is_that_of_the_means(
 ) -> None:
     oracle, mine = (logs_of(cells, results, name) for name in ("oracle-lookahead", "mine"))
     options = cells[0].options.protocol.metrics
-    found = paired_differences(oracle, mine, options)
+    found = compared_logs(oracle, mine, options)
     assert [(d.metric, d.round) for d in found] == [
         (m, p) for m in ("hr", "ioi", "ior") for p in (2, 4)
     ]
@@ -300,26 +303,11 @@ def test_paired_difference_is_that_of_the_means(
     pooled = sum(e.sum() for e in each) / sum(n)
     assert ioi.estimate.mean == pytest.approx(pooled)
     assert ioi.estimate.low < pooled < ioi.estimate.high
-    mirrored = paired_differences(mine, oracle, options)[3]
+    mirrored = compared_logs(mine, oracle, options)[3]
     assert mirrored.estimate.mean == pytest.approx(-pooled)
-    same = paired_differences(mine, mine, options)[3]
+    same = compared_logs(mine, mine, options)[3]
     assert same.estimate == Estimate(0, 0, 0)
     assert same.verdict == "no difference shown"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "per_seed", "verdict"),
-    [
-        (0.1, 0.2, (0.1, 0.2), "better"),
-        (-0.2, -0.1, (-0.1, -0.2), "worse"),
-        (-0.1, 0.2, (0.1, 0.2), "no difference shown"),
-        (0.1, 0.2, (0.3, -0.01), "no difference shown"),
-    ],
-)
-def test_verdict_needs_the_interval_and_every_seed(
-    low: float, high: float, per_seed: tuple[float, ...], verdict: str
-) -> None:
-    assert Difference("ioi", 20, Estimate((low + high) / 2, low, high), per_seed).verdict == verdict
 
 
 def test_what_was_not_run_alike_is_not_compared(
@@ -328,9 +316,22 @@ def test_what_was_not_run_alike_is_not_compared(
     mine = logs_of(cells, results, "mine")
     options = cells[0].options.protocol.metrics
     with pytest.raises(InvalidInputError, match="same seeds"):
-        paired_differences(mine, {0: mine[0]}, options)
+        compared_logs(mine, {0: mine[0]}, options)
     other = cells[0].options.changed({"target_items": ("3",)})
     result = run([Cell("other", other)], Workshop(Path(results[0]["log"]).parents[1]))
     log = GuidanceLog.load(Path(result[0]["log"]))
     with pytest.raises(InvalidInputError, match="differ in seed 0"):
-        paired_differences({0: mine[0]}, {0: log}, options)
+        compared_logs({0: mine[0]}, {0: log}, options)
+    short = {0: replace(mine[0], item_idx=mine[0].item_idx[:, :2])}
+    with pytest.raises(InvalidInputError, match=r"same number of rounds, got \[2, 4\]"):
+        compared_logs({0: mine[0]}, short, options)
+
+
+def test_cells_without_a_log_are_not_compared(tmp_path: Path) -> None:
+    cell = {"world": "medium", "dataset": "demo", "protocol": "common", "seed": 3}
+    cells = {name: {**cell, "method": name} for name in ("IPG", "ITMPRec")}
+    (tmp_path / CELLS).write_text(json.dumps(cells))
+    with pytest.raises(DataError, match="IPG with seed 3 has no log noted"):
+        compare_in(tmp_path, "IPG", "ITMPRec")
+    with pytest.raises(UnknownIdError, match=r"'none' is not in .*; there are IPG, ITMPRec"):
+        compare_in(tmp_path, "IPG", "none")

@@ -12,7 +12,8 @@ import torch
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions, evaluate
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.policies.base import Decision, Evidence, Observation, Policy

@@ -1,9 +1,11 @@
 """HR, IoI, IoR and their companions, by hand on a log of two users and two targets."""
 
 import math
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,12 @@ from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import MetricOptions, by_group, evaluate
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import by_group, evaluate
+from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
 from proactrec.files import write_json
+from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
+from proactrec.measurement.sums import Sums, floats
 
 NAN = math.nan
 # Pairs: (user 0, target 5), (user 1, target 5), (user 0, target 2), (user 1, target 2).
@@ -65,6 +71,41 @@ def test_hr_of_the_code_is_that_of_all_rounds_for_the_first_targets(dataset: Dat
     # Target 5 comes first: 3 of its 6 shown were accepted; both together 6 of 13.
     found = means(LOG, dataset, "hr", hr="first_targets", rounds=(1, 2, 4))
     assert found == pytest.approx([3 / 6, 6 / 13, 6 / 13])
+
+
+def test_a_real_campaign_knows_hr_and_target_acceptance() -> None:
+    """Of what was shown and accepted alone: the same sums as of the whole log, by hand."""
+    seen = {name: getattr(LOG, name) for name in ("user_idx", "target_idx", "item_idx", "accepted")}
+    options = MetricOptions(rounds=(2, 4))
+    hits, reached = (of(SimpleNamespace(**seen), options) for of in (hit_ratio, target_acceptance))
+    users = hits.by_user()  # user 0 with targets 5 and 2, then user 1
+    assert users.numerator.tolist() == [[2 + 0, 2 + 1], [1 + 1, 1 + 2]]
+    assert users.denominator.tolist() == [[2 + 2, 2 + 4], [2 + 2, 4 + 3]]
+    assert reached.numerator.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
+    for of, found in ((hit_ratio, hits), (target_acceptance, reached)):
+        np.testing.assert_array_equal(of(LOG, options).numerator, found.numerator)
+
+
+def test_sql_gives_the_same_sums_as_the_log() -> None:
+    """One row a decision, as a campaign's table holds them, summed by the database."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE decisions (user, target, round, accepted)")
+    pairs, rounds = LOG.is_shown.nonzero()
+    columns = LOG.user_idx[pairs], LOG.target_idx[pairs], rounds + 1, LOG.accepted[pairs, rounds]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    database.executemany("INSERT INTO decisions VALUES (?, ?, ?, ?)", rows)
+    asked = """SELECT user, target, SUM(accepted AND round <= 2), SUM(accepted),
+        SUM(round <= 2), COUNT(*) FROM decisions GROUP BY user, target"""
+    found = np.array(database.execute(asked).fetchall())
+    database.close()
+    sums = Sums(found[:, 0], found[:, 1], floats(found[:, 2:4]), floats(found[:, 4:]))
+    of_log = hit_ratio(LOG, MetricOptions(rounds=(2, 4)))
+    weights = bootstrap_weights(2, n_draws=20)
+    by_sql, by_log = (ratio_estimates(of.by_user(), weights) for of in (sums, of_log))
+    assert by_sql == by_log
+    assert by_sql[1].mean == 6 / 13
+    users, targets = np.array([0, 1]), np.array([2, 5])
+    np.testing.assert_array_equal(sums.crossed(users, targets), of_log.crossed(users, targets))
 
 
 def test_ioi_is_the_mean_change_after_p_rounds(dataset: Dataset) -> None:

@@ -1,9 +1,8 @@
 """Uplift: intervals that hold the true effect as often as they say, and why pairs would not."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,19 +11,13 @@ import torch
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS, MetricOptions
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.evaluation.statistics import student_quantile
-from proactrec.evaluation.uplift import (
-    Uplift,
-    before_campaign,
-    detectable_effect,
-    divided,
-    held_out_users,
-    uplift,
-    users_to_hold_out,
-)
+from proactrec.evaluation.uplift import before_campaign, divided, uplift_of_logs
 from proactrec.graphau import InterestVectors
+from proactrec.measurement.student import student_quantile
+from proactrec.measurement.uplift import Uplift, held_out_users, users_to_hold_out
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.reference import Popular, Random
@@ -97,8 +90,8 @@ def population(dataset_of: Callable[..., Dataset]) -> Population:
 
 
 def ratio(name: str, log: GuidanceLog) -> float:
-    top, bottom = CAMPAIGN_METRICS[name](log, LAST)
-    return float(top.sum() / bottom.sum())
+    sums = CAMPAIGN_METRICS[name](log, LAST)
+    return float(sums.numerator.sum() / sums.denominator.sum())
 
 
 def per_pair(log: GuidanceLog, start: int) -> GuidanceLog:
@@ -117,7 +110,7 @@ def found_by(
             guided = per_pair(guided, 0)
             held_out = per_pair(held_out, len(guided.user_idx))
         told = covariates if how == "adjusted" else None
-        for one in uplift(guided, held_out, LAST, covariates=told):
+        for one in uplift_of_logs(guided, held_out, LAST, covariates=told):
             found[one.metric].append(one)
     return found
 
@@ -170,7 +163,7 @@ def test_adjustment_narrows_and_does_not_bias(population: Population) -> None:
 def test_with_equal_pairs_it_is_welchs_formula(population: Population) -> None:
     """By hand: means of user means, and their variances."""
     guided, held_out, _ = population.campaign(np.random.default_rng(0), 30, 20)
-    one = next(o for o in uplift(guided, held_out, LAST) if o.metric == "target_accepted")
+    one = next(o for o in uplift_of_logs(guided, held_out, LAST) if o.metric == "target_accepted")
     sums = [
         [log.reached[log.user_idx == user] for user in np.unique(log.user_idx)]
         for log in (guided, held_out)
@@ -208,7 +201,7 @@ def test_hold_out_is_drawn_by_user_and_every_user_may_be_in_it(population: Popul
 def test_a_hold_out_of_the_size_that_is_said_shows_the_effect(population: Population) -> None:
     """Random against popular items, a small difference of HR: found in 80 % of 300 campaigns."""
     both = population._replace(guided=population.at_random)
-    pilot = uplift(*divided(both.guided, both.plain, 0.5), LAST, metrics=("hr",))[0]
+    pilot = uplift_of_logs(*divided(both.guided, both.plain, 0.5), LAST, metrics=("hr",))[0]
     effect, n_users = both.truth["hr"], 1200
     n_held_out = users_to_hold_out(effect, pilot.deviations, n_users)
     assert n_held_out is not None
@@ -218,42 +211,8 @@ def test_a_hold_out_of_the_size_that_is_said_shows_the_effect(population: Popula
     assert seen == pytest.approx(0.8, abs=0.09)  # three standard errors, and the pilot's
 
 
-def test_power_by_hand() -> None:
-    assert detectable_effect((1.0, 2.0), (100, 400)) == pytest.approx(2.8016 * 0.02**0.5, rel=1e-4)
-    assert users_to_hold_out(10.0, (1.0, 1.0), 100) == 10  # never fewer than a group needs
-    assert users_to_hold_out(0.01, (1.0, 1.0), 100) is None
-    fewest = users_to_hold_out(0.3, (1.0, 1.0), 1000)
-    assert fewest is not None
-    assert detectable_effect((1.0, 1.0), (1000 - fewest, fewest)) <= 0.3
-    assert detectable_effect((1.0, 1.0), (1001 - fewest, fewest - 1)) > 0.3
-
-
-BAD: list[tuple[Callable[[Population], Any], str]] = [
-    (lambda p: uplift(p.guided, p.plain), "must have no user in common, got 300, first [0, 1, 2]"),
-    (lambda p: held_out_users(p.guided.user_idx, 1.0), "share must be inside (0, 1), got 1.0"),
-    (
-        lambda p: uplift(*divided(p.guided, p.plain, 0.02)),
-        "held_out must have at least 10 users, got 6",
-    ),
-    (
-        lambda p: uplift(*divided(p.guided, p.plain, 0.2), covariates=np.ones((5, 1))),
-        "covariates must be finite, (n_all_users, n_covariates) with 300 users or more, got shape",
-    ),
-    (lambda p: users_to_hold_out(0.0, (1.0, 1.0), 100), "effect must differ from 0, got 0"),
-    (lambda p: detectable_effect((1.0, 1.0), (9, 9), 0.2), "power must be in [0.5, 1), got 0.2"),
-]
-
-
-@pytest.mark.parametrize(("call", "message"), BAD)
-def test_bad_input_gets_a_sentence(
-    call: Callable[[Population], Any], message: str, population: Population
-) -> None:
-    with pytest.raises(InvalidInputError, match=re.escape(message)):
-        call(population)
-
-
-@pytest.mark.parametrize(
-    ("freedom", "wanted"), [(5, 2.5706), (10, 2.2281), (30, 2.0423), (1000, 1.9623)]
-)
-def test_student_quantiles_are_those_of_the_tables(freedom: int, wanted: float) -> None:
-    assert student_quantile(0.975, np.array(float(freedom))) == pytest.approx(wanted, abs=0.002)
+def test_logs_of_different_length_are_not_compared(population: Population) -> None:
+    guided, plain = divided(population.guided, population.plain, 0.2)
+    short = replace(plain, item_idx=plain.item_idx[:, :4])
+    with pytest.raises(InvalidInputError, match="must have as many rounds, got 6 and 4"):
+        uplift_of_logs(guided, short)

@@ -15,13 +15,14 @@ from rich.table import Table
 from proactrec.cli import console, results
 from proactrec.cli.setup import GUIDE, MACHINE, Setup, language_model, setup, take_options
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.measurement.results import CELLS, CellResult
 
 if TYPE_CHECKING:
     import polars as pl
 
     from proactrec.evaluation.benchmark import Cell
-    from proactrec.evaluation.comparison import Difference
     from proactrec.evaluation.experiment import ExperimentOptions
+    from proactrec.measurement.comparison import Difference
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
@@ -33,21 +34,6 @@ SET_BY_WORLDS = {
     "seed": 0,
 }
 """Options of a run that cells differ in."""
-KEPT = (
-    "dataset",
-    "protocol",
-    "seed",
-    "n_users",
-    "n_items",
-    "metrics",
-    "outcome",
-    "pairs",
-    "next_item",
-    "curves",
-    "seconds",
-    "reads_hidden_users",
-    "log",
-)
 
 
 def _asked(
@@ -127,7 +113,6 @@ def benchmark(**values: Any) -> None:
     --out runs/table4
     """
     from proactrec.evaluation.benchmark import Workshop, figures_table, run
-    from proactrec.evaluation.comparison import CELLS
     from proactrec.files import write_json
 
     results.require_report()
@@ -360,9 +345,10 @@ def _write_settings(out: Path, cells: "list[Cell]") -> None:
 
 
 def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a :class:`CellResult` holds, as JSON takes it."""
     options = cell.options.protocol.metrics.model_dump(mode="json")
     named = {"method": cell.method, "world": cell.world, "metric_options": options}
-    return {**named, **{name: result[name] for name in KEPT}}
+    return {**named, **{n: result[n] for n in CellResult.model_fields if n not in named}}
 
 
 def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from proactrec.cli import console, results
 from proactrec.cli.setup import Setup, setup, take_options
+from proactrec.measurement.results import ABOUT
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
@@ -115,9 +116,9 @@ def _save(asked: Setup, found: "Study") -> list[Path]:
         save_figure(figure, drawings / f"{name}.png")
     settings = yaml.safe_load((out / results.SETTINGS).read_text())
     page = write_study(out / PAGE, found.figures, found.spent, settings)
-    write_json(out / results.ABOUT, found.spent)
+    write_json(out / ABOUT, found.spent)
     write_json(out / STUDY, found.figures)
-    return [out / STUDY, out / results.ABOUT, tables, drawings, page]
+    return [out / STUDY, out / ABOUT, tables, drawings, page]
 
 
 def _show(found: "Study", files: list[Path]) -> None:

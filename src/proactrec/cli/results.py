@@ -11,14 +11,14 @@ from rich.console import Console
 from proactrec.cli import console
 from proactrec.cli.setup import Setup, experiment_options
 from proactrec.errors import DataError
+from proactrec.measurement.results import ABOUT, RESULT, RunResult, Spent
 from proactrec.report.tables import result_table
 
 if TYPE_CHECKING:
     from proactrec.data.dataset import Dataset
     from proactrec.evaluation.experiment import Experiment
 
-RESULT, ABOUT, REPORT, SETTINGS = "metrics.json", "run.json", "report.html", "settings.yaml"
-FORECAST = "forecast.json"
+REPORT, SETTINGS, FORECAST = "report.html", "settings.yaml", "forecast.json"
 MOSTLY_SEEN = 0.5
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
@@ -76,9 +76,9 @@ def concerns(experiment: "Experiment") -> list[str]:
     return found
 
 
-def measured(experiment: "Experiment", command: str) -> dict[str, Any]:
+def measured(experiment: "Experiment", command: str) -> RunResult:
     """The figures of a run, doing whatever stages are missing."""
-    return {**experiment.result(), "command": command}
+    return RunResult(**experiment.result(), command=command)
 
 
 def save_settings(setup: Setup, command: str) -> None:
@@ -100,13 +100,14 @@ def _noted(path: Path, out: Path) -> str:
     return str(path.relative_to(out) if path.is_relative_to(out) else path)
 
 
-def save_result(out: Path, result: dict[str, Any]) -> None:
+def save_result(out: Path, result: RunResult) -> None:
     """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
     from proactrec.evaluation.experiment import VOLATILE
     from proactrec.files import write_json
 
-    write_json(out / ABOUT, {name: result[name] for name in VOLATILE})
-    write_json(out / RESULT, {n: value for n, value in result.items() if n not in VOLATILE})
+    content = result.content()
+    write_json(out / ABOUT, {name: content.pop(name) for name in VOLATILE})
+    write_json(out / RESULT, content)
 
 
 def save_ids(out: Path, dataset: "Dataset") -> None:
@@ -128,7 +129,7 @@ def require_report() -> None:
     import proactrec.report.html  # noqa: F401
 
 
-def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> Path:
+def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
     """Write the HTML report."""
     from proactrec.report.html import write_report
 
@@ -136,7 +137,7 @@ def save_report(out: Path, experiment: "Experiment", result: dict[str, Any]) -> 
     items = experiment.hidden_interest.item_vectors.numpy()  # the trace is of hidden vectors
     return write_report(
         out / REPORT,
-        result=result,
+        result=result.content(),
         log=log,
         dataset=experiment.dataset,
         traced_pairs=trace.pairs,
@@ -161,25 +162,25 @@ def _forecast(path: Path, experiment: "Experiment") -> dict[str, Any] | None:
     return content if is_of_it else None
 
 
-def show(result: dict[str, Any], files: list[Path], *, json: bool) -> None:
+def show(result: RunResult, files: list[Path], *, json: bool) -> None:
     """Print the figures: a table, or JSON and nothing else."""
     if json:
-        print_json(result)
+        print_json(result.content())
         return
     output = Console()
-    output.print(result_table(result))
-    for part, used in result["usage"].items():
-        if used:
+    output.print(result_table(result.content()))
+    for part, used in result.usage.items():
+        if used.n_asked:
             output.print(_paid(part, used), highlight=False)
     for path in files:
         output.print(f"written: {path}", soft_wrap=True, highlight=False)
 
 
-def _paid(part: str, used: dict[str, Any]) -> str:
-    tokens = used["prompt_tokens"] + used["answer_tokens"]
-    cost = f", at a cost of {used['cost']:.4g}" if used["cost"] else ""
+def _paid(part: str, used: Spent) -> str:
+    tokens = used.prompt_tokens + used.answer_tokens
+    cost = f", at a cost of {used.cost:.4g}" if used.cost else ""
     return (
-        f"language model as {part}: {used['n_requests']:,} requests, {used['n_cached']:,} answers "
+        f"language model as {part}: {used.n_requests:,} requests, {used.n_cached:,} answers "
         f"from the cache, {tokens:,} tokens{cost}"
     )
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from proactrec.cli import console, results
 from proactrec.cli.setup import Setup, experiment_command
+from proactrec.measurement.results import RESULT
 
 
 @experiment_command
@@ -28,7 +29,7 @@ def run(setup: Setup) -> None:
     results.save_ids(setup.out, experiment.dataset)
     results.save_result(setup.out, result)
     page = results.save_report(setup.out, experiment, result)
-    results.show(result, [setup.out / results.RESULT, page], json=setup.json)
+    results.show(result, [setup.out / RESULT, page], json=setup.json)
 
 
 @experiment_command

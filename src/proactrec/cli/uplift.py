@@ -14,7 +14,7 @@ from proactrec.report.tables import decimals, label_of, number_text
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
-    from proactrec.evaluation.uplift import Uplift
+    from proactrec.measurement.uplift import Uplift
 
 
 def uplift(
@@ -69,7 +69,7 @@ def uplift(
         if adjust
         else None
     )
-    found = measured.uplift(*logs, first.protocol.metrics, covariates=covariates)
+    found = measured.uplift_of_logs(*logs, first.protocol.metrics, covariates=covariates)
     rows = [_row(one, effect) for one in found]
     if json:
         results.print_json(rows)
@@ -101,7 +101,7 @@ def _world(run: "Experiment") -> dict[str, Any]:
 
 
 def _row(one: "Uplift", effect: float | None) -> dict[str, Any]:
-    from proactrec.evaluation.uplift import users_to_hold_out
+    from proactrec.measurement.uplift import users_to_hold_out
 
     row = {**one._asdict(), "difference": one.difference.as_dict(), "detectable": one.detectable}
     if effect is not None:

@@ -31,18 +31,14 @@ from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import (
-    CAMPAIGN_METRICS,
-    MetricOptions,
-    Parts,
-    hit_ratio,
-    per_user,
-    target_acceptance,
-)
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
 from proactrec.evaluation.rollout import rollout
-from proactrec.evaluation.statistics import linearised
 from proactrec.files import replacing
 from proactrec.fitting.artefacts import CHECKPOINT
+from proactrec.measurement.ratios import linearised
+from proactrec.measurement.sums import Sums
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
@@ -270,22 +266,19 @@ class Forecaster:
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""
-        parts = [metric(log, self.metrics) for metric in CAMPAIGN_METRICS.values()]
-        figures = Parts(*(np.concatenate(sums, 1) for sums in zip(*parts, strict=True)))
+        figures = Sums.beside([metric(log, self.metrics) for metric in CAMPAIGN_METRICS.values()])
         masks = self.audience.segments(log.user_idx, log.target_idx)
-        place = np.unique(log.user_idx, return_inverse=True)[1]
         means, variances, counts = [], [], []
         for mask in masks:
-            is_here = np.bincount(place, mask) > 0
-            counts.append(is_here.sum())
-            sums = per_user(log, Parts(*(x * mask[:, None] for x in figures)))
-            if not is_here.any():
+            users = figures.of(mask).by_user()
+            counts.append(len(users.user_idx))
+            if not counts[-1]:
                 means.append(np.full(figures.numerator.shape[1], np.nan))
                 variances.append(np.zeros(figures.numerator.shape[1]))
                 continue
-            mean, scores = linearised(*(x[is_here] for x in sums))
+            mean, scores = linearised(users)
             means.append(mean)
-            variances.append((scores**2).sum(0) / max(is_here.sum() - 1, 1))
+            variances.append((scores**2).sum(0) / max(counts[-1] - 1, 1))
         return Summary(
             np.stack(means),
             np.stack(variances),
@@ -301,9 +294,10 @@ class Forecaster:
         every = MetricOptions(rounds=tuple(range(1, n_rounds + 1)))
         shares = []
         for metric in (hit_ratio, target_acceptance):
-            top, bottom = metric(log, every)
+            sums = metric(log, every)
             masks = self.audience.segments(log.user_idx, log.target_idx).astype(np.float64)
-            shares.append((masks @ top / np.maximum(masks @ bottom, 1)).T)
+            offered = np.maximum(masks @ sums.denominator, 1)
+            shares.append((masks @ sums.numerator / offered).T)
         return np.stack(shares, 1)
 
     def forecast(

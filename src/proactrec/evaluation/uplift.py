@@ -1,73 +1,21 @@
-r"""What guidance added: guided users against a random group that was held out of it.
+"""Uplift of simulated campaigns: sums of their logs, their division, and covariates of the data."""
 
-A user is the unit: pairs of one user share history and luck, so counting pairs as if they were
-independent makes intervals too narrow. A figure of a group is a ratio of sums over its users with
-the scores of :func:`linearised`; the difference of two groups has the variance
-:math:`s_1^2 / n_1 + s_0^2 / n_0` (unequal groups, unequal spreads), and its interval goes by
-Student's t with Welch's degrees of freedom.
-
-Covariates from before the campaign may take some of the spread away. In each group the scores are
-regressed on them, and its figure is moved to the covariates' mean over both groups:
-
-.. math::
-    \hat R_g = R_g + b_g^\top (\bar x - \bar x_g), \qquad
-    \widehat{\operatorname{var}}(\hat R_1 - \hat R_0) = \frac{s_{e1}^2}{n_1} + \frac{s_{e0}^2}{n_0}
-    + \frac{(b_1 - b_0)^\top \Sigma_x (b_1 - b_0)}{n_1 + n_0}
-
-with the residuals' variances (Lin 2013, CUPED with a slope per group). Assignment was random, so
-the groups' means differ by chance only, and what is added is 0 on average but for terms of order
-1/n, however wrong the regression is.
-"""
-
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS, MetricOptions, Parts, per_user
-from proactrec.evaluation.statistics import Estimate, linearised, student_quantile
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.graphau import InterestVectors
-from proactrec.rng import generator
+from proactrec.measurement.sums import Sums
+from proactrec.measurement.uplift import Uplift, held_out_users, uplift
 from proactrec.types import BoolArray, FloatArray, IntArray
 
-MIN_USERS = 10
-"""Fewest users of a group, beside one for each covariate."""
-POWER = 0.8
 
-
-class Uplift(NamedTuple):
-    """Guided less held out, for one metric at one round."""
-
-    metric: str
-    round: int
-    guided: float
-    held_out: float
-    difference: Estimate
-    deviations: tuple[float, float]  # of one user's share, guided and held out
-    n_users: tuple[int, int]
-
-    @property
-    def detectable(self) -> float:
-        """Smallest difference that groups like these show with a chance of 80 %."""
-        return detectable_effect(self.deviations, self.n_users)
-
-
-class _Group(NamedTuple):
-    """Figures of a group, one column each."""
-
-    mean: FloatArray  # (n_figures,), adjusted
-    slope: FloatArray  # (n_covariates, n_figures)
-    variance: FloatArray  # (n_figures,), of one user's share, less what covariates explain
-    n_users: int
-    freedom: int
-
-
-def uplift(
+def uplift_of_logs(
     guided: GuidanceLog,
     held_out: GuidanceLog,
     options: MetricOptions | None = None,
@@ -75,112 +23,19 @@ def uplift(
     covariates: FloatArray | None = None,
     metrics: Sequence[str] = tuple(CAMPAIGN_METRICS),
 ) -> list[Uplift]:
-    """The average effect of guidance on users like these, with 95 % intervals.
-
-    For an audience that is all there is, not a sample of users like these, the intervals are too
-    wide rather than too narrow.
-
-    Parameters
-    ----------
-    guided, held_out : GuidanceLog
-        Of different users, divided at random.
-    covariates : float array, shape (n_all_users, n_covariates), optional
-        Known before the campaign, by `user_idx`; what guidance may have changed would bias.
-
-    Raises
-    ------
-    InvalidInputError
-        If a user is in both groups, a group is too small, rounds differ, or covariates do not
-        fit.
-    """
-    if shared := np.intersect1d(guided.user_idx, held_out.user_idx).tolist():
-        raise InvalidInputError(
-            f"guided and held_out must have no user in common, got {len(shared)}, "
-            f"first {shared[:3]}"
-        )
+    """The average effect of guidance, see :func:`uplift`, by two logs of as many rounds."""
     if guided.n_rounds != held_out.n_rounds:
         raise InvalidInputError(
             f"guided and held_out must have as many rounds, got {guided.n_rounds} and "
             f"{held_out.n_rounds}"
         )
     options = (options or MetricOptions()).up_to(guided.n_rounds)
-    logs = {"guided": guided, "held_out": held_out}
-    n_users = 1 + max(int(log.user_idx.max(initial=0)) for log in logs.values())
-    if covariates is None:
-        covariates = np.zeros((n_users, 0))
-    if covariates.ndim != 2 or len(covariates) < n_users or not np.isfinite(covariates).all():
-        raise InvalidInputError(
-            f"covariates must be finite, (n_all_users, n_covariates) with {n_users} users or more, "
-            f"got shape {covariates.shape}"
-        )
-    everybody = np.union1d(guided.user_idx, held_out.user_idx)
-    x = covariates - covariates[everybody].mean(0)
-    groups = []
-    for name, log in logs.items():
-        parts = [CAMPAIGN_METRICS[metric](log, options) for metric in metrics]
-        sums = Parts(*(np.concatenate(columns, 1) for columns in zip(*parts, strict=True)))
-        groups.append(_group(name, log, sums, x))
-    return _differences(groups, x[everybody], metrics, options)
-
-
-def _group(name: str, log: GuidanceLog, parts: Parts, covariates: FloatArray) -> _Group:
-    """A group's figures, moved to covariates of 0."""
-    users = np.unique(log.user_idx)
-    n_covariates = covariates.shape[1]
-    if len(users) < MIN_USERS + n_covariates:
-        raise InvalidInputError(
-            f"{name} must have at least {MIN_USERS + n_covariates} users, got {len(users)}"
-        )
-    mean, scores = linearised(*per_user(log, parts))
-    here = covariates[users].mean(0)
-    x = covariates[users] - here
-    slope, _, rank, _ = np.linalg.lstsq(x, scores, rcond=None)
-    freedom = len(users) - 1 - int(rank)
-    variance = ((scores - x @ slope) ** 2).sum(0) / freedom
-    return _Group(mean - here @ slope, slope, variance, len(users), freedom)
-
-
-def _differences(
-    groups: Sequence[_Group], covariates: FloatArray, metrics: Sequence[str], options: MetricOptions
-) -> list[Uplift]:
-    first, second = groups
-    parts = np.stack([group.variance / group.n_users for group in groups])  # (2, n_figures)
-    steeper = covariates @ (first.slope - second.slope)  # (n_users, n_figures), mean 0
-    variance = parts.sum(0) + (steeper**2).mean(0) / len(covariates)
-    freedom = np.array([[group.freedom] for group in groups])
-    welch = variance**2 / np.maximum((parts**2 / freedom).sum(0), 1e-300)
-    margin = student_quantile(0.975, np.maximum(welch, freedom.min())) * np.sqrt(variance)
-    difference = first.mean - second.mean
-    names = [(metric, number) for metric in metrics for number in options.rounds]
-    deviations = np.sqrt(np.stack([group.variance for group in groups]))
-    return [
-        Uplift(
-            metric,
-            number,
-            float(first.mean[at]),
-            float(second.mean[at]),
-            Estimate(*(float(difference[at] + m) for m in (0, -margin[at], margin[at]))),
-            (float(deviations[0, at]), float(deviations[1, at])),
-            (first.n_users, second.n_users),
-        )
-        for at, (metric, number) in enumerate(names)
-    ]
-
-
-def held_out_users(user_idx: IntArray, share: float, *, seed: int = 0) -> IntArray:
-    """Users drawn at random to be left out of guidance, ascending; the same for one seed.
-
-    Parameters
-    ----------
-    user_idx : int array
-        The audience; repeated users count once.
-    share : float in (0, 1)
-    """
-    if not 0 < share < 1:
-        raise InvalidInputError(f"share must be inside (0, 1), got {share}")
-    users = np.unique(user_idx)
-    drawn = generator(seed, "hold-out").permutation(users)[: round(share * len(users))]
-    return np.sort(drawn)
+    first, second = (
+        Sums.beside([CAMPAIGN_METRICS[metric](log, options) for metric in metrics])
+        for log in (guided, held_out)
+    )
+    figures = [(metric, number) for metric in metrics for number in options.rounds]
+    return uplift(first, second, figures, covariates=covariates)
 
 
 def divided(
@@ -205,39 +60,3 @@ def before_campaign(dataset: Dataset, vectors: InterestVectors, targets: IntArra
     length = np.log1p(dataset.before("train").lengths)
     interest = vectors.user_vectors @ vectors.item_vectors[targets].mean(0)
     return np.stack([length, interest.double().cpu().numpy()], 1)
-
-
-def detectable_effect(
-    deviations: tuple[float, float], n_users: tuple[int, int], power: float = POWER
-) -> float:
-    """Smallest difference whose 95 % interval leaves out 0 with a chance of `power`."""
-    (guided, held_out), (n_guided, n_held_out) = deviations, n_users
-    return _sigmas(power) * math.sqrt(guided**2 / n_guided + held_out**2 / n_held_out)
-
-
-def users_to_hold_out(
-    effect: float, deviations: tuple[float, float], n_users: int, power: float = POWER
-) -> int | None:
-    """Fewest users of an audience to hold out so that an effect shows; None if no number will do.
-
-    Parameters
-    ----------
-    effect : float
-        Difference that is to be seen, of either sign, in the metric's unit.
-    deviations : two floats
-        Of one user's share, guided and held out: `deviations` of an :class:`Uplift`, or of a
-        forecast; where only one is known, twice that.
-    """
-    if effect == 0:
-        raise InvalidInputError("effect must differ from 0, got 0")
-    held = np.arange(MIN_USERS, n_users - MIN_USERS + 1)
-    variance = deviations[0] ** 2 / (n_users - held) + deviations[1] ** 2 / held
-    enough = held[_sigmas(power) * np.sqrt(variance) <= abs(effect)]
-    return int(enough[0]) if len(enough) else None
-
-
-def _sigmas(power: float) -> float:
-    if not 0.5 <= power < 1:
-        raise InvalidInputError(f"power must be in [0.5, 1), got {power}")
-    normal = NormalDist()
-    return normal.inv_cdf(0.975) + normal.inv_cdf(power)

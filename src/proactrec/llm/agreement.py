@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from proactrec.evaluation.statistics import bootstrap_weights
+from proactrec.measurement.bootstrap import Estimate, bootstrap_weights
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 ACCEPTS = 0.5
@@ -42,11 +42,8 @@ class Bootstrap:
     def __call__(self, figure: Callable[[FloatArray], float]) -> Interval:
         """The figure of a weight per row; draws in which it is not defined are left out."""
         drawn = np.array([figure(weight[self._row]) for weight in self._weights])
-        known = drawn[np.isfinite(drawn)]
-        ends = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-        values = (figure(np.ones(len(self._row))), *ends)
-        named = zip(("mean", "low", "high"), values, strict=True)
-        return {name: known_or_none(value) for name, value in named}
+        estimate = Estimate.drawn(figure(np.ones(len(self._row))), drawn)
+        return {name: known_or_none(value) for name, value in estimate.as_dict().items()}
 
 
 def known_or_none(value: float) -> float | None:

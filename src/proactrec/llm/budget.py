@@ -26,7 +26,7 @@ class Usage:
     failures: Counter[str] = field(default_factory=Counter)  # of requests, by kind
 
 
-class Estimate(NamedTuple):
+class MostSpent(NamedTuple):
     """What a request may cost at most, as far as one knows before it is sent."""
 
     prompt_tokens: float
@@ -53,7 +53,7 @@ class Budget:
         self._tokens_a_byte = 0.0
         self._settled = asyncio.Event()
 
-    async def reserve(self, n_bytes: int, max_answer_tokens: int) -> Estimate:
+    async def reserve(self, n_bytes: int, max_answer_tokens: int) -> MostSpent:
         """Set the estimate for one request aside, and count the request as sent.
 
         Raises
@@ -73,7 +73,7 @@ class Budget:
         self._reserve(estimate, 1)
         return estimate
 
-    def release(self, estimate: Estimate) -> None:
+    def release(self, estimate: MostSpent) -> None:
         """Give back what was set aside; wakes those who wait for it."""
         self._reserve(estimate, -1)
         if self._n_reserved == 0:  # sums of floats leave dust
@@ -93,19 +93,19 @@ class Budget:
         """Take note of how many tokens a prompt had, for later estimates."""
         self._tokens_a_byte = max(self._tokens_a_byte, prompt_tokens / n_bytes)
 
-    def estimate(self, n_bytes: int, max_answer_tokens: int) -> Estimate:
+    def estimate(self, n_bytes: int, max_answer_tokens: int) -> MostSpent:
         """What a prompt of so many bytes may cost."""
         prompt_tokens = n_bytes * (self._tokens_a_byte or FIRST_TOKENS_A_BYTE)
-        return Estimate(
+        return MostSpent(
             prompt_tokens, max_answer_tokens, self._options.cost(prompt_tokens, max_answer_tokens)
         )
 
-    def _reserve(self, estimate: Estimate, sign: int) -> None:
+    def _reserve(self, estimate: MostSpent, sign: int) -> None:
         self._n_reserved += sign
         self._reserved_tokens += sign * estimate.tokens
         self._reserved_cost += sign * estimate.cost
 
-    def _limit_passed_by(self, estimate: Estimate) -> str | None:
+    def _limit_passed_by(self, estimate: MostSpent) -> str | None:
         limits, usage = self._options, self._usage
         n_tokens = usage.prompt_tokens + usage.answer_tokens + self._reserved_tokens
         if limits.max_requests is not None and usage.n_requests >= limits.max_requests:

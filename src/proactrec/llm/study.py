@@ -17,11 +17,10 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.comparison import paired_differences
+from proactrec.evaluation.comparison import compared_logs
 from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.log import GuidanceLog
-from proactrec.evaluation.metrics import METRICS, per_user
-from proactrec.evaluation.statistics import bootstrap_weights, ratio_estimates
+from proactrec.evaluation.metrics import METRICS
 from proactrec.llm.agreement import Bootstrap, agreement, known_or_none
 from proactrec.llm.click_agent import WANTS, ClickAgent, Reads
 from proactrec.llm.held_out import (
@@ -32,6 +31,7 @@ from proactrec.llm.held_out import (
     discrimination,
     held_out_questions,
 )
+from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
 
@@ -196,8 +196,8 @@ def _guidance(experiment: Experiment) -> dict[str, Any]:
     weights = bootstrap_weights(len(np.unique(log.user_idx)), seed=experiment.seed)
 
     def curve(metric: str) -> list[dict[str, float]]:
-        parts = per_user(log, METRICS[metric](log, options))
-        return [estimate.as_dict() for estimate in ratio_estimates(*parts, weights)]
+        users = METRICS[metric](log, options).by_user()
+        return [estimate.as_dict() for estimate in ratio_estimates(users, weights)]
 
     return {**experiment.figures, "curves": {metric: curve(metric) for metric in CURVES}}
 
@@ -205,7 +205,7 @@ def _guidance(experiment: Experiment) -> dict[str, Any]:
 def _differences(calibrated: Experiment, logs: Mapping[str, GuidanceLog]) -> list[dict[str, Any]]:
     """Figures under the language model less those under the calibrated users, pairs matched."""
     seed, options = calibrated.seed, calibrated.protocol.metrics
-    found = paired_differences({seed: logs[MODEL]}, {seed: logs[CALIBRATED]}, options)
+    found = compared_logs({seed: logs[MODEL]}, {seed: logs[CALIBRATED]}, options)
     return [{"metric": d.metric, "round": d.round, **d.estimate.as_dict()} for d in found]
 
 

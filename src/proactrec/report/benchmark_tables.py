@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proactrec.errors import InvalidInputError
+from proactrec.measurement.student import T_975
 from proactrec.report.tables import LABELS, number_text
 
 PLACE = ("dataset", "protocol", "world")
@@ -32,12 +33,6 @@ HEADS = {
     "share_of_oracle": "share of oracle",
 }
 DECIMALS = {"hr": 4, "ioi": 4, "ior": 1, "ior200": 1}  # others: 3
-T_975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045,
-)  # fmt: skip
-"""Student's t at 97.5 % for 1, 2, … 29 degrees of freedom; beyond: 1.96."""
 MARKDOWN_SIGNS = str.maketrans({sign: f"\\{sign}" for sign in r"\|*<`"})
 LATEX_SIGNS = str.maketrans(
     {

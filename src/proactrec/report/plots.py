@@ -13,8 +13,10 @@ import numpy as np
 
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.evaluation.log import GuidanceLog
+from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
+from proactrec.measurement.ratios import ratio
+from proactrec.measurement.sums import Sums, floats
 from proactrec.report.extra import INSTALL
-from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
 
 try:
@@ -102,19 +104,10 @@ def bootstrap_band(values: FloatArray, user_idx: IntArray) -> Band:
     user_idx : int array, shape (n_pairs,)
         A user's pairs are drawn together.
     """
-    _, user = np.unique(user_idx, return_inverse=True)
-    sums = _per_user(np.nan_to_num(values), user)  # (n_users, n_columns)
-    counts = _per_user(np.isfinite(values), user)
-    rng, n_users = generator(0, "report-band"), len(sums)
-    means = np.empty((N_DRAWS, values.shape[1]))
-    for draw in means:
-        times = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
-        draw[:] = _ratio(times @ sums, times @ counts)
-    is_known = counts.any(axis=0)
-    ends = np.full((2, values.shape[1]), np.nan)
-    if is_known.any():
-        ends[:, is_known] = np.nanpercentile(means[:, is_known], [2.5, 97.5], axis=0)
-    return Band(_ratio(sums.sum(axis=0), counts.sum(axis=0)), *ends)
+    known = floats(np.isfinite(values))
+    users = Sums.of_users(user_idx, np.nan_to_num(values), known).by_user()
+    weights = bootstrap_weights(len(users.user_idx), n_draws=N_DRAWS, purpose="report-band")
+    return Band(*np.array(ratio_estimates(users, weights, empty=np.nan)).T)
 
 
 def interest_plot(log: GuidanceLog) -> Figure:
@@ -345,19 +338,8 @@ def _counted(log: GuidanceLog) -> IntArray:
     return np.flatnonzero(rows)
 
 
-def _per_user(values: Any, user: IntArray) -> FloatArray:
-    """Sums over a user's pairs, shape (n_users, n_columns)."""
-    return np.stack([np.bincount(user, weights=column) for column in values.T], axis=1)
-
-
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    ratio = np.full(len(above), np.nan)
-    np.divide(above, below, out=ratio, where=below > 0)
-    return ratio
-
-
 def _column_means(values: FloatArray) -> FloatArray:
-    return _ratio(np.nansum(values, axis=0), np.isfinite(values).sum(axis=0).astype(np.float64))
+    return ratio(np.nansum(values, axis=0), floats(np.isfinite(values).sum(axis=0)), empty=np.nan)
 
 
 def _last(values: FloatArray) -> float:

@@ -5,13 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactrec.evaluation.statistics import (
+from proactrec.measurement.bootstrap import (
     Estimate,
     bootstrap_weights,
     crossed_estimates,
+    estimate_of,
     ratio_estimates,
 )
+from proactrec.measurement.sums import Sums
 from proactrec.types import FloatArray
+
+
+def of_users(top: FloatArray, bottom: FloatArray) -> Sums:
+    return Sums.of_users(np.arange(len(top)), top, bottom)
 
 
 def test_every_sample_draws_as_many_users_as_there_are() -> None:
@@ -30,9 +36,31 @@ def test_ratio_and_interval_by_hand() -> None:
     top, bottom = np.array([[1.0, 0], [3, 0]]), np.array([[2.0, 0], [2, 0]])
     # Samples: user 0 twice, one of each, user 1 twice: 1/2, 1, 3/2.
     weights = np.array([[2.0, 0], [1, 1], [0, 2]])
-    found = ratio_estimates(top, bottom, weights)
+    found = ratio_estimates(of_users(top, bottom), weights)
     assert found[0] == pytest.approx((1, 0.5 + 0.025 * 2 * 0.5, 1.5 - 0.025 * 2 * 0.5))
     assert found[1] == (0, 0, 0)  # nothing below the line
+
+
+def test_samples_without_any_denominator_count_as_0_or_are_left_out() -> None:
+    users = of_users(np.array([[1.0], [0]]), np.array([[2.0], [0]]))
+    weights = np.array([[2.0, 0], [1, 1], [0, 2]])  # 1/2, 1/2, nothing
+    assert ratio_estimates(users, weights) == [pytest.approx((0.5, 0.025 * 2 * 0.5, 0.5))]
+    assert ratio_estimates(users, weights, empty=np.nan) == [(0.5, 0.5, 0.5)]
+    nobody = of_users(np.zeros((2, 1)), np.zeros((2, 1)))
+    assert np.isnan(ratio_estimates(nobody, weights, empty=np.nan)).all()
+
+
+def test_another_purpose_draws_other_samples() -> None:
+    assert (bootstrap_weights(20) != bootstrap_weights(20, purpose="report-band")).any()
+
+
+def test_any_figure_of_sums_by_hand() -> None:
+    def largest(total: FloatArray) -> FloatArray:
+        return np.asarray(total.max(-1))
+
+    sums, weights = np.array([[1.0, 0], [0, 3]]), np.array([[2.0, 0], [0, 2]])
+    # Both: 3; user 0 twice: 2; user 1 twice: 6.
+    assert estimate_of(largest, sums, weights) == pytest.approx((3, 2 + 0.1, 6 - 0.1))
 
 
 def test_estimate_is_written_by_name() -> None:
@@ -45,7 +73,8 @@ def test_interval_holds_the_mean(seed: int, n_users: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 9, (n_users, 1)).astype(float)
     values = rng.normal(size=(n_users, 1)) * counts
-    (found,) = ratio_estimates(values, counts, bootstrap_weights(n_users, n_draws=400))
+    weights = bootstrap_weights(n_users, n_draws=400)
+    (found,) = ratio_estimates(of_users(values, counts), weights)
     assert found.low <= found.mean <= found.high
     assert found.mean == pytest.approx(values.sum() / counts.sum())
 
@@ -55,7 +84,8 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng, n_users, n_sets = np.random.default_rng(0), 80, 400
     offers = rng.integers(5, 21, (n_users, n_sets)).astype(float)
     accepted = rng.binomial(offers.astype(int), 0.3).astype(float)
-    found = ratio_estimates(accepted, offers, bootstrap_weights(n_users, n_draws=500))
+    weights = bootstrap_weights(n_users, n_draws=500)
+    found = ratio_estimates(of_users(accepted, offers), weights)
     covered = np.mean([e.low <= 0.3 <= e.high for e in found])
     error = 4 * np.sqrt(0.95 * 0.05 / n_sets)
     assert 0.95 - 0.02 - error < covered < 0.95 + error
@@ -102,8 +132,7 @@ def test_interval_narrows_with_the_root_of_the_number_of_users() -> None:
     rng = np.random.default_rng(0)
     width = []
     for n_users in (100, 1600):
-        (e,) = ratio_estimates(
-            rng.normal(size=(n_users, 1)), np.ones((n_users, 1)), bootstrap_weights(n_users)
-        )
+        users = of_users(rng.normal(size=(n_users, 1)), np.ones((n_users, 1)))
+        (e,) = ratio_estimates(users, bootstrap_weights(n_users))
         width.append(e.high - e.low)
     assert width[0] / width[1] == pytest.approx(4, rel=0.25)

@@ -1,0 +1,57 @@
+"""Sums that a real campaign can know: of what was shown to whom, and what was accepted."""
+
+from typing import Protocol
+
+import numpy as np
+
+from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.measurement.sums import Sums, floats
+from proactrec.types import BoolArray, IntArray
+
+
+class Observed(Protocol):
+    """What these metrics may look at: of a log, nothing that is in users' minds."""
+
+    @property
+    def user_idx(self) -> IntArray:
+        """(n_pairs,)."""
+
+    @property
+    def target_idx(self) -> IntArray:
+        """(n_pairs,)."""
+
+    @property
+    def item_idx(self) -> IntArray:
+        """(n_pairs, n_rounds), 0 where nothing was shown."""
+
+    @property
+    def accepted(self) -> BoolArray:
+        """(n_pairs, n_rounds)."""
+
+
+def hit_ratio(log: Observed, options: MetricOptions) -> Sums:
+    r"""HR@P: share of shown items that were accepted in the first P rounds.
+
+    :math:`\mathrm{HR@P} = \sum_{p \le P} \sum_u a_{up} / \sum_{p \le P} \sum_u s_{up}`, with s = 1
+    where an item was shown; the paper's :math:`1 / P|U|` when everybody is shown one in all
+    rounds. `hr="first_targets"` is what the public code computes: all rounds, first P targets.
+    """
+    accepted, shown, rounds = log.accepted, log.item_idx > 0, options.rounds
+    if options.hr == "first_targets":
+        order = {item: rank for rank, item in enumerate(dict.fromkeys(log.target_idx.tolist()))}
+        rank = np.array([order[item] for item in log.target_idx.tolist()])
+        chosen = [np.broadcast_to((rank < p)[:, None], accepted.shape) for p in rounds]
+    else:
+        played = np.arange(accepted.shape[1])
+        chosen = [np.broadcast_to(played < p, accepted.shape) for p in rounds]
+    hits, offers = (
+        floats(np.stack([(what & c).sum(1) for c in chosen], 1)) for what in (accepted, shown)
+    )
+    return Sums(log.user_idx, log.target_idx, hits, offers)
+
+
+def target_acceptance(log: Observed, options: MetricOptions) -> Sums:
+    """Share of pairs whose user accepted the target itself in the first P rounds."""
+    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    reached = floats(np.stack([hit[:, :p].any(1) for p in options.rounds], 1))
+    return Sums(log.user_idx, log.target_idx, reached, np.ones_like(reached))

@@ -1,0 +1,1 @@
+"""From addable sums per user to values, intervals, comparisons and uplift; knows no simulator."""
