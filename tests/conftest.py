@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,25 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"published data sets are not at {folder}: set PROACTREC_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives the folder of a name, filled by whichever process of the suite asks for it first."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, complete = root / name, root / f"{name}.complete"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                folder.mkdir()  # a second attempt would hide what the first one died of
+                fill(folder)
+                complete.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
