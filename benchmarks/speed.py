@@ -29,7 +29,7 @@ from proactrec.evaluation.rollout import rollout
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
 from proactrec.intents import fit_intents
 from proactrec.policies.itmprec import ITMPRec
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 from proactrec.targets import select_targets
 from proactrec.training import StoppingOptions
 

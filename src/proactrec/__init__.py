@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proactrec.policies.ipg import IPG as IPG
     from proactrec.policies.itmprec import ITMPRec as ITMPRec
     from proactrec.policies.next_item import NextItem as NextItem
-    from proactrec.simulator.environment import World as World
+    from proactrec.simulator.world import World as World
     from proactrec.targets import select_targets as select_targets
 
 # Loaded on first use: torch alone takes seconds, and looking at data does not need it.
@@ -26,7 +26,7 @@ _HOME = {
     "IPG": "policies.ipg",
     "ITMPRec": "policies.itmprec",
     "NextItem": "policies.next_item",
-    "World": "simulator.environment",
+    "World": "simulator.world",
     "evaluate": "evaluation.metrics",
     "evaluate_next_item": "encoders.fitting",
     "fit_encoder": "encoders.fitting",

@@ -28,7 +28,7 @@ from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.reference import Popular, Random
-from proactrec.simulator.environment import World, WorldOptions
+from proactrec.simulator.world import World, WorldOptions
 from proactrec.types import FloatArray, IntArray
 
 from .conftest import unit

@@ -42,9 +42,9 @@ from proactrec.policies.rails import RailsOptions, check_rails, groups_of
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
 from proactrec.rng import generator
-from proactrec.simulator.environment import World
 from proactrec.simulator.hidden import Hidden, hidden_vectors
 from proactrec.simulator.response import Response
+from proactrec.simulator.world import World
 from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
 from proactrec.types import IntArray
 

@@ -9,7 +9,7 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation.metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions
 from proactrec.policies.itmprec import ITMPRecOptions
-from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.world import WorldOptions
 from proactrec.targets import TargetOptions
 from proactrec.types import FilterName
 
