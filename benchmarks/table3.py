@@ -16,7 +16,7 @@ from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
 from proactrec.evaluation.store import write_json
-from proactrec.report.benchmark_tables import T_975
+from proactrec.report.benchmark.figures import T_975
 from proactrec.report.published import published_figures
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ import polars as pl
 
 from page import origin, write_page
 from proactrec.evaluation.comparison import CELLS, Difference, compare_in
-from proactrec.report.benchmark_tables import file_name
+from proactrec.report.benchmark.figures import file_name
 
 ORDERINGS = (
     ("ITMPRec", "IPG"),

@@ -100,8 +100,8 @@ def _size(experiment: "Experiment") -> str:
 def _save(asked: Setup, found: "Study") -> list[Path]:
     """Write everything, each file whole, the figures last: with them a study is complete."""
     from proactrec.evaluation.store import write_json
-    from proactrec.report.html import write_whole
-    from proactrec.report.plots import save_figure
+    from proactrec.report.drawing import save_figure
+    from proactrec.report.page import write_whole
     from proactrec.report.study_page import write_study
     from proactrec.report.study_plots import study_plots
 

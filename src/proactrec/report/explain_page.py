@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proactrec.report.html import template, write_whole
+from proactrec.report.page import template, write_whole
 
 
 def write_explanations(path: Path, content: Mapping[str, Any]) -> Path:

@@ -5,8 +5,9 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from proactrec.report import plots
-from proactrec.report.html import Comparison, settings_text, template, write_whole
+from proactrec.report.drawing import svg
+from proactrec.report.html import Comparison
+from proactrec.report.page import settings_text, template, write_whole
 from proactrec.report.study_plots import LABELS, study_plots
 from proactrec.report.tables import MISSING, interval_texts, label_of, number_text
 
@@ -57,8 +58,7 @@ def write_study(
         figures=figures,
         tables=study_tables(figures, spent),
         plots={
-            name: (plots.svg(figure), caption)
-            for name, (figure, caption) in study_plots(figures).items()
+            name: (svg(figure), caption) for name, (figure, caption) in study_plots(figures).items()
         },
         journeys=[_journey(journey) for journey in figures["journeys"]],
         settings=settings_text(settings),
