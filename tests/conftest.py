@@ -14,6 +14,12 @@ from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of slow tests, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the published data sets, which may not be redistributed with the package."""

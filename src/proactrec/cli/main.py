@@ -48,7 +48,7 @@ COMMANDS = {
         "Run many methods with the same users, side by side, and compare them in tables and plots.",
     ),
     "compare": (
-        "benchmark.compare",
+        "compare.compare",
         "Say whether one method is better than another, and in which worlds.",
     ),
     "worlds": (
