@@ -20,9 +20,11 @@ demo: $(STAMP)
 	$(BIN)/proactrec run --dataset demo --n-targets 20 --set encoder_options.stopping.patience=5 --out runs/demo
 	@echo "open runs/demo/report.html in a browser"
 
-# One thread: toy tensors only lose by two, most of all beside other work.
+# One thread: toy tensors only lose by two, most of all beside other work. Two processes; a file's
+# tests stay in one, as most of what is trained for tests is trained for those of one file; slow files
+# come first (tests/conftest.py).
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

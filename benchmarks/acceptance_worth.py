@@ -12,7 +12,9 @@ from typing import Any
 
 from cells import parser_of, say, set_up
 from page import origin, write_page
-from proactrec.evaluation.benchmark import Changes, grid, run
+from proactrec.evaluation.benchmark.grid import grid
+from proactrec.evaluation.benchmark.run import run
+from proactrec.evaluation.benchmark.suites import Changes
 from table3 import interval
 from views import WORLDS
 
@@ -87,7 +89,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from proactrec.report.plots import BLUE, STYLE, VERMILION, save_figure
+    from proactrec.report.drawing import BLUE, STYLE, VERMILION, save_figure
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.6), layout="constrained")

@@ -7,7 +7,8 @@ import torch
 
 from proactrec.cli.setup import parsed_setting
 from proactrec.data.load import DatasetOptions
-from proactrec.evaluation.benchmark import Changes, Workshop
+from proactrec.evaluation.benchmark.suites import Changes
+from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.experiment import ExperimentOptions
 
 

@@ -25,7 +25,7 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import rollout
 from proactrec.rng import generator
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray
 from table3 import interval
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from page import origin, write_page
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import COMMON
-from proactrec.report.plots import interest_plot, save_figure
+from proactrec.report.drawing import save_figure
+from proactrec.report.plots import interest_plot
 
 POLICIES = ("next-item", "ipg", "itmprec")
 PROTOCOL = COMMON.model_copy(

@@ -40,7 +40,7 @@ from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight, Plans
 from proactrec.policies.irn import IRNPolicy
 from proactrec.rng import generator, torch_generator
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray
 
 STORE = Path("runs/artefacts")

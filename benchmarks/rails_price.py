@@ -20,7 +20,10 @@ import torch
 
 from cells import parser_of, say, set_up
 from page import origin, write_page
-from proactrec.evaluation.benchmark import Cell, Changes, Workshop, grid, run
+from proactrec.evaluation.benchmark.grid import Cell, grid
+from proactrec.evaluation.benchmark.run import run
+from proactrec.evaluation.benchmark.suites import Changes
+from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.experiment import Experiment
 from proactrec.policies.guarded import REASONS
 from proactrec.report.tables import MISSING
@@ -269,7 +272,7 @@ def draw(policies: Sequence[str], rows: list[dict[str, Any]], path: Path) -> Non
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from proactrec.report.plots import STYLE, save_figure
+    from proactrec.report.drawing import STYLE, save_figure
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(policies), 4.4), layout="constrained")

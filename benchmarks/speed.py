@@ -30,7 +30,7 @@ from proactrec.fitting.options import DEFAULT_CATEGORIES
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
 from proactrec.intents import fit_intents
 from proactrec.policies.itmprec import ITMPRec
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 from proactrec.targets import select_targets
 from proactrec.training import StoppingOptions
 

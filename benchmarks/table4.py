@@ -19,7 +19,7 @@ from page import origin, write_page
 from proactrec.evaluation.comparison import compare_in
 from proactrec.measurement.comparison import Difference
 from proactrec.measurement.results import CELLS
-from proactrec.report.benchmark_tables import file_name
+from proactrec.report.benchmark.figures import file_name
 
 ORDERINGS = (
     ("ITMPRec", "IPG"),

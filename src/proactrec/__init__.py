@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proactrec.policies.itmprec import ITMPRec as ITMPRec
     from proactrec.policies.next_item import NextItem as NextItem
     from proactrec.progress import PrintedProgress as PrintedProgress
-    from proactrec.simulator.environment import World as World
+    from proactrec.simulator.world import World as World
     from proactrec.targets import select_targets as select_targets
 
 # Loaded on first use: torch alone takes seconds, and looking at data does not need it.
@@ -28,7 +28,7 @@ _HOME = {
     "ITMPRec": "policies.itmprec",
     "NextItem": "policies.next_item",
     "PrintedProgress": "progress",
-    "World": "simulator.environment",
+    "World": "simulator.world",
     "evaluate": "evaluation.metrics",
     "evaluate_next_item": "encoders.fitting",
     "fit_encoder": "encoders.fitting",

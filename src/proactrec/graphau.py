@@ -5,6 +5,7 @@ Source: Yang et al. 2023, arXiv:2308.09292. Differences: all train interactions 
 """
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -242,15 +243,7 @@ def fit_graphau(
 
     def run_epoch(rng: torch.Generator) -> float:
         order = torch.randperm(len(users), generator=rng).to(target)
-        losses = []
-        # A last batch of one edge has no pair to be uniform over.
-        for batch in (b for b in order.split(options.batch_size) if len(b) > 1):
-            optimizer.zero_grad()
-            loss = model.loss(users[batch], items[batch])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return float(torch.stack(losses).mean())
+        return _epoch(model, optimizer, users, items, order.split(options.batch_size))
 
     def validate() -> float:
         if options.stop_on == "ndcg":
@@ -270,6 +263,25 @@ def fit_graphau(
     )
     vectors = model.vectors()
     return InterestVectors(vectors.user_vectors.cpu(), vectors.item_vectors.cpu()), record
+
+
+def _epoch(
+    model: GraphAU,
+    optimizer: torch.optim.Optimizer,
+    users: Tensor,
+    items: Tensor,
+    batches: Iterable[Tensor],
+) -> float:
+    """Mean loss of one pass over the edges."""
+    losses = []
+    # A last batch of one edge has no pair to be uniform over.
+    for batch in (b for b in batches if len(b) > 1):
+        optimizer.zero_grad()
+        loss = model.loss(users[batch], items[batch])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean())
 
 
 def spread(

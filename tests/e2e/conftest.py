@@ -61,18 +61,21 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+def toy(made_once: Callable[..., Path]) -> Toy:
     """30 users with 12 of 40 items each; every item has one of three categories."""
-    folder = tmp_path_factory.mktemp("toy")
+    folder = made_once("toy", write_toy)
+    return Toy(folder / "events.csv", folder / "items.csv")
+
+
+def write_toy(folder: Path) -> None:
     rng, rows = random.Random(7), []
     for user in range(N_USERS):
         rows += [f"u{user},i{item},{{}}" for item in rng.sample(range(N_ITEMS), N_EACH)]
     events = [row.format(1_000 + time) for time, row in enumerate(rows)]
     items = [f"i{n},Film {n},{CATEGORIES[n % len(CATEGORIES)]}" for n in range(N_ITEMS)]
-    toy = Toy(folder / "events.csv", folder / "items.csv")
-    toy.events.write_text("\n".join(["user_id,item_id,timestamp", *events, ""]))
-    toy.items.write_text("\n".join(["item_id,title,categories", *items, ""]))
-    return toy
+    header = "user_id,item_id,timestamp"
+    (folder / "events.csv").write_text("\n".join([header, *events, ""]))
+    (folder / "items.csv").write_text("\n".join(["item_id,title,categories", *items, ""]))
 
 
 @pytest.fixture(autouse=True)
@@ -129,13 +132,18 @@ def cli(start: Callable[..., "subprocess.Popen[str]"]) -> Command:
 
 
 @pytest.fixture(scope="session")
-def finished(cli: Command, toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a finished run on the toy world; what it printed lies there as `stdout`."""
-    out = tmp_path_factory.mktemp("finished") / "run"
-    outcome = cli(*toy.run, "--out", out, "--json")
-    assert outcome.code == 0, outcome.stderr
-    (out / "stdout").write_text(outcome.stdout)
-    return out
+def finished(cli: Command, toy: Toy, made_once: Callable[..., Path]) -> Path:
+    """Folder of a finished run on the toy world; what it printed lies there as `stdout`.
+
+    Other processes read it at the same time: write into `copied`.
+    """
+
+    def run(out: Path) -> None:
+        outcome = cli(*toy.run, "--out", out, "--json")
+        assert outcome.code == 0, outcome.stderr
+        (out / "stdout").write_text(outcome.stdout)
+
+    return made_once("finished", run)
 
 
 @pytest.fixture

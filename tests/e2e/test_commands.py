@@ -361,7 +361,7 @@ def test_run_is_evaluated_from_anywhere(
 
 
 def test_parquet_and_recbole_files_give_the_same_figures(
-    toy: Toy, here: Command, finished: Path, tmp_path: Path
+    toy: Toy, here: Command, finished: Path, copied: Path, tmp_path: Path
 ) -> None:
     events, items = pl.read_csv(toy.events), pl.read_csv(toy.items)
     parquet = tmp_path / "events.parquet"
@@ -374,7 +374,7 @@ def test_parquet_and_recbole_files_give_the_same_figures(
     items.rename(
         {"item_id": "item_id:token", "title": "title:token", "categories": "genre:token_seq"}
     ).write_csv(item, separator="\t")
-    rest = ["--category", "Drama", *FAST, "--store", finished / "artefacts"]
+    rest = ["--category", "Drama", *FAST, "--store", copied / "artefacts"]
     for name, files in {
         "parquet": ["--events", parquet, "--items", toy.items],
         "recbole": ["--events", inter],

@@ -13,6 +13,7 @@ from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST
 
 from .conftest import Command, Toy
 
+pytestmark = pytest.mark.slow
 LONG = [
     "--set=graphau.stopping.n_epochs=60",
     "--set=graphau.stopping.min_epochs=60",

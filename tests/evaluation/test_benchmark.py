@@ -11,7 +11,10 @@ import pytest
 from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import DataError, InvalidInputError, ProactrecError, UnknownIdError
-from proactrec.evaluation.benchmark import Cell, Workshop, figures_table, grid, run
+from proactrec.evaluation.benchmark.figures import figures_table
+from proactrec.evaluation.benchmark.grid import Cell, grid
+from proactrec.evaluation.benchmark.run import run
+from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.comparison import compare_in, compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.log import GuidanceLog

@@ -13,7 +13,7 @@ from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.reference import Nearest, TargetNow
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 
 TARGETS = np.array([3, 9])
 

@@ -37,7 +37,7 @@ from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.rails import RailsOptions
 from proactrec.policies.reference import Popular, TargetNow
-from proactrec.simulator.environment import World
+from proactrec.simulator.world import World
 
 TARGETS, N_ROUNDS = np.array([3, 9]), 6
 SPANNING = RailsOptions(

@@ -21,8 +21,9 @@ from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import best_item
 from proactrec.rng import uniforms
-from proactrec.simulator.environment import Environment, World, WorldOptions
+from proactrec.simulator.environment import Environment
 from proactrec.simulator.response import DistributionResponse
+from proactrec.simulator.world import World, WorldOptions
 
 TARGETS = np.array([3, 9, 5, 12])
 N_ROUNDS = 6

@@ -13,7 +13,8 @@ from proactrec.evaluation.oracles import LookaheadOptions, OracleGreedy, OracleL
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.policies.base import Observation
 from proactrec.policies.next_item import NextItem
-from proactrec.simulator.environment import Environment, World, WorldOptions
+from proactrec.simulator.environment import Environment
+from proactrec.simulator.world import World, WorldOptions
 
 TARGETS = np.array([3, 9])
 WORLDS: dict[str, dict[str, Any]] = {

@@ -18,8 +18,8 @@ from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.rng import uniforms
-from proactrec.simulator.environment import World, WorldOptions
 from proactrec.simulator.response import DistributionResponse
+from proactrec.simulator.world import World, WorldOptions
 
 TARGETS = np.array([3, 9, 5, 12])
 EVERYTHING = DistributionResponse(1000.0, -5.0)

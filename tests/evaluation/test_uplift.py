@@ -21,7 +21,7 @@ from proactrec.measurement.uplift import Uplift, held_out_users, users_to_hold_o
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.reference import Popular, Random
-from proactrec.simulator.environment import World, WorldOptions
+from proactrec.simulator.world import World, WorldOptions
 from proactrec.types import FloatArray, IntArray
 
 from .conftest import unit

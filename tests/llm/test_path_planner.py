@@ -23,7 +23,7 @@ from proactrec.llm.errors import LLMError
 from proactrec.llm.path_planner import LLMIPP, LLMIPPOptions
 from proactrec.policies.base import Observation, Past
 from proactrec.ranking import penalties
-from proactrec.simulator.environment import World, WorldOptions
+from proactrec.simulator.world import World, WorldOptions
 
 Serve = Callable[..., Any]
 Make = Callable[..., LLMIPP]

@@ -25,8 +25,8 @@ from proactrec.llm.held_out import (
     popularity_fifths,
 )
 from proactrec.llm.study import study
-from proactrec.simulator.environment import World
 from proactrec.simulator.response import DistributionResponse, Shown
+from proactrec.simulator.world import World
 
 N_USERS, N_ITEMS, N_EACH = 90, 60, 12
 

@@ -20,7 +20,7 @@ from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Evidence, Observation, Past
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity
-from proactrec.simulator.environment import World, WorldOptions
+from proactrec.simulator.world import World, WorldOptions
 
 N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
 WORTH = 0.02

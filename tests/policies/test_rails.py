@@ -47,7 +47,8 @@ from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.rails import RailsOptions, check_rails, groups_of, opted_out
 from proactrec.policies.reference import Nearest, Random
-from proactrec.simulator.environment import Minds, World
+from proactrec.simulator.minds import Minds
+from proactrec.simulator.world import World
 
 N_USERS = int(os.environ.get("PROACTREC_RAILS_USERS", "12"))
 N_ITEMS, N_ROUNDS, READ = 26, 8, 5

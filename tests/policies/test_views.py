@@ -16,8 +16,8 @@ from proactrec.policies.base import Evidence
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.views import Views, categories, companions
-from proactrec.simulator.environment import World, WorldOptions
 from proactrec.simulator.hidden import hidden_vectors
+from proactrec.simulator.world import World, WorldOptions
 
 N_USERS, N_ITEMS = 60, 40
 Build = Callable[[list[list[str]], int], Dataset]

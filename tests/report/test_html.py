@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import proactrec
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.report import html
 
@@ -45,7 +46,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def write(write_drawn, monkeypatch):
     """The page without drawings, which take a second."""
-    monkeypatch.setattr(html.plots, "svg", lambda _figure: "<svg></svg>")
+    monkeypatch.setattr(html.drawing, "svg", lambda _figure: "<svg></svg>")
     return write_drawn
 
 
@@ -208,7 +209,7 @@ def test_failed_rendering_leaves_the_old_page_and_no_other_file(write, tmp_path,
     monkeypatch.setattr(os, "replace", broken)
     with pytest.raises(RuntimeError, match="no disk"):
         write()
-    monkeypatch.setattr(html, "_journey", broken)
+    monkeypatch.setattr(html, "journeys_of", broken)
     with pytest.raises(RuntimeError, match="no disk"):
         write(result={})
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.html"]
@@ -223,13 +224,18 @@ def test_trace_that_does_not_fit_is_refused(write, trace):
 
 
 @pytest.mark.parametrize(
-    ("library", "module"), [("jinja2", "html"), ("matplotlib", "plots"), ("matplotlib", "html")]
+    ("library", "module"),
+    [
+        ("jinja2", "html"),
+        ("matplotlib", "plots"),
+        ("matplotlib", "html"),
+        ("matplotlib", "benchmark.cost_plot"),
+    ],
 )
 def test_missing_extra_names_the_install_line(monkeypatch, library, module):
     monkeypatch.setitem(sys.modules, library, None)
-    for name in ("html", "plots"):
-        monkeypatch.delitem(sys.modules, f"proactrec.report.{name}", raising=False)
-    package = sys.modules["proactrec.report"]
-    monkeypatch.delattr(package, "plots", raising=False)
+    for name in [name for name in sys.modules if name.startswith("proactrec.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(proactrec, "report")
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'proactrec[report]'")):
         importlib.import_module(f"proactrec.report.{module}")

@@ -1,10 +1,9 @@
-import re
-
 import numpy as np
 import pytest
 
 from proactrec.errors import InvalidInputError
 from proactrec.report import plots
+from proactrec.report.drawing import svg
 
 
 def test_band_holds_the_mean_and_draws_users_not_pairs():
@@ -51,7 +50,7 @@ def test_acceptance_counts_shown_items_only(log):
 
 def test_a_log_in_which_nothing_was_shown_can_be_drawn(log):
     log.item_idx[:], log.accept_prob[:], log.accepted[:] = 0, np.nan, False
-    assert "<svg" in plots.svg(plots.acceptance_plot(log))
+    assert "<svg" in svg(plots.acceptance_plot(log))
 
 
 def test_one_dot_per_target_in_order(log):
@@ -90,39 +89,3 @@ def test_heat_map_sorts_by_the_target_and_is_symmetric_about_zero(trace):
 def test_heat_map_of_vectors_of_other_length_is_refused(trace):
     with pytest.raises(InvalidInputError, match="target_vector"):
         plots.journey_heat_map(trace["vectors"][0], np.zeros(9))
-
-
-def test_svg_points_nowhere_and_ids_differ_between_figures(log, trace):
-    heat_map = plots.journey_heat_map(trace["vectors"][0], trace["target_vectors"][0])
-    texts = [
-        plots.svg(figure) for figure in (plots.interest_plot(log), plots.rank_plot(log), heat_map)
-    ]
-    ids = [identity for text in texts for identity in re.findall(r' id="([^"]+)"', text)]
-    assert ids
-    assert len(ids) == len(set(ids))
-    for text in texts:
-        used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text)
-        assert {one or other for one, other in used} <= set(ids)
-        assert "http" not in text
-
-
-def test_svg_is_the_same_every_time(log):
-    assert plots.svg(plots.rank_plot(log)) == plots.svg(plots.rank_plot(log))
-
-
-def test_titles_are_text_not_formulas_or_tags(log):
-    figure = plots.target_plot(log, {5: "$x^$ <script>", 6: "映画\x00 だ"})
-    text = plots.svg(figure)
-    assert "$x^$ &lt;script&gt;" in text
-    assert "映画  だ" in text
-
-
-def test_png_is_written(log, tmp_path):
-    plots.save_figure(plots.rank_plot(log), tmp_path / "rank.png")
-    assert (tmp_path / "rank.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_our_style_does_not_leak(log):
-    before = plots.mpl.rcParams["svg.fonttype"]
-    plots.svg(plots.rank_plot(log))
-    assert plots.mpl.rcParams["svg.fonttype"] == before

@@ -13,7 +13,8 @@ from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.errors import InvalidInputError
 from proactrec.simulator.boredom import carried_categories, share_alike
-from proactrec.simulator.environment import Environment, World, WorldOptions
+from proactrec.simulator.environment import Environment
+from proactrec.simulator.world import World, WorldOptions
 
 CATEGORIES = [["War"], ["War", "Love"], ["Love"], [], ["Sea"], ["Sea"], ["War"]]
 

@@ -14,8 +14,9 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties
 from proactrec.simulator.dynamics import kept_share_per_user, moved
-from proactrec.simulator.environment import Environment, World, WorldOptions
+from proactrec.simulator.environment import Environment
 from proactrec.simulator.response import DistributionResponse, Shown
+from proactrec.simulator.world import World, WorldOptions
 
 Vectors = tuple[torch.Tensor, torch.Tensor]
 TARGETS = np.array([4, 11, 7])
@@ -116,6 +117,17 @@ def test_declined_target_freezes_nobody(dataset: Dataset, vectors: Vectors) -> N
     assert not environment.is_frozen.any()
 
 
+def test_what_users_own_is_hidden_of_the_rows_there_are_now(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    environment = begun(world_of(dataset, vectors), [3, 5, 3], [4, 4, 11])
+    environment.restart(torch.tensor([2]), np.array([7]), np.array([4]), np.array([1]))
+    expected = penalties(dataset.before("train"), np.array([3, 5, 7]), 21, torch.device("cpu"))
+    assert torch.equal(environment.owned_penalty, expected)
+    kept = [value for value in vars(environment).values() if isinstance(value, torch.Tensor)]
+    assert all(21 not in value.shape for value in kept)  # nothing of users times items
+
+
 def test_rank_counts_items_outside_the_train_history(dataset: Dataset, vectors: Vectors) -> None:
     users = strangers(dataset, 11)
     environment = begun(world_of(dataset, vectors), users, [11] * 4)
@@ -125,49 +137,6 @@ def test_rank_counts_items_outside_the_train_history(dataset: Dataset, vectors: 
         scores = vectors[1] @ vectors[0][user]
         others = set(range(1, 21)) - set(train.of(user).tolist()) - {11}
         assert place == sum(bool(scores[i] > scores[11]) for i in others)
-
-
-def test_official_noise_is_the_authors(dataset: Dataset, vectors: Vectors) -> None:
-    """itmprec.md, check 1: percentages of NumPy's RandomState(114514), by order of the targets."""
-    many = np.arange(1, 21)
-    world = World(dataset, *vectors, many, WorldOptions(noise="per_target"))
-    noise = world.noise(many) / 100
-    first = [0.0068776, 0.0067617, 0.0042661, 0.0078303, 0.0078837, 0.0003617]
-    assert noise[:6].tolist() == pytest.approx(first, abs=5e-8)
-    means = [noise[:n].mean().item() for n in (5, 10, 15, 20)]
-    assert means == pytest.approx([0.0067239, 0.0059338, 0.0052888, 0.0048102], abs=5e-8)
-    turned = World(dataset, *vectors, many[::-1].copy(), WorldOptions(noise="per_target"))
-    assert turned.noise(np.array([20, 1])).tolist() == pytest.approx(
-        [100 * noise[0].item(), 100 * noise[19].item()]
-    )
-    assert world_of(dataset, vectors).noise(TARGETS) == 0
-
-
-def test_official_stream_is_the_authors(dataset: Dataset, vectors: Vectors) -> None:
-    """itmprec.md, check 4: Bernoulli draws of Torch's generator 114514 for ten users, p = 0.4."""
-    ten = vectors[0][:10], vectors[1]
-    world = World(dataset, *vectors, TARGETS, WorldOptions(random_numbers="shared_stream"))
-    world.user_vectors = ten[0]
-    luck = world.luck(np.arange(10), np.full(10, 4), 2)
-    drawn = ["".join(str(int(x < 0.4)) for x in luck[:, round_]) for round_ in range(2)]
-    assert drawn == ["0000010100", "0110001101"]
-    rng = torch.Generator().manual_seed(114514)
-    prob = torch.full((10,), 0.4, dtype=torch.float64)
-    for round_ in range(2):
-        expected = torch.bernoulli(prob, generator=rng)
-        assert (luck[:, round_] < 0.4).double().tolist() == expected.tolist()
-
-
-def test_official_stream_is_the_same_for_every_target(dataset: Dataset, vectors: Vectors) -> None:
-    world = world_of(dataset, vectors, random_numbers="shared_stream")
-    users = np.array([5, 2])
-    assert torch.equal(
-        world.luck(users, np.array([4, 4]), 3), world.luck(users, np.array([7, 11]), 3)
-    )
-    own = world_of(dataset, vectors)
-    assert not torch.equal(
-        own.luck(users, np.array([4, 4]), 3), own.luck(users, np.array([7, 11]), 3)
-    )
 
 
 def test_acceptance_is_as_frequent_as_probable(dataset: Dataset, vectors: Vectors) -> None:
@@ -188,15 +157,6 @@ def test_kept_share_per_user_is_drawn_around_its_mean() -> None:
     assert ((drawn >= 0) & (drawn <= 1)).all()
     assert torch.equal(drawn, kept_share_per_user(20_000, mean=0.8, seed=1))
     assert not torch.equal(drawn, kept_share_per_user(20_000, mean=0.8, seed=2))
-
-
-@pytest.mark.parametrize("mean", [0.0, 1.0])
-def test_extreme_kept_shares_work_per_user_too(
-    dataset: Dataset, vectors: Vectors, mean: float
-) -> None:
-    """WorldOptions allows 0 and 1: everybody follows, or nobody does."""
-    world = world_of(dataset, vectors, receptivity="per-user", kept_share=mean)
-    assert (world.share_of(torch.arange(5)) == mean).all()
 
 
 def test_users_move_by_their_own_share(dataset: Dataset, vectors: Vectors) -> None:

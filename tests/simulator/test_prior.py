@@ -8,10 +8,10 @@ import torch
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.simulator.environment import WorldOptions
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.simulator.response import calibrated_response
+from proactrec.simulator.world import WorldOptions
 
 Vectors = tuple[torch.Tensor, torch.Tensor]
 N_DRAWS = 800

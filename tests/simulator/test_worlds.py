@@ -5,7 +5,7 @@ import pytest
 from proactrec.config import digest
 from proactrec.errors import UnknownIdError
 from proactrec.evaluation.experiment import ExperimentOptions
-from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.world import WorldOptions
 from proactrec.simulator.worlds import WORLDS, named_world
 
 DIGESTS = {

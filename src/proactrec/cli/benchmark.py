@@ -1,4 +1,4 @@
-"""`proactrec benchmark` and `compare`: all methods with the same users, and who is better."""
+"""`proactrec benchmark`: all methods with the same users."""
 
 import inspect
 import os
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from proactrec.cli import console, results
 from proactrec.cli.setup import GUIDE, MACHINE, Setup, language_model, setup, take_options
@@ -20,9 +19,9 @@ from proactrec.measurement.results import CELLS, CellResult
 if TYPE_CHECKING:
     import polars as pl
 
-    from proactrec.evaluation.benchmark import Cell
+    from proactrec.evaluation.benchmark.grid import Cell
     from proactrec.evaluation.experiment import ExperimentOptions
-    from proactrec.measurement.comparison import Difference
+    from proactrec.report.benchmark.paper_table import PaperTable
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
@@ -112,7 +111,9 @@ def benchmark(**values: Any) -> None:
     Example: proactrec benchmark --dataset ml-100k --protocol official --seed 0 --seed 1 --seed 2
     --out runs/table4
     """
-    from proactrec.evaluation.benchmark import Workshop, figures_table, run
+    from proactrec.evaluation.benchmark.figures import figures_table
+    from proactrec.evaluation.benchmark.run import run
+    from proactrec.evaluation.benchmark.tasks import Workshop
     from proactrec.files import write_json
 
     results.require_report()
@@ -137,60 +138,20 @@ def benchmark(**values: Any) -> None:
         results.print_json(list(done.values()))
 
 
-def compare(
-    first: Annotated[str, typer.Argument(help="A method of the benchmark.")],
-    second: Annotated[str, typer.Argument(help="The method that it is compared with.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder of a benchmark, as given to `proactrec benchmark`.")
-    ] = Path("runs/latest"),
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
-    """Say whether one method is better than another, and in which worlds.
-
-    Paired: the same users, targets and luck; 95 % bootstrap interval over users and targets.
-    Better means that the interval is above 0 and every seed agrees.
-
-    Example: proactrec compare ITMPRec IPG --out runs/table4
-    """
-    from proactrec.evaluation.comparison import compare_in
-
-    found = compare_in(out, first, second)
-    if json:
-        rows = [
-            {"world": world, **d._asdict(), "estimate": d.estimate.as_dict(), "verdict": d.verdict}
-            for world, differences in found.items()
-            for d in differences
-        ]
-        results.print_json(rows)
-        return
-    table = Table("world", "metric", f"{first} − {second}", "95 % interval", "each seed", "")
-    for world, differences in found.items():
-        for d in differences:
-            low, high = (f"{end:+.4g}" for end in d.estimate[1:])
-            seeds = ", ".join(f"{value:+.3g}" for value in d.per_seed)
-            name = f"{d.metric}@{d.round}"
-            table.add_row(
-                world, name, f"{d.estimate.mean:+.4g}", f"{low} to {high}", seeds, d.verdict
-            )
-    Console().print(table)
-    for sentence in _verdicts(found, first, second):
-        print(sentence)
-
-
 def show_benchmark(
     out: Path, figures: "pl.DataFrame", settings: Mapping[str, Any], *, quiet: bool = False
 ) -> None:
     """Write the tables of a benchmark, its plots and its page into `out`, and print the tables."""
-    from proactrec.evaluation.benchmark import SENSITIVITY
-    from proactrec.report import benchmark_plots, benchmark_tables, plots, published
-    from proactrec.report.benchmark_page import write_benchmark
+    from proactrec.report import published
+    from proactrec.report.benchmark.figures import PLACE
+    from proactrec.report.benchmark.page import write_benchmark
+    from proactrec.report.benchmark.paper_table import paper_table
+    from proactrec.report.benchmark.terminal import terminal_table
 
-    (out / "tables").mkdir(exist_ok=True)
-    (out / "plots").mkdir(exist_ok=True)
     terminal = Console(quiet=quiet)
     places: list[tuple[str, str, str]] = [
         (dataset, protocol, world)
-        for dataset, protocol, world in figures.select(benchmark_tables.PLACE)
+        for dataset, protocol, world in figures.select(PLACE)
         .unique(maintain_order=True)
         .iter_rows()
     ]
@@ -199,33 +160,55 @@ def show_benchmark(
         place: published.published_figures(place[0]) for place in places if place[1] == "official"
     }
     for place in places:
-        table = benchmark_tables.paper_table(
+        table = paper_table(
             figures, *place, significant=significant[place], published=printed.get(place)
         )
-        terminal.print(benchmark_tables.terminal_table(table, terminal.width))
-        name = benchmark_tables.file_name(*place)
-        (out / "tables" / f"{name}.md").write_text(benchmark_tables.markdown(table))
-        (out / "tables" / f"{name}.tex").write_text(benchmark_tables.latex(table))
-        benchmark_tables.write_parquet(table, out / "tables" / f"{name}.parquet")
-        drawn = {
-            "interest": benchmark_plots.rounds_plot(figures, *place, "interest"),
-            "rank": benchmark_plots.rounds_plot(figures, *place, "rank"),
-            "cost": benchmark_plots.cost_plot(figures, *place),
-        }
-        for kind, values in SENSITIVITY.items():
-            if set(values) <= set(figures["method"]):
-                here = figures.filter(dataset=place[0], protocol=place[1], world=place[2])
-                metrics = ("hr", "ioi", benchmark_tables.rank_metric(place[1]))
-                drawn[f"by-{kind}"] = benchmark_plots.sensitivity_plot(
-                    here, values, metrics, x_label=f"number of {kind}", log_x=True
-                )
-        for kind, figure in drawn.items():
-            plots.save_figure(figure, out / "plots" / f"{name}-{kind}.png")
+        terminal.print(terminal_table(table, terminal.width))
+        _write_table(out / "tables", table)
+        _draw(out / "plots", figures, place)
     page = write_benchmark(
         out / "benchmark.html", figures, settings, significant=significant, published=printed
     )
     for path in (out / FIGURES, out / "tables", out / "plots", page):
         terminal.print(f"written: {path}", soft_wrap=True, highlight=False)
+
+
+def _write_table(folder: Path, table: "PaperTable") -> None:
+    """As Markdown, LaTeX and Parquet."""
+    from proactrec.report.benchmark.figures import file_name
+    from proactrec.report.benchmark.latex import latex
+    from proactrec.report.benchmark.markdown import markdown
+    from proactrec.report.benchmark.paper_table import write_parquet
+
+    name = file_name(*table[:3])
+    write_parquet(table, folder / f"{name}.parquet")
+    (folder / f"{name}.md").write_text(markdown(table))
+    (folder / f"{name}.tex").write_text(latex(table))
+
+
+def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) -> None:
+    """The plots of one data set, protocol and world."""
+    from proactrec.evaluation.benchmark.suites import SENSITIVITY
+    from proactrec.report.benchmark.cost_plot import cost_plot
+    from proactrec.report.benchmark.figures import PLACE, file_name, rank_metric
+    from proactrec.report.benchmark.rounds_plot import rounds_plot
+    from proactrec.report.benchmark.sensitivity_plot import sensitivity_plot
+    from proactrec.report.drawing import save_figure
+
+    drawn = {
+        "interest": rounds_plot(figures, *place, "interest"),
+        "rank": rounds_plot(figures, *place, "rank"),
+        "cost": cost_plot(figures, *place),
+    }
+    here = figures.filter(**dict(zip(PLACE, place, strict=True)))
+    metrics = ("hr", "ioi", rank_metric(place[1]))
+    for kind, values in SENSITIVITY.items():
+        if set(values) <= set(figures["method"]):
+            label = f"number of {kind}"
+            drawn[f"by-{kind}"] = sensitivity_plot(here, values, metrics, label, log_x=True)
+    folder.mkdir(exist_ok=True)
+    for kind, figure in drawn.items():
+        save_figure(figure, folder / f"{file_name(*place)}-{kind}.png")
 
 
 def _significant(
@@ -269,7 +252,7 @@ def _paired(
 
 def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     """All cells that the options ask for, and the first run's setup."""
-    from proactrec.evaluation.benchmark import grid
+    from proactrec.evaluation.benchmark.grid import grid
 
     shared = {name: values[name] for name in inspect.signature(setup).parameters if name in values}
     if values["response"] == "distribution":
@@ -294,7 +277,7 @@ def _chooser(options: "ExperimentOptions") -> dict[str, Any]:
 
 
 def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    from proactrec.evaluation.benchmark import SUITES
+    from proactrec.evaluation.benchmark.suites import SUITES
     from proactrec.policies.registry import policy_type
 
     methods: dict[str, Mapping[str, Any]] = {}
@@ -349,25 +332,6 @@ def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
     options = cell.options.protocol.metrics.model_dump(mode="json")
     named = {"method": cell.method, "world": cell.world, "metric_options": options}
     return {**named, **{n: result[n] for n in CellResult.model_fields if n not in named}}
-
-
-def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:
-    """A sentence for every metric at the last round."""
-    sentences = []
-    for metric in dict.fromkeys(d.metric for differences in found.values() for d in differences):
-        worlds: dict[str, list[str]] = {}
-        for world, differences in found.items():
-            of_it = [d for d in differences if d.metric == metric]
-            if of_it:  # not every protocol has every metric
-                worlds.setdefault(of_it[-1].verdict, []).append(world)
-        parts = [
-            f"{verdict} than {second} in {'; '.join(names)}"
-            if verdict != "no difference shown"
-            else f"not shown to differ from {second} in {'; '.join(names)}"
-            for verdict, names in worlds.items()
-        ]
-        sentences.append(f"{metric}: {first} is {', and '.join(parts)}.")
-    return sentences
 
 
 take_options(benchmark, inspect.signature(_asked).parameters, NOT_ASKED)

@@ -101,7 +101,7 @@ def _size(experiment: "Experiment") -> str:
 def _save(asked: Setup, found: "Study") -> list[Path]:
     """Write everything, each file whole, the figures last: with them a study is complete."""
     from proactrec.files import write_json, write_text
-    from proactrec.report.plots import save_figure
+    from proactrec.report.drawing import save_figure
     from proactrec.report.study_page import write_study
     from proactrec.report.study_plots import study_plots
 

@@ -3,31 +3,97 @@
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import Any
 
-import polars as pl
 import typer
-from safetensors import SafetensorError
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
+from typer.main import get_group
 
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.cli import (
-    benchmark,
-    data,
-    doctor,
-    explain,
-    forecast,
-    llm,
-    results,
-    run,
-    targets,
-    tune,
-    uplift,
-    worlds,
-)
 from proactrec.errors import ProactrecError
+
+# Name: where the function or group is, and the first line of its help. Loaded when it is called:
+# the list of commands needs neither torch nor polars, which take a second.
+COMMANDS = {
+    "run": (
+        "run.run",
+        "Do the whole job: train, choose targets, guide simulated users, measure, write a report.",
+    ),
+    "train": (
+        "run.train",
+        "Fit interest vectors and the sequence encoder, and show how well it predicts the next "
+        "item.",
+    ),
+    "simulate": (
+        "run.simulate",
+        "Guide the simulated users and keep the log of every (user, target, round) as Parquet.",
+    ),
+    "evaluate": ("results.evaluate", "Measure an earlier run again, from its log."),
+    "report": ("results.report", "Write the HTML report of an earlier run again."),
+    "explain": (
+        "explain.explain",
+        "Say why a user was shown what was shown, on the way to a target, and how to end it.",
+    ),
+    "tune": (
+        "tune.tune",
+        "Try settings of an encoder and keep the best by validation NDCG@20; never by the test "
+        "split.",
+    ),
+    "benchmark": (
+        "benchmark.benchmark",
+        "Run many methods with the same users, side by side, and compare them in tables and plots.",
+    ),
+    "compare": (
+        "compare.compare",
+        "Say whether one method is better than another, and in which worlds.",
+    ),
+    "worlds": (
+        "worlds.worlds",
+        "List the named kinds of simulated users, whose settings never change.",
+    ),
+    "forecast": (
+        "forecast.forecast",
+        "Say what the run that the same options would make will achieve, with 80 and 95 % "
+        "intervals.",
+    ),
+    "uplift": (
+        "uplift.uplift",
+        "Measure what guidance added: guided users less held-out users, with 95 % intervals.",
+    ),
+    "doctor": (
+        "doctor.doctor",
+        "Show versions, processors, extras, free disk space and which data sets are at hand.",
+    ),
+    "data": ("data.app", "Fetch data sets and look at them before anything is trained."),
+    "llm": ("llm.app", "Look at a language model before it plays the users."),
+    "targets": ("targets.app", "Choose the items to promote and show them, best first."),
+}
+STOPPED = 130
+
+
+def command(name: str) -> Any:
+    """The command or group of this name, from its module."""
+    module, member = COMMANDS[name][0].split(".")
+    found, around = getattr(import_module(f"proactrec.cli.{module}"), member), typer.Typer()
+    if isinstance(found, typer.Typer):
+        around.add_typer(found, name=name)
+    else:
+        around.command(name)(found)
+    return get_group(around).commands[name]
+
+
+class _OnUse(TyperCommand):
+    """One line of the list of commands; it becomes the command when that is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        return command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,22 +102,8 @@ app = typer.Typer(
     help="Guide users toward target items over several rounds, and measure it honestly.\n\n"
     "Start with: proactrec run --dataset demo --out runs/demo",
 )
-app.add_typer(data.app, name="data")
-app.add_typer(llm.app, name="llm")
-app.add_typer(targets.app, name="targets")
-for command in (run.run, run.train, run.simulate, results.evaluate, results.report):
-    app.command()(command)
-app.command()(explain.explain)
-app.command()(tune.tune)
-app.command()(benchmark.benchmark)
-app.command()(benchmark.compare)
-app.command()(worlds.worlds)
-app.command()(forecast.forecast)
-app.command()(uplift.uplift)
-app.command()(doctor.doctor)
-
-STOPPED = 130
-OWN_ERRORS = (ProactrecError, OSError, pl.exceptions.PolarsError, SafetensorError, MemoryError)
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, cls=_OnUse, help=_line)(lambda: None)
 
 
 def main() -> None:
@@ -61,11 +113,21 @@ def main() -> None:
         code = app(standalone_mode=False)
     except TyperException as error:
         code = _fail(error.format_message())
-    except OWN_ERRORS as error:
+    except Exception as error:
+        if not isinstance(error, _own_errors()):
+            raise
         code = _fail(str(error) or type(error).__name__)
     if code == STOPPED:
         print("stopped; the same command goes on from here", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _own_errors() -> tuple[type[Exception], ...]:
+    """Errors that files and options can cause; their libraries are loaded only to ask this."""
+    from polars.exceptions import PolarsError
+    from safetensors import SafetensorError
+
+    return (ProactrecError, OSError, PolarsError, SafetensorError, MemoryError)
 
 
 def _fail(sentence: str) -> int:

@@ -222,7 +222,6 @@ def setup(
 ) -> Setup:
     """Everything that the options say, checked."""
     from proactrec.evaluation.protocols import protocol_of
-    from proactrec.simulator import worlds
 
     chosen = protocol_of(protocol)
     data = options.dataset_options(
@@ -250,21 +249,9 @@ def setup(
         "rails.equal_groups": groups and _listed_groups(groups),
     }
     if named_world is not None:
-        if world or receptivity or hidden != "interest":
-            raise InvalidInputError(
-                f"--named-world {named_world} says it all: leave out --world, --receptivity and "
-                "--hidden"
-            )
-        changes |= worlds.named_world(named_world).changes()
-    if response != "distribution":
-        changes["response.kind"] = response
-        changes |= language_model("response", llm_url, llm_model, replay=replay)
-    if policy == "llm-ipp":
-        changes |= language_model("policy_options", llm_url, llm_model, replay=replay)
-    elif response == "distribution" and (llm_url or llm_model or replay):
-        raise InvalidInputError(
-            "--llm-url, --llm-model and --replay need --response llm or --policy llm-ipp"
-        )
+        is_alone = not (world or receptivity or hidden != "interest")
+        changes |= _named_world(named_world, is_alone=is_alone)
+    changes |= _language_models(policy, response, llm_url, llm_model, replay=replay)
     for name, value in changes.items():
         if value is not None:
             set_nested(content, name, value)
@@ -289,6 +276,33 @@ def language_model(
 ) -> dict[str, Any]:
     """Settings by which a part of an experiment asks a language model; None: not given."""
     return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
+
+
+def _named_world(name: str, *, is_alone: bool) -> dict[str, Any]:
+    from proactrec.simulator import worlds
+
+    if not is_alone:
+        raise InvalidInputError(
+            f"--named-world {name} says it all: leave out --world, --receptivity and --hidden"
+        )
+    return worlds.named_world(name).changes()
+
+
+def _language_models(
+    policy: str, response: str, url: str | None, model: str | None, *, replay: bool
+) -> dict[str, Any]:
+    """Settings of the parts that ask one: users that it plays, and a policy that it plans for."""
+    changes: dict[str, Any] = {}
+    if response != "distribution":
+        changes["response.kind"] = response
+        changes |= language_model("response", url, model, replay=replay)
+    if policy == "llm-ipp":
+        changes |= language_model("policy_options", url, model, replay=replay)
+    elif response == "distribution" and (url or model or replay):
+        raise InvalidInputError(
+            "--llm-url, --llm-model and --replay need --response llm or --policy llm-ipp"
+        )
+    return changes
 
 
 def _opt_out_too(content: dict[str, Any], user_ids: list[str]) -> None:

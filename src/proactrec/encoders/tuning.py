@@ -101,16 +101,7 @@ def tune(
         progress("tuning", n_done, n_trials)
         study.optimize(objective, n_trials=1)
     progress("tuning", n_trials, n_trials)
-    found = [
-        Trial(
-            trial.params,
-            max(trial.intermediate_values.values()),
-            len(trial.intermediate_values),
-            trial.state == optuna.trial.TrialState.COMPLETE,
-        )
-        for trial in _ended(study)
-    ]
-    return sorted(found, key=lambda trial: (-trial.is_complete, -trial.score))
+    return sorted(map(_told, _ended(study)), key=lambda trial: (-trial.is_complete, -trial.score))
 
 
 def _study(journal: Path, name: str, seed: int) -> "optuna.Study":
@@ -137,6 +128,12 @@ def _ended(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     from optuna.trial import TrialState
 
     return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _told(trial: "optuna.trial.FrozenTrial") -> Trial:
+    scores = trial.intermediate_values
+    is_complete = trial.state.name == "COMPLETE"
+    return Trial(trial.params, max(scores.values()), len(scores), is_complete)
 
 
 def _need_optuna() -> None:

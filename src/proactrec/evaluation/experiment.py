@@ -33,9 +33,9 @@ from proactrec.policies.base import Policy
 from proactrec.policies.rails import RailsOptions, groups_of
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.simulator.environment import World
 from proactrec.simulator.hidden import Hidden, hidden_vectors
 from proactrec.simulator.response import Response
+from proactrec.simulator.world import World
 from proactrec.targets import Targets
 from proactrec.types import IntArray
 

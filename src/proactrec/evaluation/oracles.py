@@ -13,7 +13,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.policies.base import Decision, Ingredients, Observation, Policy, best_unseen
 from proactrec.policies.guarded import Guarded
 from proactrec.policies.rails import RailsOptions
-from proactrec.simulator.environment import Minds
+from proactrec.simulator.minds import Minds
 
 LOOKED_AT_ROWS = 1024
 """Imagined users scored at once."""

@@ -11,7 +11,7 @@ from proactrec.evaluation.rollout import RolloutOptions
 from proactrec.fitting.options import Conventions
 from proactrec.intents import IntentOptions
 from proactrec.policies.itmprec import ITMPRecOptions
-from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.world import WorldOptions
 from proactrec.targets import TargetOptions
 from proactrec.types import FilterName
 

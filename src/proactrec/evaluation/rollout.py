@@ -30,7 +30,8 @@ from proactrec.policies.guarded import Guarded
 from proactrec.policies.shared_rails import SharedRails
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.simulator.environment import Environment, Feedback, KeptShare, World
+from proactrec.simulator.environment import Environment, Feedback, KeptShare
+from proactrec.simulator.world import World
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 BLOCK_SCORES = 1_500_000

@@ -15,8 +15,8 @@ from proactrec.content import content_vectors
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import load
 from proactrec.encoders.base import Encoder, EncoderOptions
-from proactrec.encoders.saved import read_about
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
+from proactrec.encoders.saved import read_about
 from proactrec.errors import InvalidInputError
 from proactrec.files import read_json, write_json
 from proactrec.fitting.artefacts import CHECKPOINT, Artefact, ArtefactStore, file_hash

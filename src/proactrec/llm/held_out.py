@@ -20,8 +20,8 @@ from proactrec.llm.agreement import (
     rank_correlation,
 )
 from proactrec.rng import generator
-from proactrec.simulator.environment import World
 from proactrec.simulator.response import N_RECENT, Response, Shown
+from proactrec.simulator.world import World
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 KINDS = ("real", "random", "popular")

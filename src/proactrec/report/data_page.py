@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proactrec.report.html import template
+from proactrec.report.page import template
 
 MARKS = {"yes": "yes", "but": "with limits", "no": "no"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from proactrec.files import write_text
-from proactrec.report.html import template
+from proactrec.report.page import template
 
 
 def write_explanations(path: Path, content: Mapping[str, Any]) -> Path:

@@ -1,19 +1,18 @@
 """One self-contained HTML page that tells what a guidance run did, to whom, and with what."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
-from proactrec.data.dataset import Dataset, Histories
-from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.data.dataset import Dataset
+from proactrec.errors import InvalidInputError
 from proactrec.evaluation.log import GuidanceLog
 from proactrec.files import write_text
-from proactrec.report import plots
-from proactrec.report.extra import INSTALL
+from proactrec.report import drawing, plots
+from proactrec.report.journeys import heat_map, item_of, journeys_of
+from proactrec.report.page import settings_text, template
 from proactrec.report.tables import (
     foreseen_texts,
     interval_texts,
@@ -23,14 +22,6 @@ from proactrec.report.tables import (
     round_numbers,
 )
 from proactrec.types import FloatArray, IntArray
-
-try:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-except ImportError as error:
-    raise MissingExtraError(INSTALL) from error
-
-N_HISTORY = 5
-"""Titles of a user's history in a journey."""
 
 ABOUT = ("dataset", "policy", "protocol", "seed", "synthetic", "command", "versions")
 """What the page takes from the result as it is."""
@@ -58,40 +49,6 @@ class Tile(NamedTuple):
     value: str
     low_high: str
     meaning: str
-
-
-class Item(NamedTuple):
-    """What is shown of an item."""
-
-    title: str
-    categories: tuple[str, ...]
-
-
-class Round(NamedTuple):
-    """One round of a journey; `share` places the interest between the journey's ends, 0 to 100."""
-
-    number: int
-    item: Item
-    is_target: bool
-    accepted: bool
-    accept_prob: str
-    interest: str
-    share: float
-
-
-class Journey(NamedTuple):
-    """What happened to one user with one target."""
-
-    user_id: str
-    history: list[Item]  # oldest first
-    target: Item
-    rounds: list[Round]
-    start: str
-    end: str
-    gain: str
-    rank_start: int
-    rank_end: int
-    ending: str
 
 
 class Comparison(NamedTuple):
@@ -149,8 +106,8 @@ def write_report(
         foreseen=_foreseen(forecast, result),
         outcomes=_outcomes(result),
         figures=_figures(result, log, dataset),
-        journeys=_journeys(log, dataset, traced_pairs),
-        heat_map=_heat_map(log, dataset, traced_pairs, vectors, target_vectors),
+        journeys=journeys_of(log, dataset, traced_pairs),
+        heat_map=heat_map(log, dataset, traced_pairs, vectors, target_vectors),
         targets=_targets(result, dataset),
         next_item=_next_item(result),
         spread=_spread(result),
@@ -158,18 +115,6 @@ def write_report(
         options=settings_text(result.get("options")),
     )
     return write_text(path, page)
-
-
-def template(name: str) -> Template:
-    """One of our page templates, in which all text is escaped."""
-    environment = Environment(
-        loader=PackageLoader("proactrec.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
 
 
 def _check_trace(
@@ -277,7 +222,7 @@ def _figures(
     result: Mapping[str, Any], log: GuidanceLog, dataset: Dataset
 ) -> list[tuple[str, str]]:
     """Plots as (SVG, caption)."""
-    titles = {int(item): _item(dataset, int(item)).title for item in np.unique(log.target_idx)}
+    titles = {int(item): item_of(dataset, int(item)).title for item in np.unique(log.target_idx)}
     drawn = [
         (
             plots.interest_plot(log),
@@ -299,86 +244,7 @@ def _figures(
             "One dot per target, sorted. Triangle: mean over all pairs.",
         ),
     ]
-    return [(plots.svg(figure), caption) for figure, caption in drawn]
-
-
-def _item(dataset: Dataset, item_idx: int) -> Item:
-    return Item(dataset.titles[item_idx - 1], dataset.categories[item_idx - 1])
-
-
-def _journeys(log: GuidanceLog, dataset: Dataset, traced_pairs: IntArray) -> list[Journey]:
-    before = dataset.before("train")
-    return [_journey(log, dataset, before, int(pair)) for pair in traced_pairs]
-
-
-def _journey(log: GuidanceLog, dataset: Dataset, before: Histories, pair: int) -> Journey:
-    user, target = int(log.user_idx[pair]), int(log.target_idx[pair])
-    interest, rank = log.interest[pair], log.rank[pair] + 1
-    low, high = float(interest.min()), float(interest.max())
-    rounds = [
-        Round(
-            number=number,
-            item=_item(dataset, int(shown)),
-            is_target=bool(shown == target),
-            accepted=bool(log.accepted[pair, number - 1]),
-            accept_prob=f"{log.accept_prob[pair, number - 1]:.0%}",
-            interest=number_text(float(interest[number]), 3),
-            share=100 * (float(interest[number]) - low) / ((high - low) or 1.0),
-        )
-        for number, shown in enumerate(log.item_idx[pair], start=1)
-        if shown
-    ]
-    return Journey(
-        user_id=dataset.user_ids[user],
-        history=[_item(dataset, int(item)) for item in before.of(user)[-N_HISTORY:]],
-        target=_item(dataset, target),
-        rounds=rounds,
-        start=number_text(float(interest[0]), 3),
-        end=number_text(float(interest[-1]), 3),
-        gain=_signed(float(interest[-1] - interest[0])),
-        rank_start=int(rank[0]),
-        rank_end=int(rank[-1]),
-        ending=_ending(log, pair, rounds),
-    )
-
-
-def _ending(log: GuidanceLog, pair: int, rounds: list[Round]) -> str:
-    """How the journey ended, in a few words."""
-    if not log.is_counted[pair]:
-        return "had the target before, so nothing moves"
-    success = [shown.number for shown in rounds if shown.is_target and shown.accepted]
-    if success:
-        return f"accepted the target in round {success[0]}"
-    if len(rounds) < log.n_rounds:
-        return f"nothing left to show after round {len(rounds)}"
-    return "target not accepted"
-
-
-def _signed(value: float) -> str:
-    text = number_text(value, 3)
-    return text if text.startswith("−") else f"+{text}"
-
-
-def _heat_map(
-    log: GuidanceLog,
-    dataset: Dataset,
-    traced_pairs: IntArray,
-    vectors: FloatArray,
-    target_vectors: FloatArray,
-) -> tuple[str, str] | None:
-    """(SVG, caption) of the traced pair whose interest grew most."""
-    if not len(traced_pairs):
-        return None
-    gain = (log.interest[:, -1] - log.interest[:, 0])[traced_pairs]
-    most = int(gain.argmax())
-    pair = traced_pairs[most]
-    caption = (
-        f"User {dataset.user_ids[log.user_idx[pair]]} and "
-        f"“{_item(dataset, int(log.target_idx[pair])).title}”: of the {len(traced_pairs)} journeys "
-        f"shown, the one whose interest moved most ({_signed(float(gain[most]))}). "
-        "Not a typical one."
-    )
-    return plots.svg(plots.journey_heat_map(vectors[most], target_vectors[most])), caption
+    return [(drawing.svg(figure), caption) for figure, caption in drawn]
 
 
 def _targets(result: Mapping[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
@@ -437,7 +303,7 @@ def _spread(result: Mapping[str, Any]) -> tuple[str, Comparison] | None:
         for name, figures in kinds.items()
     ]
     table = Comparison(["mean cosine", "standard deviation"], rows)
-    return plots.svg(plots.cosine_plot(kinds)), table
+    return drawing.svg(plots.cosine_plot(kinds)), table
 
 
 def _seconds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -449,11 +315,3 @@ def _seconds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     if result.get("peak_memory_mb") is not None:
         rows.append(("memory at its highest", f"{result['peak_memory_mb']:,.0f} MB"))
     return rows
-
-
-def settings_text(options: Any) -> str:
-    """Nested settings as text; what YAML does not know (paths) becomes a string."""
-    if not options:
-        return ""
-    plain = json.loads(json.dumps(options, default=str))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88).rstrip()

@@ -1,12 +1,6 @@
 """Plots of a guidance run, as matplotlib figures without global state."""
 
-import hashlib
-import io
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,70 +10,19 @@ from proactrec.evaluation.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.ratios import ratio
 from proactrec.measurement.sums import Sums, floats
+from proactrec.report.drawing import BLUE, FAINT, VERMILION, styled
 from proactrec.report.extra import INSTALL
+from proactrec.report.line_labels import end_labels
 from proactrec.types import FloatArray, IntArray
 
 try:
-    import matplotlib as mpl
     from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 except ImportError as error:
     raise MissingExtraError(INSTALL) from error
 
-BLUE, VERMILION = "#0072b2", "#d55e00"
-GREEN, PURPLE, ORANGE, SKY = "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
-"""Okabe and Ito's palette, told apart by every kind of colour vision."""
-INK, MUTED, FAINT = "#23272e", "#5c6470", "#8a9099"
-TEXT_OF = {
-    VERMILION: "#b34e00",
-    GREEN: "#007a59",
-    PURPLE: "#9c4477",
-    ORANGE: "#8c6000",
-    SKY: "#22719f",
-    FAINT: MUTED,
-}
-"""Darker shades for words beside lines of these colours: readable on white."""
-PAGE_COLOURS = {
-    BLUE: "var(--blue,#0072b2)",
-    VERMILION: "var(--vermilion,#d55e00)",
-    GREEN: "var(--plot-green,#009e73)",
-    PURPLE: "var(--plot-purple,#cc79a7)",
-    ORANGE: "var(--plot-orange,#e69f00)",
-    SKY: "var(--plot-sky,#56b4e9)",
-    TEXT_OF[VERMILION]: "var(--vermilion-text,#b34e00)",
-    TEXT_OF[GREEN]: "var(--green-text,#007a59)",
-    TEXT_OF[PURPLE]: "var(--purple-text,#9c4477)",
-    TEXT_OF[ORANGE]: "var(--orange-text,#8c6000)",
-    TEXT_OF[SKY]: "var(--sky-text,#22719f)",
-    INK: "currentColor",
-    MUTED: "var(--muted,#5c6470)",
-    FAINT: "var(--faint,#8a9099)",
-}
-"""What an inline SVG uses instead, so that it follows the page's light or dark theme."""
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 12,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "lines.linewidth": 2,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "proactrec",
-}
+
 N_DRAWS = 400
 """Bootstrap draws of a band."""
 ALL_LABELLED = 12
@@ -269,69 +212,6 @@ def cosine_plot(interest_vectors: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG at 160 dots per inch on white."""
-    with mpl.rc_context(STYLE), _quiet():
-        figure.savefig(path, format="png", dpi=160, facecolor="white")
-
-
-def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to put into an HTML page.
-
-    Text stays text, colours follow the page's theme (:data:`PAGE_COLOURS`), and ids begin with a
-    hash of the drawing, so that different figures in one page do not clash. Nothing in it points
-    outside, not even a namespace: HTML needs none.
-    """
-    buffer = io.StringIO()
-    with mpl.rc_context(STYLE), _quiet():
-        title = figure.get_suptitle() or figure.axes[0].get_title(loc="left")
-        metadata = {"Date": None, "Title": title}
-        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
-    text = re.sub(r"<svg[^>]*>", _scalable, text, count=1)
-    for fixed, themed in PAGE_COLOURS.items():
-        text = text.replace(f": {fixed}", f": {themed}")
-    text = text.replace("'DejaVu Sans'", "system-ui")
-    return _unique_ids(text).strip()
-
-
-def _scalable(tag: re.Match[str]) -> str:
-    """The page decides how large a figure is: only the shape stays."""
-    return re.sub(r' (width|height|version)="[^"]*"', "", tag[0]).replace("<svg", '<svg role="img"')
-
-
-def _unique_ids(text: str) -> str:
-    """Drop ids that nothing refers to; put a hash of the drawing before the others."""
-    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
-    prefix = "p" + hashlib.sha256(text.encode()).hexdigest()[:10]
-
-    def renamed(match: re.Match[str]) -> str:
-        return f' id="{prefix}-{match[1]}"' if match[1] in used else ""
-
-    text = re.sub(r' id="([^"]+)"', renamed, text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
-
-
-@contextmanager
-def styled(title: str, height: float = 3.5, *, width: float = 5.8) -> Iterator[tuple[Figure, Axes]]:
-    """A new figure with one axes, drawn in our style."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.set_title(title)
-        yield figure, axes
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Titles may use any script: the page's fonts have what matplotlib's font lacks."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
 def _counted(log: GuidanceLog) -> IntArray:
     """Rows of pairs that are counted; all where none is."""
     rows = log.is_counted if log.is_counted.any() else np.ones_like(log.is_counted)
@@ -373,78 +253,6 @@ def _rank_axis(axes: Axes, ranks: FloatArray) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.invert_yaxis()
-
-
-def end_labels(
-    axes: Axes,
-    at: float,
-    labels: Sequence[tuple[float, str, str]],
-    *,
-    size: float = 10,
-    room: float = 1.0,
-    leaders: bool = False,
-) -> None:
-    """Write each line's name at its right end, pushed apart where they would overlap.
-
-    Parameters
-    ----------
-    at : float
-        Where the lines end, on the x axis.
-    labels : sequence of (value, text, colour)
-    size : float
-        Of the font, in points.
-    room : float
-        Inches of the figure's height that are not axes.
-    leaders : bool
-        Draw a thin line from every value to its label.
-    """
-    axes.autoscale_view()  # else the limits are not known before drawing
-    to_axes = axes.transScale + axes.transLimits
-    ends = [np.asarray(to_axes.transform((at, value))) for value, _, _ in labels]
-    height = axes.get_figure(root=True).get_figheight() - room  # type: ignore[union-attr]
-    places = spread_out([float(end[1]) for end in ends], 1.3 * size / (72 * height))
-    label_at = 1.035 if leaders else 1
-    if leaders:
-        lines = [
-            np.array([end, (label_at, place)]) for end, place in zip(ends, places, strict=True)
-        ]
-        colours = [colour for _, _, colour in labels]
-        axes.add_artist(
-            LineCollection(
-                lines, colors=colours, linewidths=0.8, transform=axes.transAxes, clip_on=False
-            )
-        )
-    for place, (_, text, colour) in zip(places, labels, strict=True):
-        axes.annotate(
-            text.replace("-", "−") if text.startswith("-") else text,
-            (label_at, place),
-            (3 if leaders else 5, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="center",
-            color=TEXT_OF.get(colour, colour),
-            fontsize=size,
-            annotation_clip=False,
-        )
-
-
-def spread_out(places: Sequence[float], step: float) -> FloatArray:
-    """The nearest places, in least squares, that keep their order and are `step` apart.
-
-    They stay between 0 and 1 if they have room there.
-    """
-    order = np.argsort(places, kind="stable")
-    slots = step * np.arange(len(places))
-    blocks: list[list[float]] = []  # what must move together, shifted by its slots
-    for value in np.asarray(places, float)[order] - slots:
-        blocks.append([float(value)])
-        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
-            blocks[-2:] = [blocks[-2] + blocks[-1]]
-    shifted = np.array([np.mean(block) for block in blocks for _ in block])
-    shifted = np.clip(shifted, 0, max(0.0, 1 - float(slots.max(initial=0))))
-    found = np.empty(len(places))
-    found[order] = shifted + slots
-    return found
 
 
 def _label_extremes(axes: Axes, gains: FloatArray, names: list[str]) -> None:

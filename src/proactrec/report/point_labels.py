@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from proactrec.errors import MissingExtraError
+from proactrec.report.drawing import TEXT_OF
 from proactrec.report.extra import INSTALL
-from proactrec.report.plots import TEXT_OF
 from proactrec.types import FloatArray
 
 try:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from proactrec.files import write_text
-from proactrec.report import plots
-from proactrec.report.html import Comparison, settings_text, template
+from proactrec.report.drawing import svg
+from proactrec.report.html import Comparison
+from proactrec.report.page import settings_text, template
 from proactrec.report.study_plots import LABELS, study_plots
 from proactrec.report.tables import MISSING, interval_texts, label_of, number_text
 
@@ -58,8 +59,7 @@ def write_study(
         figures=figures,
         tables=study_tables(figures, spent),
         plots={
-            name: (plots.svg(figure), caption)
-            for name, (figure, caption) in study_plots(figures).items()
+            name: (svg(figure), caption) for name, (figure, caption) in study_plots(figures).items()
         },
         journeys=[_journey(journey) for journey in figures["journeys"]],
         settings=settings_text(settings),

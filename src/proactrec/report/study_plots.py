@@ -6,18 +6,11 @@ from typing import Any
 import numpy as np
 
 from proactrec.errors import MissingExtraError
-from proactrec.report.benchmark_plots import ROUNDS
+from proactrec.report.benchmark.rounds_plot import ROUNDS
+from proactrec.report.drawing import BLUE, FAINT, VERMILION, styled
 from proactrec.report.extra import INSTALL
-from proactrec.report.plots import (
-    BLUE,
-    FAINT,
-    VERMILION,
-    Band,
-    banded_line,
-    end_labels,
-    round_axis,
-    styled,
-)
+from proactrec.report.line_labels import end_labels
+from proactrec.report.plots import Band, banded_line, round_axis
 from proactrec.report.tables import number_text
 
 try:

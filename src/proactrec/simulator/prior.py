@@ -18,9 +18,9 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.rng import generator
 from proactrec.simulator.dynamics import Receptivity
-from proactrec.simulator.environment import World, WorldOptions
 from proactrec.simulator.hidden import Hidden, Vectors
 from proactrec.simulator.response import calibrated_response
+from proactrec.simulator.world import World, WorldOptions
 from proactrec.types import IntArray
 
 N_DRAWN = 7

@@ -55,7 +55,7 @@ class Response(Protocol):
 class DistributionResponse(NamedTuple):
     r"""Acceptance by interest: :math:`p = \sigma(w (e_u^\top e_i - b) - c)`, plus noise.
 
-    c is boredom, 0 in most worlds: see :meth:`proactrec.simulator.environment.World.boredom`.
+    c is boredom, 0 in most worlds: see :meth:`proactrec.simulator.world.World.boredom`.
     """
 
     slope: float

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from proactrec.errors import UnknownIdError
-from proactrec.simulator.environment import WorldOptions
+from proactrec.simulator.world import WorldOptions
 
 
 class NamedWorld(NamedTuple):

@@ -10,14 +10,14 @@ import polars as pl
 from proactrec.data.importing import ids
 from proactrec.data.importing.options import EventColumns, ImportOptions
 from proactrec.data.importing.problems import Problems, sift
-from proactrec.data.importing.tables import (
+from proactrec.data.importing.tables.base import (
     LINE,
-    ParquetTable,
     Table,
     TornTableError,
     check_columns,
     first_sample,
 )
+from proactrec.data.importing.tables.parquet import ParquetTable
 from proactrec.data.importing.times import TimeReader
 from proactrec.errors import DataError
 from proactrec.progress import Progress, silent

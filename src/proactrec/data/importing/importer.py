@@ -18,7 +18,8 @@ from proactrec.data.importing.facts import facts
 from proactrec.data.importing.guess import Guess, guess_events, guess_items, plain_name
 from proactrec.data.importing.options import ImportOptions
 from proactrec.data.importing.problems import Problems
-from proactrec.data.importing.tables import Table, check_columns, first_sample, open_table
+from proactrec.data.importing.tables.base import Table, check_columns, first_sample
+from proactrec.data.importing.tables.opening import open_table
 from proactrec.data.importing.verdicts import verdicts
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.progress import Progress, silent

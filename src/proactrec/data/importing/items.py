@@ -12,7 +12,7 @@ from proactrec.data.importing import ids
 from proactrec.data.importing.guess import guess_separator
 from proactrec.data.importing.options import ItemColumns
 from proactrec.data.importing.problems import Problems, sift
-from proactrec.data.importing.tables import LINE, Table, TornTableError, check_columns
+from proactrec.data.importing.tables.base import LINE, Table, TornTableError, check_columns
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,

@@ -7,7 +7,11 @@ import pytest
 from rich.console import Console
 
 from proactrec.errors import InvalidInputError
-from proactrec.report import benchmark_tables as tables
+from proactrec.report.benchmark.figures import COLUMNS, over_seeds
+from proactrec.report.benchmark.latex import latex
+from proactrec.report.benchmark.markdown import markdown
+from proactrec.report.benchmark.paper_table import caption, paper_table, wide_frame, write_parquet
+from proactrec.report.benchmark.terminal import terminal_table
 
 PLACE = ("toy", "common", "medium")
 
@@ -29,7 +33,7 @@ def figures_of(values, metric="ioi", at=20):
         for method, means in values.items()
         for seed, mean in enumerate(means)
     ]
-    return pl.DataFrame(rows, schema=list(tables.COLUMNS), orient="row")
+    return pl.DataFrame(rows, schema=list(COLUMNS), orient="row")
 
 
 def cells(table, metric, at=20):
@@ -39,12 +43,12 @@ def cells(table, metric, at=20):
 
 def printed(table, width):
     console = Console(file=io.StringIO(), width=width, force_terminal=True)
-    console.print(tables.terminal_table(table, width))
+    console.print(terminal_table(table, width))
     return console.file.getvalue()
 
 
 def test_mean_and_half_width_over_seeds_by_hand():
-    (row,) = tables.over_seeds(figures_of({"IPG": [1.0, 2.0, 6.0]})).rows(named=True)
+    (row,) = over_seeds(figures_of({"IPG": [1.0, 2.0, 6.0]})).rows(named=True)
     # Deviations −2, −1, 3: variance 14 / 2; t of 2 degrees of freedom is 4.303.
     half_width = 4.303 * math.sqrt(7 / 3)
     assert row["mean"] == 3
@@ -54,7 +58,7 @@ def test_mean_and_half_width_over_seeds_by_hand():
 
 
 def test_one_seed_has_no_half_width_but_the_interval_over_users():
-    (row,) = tables.over_seeds(figures_of({"IPG": [1.0]})).rows(named=True)
+    (row,) = over_seeds(figures_of({"IPG": [1.0]})).rows(named=True)
     assert row["half_width"] is None
     assert (row["mean"], row["low"], row["high"]) == (1, 0.5, 1.5)
 
@@ -62,7 +66,7 @@ def test_one_seed_has_no_half_width_but_the_interval_over_users():
 @pytest.mark.parametrize(("n", "t"), [(2, 12.706), (10, 2.262), (30, 2.045), (31, 1.96)])
 def test_quantile_follows_the_number_of_seeds(n, t):
     means = [float(seed % 2) for seed in range(n)]
-    (row,) = tables.over_seeds(figures_of({"IPG": means})).rows(named=True)
+    (row,) = over_seeds(figures_of({"IPG": means})).rows(named=True)
     mean = sum(means) / n
     deviation = math.sqrt(sum((x - mean) ** 2 for x in means) / (n - 1))
     assert row["half_width"] == pytest.approx(t * deviation / math.sqrt(n))
@@ -71,18 +75,18 @@ def test_quantile_follows_the_number_of_seeds(n, t):
 def test_seeds_without_a_mean_are_left_out():
     figures = figures_of({"IPG": [1.0, float("nan")]})
     extra = figures.tail(1).with_columns(seed=pl.lit(2, pl.Int64), mean=pl.lit(None, pl.Float64))
-    (row,) = tables.over_seeds(pl.concat([figures, extra])).rows(named=True)
+    (row,) = over_seeds(pl.concat([figures, extra])).rows(named=True)
     assert (row["mean"], row["n_seeds"], row["half_width"]) == (1, 1, None)
 
 
 def test_methods_keep_their_order():
-    found = tables.over_seeds(figures_of({"z": [1.0, 2.0], "a": [1.0, 3.0], "m": [1.0]}))
+    found = over_seeds(figures_of({"z": [1.0, 2.0], "a": [1.0, 3.0], "m": [1.0]}))
     assert found["method"].to_list() == ["z", "a", "m"]
 
 
 def test_best_and_second_are_the_highest_and_oracles_never_win():
     values = {"oracle-greedy": [9.0], "a": [1.0], "b": [3.0], "c": [2.0], "d": [-5.0]}
-    table = tables.paper_table(figures_of(values), *PLACE)
+    table = paper_table(figures_of(values), *PLACE)
     marks = {name: (c.is_best, c.is_second) for name, c in cells(table, "ioi").items()}
     assert [name for name, (best, _) in marks.items() if best] == ["b"]
     assert [name for name, (_, second) in marks.items() if second] == ["c"]
@@ -94,25 +98,25 @@ def test_higher_is_better_in_every_column(metric):
     figures = pl.concat(
         [figures_of({"low": [0.1], "high": [0.9]}, name) for name in {"hr", metric}]
     )
-    found = cells(tables.paper_table(figures, *PLACE), metric)
+    found = cells(paper_table(figures, *PLACE), metric)
     assert found["high"].is_best
     assert found["low"].is_second
 
 
 def test_what_prints_the_same_is_equally_good():
     values = {"a": [0.50001], "b": [0.50002], "c": [0.4]}
-    found = cells(tables.paper_table(figures_of(values), *PLACE), "ioi")
+    found = cells(paper_table(figures_of(values), *PLACE), "ioi")
     assert [c.is_best for c in found.values()] == [True, True, False]
     assert [c.is_second for c in found.values()] == [False, False, True]
 
 
 def test_columns_are_those_of_the_paper(invented_benchmark):
-    table = tables.paper_table(invented_benchmark(), *PLACE)
+    table = paper_table(invented_benchmark(), *PLACE)
     rounds = (5, 10, 15, 20)
     expected = [(name, at) for name in ("hr", "ioi", "ior200") for at in rounds]
     assert table.columns == [*expected, ("target_accepted", 20), ("share_of_oracle", 20)]
     assert table.columns[8].label == "IoR@5 (cut 200)"
-    official = tables.paper_table(
+    official = paper_table(
         invented_benchmark(places=[("official", "official")]), "toy", "official", "official"
     )
     assert official.columns[8] == ("ior", 5)
@@ -121,21 +125,21 @@ def test_columns_are_those_of_the_paper(invented_benchmark):
 def test_a_column_that_nobody_has_is_left_out_and_a_missing_cell_is_a_dash(invented_benchmark):
     figures = invented_benchmark().filter(pl.col("metric") != "share_of_oracle")
     figures = figures.filter(~((pl.col("metric") == "hr") & (pl.col("method") == "IPG")))
-    table = tables.paper_table(figures, *PLACE)
+    table = paper_table(figures, *PLACE)
     assert ("share_of_oracle", 20) not in table.columns
     assert cells(table, "hr")["IPG"].mean is None
-    assert "| IPG | – |" in tables.markdown(table)
+    assert "| IPG | – |" in markdown(table)
 
 
 def test_markdown_marks_and_blocks():
     figures = figures_of({"oracle-greedy": [9.0], "a|b": [1.0], "*c*": [3.0]})
-    table = tables.paper_table(
+    table = paper_table(
         figures,
         *PLACE,
         significant={("*c*", "ioi", 20)},
         published={"a|b": {("ioi", 20): 0.5}, "unknown": {("ioi", 20): 7.0}},
     )
-    assert tables.markdown(table).splitlines()[:7] == [
+    assert markdown(table).splitlines()[:7] == [
         "| method | IoI@20 |",
         "| --- | ---: |",
         r"| a\|b | <u>1.0000</u> |",
@@ -144,25 +148,25 @@ def test_markdown_marks_and_blocks():
         "| *reads the users’ minds* |  |",
         "| oracle-greedy | 9.0000 |",
     ]
-    assert "† significantly better than the second best" in tables.caption(table)
+    assert "† significantly better than the second best" in caption(table)
 
 
 def test_intervals_stand_beside_the_means_and_the_caption_says_how_they_are_made():
-    table = tables.paper_table(figures_of({"a": [1.0, 2.0, 6.0], "b": [1.0, 1.0]}), *PLACE)
-    assert "| a | **3.0000** ± 6.5729 |" in tables.markdown(table)
-    caption = tables.caption(table)
-    assert "over 2 to 3 seeds ± half-width of the 95 % Student-t interval" in caption
-    assert "minds" not in caption
+    table = paper_table(figures_of({"a": [1.0, 2.0, 6.0], "b": [1.0, 1.0]}), *PLACE)
+    assert "| a | **3.0000** ± 6.5729 |" in markdown(table)
+    told = caption(table)
+    assert "over 2 to 3 seeds ± half-width of the 95 % Student-t interval" in told
+    assert "minds" not in told
 
 
 def test_one_seed_is_called_one_seed():
-    caption = tables.caption(tables.paper_table(figures_of({"a": [1.0]}), *PLACE))
-    assert "Mean over 1 seed;" in caption
+    told = caption(paper_table(figures_of({"a": [1.0]}), *PLACE))
+    assert "Mean over 1 seed;" in told
 
 
 def test_terminal_table_is_styled_and_says_the_same(invented_benchmark):
     published = {"SASRec": {("hr", 20): 0.4016}}
-    text = printed(tables.paper_table(invented_benchmark(), *PLACE, published=published), 200)
+    text = printed(paper_table(invented_benchmark(), *PLACE, published=published), 200)
     assert re.search(r"\x1b\[1m0\.3100", text)  # ITMPRec: IoI@20 is 3/4 · 0.4 + 0.01
     assert re.search(r"\x1b\[4m0\.2100", text)
     for shown in ("reads the users’ minds", "published", "0.4016", "±0.0248"):
@@ -171,7 +175,7 @@ def test_terminal_table_is_styled_and_says_the_same(invented_benchmark):
 
 
 def test_a_narrow_terminal_gets_the_last_round(invented_benchmark):
-    text = printed(tables.paper_table(invented_benchmark(), *PLACE), 80)
+    text = printed(paper_table(invented_benchmark(), *PLACE), 80)
     assert "@20" in text
     assert "@15" not in text
     assert "…" not in text
@@ -182,17 +186,15 @@ def test_a_narrow_terminal_keeps_every_metric(invented_benchmark):
     """Rounds of guidance that are no multiple of 5: single figures are later than the others."""
     later = pl.when(pl.col("metric") == "target_accepted").then(25).otherwise("round")
     figures = invented_benchmark().with_columns(later.alias("round"))
-    text = printed(tables.paper_table(figures, *PLACE), 80)
+    text = printed(paper_table(figures, *PLACE), 80)
     assert all(name in text for name in ("HR", "IoI", "accepted", "@20", "@25"))
     assert "Other rounds need" in text
 
 
 def test_latex_is_balanced_and_every_row_has_all_columns(invented_benchmark):
     names = ["SAS_Rec & co", "50% {x}", r"a\b~^#$", "oracle-greedy"]
-    table = tables.paper_table(
-        invented_benchmark(names), *PLACE, significant={(names[2], "ioi", 20)}
-    )
-    text = tables.latex(table)
+    table = paper_table(invented_benchmark(names), *PLACE, significant={(names[2], "ioi", 20)})
+    text = latex(table)
     unescaped = re.sub(r"\\[&%$#_{}]", "", text)
     assert unescaped.count("{") == unescaped.count("}")
     assert unescaped.count("$") % 2 == 0
@@ -214,9 +216,7 @@ def test_latex_is_balanced_and_every_row_has_all_columns(invented_benchmark):
 
 def test_parquet_holds_the_numbers(invented_benchmark, tmp_path):
     figures = invented_benchmark()
-    path = tables.write_parquet(
-        tables.paper_table(figures, *PLACE), tmp_path / "deep" / "t.parquet"
-    )
+    path = write_parquet(paper_table(figures, *PLACE), tmp_path / "deep" / "t.parquet")
     wide = pl.read_parquet(path)
     assert wide["method"].to_list() == ["SASRec", "IPG", "ITMPRec", "oracle-greedy"]
     assert wide["is_oracle"].to_list() == [False, False, False, True]
@@ -226,7 +226,7 @@ def test_parquet_holds_the_numbers(invented_benchmark, tmp_path):
 
 
 def test_parquet_of_one_seed_has_empty_half_widths(invented_benchmark):
-    wide = tables.wide_frame(tables.paper_table(invented_benchmark(n_seeds=1), *PLACE))
+    wide = wide_frame(paper_table(invented_benchmark(n_seeds=1), *PLACE))
     assert wide["ioi@20_half_width"].dtype == pl.Float64
     assert wide["ioi@20_half_width"].null_count() == 4
 
@@ -246,4 +246,4 @@ def test_parquet_of_one_seed_has_empty_half_widths(invented_benchmark):
 )
 def test_bad_figures_end_in_one_sentence(invented_benchmark, spoil, message):
     with pytest.raises(InvalidInputError, match=re.escape(message)):
-        tables.paper_table(spoil(invented_benchmark()), *PLACE)
+        paper_table(spoil(invented_benchmark()), *PLACE)

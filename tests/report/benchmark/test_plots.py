@@ -6,11 +6,16 @@ import polars as pl
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from proactrec.errors import InvalidInputError
-from proactrec.report import benchmark_plots, plots
-from proactrec.report.benchmark_tables import ORACLES
+from proactrec.report.benchmark.cost_plot import SHORTEST, cost_plot
+from proactrec.report.benchmark.figures import ORACLES
+from proactrec.report.benchmark.looks import COLOURS, main_methods
+from proactrec.report.benchmark.rounds_plot import rounds_plot
+from proactrec.report.benchmark.sensitivity_plot import sensitivity_plot
+from proactrec.report.benchmark.worlds_plot import worlds_heat_map
+from proactrec.report.drawing import BLUE, FAINT, svg
 
 PLACE = ("toy", "common", "medium")
 MANY = [*(f"method {n}" for n in range(12)), "oracle-greedy", "oracle-lookahead"]
@@ -52,7 +57,7 @@ def bands(figure):
 
 @pytest.mark.parametrize(("metric", "scale"), [("interest", 1), ("rank", 500)])
 def test_lines_are_gains_since_round_0(invented_benchmark, metric, scale):
-    figure = benchmark_plots.rounds_plot(invented_benchmark(), *PLACE, metric)
+    figure = rounds_plot(invented_benchmark(), *PLACE, metric)
     lines = method_lines(figure)
     assert len(lines) == 4
     # Mean over seeds of method k: (k + 1) / 4 · 0.4 + 0.01.
@@ -61,21 +66,21 @@ def test_lines_are_gains_since_round_0(invented_benchmark, metric, scale):
 
 
 def test_a_band_is_the_interval_of_the_gain_over_seeds(invented_benchmark):
-    figure = benchmark_plots.rounds_plot(invented_benchmark(), *PLACE, "interest")
+    figure = rounds_plot(invented_benchmark(), *PLACE, "interest")
     assert len(bands(figure)) == 4
     heights = bands(figure)[0].get_paths()[0].vertices[:, 1]
     half_width = 4.303 * 0.01 / np.sqrt(3)
     assert heights.max() == pytest.approx(0.11 + half_width)
-    alone = benchmark_plots.rounds_plot(invented_benchmark(n_seeds=1), *PLACE, "interest")
+    alone = rounds_plot(invented_benchmark(n_seeds=1), *PLACE, "interest")
     assert bands(alone) == []
 
 
 def test_colours_tell_the_main_methods_apart_and_oracles_are_dashed(invented_benchmark):
-    figure = benchmark_plots.rounds_plot(invented_benchmark(MANY), *PLACE, "interest")
+    figure = rounds_plot(invented_benchmark(MANY), *PLACE, "interest")
     lines = method_lines(figure)
     colours = [to_hex(line.get_color()) for line in lines]
-    assert colours[:6] == [plots.FAINT] * 6
-    assert colours[6:12] == list(benchmark_plots.COLOURS)
+    assert colours[:6] == [FAINT] * 6
+    assert colours[6:12] == list(COLOURS)
     assert len(set(colours[6:12])) == 6
     assert [line.is_dashed() for line in lines] == [False] * 12 + [True] * 2
     assert lines[12]._unscaled_dash_pattern != lines[13]._unscaled_dash_pattern
@@ -83,19 +88,17 @@ def test_colours_tell_the_main_methods_apart_and_oracles_are_dashed(invented_ben
 
 
 def test_named_methods_are_highlighted(invented_benchmark):
-    figure = benchmark_plots.rounds_plot(
-        invented_benchmark(MANY), *PLACE, "rank", highlight=["method 3"]
-    )
+    figure = rounds_plot(invented_benchmark(MANY), *PLACE, "rank", highlight=["method 3"])
     colours = [to_hex(line.get_color()) for line in method_lines(figure)]
-    assert colours[3] == plots.BLUE
-    assert set(colours[:3] + colours[4:12]) == {plots.FAINT}
+    assert colours[3] == BLUE
+    assert set(colours[:3] + colours[4:12]) == {FAINT}
 
 
 def test_main_methods_are_the_best_in_order_of_appearance_without_oracles(invented_benchmark):
     figures = invented_benchmark(["oracle", "a", "b", "c"])
-    assert benchmark_plots.main_methods(figures, 2) == ["b", "c"]
+    assert main_methods(figures, 2) == ["b", "c"]
     without = figures.filter(pl.col("metric") != "ioi")
-    assert benchmark_plots.main_methods(without, 2) == ["a", "b"]
+    assert main_methods(without, 2) == ["a", "b"]
 
 
 @pytest.mark.parametrize("metric", ["interest", "rank"])
@@ -107,21 +110,14 @@ def test_labels_of_crowded_lines_do_not_overlap(invented_benchmark, metric):
         .otherwise("mean")
         .alias("mean")
     )
-    figure = benchmark_plots.rounds_plot(crowded, *PLACE, metric)
+    figure = rounds_plot(crowded, *PLACE, metric)
     assert_no_overlap(figure)
     (leaders,) = (c for c in figure.axes[0].collections if isinstance(c, LineCollection))
     assert len(leaders.get_segments()) == 16
 
 
-def test_end_labels_keep_the_order_of_their_lines():
-    places = plots.spread_out([0.5, 0.1, 0.51, 0.49], 0.1)
-    assert places == pytest.approx([0.5, 0.1, 0.6, 0.4])
-    assert plots.spread_out([1.0, 1.0], 0.1) == pytest.approx([0.9, 1.0])
-    assert plots.spread_out([], 0.1).shape == (0,)
-
-
 def test_cost_has_a_labelled_dot_per_method(invented_benchmark):
-    figure = benchmark_plots.cost_plot(invented_benchmark(MANY), *PLACE)
+    figure = cost_plot(invented_benchmark(MANY), *PLACE)
     axes = figure.axes[0]
     assert axes.get_xscale() == "log"
     assert set(MANY) <= {text.get_text() for text in axes.texts}
@@ -136,7 +132,7 @@ def test_cost_labels_do_not_overlap_where_methods_are_alike(invented_benchmark):
     figures = invented_benchmark(MANY).with_columns(
         pl.when(seconds).then(5.0).otherwise(pl.col("mean") / 3).alias("mean")
     )
-    assert_no_overlap(benchmark_plots.cost_plot(figures, *PLACE))
+    assert_no_overlap(cost_plot(figures, *PLACE))
 
 
 def test_a_time_of_zero_is_drawn_as_the_shortest(invented_benchmark):
@@ -144,17 +140,15 @@ def test_a_time_of_zero_is_drawn_as_the_shortest(invented_benchmark):
     figures = invented_benchmark().with_columns(
         pl.when(seconds).then(0.0).otherwise("mean").alias("mean")
     )
-    axes = benchmark_plots.cost_plot(figures, *PLACE).axes[0]
-    assert axes.lines[0].get_xdata()[0] == benchmark_plots.SHORTEST
+    axes = cost_plot(figures, *PLACE).axes[0]
+    assert axes.lines[0].get_xdata()[0] == SHORTEST
     assert axes.get_xlim() == pytest.approx((0.0005, 0.002))
 
 
 def test_sensitivity_is_by_the_value_of_the_method(invented_benchmark):
     figures = invented_benchmark(["Q=50", "Q=1", "Q=10", "other"])
     values = {"Q=50": 50, "Q=1": 1, "Q=10": 10}
-    figure = benchmark_plots.sensitivity_plot(
-        figures, values, ("ioi", "ior200"), "number of intents", log_x=True
-    )
+    figure = sensitivity_plot(figures, values, ("ioi", "ior200"), "number of intents", log_x=True)
     left, right = figure.axes
     (line,) = (line for line in left.lines if len(line.get_xdata()) == 3)
     assert list(line.get_xdata()) == [1, 10, 50]
@@ -171,7 +165,7 @@ def test_sensitivity_is_by_the_value_of_the_method(invented_benchmark):
 
 def test_sensitivity_of_several_worlds_names_the_worlds(invented_benchmark):
     figures = invented_benchmark(["1", "2"], [("common", "flat"), ("common", "steep")])
-    figure = benchmark_plots.sensitivity_plot(figures, {"1": 1, "2": 2}, "ioi", "Q")
+    figure = sensitivity_plot(figures, {"1": 1, "2": 2}, "ioi", "Q")
     assert [text.get_text() for text in figure.axes[0].texts] == ["flat", "steep"]
     assert_no_overlap(figure)
 
@@ -180,7 +174,7 @@ def test_heat_map_writes_every_value_and_keeps_oracles_apart(invented_benchmark)
     places = [("common", "flat"), ("common", "medium"), ("official", "official")]
     figures = invented_benchmark(["oracle-greedy", "IPG", "ITMPRec"], places)
     figures = figures.filter(~((pl.col("method") == "IPG") & (pl.col("world") == "medium")))
-    figure = benchmark_plots.worlds_heat_map(figures, "toy")
+    figure = worlds_heat_map(figures, "toy")
     common, official = figure.axes
     names = [label.get_text() for label in common.get_yticklabels()]
     assert names == ["IPG", "ITMPRec", ORACLES, "oracle-greedy"]
@@ -194,11 +188,11 @@ def test_heat_map_writes_every_value_and_keeps_oracles_apart(invented_benchmark)
 
 
 def test_values_are_readable_on_their_cells(invented_benchmark):
-    figure = benchmark_plots.worlds_heat_map(invented_benchmark(MANY), "toy")
+    figure = worlds_heat_map(invented_benchmark(MANY), "toy")
     axes = figure.axes[0]
 
     def luminance(colour):
-        parts = np.array(plots.mpl.colors.to_rgb(colour))
+        parts = np.array(to_rgb(colour))
         parts = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return parts @ [0.2126, 0.7152, 0.0722]
 
@@ -208,7 +202,7 @@ def test_values_are_readable_on_their_cells(invented_benchmark):
 
 
 def test_every_colour_follows_the_theme_of_the_page(invented_benchmark):
-    text = plots.svg(benchmark_plots.rounds_plot(invented_benchmark(MANY), *PLACE, "interest"))
+    text = svg(rounds_plot(invented_benchmark(MANY), *PLACE, "interest"))
     fixed = re.findall(r"(?:stroke|fill): (#[0-9a-f]{6})", text)
     assert set(fixed) <= {"#ffffff", "#000000"}
     assert "<title>Increase of interest" in text
@@ -217,33 +211,33 @@ def test_every_colour_follows_the_theme_of_the_page(invented_benchmark):
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda f: benchmark_plots.rounds_plot(f, *PLACE, "hr"), "metric must be interest or rank"),
-        (lambda f: benchmark_plots.rounds_plot(f.head(0), *PLACE, "rank"), "at least one mean"),
+        (lambda f: rounds_plot(f, *PLACE, "hr"), "metric must be interest or rank"),
+        (lambda f: rounds_plot(f.head(0), *PLACE, "rank"), "at least one mean"),
         (
-            lambda f: benchmark_plots.rounds_plot(f, "other", "common", "medium", "rank"),
+            lambda f: rounds_plot(f, "other", "common", "medium", "rank"),
             "figures must hold other, protocol common, world medium; found: toy",
         ),
         (
-            lambda f: benchmark_plots.rounds_plot(f.filter(metric="ioi"), *PLACE, "rank"),
+            lambda f: rounds_plot(f.filter(metric="ioi"), *PLACE, "rank"),
             "figures must hold rank for toy",
         ),
         (
-            lambda f: benchmark_plots.rounds_plot(f.filter(pl.col("round") > 0), *PLACE, "rank"),
+            lambda f: rounds_plot(f.filter(pl.col("round") > 0), *PLACE, "rank"),
             "rank at round 0",
         ),
         (
-            lambda f: benchmark_plots.rounds_plot(f, *PLACE, "rank", highlight="abcdefg"),
+            lambda f: rounds_plot(f, *PLACE, "rank", highlight="abcdefg"),
             "at most 6 methods, got 7",
         ),
         (
-            lambda f: benchmark_plots.cost_plot(f.filter(metric="ioi"), *PLACE),
+            lambda f: cost_plot(f.filter(metric="ioi"), *PLACE),
             "figures must hold guidance_seconds for toy",
         ),
         (
-            lambda f: benchmark_plots.sensitivity_plot(f, {"Q=1": 1}, "ioi", "Q"),
+            lambda f: sensitivity_plot(f, {"Q=1": 1}, "ioi", "Q"),
             "found none of ['Q=1']",
         ),
-        (lambda f: benchmark_plots.worlds_heat_map(f, "toy", "ioi", 7), "ioi at round 7 of toy"),
+        (lambda f: worlds_heat_map(f, "toy", "ioi", 7), "ioi at round 7 of toy"),
     ],
 )
 def test_missing_figures_end_in_one_sentence(invented_benchmark, draw, message):

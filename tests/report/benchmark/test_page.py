@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from proactrec.report import benchmark_page, plots
+from proactrec.report.benchmark import page
 
 PLACES = [("common", "flat"), ("common", "medium"), ("official", "official")]
 
@@ -12,13 +12,11 @@ PLACES = [("common", "flat"), ("common", "medium"), ("official", "official")]
 @pytest.fixture
 def write(tmp_path, invented_benchmark, monkeypatch):
     """The page without drawings, which take seconds."""
-    monkeypatch.setattr(plots, "svg", lambda _figure: "<svg></svg>")
+    monkeypatch.setattr(page, "svg", lambda _figure: "<svg></svg>")
 
     def written(figures=None, settings=None, **how):
         given = invented_benchmark(places=PLACES) if figures is None else figures
-        path = benchmark_page.write_benchmark(
-            tmp_path / "deep" / "page.html", given, settings or {}, **how
-        )
+        path = page.write_benchmark(tmp_path / "deep" / "page.html", given, settings or {}, **how)
         return path.read_text(encoding="utf-8")
 
     return written
@@ -43,7 +41,7 @@ def test_page_has_a_table_and_plots_for_every_place(write):
 
 def test_page_is_self_contained_and_its_tags_match(tmp_path, invented_benchmark):
     figures = invented_benchmark(["<script>alert(1)</script>", "a & b"], PLACES[1:2], 1)
-    path = benchmark_page.write_benchmark(tmp_path / "page.html", figures, {"a": "<i>"})
+    path = page.write_benchmark(tmp_path / "page.html", figures, {"a": "<i>"})
     text = path.read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<i>" not in text

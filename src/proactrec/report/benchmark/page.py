@@ -7,23 +7,29 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from proactrec.files import write_text
-from proactrec.report import benchmark_plots, plots
-from proactrec.report.benchmark_tables import (
+from proactrec.report.benchmark.cost_plot import cost_plot
+from proactrec.report.benchmark.figures import (
     ORACLES,
     PLACE,
+    checked,
+    metric_at,
+    place_text,
+    seeds_text,
+)
+from proactrec.report.benchmark.looks import main_methods
+from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
     Cell,
     Column,
     PaperTable,
     cell_number,
-    checked,
-    metric_at,
     notes,
     paper_table,
-    place_text,
-    seeds_text,
 )
-from proactrec.report.html import settings_text, template
+from proactrec.report.benchmark.rounds_plot import rounds_plot
+from proactrec.report.benchmark.worlds_plot import worlds_heat_map
+from proactrec.report.drawing import svg
+from proactrec.report.page import settings_text, template
 
 INTERVALS = (
     "Intervals of means over seeds are 95 % Student-t intervals: mean ± t · s / √n, with s the "
@@ -81,17 +87,17 @@ def write_benchmark(
     Parameters
     ----------
     figures : DataFrame
-        The long frame of :mod:`proactrec.report.benchmark_tables`. A plot whose metric is missing
+        The long frame of :mod:`proactrec.report.benchmark.figures`. A plot whose metric is missing
         is left out.
     settings : mapping
         Shown as YAML; may be empty.
     highlight : sequence of methods, optional
-        Drawn in colour, as in :func:`~proactrec.report.benchmark_plots.rounds_plot`.
+        Drawn in colour, as in :func:`~proactrec.report.benchmark.rounds_plot.rounds_plot`.
     significant, published : mappings from (dataset, protocol, world), optional
-        To what :func:`~proactrec.report.benchmark_tables.paper_table` takes.
+        To what :func:`~proactrec.report.benchmark.paper_table.paper_table` takes.
     """
     known = checked(figures)
-    chosen = benchmark_plots.main_methods(known) if highlight is None else highlight
+    chosen = main_methods(known) if highlight is None else highlight
     places = known.select(PLACE).unique(maintain_order=True).rows()
     parts = [
         Part(
@@ -136,8 +142,8 @@ def _heat_maps(known: pl.DataFrame, dataset: str) -> list[str]:
         found = here.filter(metric=metric)
         if found.select("protocol", "world").n_unique() > 1:
             last = int(found["round"].max())  # type: ignore[arg-type]
-            figure = benchmark_plots.worlds_heat_map(known, dataset, metric, last)
-            drawn.append(plots.svg(figure))
+            figure = worlds_heat_map(known, dataset, metric, last)
+            drawn.append(svg(figure))
     return drawn
 
 
@@ -180,12 +186,12 @@ def _drawings(known: pl.DataFrame, place: Place, highlight: Sequence[str]) -> li
         ("rank", "Mean ranks that the target rose since round 0, over all pairs; not cut."),
     ):
         if metric in starts:
-            figure = benchmark_plots.rounds_plot(known, *place, metric, highlight=highlight)
-            drawn.append((plots.svg(figure), f"{what} Dashed: {ORACLES}."))
+            figure = rounds_plot(known, *place, metric, highlight=highlight)
+            drawn.append((svg(figure), f"{what} Dashed: {ORACLES}."))
     ioi = found.filter(metric="ioi")
     if seconds & set(ioi["method"]):
-        figure = benchmark_plots.cost_plot(known, *place, highlight=highlight)
+        figure = cost_plot(known, *place, highlight=highlight)
         last = metric_at("ioi", int(ioi["round"].max()))  # type: ignore[arg-type]
         seeds = seeds_text(*[ioi["seed"].n_unique()] * 2)
-        drawn.append((plots.svg(figure), f"{last} by the time that guidance took, {seeds}."))
+        drawn.append((svg(figure), f"{last} by the time that guidance took, {seeds}."))
     return drawn

@@ -1,0 +1,73 @@
+"""`proactrec compare`: which of two methods of a benchmark is better."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import results
+
+if TYPE_CHECKING:
+    from proactrec.evaluation.comparison import Difference
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A method of the benchmark.")],
+    second: Annotated[str, typer.Argument(help="The method that it is compared with.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of a benchmark, as given to `proactrec benchmark`.")
+    ] = Path("runs/latest"),
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say whether one method is better than another, and in which worlds.
+
+    Paired: the same users, targets and luck; 95 % bootstrap interval over users and targets.
+    Better means that the interval is above 0 and every seed agrees.
+
+    Example: proactrec compare ITMPRec IPG --out runs/table4
+    """
+    from proactrec.evaluation.comparison import compare_in
+
+    found = compare_in(out, first, second)
+    if json:
+        rows = [
+            {"world": world, **d._asdict(), "estimate": d.estimate.as_dict(), "verdict": d.verdict}
+            for world, differences in found.items()
+            for d in differences
+        ]
+        results.print_json(rows)
+        return
+    table = Table("world", "metric", f"{first} − {second}", "95 % interval", "each seed", "")
+    for world, differences in found.items():
+        for d in differences:
+            low, high = (f"{end:+.4g}" for end in d.estimate[1:])
+            seeds = ", ".join(f"{value:+.3g}" for value in d.per_seed)
+            name = f"{d.metric}@{d.round}"
+            table.add_row(
+                world, name, f"{d.estimate.mean:+.4g}", f"{low} to {high}", seeds, d.verdict
+            )
+    Console().print(table)
+    for sentence in _verdicts(found, first, second):
+        print(sentence)
+
+
+def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:
+    """A sentence for every metric at the last round."""
+    sentences = []
+    for metric in dict.fromkeys(d.metric for differences in found.values() for d in differences):
+        worlds: dict[str, list[str]] = {}
+        for world, differences in found.items():
+            of_it = [d for d in differences if d.metric == metric]
+            if of_it:  # not every protocol has every metric
+                worlds.setdefault(of_it[-1].verdict, []).append(world)
+        parts = [
+            f"{verdict} than {second} in {'; '.join(names)}"
+            if verdict != "no difference shown"
+            else f"not shown to differ from {second} in {'; '.join(names)}"
+            for verdict, names in worlds.items()
+        ]
+        sentences.append(f"{metric}: {first} is {', and '.join(parts)}.")
+    return sentences

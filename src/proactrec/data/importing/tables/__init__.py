@@ -1,0 +1,1 @@
+"""One way to read CSV, TSV, JSON Lines and Parquet of any size: batches of wanted columns."""

@@ -1,0 +1,91 @@
+"""Files of one JSON object a line."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from proactrec.data.importing.problems import Problems
+from proactrec.data.importing.tables.base import LINE, SAMPLE_ROWS, SLOW_BATCH_ROWS, of_rows
+from proactrec.data.importing.tables.lines import first_filled_line
+from proactrec.errors import DataError
+
+
+class JsonLinesTable:
+    """One JSON object a line; numbers are texts exactly as written, inner names have dots."""
+
+    unit = "line"
+
+    def __init__(self, path: Path, plain: Path) -> None:
+        self.path, self._plain = path, plain
+        self.n_rows: int | None = None
+        self.notes: list[str] = []
+        _, first = first_filled_line(path, plain)
+        if first.lstrip().startswith("["):
+            raise DataError(f"{path} begins as one JSON list; one object a line is needed")
+        names: dict[str, None] = {}
+        for number, (_, row) in enumerate(self._rows(Problems())):
+            names.update(dict.fromkeys(row))
+            if number == SAMPLE_ROWS // 10:
+                break
+        if not names:
+            raise DataError(f"{path} has no line that is a JSON object, first line {first[:60]!r}")
+        self.columns = list(names)
+
+    def sample(self, columns: Sequence[str]) -> pl.DataFrame:
+        """The first rows."""
+        rows: list[list[Any]] = []
+        for number, row in self._rows(Problems()):
+            rows.append([number, *(row.get(name) for name in columns)])
+            if len(rows) == SAMPLE_ROWS:
+                break
+        return of_rows(rows, columns).drop(LINE)
+
+    def batches(self, columns: Sequence[str], problems: Problems) -> Iterator[pl.DataFrame]:
+        """All rows."""
+        rows: list[list[Any]] = []
+        self.n_rows = 0
+        for number, row in self._rows(problems):
+            rows.append([number, *(row.get(name) for name in columns)])
+            if len(rows) == SLOW_BATCH_ROWS:
+                self.n_rows += len(rows)
+                yield of_rows(rows, columns)
+                rows = []
+        self.n_rows += len(rows)
+        if rows:
+            yield of_rows(rows, columns)
+
+    def _rows(self, problems: Problems) -> Iterator[tuple[int, dict[str, str | None]]]:
+        read = json.JSONDecoder(parse_int=str, parse_float=str).decode
+        with self._plain.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                where = f"{self.path}, line {number}"
+                try:
+                    content = read(line.decode("utf-8-sig").strip())
+                except (ValueError, RecursionError) as error:
+                    problems.add(f"the line is no JSON ({_kind(error)})", where, line[:60])
+                    continue
+                if not isinstance(content, dict):
+                    problems.add("the line is no JSON object", where, line[:60])
+                    continue
+                yield number, _flat(content)
+
+
+def _flat(content: dict[str, Any], before: str = "") -> dict[str, str | None]:
+    flat: dict[str, str | None] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        elif value is None or isinstance(value, str):
+            flat[before + name] = value or None
+        else:
+            flat[before + name] = json.dumps(value)
+    return flat
+
+
+def _kind(error: Exception) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__

@@ -1,0 +1,1 @@
+"""A grid of methods, worlds and seeds: every cell computed once, side by side."""

@@ -1,0 +1,63 @@
+"""The methods that benchmarks run, by suite."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Changes = Mapping[str, Any]
+"""Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
+TABLE_4: dict[str, Changes] = {
+    "SASRec": {"policy": "next-item", "encoder": "sasrec"},
+    "ICLRec": {"policy": "next-item", "encoder": "iclrec"},
+    "MStein": {"policy": "next-item", "encoder": "mstein"},
+    "BSARec": {"policy": "next-item", "encoder": "bsarec"},
+    "ICSRec": {"policy": "next-item", "encoder": "icsrec"},
+    "IRN": {"policy": "irn"},
+    "IRN, re-planned": {"policy": "irn", "policy_options.mode": "replan"},
+    "IPG": {"policy": "ipg"},
+    "ITMPRec": {"policy": "itmprec"},
+}
+BEYOND: dict[str, Changes] = {
+    "ITMPRec": {"policy": "itmprec"},
+    "Foresight": {"policy": "foresight"},
+    "one round": {"policy": "foresight", "policy_options.depth": 1},
+    "no learning": {"policy": "foresight", "policy_options.learns": False},
+    "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
+    "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
+    "one model": {"policy": "foresight", "policy_options.n_models": 1},
+    "one view": {"policy": "foresight", "policy_options.other_views": []},
+    "interest alone": {"policy": "foresight", "policy_options.acceptance_worth": 0.0},
+    "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
+}
+"""Our own planner, without each of its parts, and with one more."""
+REFERENCES: dict[str, Changes] = {
+    name: {"policy": name}
+    for name in (
+        "random",
+        "popular",
+        "target-now",
+        "nearest-to-target",
+        "oracle-greedy",
+        "oracle-lookahead",
+    )
+}
+TABLE_3: dict[str, Changes] = {
+    "w/o P": {"without": ["P"]},
+    "w/o IIS": {"without": ["IIS"]},
+    "w/o TIAC": {"without": ["TIAC"]},
+    "ITMPRec": {},
+}
+SENSITIVITY: dict[str, dict[str, int]] = {
+    "favourites": {f"Q = {q}": q for q in (1, 5, 10, 20, 30, 40, 50)},
+    "intents": {f"{n} intents": n for n in (2, 4, 8, 16, 32, 64, 128, 256)},
+}
+"""The methods of Figure 4, and the number that each stands for: Q of TIAC, prototypes of IIS."""
+FIGURE_4: dict[str, Changes] = {
+    **{name: {"policy_options.n_curious": q} for name, q in SENSITIVITY["favourites"].items()},
+    **{name: {"protocol.intents.n_intents": n} for name, n in SENSITIVITY["intents"].items()},
+}
+SUITES: dict[str, dict[str, Changes]] = {
+    "table4": {**TABLE_4, **REFERENCES},
+    "table3": TABLE_3,
+    "figure4": FIGURE_4,
+    "beyond": {**BEYOND, **REFERENCES},
+}

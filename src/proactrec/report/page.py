@@ -1,0 +1,35 @@
+"""HTML pages: our templates, settings as text."""
+
+import json
+from typing import Any
+
+import yaml
+
+from proactrec.errors import MissingExtraError
+from proactrec.report.extra import INSTALL
+
+try:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+except ImportError as error:
+    raise MissingExtraError(INSTALL) from error
+
+
+def template(name: str) -> Template:
+    """One of our page templates, in which all text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("proactrec.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def settings_text(options: Any) -> str:
+    """Nested settings as text; what YAML does not know (paths) becomes a string."""
+    if not options:
+        return ""
+    plain = json.loads(json.dumps(options, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88).rstrip()

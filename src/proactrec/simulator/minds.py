@@ -1,0 +1,79 @@
+"""What oracles may read of the simulated users, and no policy of a real recommender can."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from proactrec.errors import InvalidInputError
+from proactrec.simulator.dynamics import moved
+from proactrec.simulator.response import DistributionResponse
+from proactrec.simulator.world import World
+
+
+class Outlook(NamedTuple):
+    """What showing every item would bring to some users."""
+
+    accept_prob: Tensor  # (B, n_items + 1)
+    interest: Tensor  # (B, n_items + 1), interest in the target after accepting the item
+    now: Tensor  # (B, 1), interest in the target now
+
+    @property
+    def expected_gain(self) -> Tensor:
+        """Chance of acceptance times the gain in interest that it brings: (B, n_items + 1)."""
+        return self.accept_prob * (self.interest - self.now)
+
+
+class Minds(NamedTuple):
+    """Hidden state of some users, for oracles: real, or imagined after an accepted item."""
+
+    world: World
+    user_vectors: Tensor  # (B, d)
+    target_idx: Tensor  # (B,)
+    kept_share: Tensor  # (B,)
+    noise: Tensor  # (B,), percentage added to the acceptance probability
+    recent: Tensor  # (B, N_RECENT), newest items, which may bore
+    leaves: Tensor  # (B,), whether a refusal now is the last that the user bears
+    rounds_left: int
+
+    def of(self, rows: Tensor) -> "Minds":
+        """Of these users only."""
+        return Minds(
+            self.world,
+            self.user_vectors[rows],
+            self.target_idx[rows],
+            self.kept_share[rows],
+            self.noise[rows],
+            self.recent[rows],
+            self.leaves[rows],
+            self.rounds_left,
+        )
+
+    def accepting(self, item_idx: Tensor) -> "Minds":
+        """As they would be after accepting these items (B,)."""
+        shown = self.world.item_vectors[item_idx]
+        return self._replace(
+            user_vectors=moved(self.user_vectors, shown, self.kept_share),
+            recent=torch.cat([self.recent[:, 1:], item_idx[:, None]], 1),
+            leaves=torch.full_like(self.leaves, self.world.options.patience == 1),
+            rounds_left=self.rounds_left - 1,
+        )
+
+    def outlook(self) -> Outlook:
+        """What every item would bring, in the first slot of a slate."""
+        items, share, response = (
+            self.world.item_vectors,
+            self.kept_share[:, None],
+            self.world.response,
+        )
+        if not isinstance(response, DistributionResponse):
+            raise InvalidInputError("oracles know only the click model `distribution` by heart")
+        interest = self.user_vectors @ items.T  # (B, n_items + 1)
+        boredom = self.world.boredom(self.recent)
+        prob = response.accept_prob(interest, self.noise[:, None], boredom)
+        targets = items[self.target_idx]
+        now = (self.user_vectors * targets).sum(1, keepdim=True)
+        # Length of share * user + (1 - share) * item, both of length one; padding is never shown.
+        length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
+        after = (share * now + (1 - share) * (targets @ items.T)).div_(length)
+        return Outlook(prob, after, now)
