@@ -22,8 +22,8 @@ from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.rollout import rollout
+from proactrec.guidance.log import GuidanceLog
 from proactrec.rng import generator
 from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from page import origin, write_page
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.explanations import N_CAUSES, Explainer, Moment
 from proactrec.graphau import fit_graphau
+from proactrec.guidance.explanations import N_CAUSES, Explainer, Moment
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.sums import Sums
 from proactrec.policies.base import Past

@@ -25,8 +25,8 @@ import tiny_model  # type: ignore[import-not-found]
 from real_servers import TinyServer  # type: ignore[import-not-found]
 
 from proactrec.data.load import load_dataset
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.fitting.fitting import ANSWERS
+from proactrec.guidance.log import GuidanceLog
 from proactrec.llm.cache import AnswerCache
 
 STAGES = Path("runs/artefacts")

@@ -6,6 +6,8 @@ python benchmarks/same_results.py PAGE.md --against RECORD.json [the same]
 Models are trained, briefly, where the store has none, and used again otherwise; guidance is always
 played anew. So a record says something of later code only if it plays with the same store. The
 second form ends with 1 if a cell differs. `--only` plays the cells whose name holds a text.
+`--by-positions` draws plain rounds, opt-outs and random items by positions of users and items, as
+guidance did before it went by hashed ids: so what else changed can be told apart.
 """
 
 import argparse
@@ -133,6 +135,8 @@ def main() -> None:
     """Record, or play again and compare."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    if arguments.by_positions:
+        draw_by_positions()
     start = time.process_time()
     rows = played(arguments)
     content = {
@@ -163,6 +167,7 @@ def _arguments() -> argparse.Namespace:
     default = Path(os.environ.get("PROACTREC_DATA", "../shared/data"))
     parser.add_argument("--data-dir", type=Path, default=default)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--by-positions", action="store_true", help="how guidance drew before")
     parser.add_argument("--only", default="", help="text in the names of cells to play")
     return parser.parse_args()
 
@@ -226,8 +231,28 @@ def row_of(experiment: Experiment) -> Row:
         "items": hash_of(log, ("slate", "guided", "accepted")),
         "log": hash_of(log, LOG),
         **{name: metrics[name]["20"]["mean"] for name in ("hr", "ioi", "ior")},
-        "notes": experiment.result()["policy_notes"],
+        "notes": notes_of(experiment.result()),
     }
+
+
+def draw_by_positions() -> None:
+    """Let guidance draw by positions of users and items, as it did before it went by their ids."""
+    from proactrec.data.items import Items
+    from proactrec.guidance import course, recorded
+    from proactrec.rng import generator
+
+    def opted_out(rails: Any, user_ids: Any, *, seed: int) -> Any:
+        drawn = generator(seed, "opt-out").random(len(user_ids)) < rails.opt_out_share
+        return drawn | np.isin(user_ids, rails.opt_out)
+
+    recorded.keys_of = lambda ids: np.arange(len(ids))  # type: ignore[attr-defined]
+    course.opted_out = opted_out  # type: ignore[attr-defined]
+    Items.key = property(lambda items: np.arange(len(items) + 1))  # type: ignore[assignment]
+
+
+def notes_of(result: Any) -> Any:
+    """What a policy says of a run; results were dicts once."""
+    return result["policy_notes"] if isinstance(result, dict) else result.policy_notes
 
 
 def hash_of(log: object, names: tuple[str, ...]) -> str:

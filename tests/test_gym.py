@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.gym import ProactiveEnv, ProactiveVectorEnv
 from proactrec.simulator.worlds import WORLDS, named_world
 

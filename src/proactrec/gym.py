@@ -18,6 +18,9 @@ from torch import Tensor
 from proactrec.errors import InvalidInputError, MissingExtraError, NotFittedError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.rollout import guided_pairs
+from proactrec.guidance.guide import what_may_be_shown
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import UNKNOWN, Journeys
 from proactrec.simulator.environment import Environment
 from proactrec.simulator.worlds import WORLDS, named_world
 from proactrec.types import BoolArray, FloatArray
@@ -49,8 +52,8 @@ class Outcome(NamedTuple):
     truncated: BoolArray  # (n,)
 
 
-class Game:
-    """Episodes of n pairs side by side, each in a round of its own: what both environments share.
+class Episodes:
+    """n pairs side by side, each in a round of its own: what both environments share.
 
     Parameters
     ----------
@@ -88,12 +91,13 @@ class Game:
         for name, value in (("n_rounds", self.n_rounds), ("history_length", history_length)):
             if value < 1:
                 raise InvalidInputError(f"{name} must be at least 1, got {value}")
-        self.reward, self.exclude, world = reward, guidance.exclude, experiment.world
+        self.reward, world = reward, experiment.world
+        self._shows_again, self._history_length = guidance.exclude == "accepted", history_length
         self.pairs, _ = guided_pairs(world, experiment.guided_users, experiment.targets.item_idx)
         self._known = set(
             zip(self.pairs.user_idx.tolist(), self.pairs.target_idx.tolist(), strict=True)
         )
-        self._histories = experiment.dataset.before("train").padded(history_length)
+        self._users = train_users(experiment.dataset)
         n_items, n_slots = experiment.dataset.n_items, options.n_slots
         played = (self.n_rounds, n_slots)
         self.observation_space = Dict(
@@ -114,10 +118,8 @@ class Game:
         # A round more than is played: whoever waits for the next episode sits one out.
         self.environment.reset(nobody, nobody + 1, n_rounds=self.n_rounds + 1)
         self.user_idx, self.target_idx, self.round = nobody, nobody.copy(), nobody.copy()
-        self.history = np.zeros((n, history_length), np.int64)
         self.shown = np.zeros((n, *played), np.int64)
         self.accepted = np.zeros((n, *played), np.int8)
-        self.penalty = torch.zeros_like(self.environment.owned_penalty)
         self.info: Arrays = {
             "accept_prob": np.zeros(n),
             "interest": np.zeros(n),
@@ -136,8 +138,7 @@ class Game:
         at, there = np.array(rows), torch.tensor(rows)
         self.environment.restart(there, users, targets, luck)
         self.user_idx[at], self.target_idx[at], self.round[at] = users, targets, 0
-        self.history[at], self.shown[at], self.accepted[at] = self._histories[users], 0, 0
-        self.penalty[there] = self.environment.owned_penalty[there]
+        self.shown[at], self.accepted[at] = 0, 0
         self.info["accept_prob"][at] = 0
         self._note(there)
 
@@ -155,10 +156,7 @@ class Game:
         played, took = is_played.nonzero()[0], accepted.nonzero()[0]
         self.shown[played, self.round[played]] = slate.cpu().numpy()[played]
         self.accepted[took, self.round[took], slot[took]] = 1
-        self.history[took] = np.c_[self.history[took, 1:], item_idx[took]]
         self.round[played] += 1
-        taken = (feedback.item_idx * feedback.accepted)[:, None]
-        self.penalty.scatter_(1, slate if self.exclude == "shown" else taken, -torch.inf)
         self.info["accept_prob"] = feedback.accept_prob.nan_to_num().cpu().numpy()
         self._note(feedback.accepted.nonzero()[:, 0])
         reached = accepted & (item_idx == self.target_idx)
@@ -172,15 +170,40 @@ class Game:
         truncated = is_played & ~terminated & (self.round == self.n_rounds)
         return Outcome(reward.astype(np.float64), terminated, truncated)
 
+    @property
+    def journeys(self) -> Journeys:
+        """What a recommender knows of every pair, each in a round of its own."""
+        user, target, number, slates = (
+            torch.from_numpy(x) for x in (self.user_idx, self.target_idx, self.round, self.shown)
+        )
+        takes = torch.from_numpy(self.accepted).bool()
+        slot = takes.int().argmax(2, keepdim=True)  # the first where nothing was taken
+        shown, taken = slates.gather(2, slot)[:, :, 0], takes.any(2)
+        begun = Journeys.begun(self._users, user, target, self.n_rounds)
+        return begun._replace(
+            shown=shown,
+            answer=torch.where(shown > 0, taken.to(torch.int8), UNKNOWN).to(torch.int8),
+            guided=shown > 0,
+            round=number + 1,
+            rounds_left=self.n_rounds - 1 - number,
+            also_shown=slates.flatten(1),
+        )
+
+    def _penalty(self) -> Tensor:
+        """0 for what may be shown, else -inf: (n, n_items + 1)."""
+        n_rows = len(self.environment.world.item_vectors)
+        return what_may_be_shown(self.journeys, n_rows, shows_again=self._shows_again).penalty
+
     def observation(self) -> Arrays:
         """What a recommender sees of every pair; new arrays."""
+        history = self.journeys.sequence(self._history_length, "left")
         return {
-            "history": self.history.copy(),
+            "history": history.numpy(),
             "target": self.target_idx.copy(),
             "shown": self.shown.copy(),
             "accepted": self.accepted.copy(),
             "round": self.round.copy(),
-            "action_mask": (self.penalty[:, 1:] == 0).to(torch.int8).cpu().numpy(),
+            "action_mask": (self._penalty()[:, 1:] == 0).to(torch.int8).numpy(),
         }
 
     def facts(self) -> Arrays:
@@ -204,12 +227,13 @@ class Game:
 
     def _slate(self, actions: NDArray[Any], is_played: BoolArray) -> Tensor:
         """The items to show (n, n_slots), empty slots last; none where no round is played."""
-        n_items = self.penalty.shape[1] - 1
+        penalty = self._penalty().to(self.environment.world.device)
+        n_items = penalty.shape[1] - 1
         if ((actions < 0) | (actions >= n_items)).any():
             raise InvalidInputError(f"actions must be 0 to {n_items - 1}, got {actions.tolist()}")
         items = torch.from_numpy(actions.reshape(len(self.round), -1).astype(np.int64) + 1)
-        slate = items.to(self.penalty.device)
-        is_free = (self.penalty.gather(1, slate) == 0) & torch.from_numpy(is_played)[:, None].to(
+        slate = items.to(penalty.device)
+        is_free = (penalty.gather(1, slate) == 0) & torch.from_numpy(is_played)[:, None].to(
             slate.device
         )
         for slot in range(1, slate.shape[1]):
@@ -250,16 +274,16 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
     experiment : Experiment
         Its data set, targets and simulated users are played; rails and policy are not used.
     n_rounds, history_length, reward
-        See :class:`Game`.
+        See :class:`Episodes`.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
 
     def __init__(self, experiment: Experiment, **options: Any) -> None:
-        self.game = Game(experiment, 1, **options)
+        self.episodes = Episodes(experiment, 1, **options)
         self.observation_space, self.action_space = (
-            self.game.observation_space,
-            self.game.action_space,
+            self.episodes.observation_space,
+            self.episodes.action_space,
         )
         self._is_over = True
 
@@ -268,7 +292,7 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin an episode."""
         super().reset(seed=seed)
-        self.game.begin([0], [self.np_random], [options or {}])
+        self.episodes.begin([0], [self.np_random], [options or {}])
         self._is_over = False
         return self._observed()
 
@@ -282,15 +306,17 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
         """
         if self._is_over:
             raise NotFittedError("the environment must be reset before an episode is played")
-        outcome = self.game.step(np.asarray(action)[None], np.ones(1, bool))
+        outcome = self.episodes.step(np.asarray(action)[None], np.ones(1, bool))
         reward, terminated, truncated = (values[0].item() for values in outcome)
         self._is_over = terminated or truncated
         observation, info = self._observed()
         return observation, reward, terminated, truncated, info
 
     def _observed(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        observation = {name: values[0] for name, values in self.game.observation().items()}
-        return observation, {name: values[0].item() for name, values in self.game.facts().items()}
+        observation = {name: values[0] for name, values in self.episodes.observation().items()}
+        return observation, {
+            name: values[0].item() for name, values in self.episodes.facts().items()
+        }
 
 
 class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
@@ -304,7 +330,7 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     experiment : Experiment
     num_envs : int
     n_rounds, history_length, reward
-        See :class:`Game`.
+        See :class:`Episodes`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -315,9 +341,9 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     def __init__(self, experiment: Experiment, num_envs: int, **options: Any) -> None:
         if num_envs < 1:
             raise InvalidInputError(f"num_envs must be at least 1, got {num_envs}")
-        self.game, self.num_envs = Game(experiment, num_envs, **options), num_envs
-        self.single_observation_space = self.game.observation_space
-        self.single_action_space = self.game.action_space
+        self.episodes, self.num_envs = Episodes(experiment, num_envs, **options), num_envs
+        self.single_observation_space = self.episodes.observation_space
+        self.single_action_space = self.episodes.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs: list[np.random.Generator] = [seeding.np_random()[0] for _ in range(num_envs)]
@@ -341,9 +367,9 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             name: np.broadcast_to(values, n).tolist() for name, values in (options or {}).items()
         }
         wanted = [{name: values[row] for name, values in given.items()} for row in range(n)]
-        self.game.begin(range(n), self._rngs, wanted)
+        self.episodes.begin(range(n), self._rngs, wanted)
         self._is_over = np.zeros(n, bool)
-        return self.game.observation(), self._infos()
+        return self.episodes.observation(), self._infos()
 
     def step(
         self, actions: NDArray[Any]
@@ -357,15 +383,15 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         """
         if self._is_over is None:
             raise NotFittedError("the environment must be reset before an episode is played")
-        reward, terminated, truncated = self.game.step(actions, ~self._is_over)
+        reward, terminated, truncated = self.episodes.step(actions, ~self._is_over)
         over = self._is_over.nonzero()[0].tolist()
         if over:
-            self.game.begin(over, [self._rngs[row] for row in over], [{}] * len(over))
+            self.episodes.begin(over, [self._rngs[row] for row in over], [{}] * len(over))
         self._is_over = terminated | truncated
-        return self.game.observation(), reward, terminated, truncated, self._infos()
+        return self.episodes.observation(), reward, terminated, truncated, self._infos()
 
     def _infos(self) -> dict[str, Any]:
-        facts, everywhere = self.game.facts(), np.ones(self.num_envs, bool)
+        facts, everywhere = self.episodes.facts(), np.ones(self.num_envs, bool)
         return {**facts, **{f"_{name}": everywhere.copy() for name in facts}}
 
 
@@ -385,7 +411,7 @@ def demo_env(
     changes : mapping, optional
         Settings of the experiment by their dotted names, e.g. ``{"category": "Drama"}``.
     options
-        See :class:`Game`.
+        See :class:`Episodes`.
     """
     return ProactiveEnv(_demo(world, Path(store), changes or {}), **options)
 

@@ -1,5 +1,7 @@
 """Random numbers that depend on what they are for, never on order, block size or policy."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,11 +48,38 @@ def uniforms(
     -------
     float array, shape (n_pairs, n_rounds)
     """
+    rounds = np.arange(n_rounds, dtype=np.uint64) + np.uint64(slot << 32)
+    bits = _mix(_pair_key(seed, user_idx, item_idx)[:, None] + _mix(rounds + _GOLDEN)[None, :])
+    return _in_unit_interval(bits)
+
+
+def uniform_at(
+    seed: int | IntArray, user_idx: IntArray, item_idx: IntArray, number: IntArray
+) -> FloatArray:
+    """Column `number` (n_pairs,), from 0, of each row of :func:`uniforms`: (n_pairs,)."""
+    key = _pair_key(seed, user_idx, item_idx)
+    return _in_unit_interval(_mix(key + _mix(number.astype(np.uint64) + _GOLDEN)))
+
+
+def keys_of(ids: Iterable[str]) -> IntArray:
+    """A number of 63 bits for every id, by which guidance draws: the same in every data set."""
+    hashes = b"".join(hashlib.blake2b(one.encode(), digest_size=8).digest() for one in ids)
+    return (np.frombuffer(hashes, np.uint64) >> np.uint64(1)).astype(np.int64)
+
+
+def mixed(keys: IntArray) -> NDArray[np.uint64]:
+    """Well-stirred bits of numbers, for hashes of sets: sums of these."""
+    return _mix(keys.astype(np.uint64))
+
+
+def _pair_key(seed: int | IntArray, user_idx: IntArray, item_idx: IntArray) -> NDArray[np.uint64]:
     key = _mix(np.atleast_1d(np.asarray(seed, np.uint64)))
     for part in (user_idx, item_idx):
         key = _mix(key ^ _mix(part.astype(np.uint64) + _GOLDEN))
-    rounds = np.arange(n_rounds, dtype=np.uint64) + np.uint64(slot << 32)
-    bits = _mix(key[:, None] + _mix(rounds + _GOLDEN)[None, :])  # (n_pairs, n_rounds)
+    return key
+
+
+def _in_unit_interval(bits: NDArray[np.uint64]) -> FloatArray:
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.llm.cache import AnswerCache
 
 from ..llm.conftest import Server

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.evaluation.explanations import Explainer, Explanation
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.explanations import Explainer, Explanation
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.oracles import OracleGreedy, guarded
 from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
-from proactrec.evaluation.replay import Replay
+from proactrec.guidance.replay import Replay
 from proactrec.evaluation.rollout import rollout
-from proactrec.evaluation.wording import told
+from proactrec.guidance.wording import told
 from proactrec.graphau import InterestVectors
 from proactrec.policies.base import (
     Decision,
@@ -35,7 +35,7 @@ from proactrec.policies.foresight import Foresight
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.policies.rails import RailsOptions
+from proactrec.guidance.rails import RailsOptions
 from proactrec.policies.reference import Popular, TargetNow
 from proactrec.simulator.world import World
 

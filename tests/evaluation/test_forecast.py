@@ -20,7 +20,7 @@ from proactrec.evaluation.forecast import (
     Summary,
     predicted,
 )
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.graphau import GraphAUOptions
 from proactrec.simulator import response

@@ -11,7 +11,7 @@ import torch
 
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import by_group, evaluate
 from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance

@@ -10,7 +10,7 @@ import torch
 
 import proactrec.evaluation.rollout as module
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.policies.base import Encodes, Past, Policy

@@ -10,7 +10,7 @@ import torch
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.rollout import RolloutOptions, rollout

@@ -14,7 +14,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.evaluation import rollout as rollout_module
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Evidence, Observation, Past

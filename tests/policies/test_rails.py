@@ -24,7 +24,7 @@ from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation import rollout as rollout_module
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.oracles import OracleGreedy, guarded
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, Protocol
 from proactrec.evaluation.rollout import rollout
@@ -45,7 +45,7 @@ from proactrec.policies.guarded import Guarded
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.policies.rails import RailsOptions, check_rails, groups_of, opted_out
+from proactrec.guidance.rails import RailsOptions, check_rails, groups_of, opted_out
 from proactrec.policies.reference import Nearest, Random
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.policies.base import Evidence

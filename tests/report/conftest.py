@@ -10,7 +10,7 @@ import pytest
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 
 N_USERS, N_ROUNDS, DIM = 5, 3, 4
 HOSTILE = "<script>alert('x')</script> & $co$t"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from proactrec.evaluation.benchmark.grid import Cell
     from proactrec.evaluation.experiment import ExperimentOptions
+    from proactrec.measurement.comparison import Difference
     from proactrec.report.benchmark.paper_table import PaperTable
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"

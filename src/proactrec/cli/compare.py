@@ -11,7 +11,7 @@ from rich.table import Table
 from proactrec.cli import results
 
 if TYPE_CHECKING:
-    from proactrec.evaluation.comparison import Difference
+    from proactrec.measurement.comparison import Difference
 
 
 def compare(

@@ -44,15 +44,15 @@ def explain(
 
     Example: proactrec explain runs/scifi --user 42 --target 50 --html why.html
     """
-    from proactrec.evaluation.explanations import Explainer
-    from proactrec.evaluation.wording import told
+    from proactrec.guidance.explanations import Explainer
+    from proactrec.guidance.wording import told
 
     setup, command = results.earlier(run)
     if html is not None:
         results.require_report()
     with console.progress() as progress:
         experiment = setup.experiment(progress)
-        paths = Explainer.of(experiment).paths(
+        paths = Explainer(experiment.replay(), experiment.item_vectors).paths(
             user, target_id=target, number=number, left_out=without_item
         )
     content = {
@@ -77,10 +77,10 @@ def explain(
 
 def _is_out(experiment: "Experiment", user: str) -> bool:
     """Whether a user is never guided, named or drawn."""
-    from proactrec.policies.rails import opted_out
+    from proactrec.guidance.rails import opted_out
 
     data = experiment.dataset
-    is_out = opted_out(experiment.options.rails, data, seed=experiment.seed)
+    is_out = opted_out(experiment.options.rails, data.user_ids, seed=experiment.seed)
     return bool(is_out[data.user_ids.index(user)])
 
 

@@ -11,11 +11,13 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
+from proactrec.data.items import Items
 from proactrec.data.removal import Removal
-from proactrec.errors import DataError, UnknownIdError
+from proactrec.errors import DataError
 from proactrec.types import BoolArray, IntArray
 
 Split = Literal["train", "validation", "test"]
+Side = Literal["left", "right"]
 MIN_SPLIT_LENGTH = 3
 
 
@@ -49,11 +51,16 @@ class Histories(NamedTuple):
         within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return row, self.item_idx[self.offsets[user_idx][row] + within]
 
-    def padded(self, length: int, *, side: Literal["left", "right"] = "left") -> IntArray:
-        """The newest `length` items of every user, padded with 0: shape (n_users, length)."""
-        kept = np.minimum(self.lengths, length)
+    def padded(
+        self, length: int, *, side: Side = "left", user_idx: IntArray | None = None
+    ) -> IntArray:
+        """The newest `length` items of everybody, or of these users, padded with 0: (n, length)."""
+        lengths, ends = self.lengths, self.offsets[1:]
+        if user_idx is not None:
+            lengths, ends = lengths[user_idx], ends[user_idx]
+        kept = np.minimum(lengths, length)
         position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
-        source = (self.offsets[1:] - kept)[:, None] + position
+        source = (ends - kept)[:, None] + position
         inside = (position >= 0) & (position < kept[:, None])
         return np.where(inside, self.item_idx[np.where(inside, source, 0)], 0)
 
@@ -164,39 +171,24 @@ class Dataset:
         return np.bincount(self.before("train").item_idx, minlength=self.n_items + 1)
 
     @cached_property
+    def items(self) -> Items:
+        """The catalogue with its train counts."""
+        about = self.name, self.item_ids, self.titles, self.categories
+        return Items(*about, self.train_counts, self.texts)
+
+    @property
     def category_sizes(self) -> dict[str, int]:
-        """Number of items of every category, most items first, then by name."""
-        sizes: dict[str, int] = {}
-        for names in self.categories:
-            for name in names:
-                sizes[name] = sizes.get(name, 0) + 1
-        return dict(sorted(sizes.items(), key=lambda size: (-size[1], size[0])))
+        """See :attr:`Items.category_sizes`."""
+        return self.items.category_sizes
 
     @property
     def category_names(self) -> tuple[str, ...]:
-        """Every category that an item carries, in the order of :attr:`category_sizes`."""
-        return tuple(self.category_sizes)
+        """See :attr:`Items.category_names`."""
+        return self.items.category_names
 
     def items_of(self, category: str) -> IntArray:
-        """Items of a category, ascending; the name is matched without regard to case.
-
-        Raises
-        ------
-        UnknownIdError
-            If no item carries the category.
-        """
-        wanted = category.casefold()
-        found = [
-            row
-            for row, names in enumerate(self.categories, start=1)
-            if any(name.casefold() == wanted for name in names)
-        ]
-        if not found:
-            raise UnknownIdError(
-                f"category {category!r} does not exist in {self.name}; "
-                f"there are {', '.join(self.category_names[:20]) or 'none'}"
-            )
-        return np.array(found, dtype=np.int64)
+        """See :meth:`Items.of_category`."""
+        return self.items.of_category(category)
 
     def before(self, split: Split) -> Histories:
         """What is known before the answers of a split: train histories for `train` and

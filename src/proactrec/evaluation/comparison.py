@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proactrec.errors import DataError, InvalidInputError, UnknownIdError
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import METRICS
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.comparison import Difference, paired_differences
 from proactrec.measurement.results import CellResult, read_cells
 

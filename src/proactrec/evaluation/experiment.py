@@ -18,9 +18,8 @@ from torch import Tensor
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import by_group, evaluate
-from proactrec.evaluation.oracles import ReadsMinds, guarded
+from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.evaluation.protocols import COMMON, Protocol
 from proactrec.evaluation.responses import response_type
 from proactrec.evaluation.rollout import Trace, rollout
@@ -29,8 +28,10 @@ from proactrec.fitting.artefacts import CHECKPOINT, Artefact
 from proactrec.fitting.fitting import Fitting, read_vectors
 from proactrec.fitting.options import FittingOptions
 from proactrec.graphau import InterestVectors
-from proactrec.policies.base import Policy
-from proactrec.policies.rails import RailsOptions, groups_of
+from proactrec.guidance.guide import Guide
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.rails import RailsOptions, groups_of, unknown_opt_outs
+from proactrec.guidance.replay import Replay
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.hidden import Hidden, hidden_vectors
@@ -182,13 +183,15 @@ class Experiment:
         self.check()
         return self.fitting.targets
 
-    @cached_property
-    def policy(self) -> Policy:
+    @property
+    def guide(self) -> Guide:
         """The policy that guides, within rails if there are any."""
-        policy, rails = self.fitting.policy, self.options.rails
-        if not rails.is_on:
-            return policy
-        return guarded(policy, self.fitting.encoder, self.dataset, rails, seed=self.seed)
+        return self.fitting.guide
+
+    def replay(self) -> Replay:
+        """The finished run, to be told again."""
+        about = self.guide, self.dataset, self.log, self.protocol.rollout.padding
+        return Replay(*about, device=self.device, progress=self.progress)
 
     @cached_property
     def world(self) -> World:
@@ -329,11 +332,12 @@ class Experiment:
     @cached_property
     def _guidance_stage(self) -> Artefact:
         def make(folder: Path) -> None:
-            policy, world = self.policy, self.world  # what they train is no time of guidance
+            guide, world = self.guide, self.world  # what they train is no time of guidance
+            policy = guide.policy
             start = time.perf_counter()
             try:
                 result = rollout(
-                    policy,
+                    guide,
                     world,
                     self.dataset,
                     self.targets.item_idx,
@@ -344,7 +348,7 @@ class Experiment:
                 spent = round(time.perf_counter() - start, 3)
                 about = {
                     "n_owners": result.n_dropped_owners,
-                    "notes": policy.notes(),
+                    "notes": self._notes(result.rails),
                     "usage": {"policy": policy.usage(), "response": world.response.usage()},
                     "seconds": {**self.seconds, "guidance": spent},
                 }
@@ -368,8 +372,17 @@ class Experiment:
         if self.options.n_users is not None:
             inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:
-            inputs["response"] = self._response_kind.decides(self._response_options)
+            inputs["response"] = self._response_kind.fingerprint(self._response_options)
         return self.fitting.stage("guidance", inputs, make)
+
+    def _notes(self, rails: dict[str, Any]) -> dict[str, Any]:
+        """What the policy noted, and what rails did."""
+        notes, options = self.guide.policy.notes(), self.options.rails
+        if not rails:
+            return notes
+        unknown = unknown_opt_outs(options, self.dataset.user_ids)
+        told = {"unknown_opt_outs": len(unknown)} if unknown else {}
+        return {**notes, "rails": {**rails, **told}}
 
     @property
     def guidance_inputs(self) -> dict[str, Any]:

@@ -30,13 +30,13 @@ from safetensors.torch import load_file, save_file
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
 from proactrec.evaluation.rollout import rollout
 from proactrec.files import replacing
 from proactrec.fitting.artefacts import CHECKPOINT
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.ratios import linearised
 from proactrec.measurement.sums import Sums
 from proactrec.progress import Progress, silent
@@ -262,7 +262,7 @@ class Forecaster:
             users = np.sort(rng.choice(users, n_users, replace=False))
         options = run.protocol.rollout.model_copy(update={"n_traced": 0})
         targets = run.targets.item_idx
-        return rollout(run.policy, simulated, run.dataset, targets, options, user_idx=users).log
+        return rollout(run.guide, simulated, run.dataset, targets, options, user_idx=users).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums, floats
 from proactrec.types import FloatArray, IntArray
 

@@ -1,5 +1,6 @@
 """Ceilings that read the simulated users' minds; no real policy can, and results say so."""
 
+import copy
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
@@ -7,12 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder
 from proactrec.errors import InvalidInputError
-from proactrec.policies.base import Decision, Ingredients, Observation, Policy, best_unseen
-from proactrec.policies.guarded import Guarded
-from proactrec.policies.rails import RailsOptions
+from proactrec.policies.base import Decision, Policy, View
+from proactrec.policies.ingredients import Ingredients
 from proactrec.simulator.minds import Minds
 
 LOOKED_AT_ROWS = 1024
@@ -20,11 +18,20 @@ LOOKED_AT_ROWS = 1024
 
 
 @runtime_checkable
+class MovesUsers(Protocol):
+    """A policy whose own coefficient moves users, where the world lets it (official)."""
+
+    def kept_share(self, view: View) -> Tensor:
+        """Share of a user's old vector that an accepted item leaves: (n,)."""
+        ...
+
+
+@runtime_checkable
 class ReadsMinds(Protocol):
     """A policy that is shown the users' hidden state: an upper reference, never a competitor."""
 
-    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
-        """The item to show to every pair, given what its user thinks."""
+    def reading(self, minds: Minds) -> Policy:
+        """The policy that decides knowing what users think now, by the number of journeys."""
         ...
 
 
@@ -32,14 +39,33 @@ class OracleGreedy(Policy):
     r"""Shows :math:`\arg\max_i\, p(u, i)\,(e_t^\top e_{u'} - e_t^\top e_u)`, with true values."""
 
     name: ClassVar[str] = "oracle-greedy"
+    renewed_by = "never"
+    _minds: Minds | None = None
 
-    def decide(self, observation: Observation) -> Decision:
-        """Refused: without the environment there is nothing to read."""
-        raise InvalidInputError(f"{self.name} can only play in a simulation, it reads hidden users")
+    def reading(self, minds: Minds) -> Self:
+        """The oracle with these users' minds."""
+        other = copy.copy(self)
+        other._minds = minds
+        return other
 
-    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The item with the highest expected gain in interest."""
-        return best_unseen(minds.outlook().expected_gain, observation.penalty)
+        gain = self._minds_of(view).outlook().expected_gain
+        return view.candidates.best(view.candidates.scores(gain))
+
+    def _minds_of(self, view: View) -> Minds:
+        """What the users of these journeys think.
+
+        Raises
+        ------
+        InvalidInputError
+            Without the environment there is nothing to read.
+        """
+        if self._minds is None:
+            raise InvalidInputError(
+                f"{self.name} can only play in a simulation, it reads hidden users"
+            )
+        return self._minds.of(view.journeys.number)
 
 
 class LookaheadOptions(Options):
@@ -70,13 +96,15 @@ class OracleLookahead(OracleGreedy):
         """The policy with the run's options."""
         return cls(ingredients.policy_options(LookaheadOptions))
 
-    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The item with the highest expected gain over two rounds."""
+        minds = self._minds_of(view)
         if minds.rounds_left == 1:
-            return super().decide_knowing(observation, minds)
-        rows = torch.arange(len(observation.penalty), device=observation.penalty.device)
+            return super().decide(view)
+        rows = torch.arange(len(view.places), device=view.places.device)
+        penalty = view.candidates.whole(len(minds.world.item_vectors))
         parts = [
-            self._decide_rows(minds.of(part), observation.penalty[part])
+            self._decide_rows(minds.of(part), penalty[part])
             for part in rows.split(max(1, LOOKED_AT_ROWS // self.options.n_candidates))
         ]
         return Decision(torch.cat([p.item_idx for p in parts]), torch.cat([p.score for p in parts]))
@@ -108,21 +136,3 @@ class OracleLookahead(OracleGreedy):
         best = gain.max(1).values.clamp(min=0)
         best = best.masked_fill(items == imagined.target_idx, 0)  # done, or without effect
         return best.view_as(candidates)
-
-
-class GuardedOracle(Guarded):
-    """A ceiling within rails: reads minds where it may choose."""
-
-    def decide_knowing(self, observation: Observation, minds: Minds) -> Decision:
-        """The oracle's item, or the plain one, or none."""
-        assert isinstance(self.inner, ReadsMinds)
-        ruling = self.ruling(observation)
-        return self.within(ruling, self.inner.decide_knowing(ruling.seen, minds))
-
-
-def guarded(
-    policy: Policy, encoder: Encoder, dataset: Dataset, rails: RailsOptions, *, seed: int = 0
-) -> Guarded:
-    """A policy, or whatever reads minds, within rails."""
-    kind = GuardedOracle if isinstance(policy, ReadsMinds) else Guarded
-    return kind(policy, encoder, dataset, rails, seed=seed)

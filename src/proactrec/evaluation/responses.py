@@ -23,7 +23,7 @@ class ResponseKind(Protocol):
         """The click model of a run."""
         ...
 
-    def decides(self, options: Any) -> dict[str, Any]:
+    def fingerprint(self, options: Any) -> dict[str, Any]:
         """What tells one's answers from another's."""
         ...
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums
 from proactrec.measurement.uplift import Uplift, held_out_users, uplift
 from proactrec.types import BoolArray, FloatArray, IntArray

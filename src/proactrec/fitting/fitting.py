@@ -12,7 +12,8 @@ from torch import Tensor
 from proactrec.cold_start import place_items
 from proactrec.config import Options, digest
 from proactrec.content import content_vectors
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.data.items import Items
 from proactrec.data.load import load
 from proactrec.encoders.base import Encoder, EncoderOptions
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item, fit_encoder, load_encoder
@@ -23,11 +24,14 @@ from proactrec.fitting.artefacts import CHECKPOINT, Artefact, ArtefactStore, fil
 from proactrec.fitting.device import device_for
 from proactrec.fitting.options import DEFAULT_CATEGORIES, Conventions, FittingOptions
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau, spread
+from proactrec.guidance.course import Rails
+from proactrec.guidance.guide import Guide, check_prediction
+from proactrec.guidance.rails import check_rails
 from proactrec.intents import Intents, fit_intents
 from proactrec.plugins import source_of
-from proactrec.policies.base import OptionsT, Policy
-from proactrec.policies.guarded import check_prediction
-from proactrec.policies.rails import check_rails
+from proactrec.policies.base import Policy
+from proactrec.policies.ingredients import Fit, OptionsT
+from proactrec.policies.next_item import NextItem
 from proactrec.policies.registry import policy_type
 from proactrec.progress import Progress, silent
 from proactrec.ranking import next_item_figures, popularity_places
@@ -35,7 +39,7 @@ from proactrec.targets import Targets, check_choice, given_targets, select_targe
 
 STAGE_VERSION = 1
 """Part of every artefact's name: raised when a stage's result changes."""
-RAILS_VERSION = 3
+RAILS_VERSION = 4
 """The same for guidance within rails."""
 ANSWERS = "answers.sqlite"
 """File of the store that holds a language model's answers."""
@@ -86,6 +90,7 @@ class Fitting:
         self._encoder_folder, self.progress = encoder_folder, progress
         self.device = device_for(self.policy_kind, device)
         self.seconds: dict[str, float] = {}
+        self.models: dict[str, Path] = {}  # of the policy, by kind
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -196,22 +201,64 @@ class Fitting:
         """Options of a policy: those handed in where it has them, with the run's changes."""
         return kind(**{**self.conventions.policy_defaults(kind), **self.options.policy_options})
 
-    def fitted(
-        self, kind: str, inputs: Mapping[str, Any], fit: Callable[[Path, Progress], None]
-    ) -> Path:
+    @property
+    def items(self) -> Items:
+        """The catalogue."""
+        return self.dataset.items
+
+    @property
+    def known(self) -> Histories:
+        """Train histories."""
+        return self.dataset.before("train")
+
+    def extended(self, item_vectors: Tensor) -> Tensor:
+        """The same: no item came after the fit."""
+        return item_vectors
+
+    @property
+    def content(self) -> None:
+        """None: no item came after the fit."""
+
+    @property
+    def user_ids(self) -> tuple[str, ...]:
+        """Everybody's ids."""
+        return self.dataset.user_ids
+
+    def fitted(self, kind: str, inputs: Mapping[str, Any], fit: Fit) -> Path:
         """Folder of a policy's own model, made once: see :class:`Ingredients`."""
+        self.models[kind] = self.part(kind, inputs, fit)
+        return self.models[kind]
+
+    def part(self, kind: str, inputs: Mapping[str, Any], fit: Fit) -> Path:
+        """Folder of a part of such a model: see :class:`Training`."""
         inputs = {"interest": self.interest_inputs, **inputs, **self._base}
-        return self.stage(kind, inputs, lambda folder: fit(folder, self.progress)).folder
+        return self.stage(kind, inputs, lambda folder: fit(self, folder)).folder
 
     @cached_property
     def policy(self) -> Policy:
         """The policy, without its rails."""
         return self.policy_kind.build(self)
 
+    @cached_property
+    def guide(self) -> Guide:
+        """The policy within its rails, if there are any."""
+        options, items = self.options.rails, self.items
+        if not options.is_on:
+            return Guide(self.policy, items)
+        return Guide(
+            self.policy, items, Rails(options, items, seed=self.seed), NextItem(self.encoder)
+        )
+
     @property
     def policy_settings(self) -> dict[str, Any]:
         """What of the policy's options decides what is shown."""
-        return self.policy_kind.decides(self._policy_options)
+        return self.policy_kind.fingerprint(self._policy_options)
+
+    @property
+    def _policy_source(self) -> str:
+        """What tells apart two versions of a policy."""
+        source, version = source_of(self.options.policy), self.policy_kind.version
+        return source if version == 1 else f"{source}-v{version}"
 
     def guidance_inputs(self, **more: Any) -> dict[str, Any]:
         """What decides how anybody is guided, and `more`: names what is made of it."""
@@ -219,7 +266,7 @@ class Fitting:
         inputs = {
             "interest": self.interest_stage.key,
             "targets": targets.item_idx.tolist(),
-            "policy": source_of(self.options.policy),
+            "policy": self._policy_source,
             "policy_options": self.policy_settings,
             **more,
             **self._base,

@@ -9,8 +9,8 @@ from proactrec.config import Options, set_nested
 from proactrec.content import ContentOptions
 from proactrec.data.load import DatasetOptions
 from proactrec.graphau import GraphAUOptions
+from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import IntentOptions
-from proactrec.policies.rails import RailsOptions
 from proactrec.policies.registry import policy_type
 from proactrec.targets import TargetOptions
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from proactrec.data.dataset import Dataset
 from proactrec.llm.answers import click_probability
 from proactrec.llm.client import Feature, LLMClient, Message
-from proactrec.llm.prompted import PromptedModel, PromptedOptions, decides
+from proactrec.llm.prompted import PromptedModel, PromptedOptions, fingerprint
 from proactrec.llm.prompting import click_prompt
 from proactrec.progress import Progress, silent
 from proactrec.simulator.response import Shown
@@ -75,9 +75,9 @@ class ClickAgent:
         return cls(dataset, options, cache, progress)
 
     @staticmethod
-    def decides(options: ClickAgentOptions) -> dict[str, Any]:
+    def fingerprint(options: ClickAgentOptions) -> dict[str, Any]:
         """What tells one agent's answers from another's."""
-        return {**decides(options, "click"), "reads": options.reads}
+        return {**fingerprint(options, "click"), "reads": options.reads}
 
     def reading(self, mode: Reads) -> "ClickAgent":
         """The same agent, with its connections, limits and cache, that reads in another way."""
@@ -120,7 +120,7 @@ class ClickAgent:
 
     def describe(self) -> dict[str, Any]:
         """Model and prompt."""
-        return {"kind": "llm", **self.decides(self.options), "domain": self.options.domain}
+        return {"kind": "llm", **self.fingerprint(self.options), "domain": self.options.domain}
 
     def usage(self) -> dict[str, Any]:
         """What was asked and paid."""

@@ -15,21 +15,16 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset
+from proactrec.data.items import Items
 from proactrec.encoders.base import Encoder
+from proactrec.journeys import Journeys
 from proactrec.llm.answers import path_titles
 from proactrec.llm.client import Message
-from proactrec.llm.prompted import PromptedModel, PromptedOptions, decides
+from proactrec.llm.prompted import PromptedModel, PromptedOptions, fingerprint
 from proactrec.llm.prompting import plan_prompt
 from proactrec.llm.titles import FUZZY_THRESHOLD, TitleMatcher
-from proactrec.policies.base import (
-    Decision,
-    EncoderPolicy,
-    Ingredients,
-    Observation,
-    Past,
-    next_planned,
-)
+from proactrec.policies.base import Decision, EncoderPolicy, View, next_planned
+from proactrec.policies.ingredients import Ingredients
 from proactrec.progress import Progress, silent
 from proactrec.ranking import penalties
 
@@ -76,8 +71,8 @@ class LLMIPP(EncoderPolicy):
     ----------
     encoder : Encoder
         Fills up paths.
-    dataset : Dataset
-        Titles, and what users know.
+    items : Items
+        Titles.
     options : LLMIPPOptions
     cache : Path
         File of answers.
@@ -85,20 +80,20 @@ class LLMIPP(EncoderPolicy):
 
     name: ClassVar[str] = "llm-ipp"
     options_type: ClassVar[type[Options]] = LLMIPPOptions
+    knows_target = True
 
     def __init__(
         self,
         encoder: Encoder,
-        dataset: Dataset,
+        items: Items,
         options: LLMIPPOptions,
         cache: Path,
         progress: Progress = silent,
     ) -> None:
         super().__init__(encoder)
-        self.options, self._titles = options, ["", *dataset.titles]
-        self.encodes = "refused" if options.replan == "on_reject" else "once"
-        self._known = dataset.before("train")
-        self._matcher = TitleMatcher(dataset.titles, threshold=options.fuzzy_threshold)
+        self.options, self._titles = options, ["", *items.titles]
+        self.renewed_by = "refusal" if options.replan == "on_reject" else "never"
+        self._matcher = TitleMatcher(items.titles, threshold=options.fuzzy_threshold)
         self._model = PromptedModel(options, "plan", cache, progress)
         self._counts = Counter(dict.fromkeys(COUNTED, 0))
         self._lock = threading.Lock()  # blocks of pairs are played in threads
@@ -109,37 +104,44 @@ class LLMIPP(EncoderPolicy):
         options = ingredients.policy_options(LLMIPPOptions)
         return cls(
             ingredients.encoder,
-            ingredients.dataset,
+            ingredients.items,
             options,
             ingredients.answers,
             ingredients.progress,
         )
 
     @classmethod
-    def decides(cls, options: Any) -> dict[str, Any]:
+    def fingerprint(cls, options: Any) -> dict[str, Any]:
         """Model, prompt, and what becomes of paths."""
         ours = {"path_len", "replan", "fill", "fuzzy_threshold"}
-        return {**decides(options, "plan"), **options.model_dump(include=ours)}
+        return {**fingerprint(options, "plan"), **options.model_dump(include=ours)}
 
-    def encode(self, past: Past) -> Tensor:
-        """Planned items as floats (n, n_rounds), in the columns of the rounds that come."""
-        paths, fills = self._paths(past), self._next_items(past)
-        targets, n_left = past.target_idx.tolist(), past.refused.shape[1] - past.round + 1
-        planned = torch.zeros(past.refused.shape, device=past.item_seq.device)
-        counts = Counter[str]()
-        for row, (path, fill) in enumerate(zip(paths, fills, strict=True)):
-            led = [*path, targets[row]] if path or n_left == 1 else []
-            rest = [item for item in fill if item not in led]
-            items = [*led, *rest][:n_left]
-            counts["filled"] += max(0, len(items) - len(led))
-            columns = slice(past.round - 1, past.round - 1 + len(items))
-            planned[row, columns] = torch.tensor(items, dtype=planned.dtype)
-        self._count(counts)
+    def place(self, journeys: Journeys) -> Tensor:
+        """Planned items as floats (n, n_rounds), in the columns of the rounds from the plan on.
+
+        The plan is that of the beginning, or of the time after the last refusal.
+        """
+        number = torch.ones_like(journeys.round)
+        if self.renewed_by == "refusal":
+            columns = torch.arange(2, journeys.n_rounds + 2, device=number.device)
+            number = ((journeys.refused > 0) * columns).max(1).values.clamp(min=1)
+        then = journeys.before(number)
+        paths, fills = self._paths(then), self._next_items(then)
+        planned = torch.zeros(then.shown.shape, device=number.device)
+        rows = zip(paths, fills, then.target_idx.tolist(), number.tolist(), strict=True)
+        for row, (path, fill, target, first) in enumerate(rows):
+            n_left = then.n_rounds - first + 1
+            led = [*path, target] if path or n_left == 1 else []
+            items = [*led, *(item for item in fill if item not in led)][:n_left]
+            self._count(Counter(filled=max(0, len(items) - len(led))))
+            planned[row, first - 1 : first - 1 + len(items)] = torch.tensor(
+                items, dtype=planned.dtype
+            )
         return planned
 
-    def decide(self, observation: Observation) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The planned item, or the next of its path that may be shown."""
-        return next_planned(observation)
+        return next_planned(view)
 
     def notes(self) -> dict[str, Any]:
         """How many paths were planned, and what became of the names in them."""
@@ -153,17 +155,23 @@ class LLMIPP(EncoderPolicy):
         """Close connections and cache."""
         self._model.close()
 
-    def _paths(self, past: Past) -> list[list[int]]:
+    def _paths(self, journeys: Journeys) -> list[list[int]]:
         """Items on the way to the target, without it; none in the last round."""
-        n_items = min(self.options.path_len, past.refused.shape[1] - past.round + 1) - 1
-        if n_items < 1:
-            return [[] for _ in past.target_idx]
-        columns = (past.item_seq, past.target_idx, past.refused)
-        rows = zip(*(x.tolist() for x in columns), strict=True)
-        prompts = [self._prompt(*row, path_len=n_items) for row in rows]
+        n_left = journeys.n_rounds - journeys.round + 1
+        n_items = (n_left.clamp(max=self.options.path_len) - 1).tolist()
+        columns = (self._sequence(journeys), journeys.target_idx, journeys.refused)
+        rows = zip(*(x.tolist() for x in columns), n_items, strict=True)
+        asked = [row for row, n in enumerate(n_items) if n > 0]
+        prompts = [self._prompt(*row[:3], path_len=row[3]) for row in rows if row[3] > 0]
         answers = self._model.read(prompts, lambda answer: path_titles(answer.text), ONCE_MORE)
-        may_not = self._penalty(past) < 0
-        return [self._matched(names, may_not[row], n_items) for row, names in enumerate(answers)]
+        may_not = self._penalty(journeys) < 0
+        paths: list[list[int]] = [[] for _ in n_items]
+        for row, names in zip(asked, answers, strict=True):
+            paths[row] = self._matched(names, may_not[row], n_items[row])
+        return paths
+
+    def _sequence(self, journeys: Journeys) -> Tensor:
+        return journeys.sequence(self.encoder.options.max_seq_len, journeys.users.padding)
 
     def _prompt(
         self, history: list[int], target: int, refused: list[int], *, path_len: int
@@ -196,24 +204,28 @@ class LLMIPP(EncoderPolicy):
         self._count(counts)
         return path[:n_items]
 
-    def _next_items(self, past: Past) -> list[list[int]]:
-        """The encoder's best items for every pair, best first, as many as there are rounds."""
+    def _next_items(self, journeys: Journeys) -> list[list[int]]:
+        """The encoder's best items for every journey, best first, as many as there are rounds."""
         if self.options.fill == "stop":
-            return [[] for _ in past.target_idx]
-        scores = self.encoder.score(self.encoder.encode(past.item_seq)) + self._penalty(past)
-        best = scores.topk(min(past.refused.shape[1], scores.shape[1]), dim=1)
+            return [[] for _ in journeys.target_idx]
+        users = self.encoder.encode(self._sequence(journeys))
+        scores = self.encoder.score(users) + self._penalty(journeys)
+        best = scores.topk(min(journeys.n_rounds, scores.shape[1]), dim=1)
         allowed = best.values > -torch.inf
         return [
             [item for item, is_allowed in zip(*pair, strict=True) if is_allowed]
             for pair in zip(best.indices.tolist(), allowed.tolist(), strict=True)
         ]
 
-    def _penalty(self, past: Past) -> Tensor:
+    def _penalty(self, journeys: Journeys) -> Tensor:
         """-inf for what a path may not hold: known, shown, and the target itself."""
         penalty = penalties(
-            self._known, past.user_idx.cpu().numpy(), len(self._titles), past.item_seq.device
+            journeys.users.history,
+            journeys.user_rows,
+            len(self._titles),
+            journeys.user.device,
         )
-        shown = torch.cat([past.item_seq, past.refused, past.target_idx[:, None]], 1)
+        shown = torch.cat([journeys.shown, journeys.target_idx[:, None]], 1)
         return penalty.scatter_(1, shown, -torch.inf)
 
     def _count(self, counts: Counter[str]) -> None:

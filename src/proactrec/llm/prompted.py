@@ -94,7 +94,7 @@ class PromptedModel:
         self._cache.close()
 
 
-def decides(options: PromptedOptions, kind: Kind) -> dict[str, Any]:
+def fingerprint(options: PromptedOptions, kind: Kind) -> dict[str, Any]:
     """What tells the answers of one model and prompt from another's."""
     prompt = load_prompt(options.domain, kind, folder=options.prompt_folder)
     return {

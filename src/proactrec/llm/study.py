@@ -19,8 +19,8 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.comparison import compared_logs
 from proactrec.evaluation.experiment import Experiment
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.evaluation.metrics import METRICS
+from proactrec.guidance.log import GuidanceLog
 from proactrec.llm.agreement import Bootstrap, agreement, known_or_none
 from proactrec.llm.click_agent import WANTS, ClickAgent, Reads
 from proactrec.llm.held_out import (

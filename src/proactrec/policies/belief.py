@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proactrec.policies.base import Evidence, Past
+from proactrec.journeys import UNKNOWN, Journeys
+from proactrec.policies.base import Evidence
 
 N_NEWTON, ENOUGH = 12, 1e-6
 LEAST_SLOPE = 0.1
@@ -144,7 +145,7 @@ class AcceptanceModel(NamedTuple):
 def moved_by_answers(
     start: Tensor,
     item_vectors: Tensor,
-    past: Past,
+    journeys: Journeys,
     slope: float,
     offsets: Tensor,
     *,
@@ -166,13 +167,15 @@ def moved_by_answers(
         v: how much a start may be wrong; 0 leaves surprise aside.
     """
     place = start
-    for number in range(past.round - 1):
-        item_idx, accepted = past.shown[:, number], past.accepted[:, number]
-        shown = item_vectors[item_idx]  # (n, d), zero where nothing was shown
+    for number in range(int(journeys.round.max()) - 1):
+        item_idx = journeys.shown[:, number] * (journeys.answer[:, number] != UNKNOWN)
+        accepted = journeys.accepted[:, number]
+        shown = item_vectors[item_idx]  # (n, d), zero where nothing was shown, or answered yet
         chance = torch.sigmoid(slope * (place * shown).sum(1) + offsets[item_idx])
         surprise = variance * slope * (accepted.float() - chance)
         surprise /= 1 + variance * slope**2 * chance * (1 - chance)
-        place = F.normalize(place + surprise[:, None] * shown, dim=1)
+        told = F.normalize(place + surprise[:, None] * shown, dim=1)
         share = torch.where(accepted, kept_share, 1.0)[:, None]
-        place = F.normalize(share * place + (1 - share) * shown, dim=1)
+        moved = F.normalize(share * told + (1 - share) * shown, dim=1)
+        place = torch.where((item_idx > 0)[:, None], moved, place)
     return place

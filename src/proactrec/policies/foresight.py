@@ -15,33 +15,24 @@ that lead about as far, the one that users rather accept is shown. Interest is s
 :mod:`~proactrec.policies.views`, with shares that the answers teach.
 """
 
-from pathlib import Path
+import copy
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Histories
 from proactrec.errors import InvalidInputError
-from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
-from proactrec.policies.base import (
-    Decision,
-    Evidence,
-    Ingredients,
-    Observation,
-    Past,
-    Policy,
-    place_of,
-)
+from proactrec.graphau import GraphAUOptions, InterestVectors
+from proactrec.journeys import Journeys, Users, hash_of
+from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
-from proactrec.policies.views import Views, categories, companions
-from proactrec.progress import Progress
-from proactrec.rng import generator
+from proactrec.policies.ingredients import Ingredients
+from proactrec.policies.views import Views, fitted_views
+from proactrec.types import IntArray
 
 
 class ForesightOptions(Options):
@@ -103,7 +94,7 @@ class ForesightOptions(Options):
         return self
 
 
-class Outlook(NamedTuple):
+class Chances(NamedTuple):
     """What showing items would bring, as believed; all of the same shape."""
 
     chance: Tensor  # of acceptance
@@ -117,16 +108,20 @@ class Sight(NamedTuple):
     interest: Tensor  # (..., n), of users and items
     toward: Tensor  # (..., n), of targets and items
     now: Tensor  # (..., 1), of users and targets
+    offsets: Tensor  # (..., n) or (n,), of the chance of items
 
-    def of(self, item_idx: Tensor) -> "Sight":
-        """Of these items only; of a row's own, (B, n)."""
-        return Sight(self.interest.gather(1, item_idx), self.toward.gather(1, item_idx), self.now)
+    def of(self, column: Tensor) -> "Sight":
+        """Of these columns only; of a row's own, (n, k)."""
+        offsets = self.offsets.expand_as(self.interest).gather(1, column)
+        return Sight(
+            self.interest.gather(1, column), self.toward.gather(1, column), self.now, offsets
+        )
 
 
 class Plans(NamedTuple):
-    """Items to show now, C for each pair, and what they lead to; all (B, C)."""
+    """Items to show now, for each journey, and what they lead to; all (n, n_candidates)."""
 
-    item_idx: Tensor
+    column: Tensor
     now: Tensor  # expected worth of this round, -inf for what may not be shown
     chance: Tensor  # of acceptance
     after: Tensor  # largest expected worth of a next item once accepted; 0 after the target
@@ -139,39 +134,45 @@ class Foresight(Policy):
     Parameters
     ----------
     vectors : InterestVectors or Views
-        Its own.
-    dataset : Dataset
-        Popularity of items, and histories.
+        Its own: rows of the known users, and of all items.
+    train_counts : int array, shape (n_items + 1,)
+        Users who have an item.
+    known : Histories
+        Of the known users, as the vectors were fitted on them.
     options : ForesightOptions, optional
     """
 
     name: ClassVar[str] = "foresight"
     options_type: ClassVar[type[Options]] = ForesightOptions
     uses_gpu: ClassVar[bool] = False
-    encodes = "answered"
+    renewed_by = "answer"
 
     def __init__(
         self,
         vectors: InterestVectors | Views,
-        dataset: Dataset,
+        train_counts: IntArray,
+        known: Histories,
         options: ForesightOptions | None = None,
     ) -> None:
         self.options = options or ForesightOptions()
         self.views = vectors if isinstance(vectors, Views) else Views.beside(vectors)
-        self._known, self._popularity = dataset.before("train"), _standard_popularity(dataset)
+        self._known, self._known_hash = known, hash_of(known)
+        self._popularity = _standard_popularity(train_counts)
+        self._know(self.prior())
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:
         """The policy of a run, on interest models of its own seeds."""
         options = ingredients.policy_options(ForesightOptions)
-        models = [_own_vectors(ingredients, options, n) for n in range(options.n_models)]
-        users, items = (
-            F.normalize(torch.cat(parts, 1), dim=1) for parts in zip(*models, strict=True)
+        views = fitted_views(
+            ingredients,
+            options.graphau,
+            options.n_models,
+            options.other_views,
+            share=options.view_share,
+            size=options.view_dim,
         )
-        others = [_other_view(ingredients, name, options) for name in options.other_views]
-        known = [view for view in others if view is not None]
-        views = Views.beside(InterestVectors(users, items), known, options.view_share)
-        return cls(views, ingredients.dataset, options)
+        return cls(views, ingredients.items.train_counts, ingredients.known, options)
 
     def prior(self) -> AcceptanceModel:
         """The acceptance model before any answer: slopes by the spread of interest."""
@@ -185,148 +186,180 @@ class Foresight(Policy):
         )
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
-        """The acceptance model after one more round."""
+        """The acceptance model after more answers."""
         return knowledge.learned(evidence, self._popularity) if self.options.learns else knowledge
 
-    def encode(self, past: Past) -> Tensor:
+    def knowing(self, knowledge: AcceptanceModel) -> Self:
+        """The policy with this acceptance model."""
+        other = copy.copy(self)
+        other._know(knowledge)
+        return other
+
+    def _know(self, knowledge: AcceptanceModel) -> None:
+        self.knowledge, self._slope = knowledge, knowledge.slope
+        self._items = self.views.weighted(self.views.item_vectors, knowledge.shares)
+        self._offsets = knowledge.offsets(self._popularity)
+        self._hopeful_offsets = knowledge.offsets(self._popularity, self.options.optimism)
+
+    def place(self, journeys: Journeys) -> Tensor:
         """Where users are believed to stand (n, d)."""
-        knowledge = past.knowledge or self.prior()
         return moved_by_answers(
-            self.views.weighted(self._start(past), knowledge.shares),
-            self._items(knowledge),
-            past,
-            knowledge.slope,
-            knowledge.offsets(self._popularity),
+            self.views.weighted(self._start(journeys), self.knowledge.shares),
+            self._items,
+            journeys,
+            self._slope,
+            self._offsets,
             kept_share=self.options.kept_share,
             variance=self.options.belief_variance,
         )
 
-    def chances(self, observation: Observation) -> Tensor:
-        """Chance of every item, as believed: (B, n_items + 1)."""
-        knowledge = observation.knowledge or self.prior()
-        interest = observation.user_vectors @ self._items(knowledge).T
-        return torch.sigmoid(knowledge.slope * interest + knowledge.offsets(self._popularity))
+    def chances(self, view: View) -> Tensor:
+        """Chance of every candidate, as believed: (n, C)."""
+        sight = self._sight(view, self._offsets)
+        return torch.sigmoid(self._slope * sight.interest + sight.offsets)
 
-    def decide(self, observation: Observation) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The item with the highest expected worth over the rounds that are left."""
-        score, candidates = self._candidates(observation)
+        score, column = self._weighed(view)
         best, place = score.max(1)
-        item_idx = candidates.gather(1, place[:, None])[:, 0]
-        knowledge = observation.knowledge or self.prior()
-        products = observation.user_vectors * self._items(knowledge, item_idx)
-        foreseen = self.views.sums(products) / knowledge.shares
+        item_idx = view.candidates.items(column.gather(1, place[:, None]))[:, 0]
+        foreseen = self.views.sums(view.places * self._items[item_idx]) / self.knowledge.shares
         return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
 
-    def weigh(self, observation: Observation) -> Tensor:
+    def weigh(self, view: View) -> Tensor:
         """Value over the rounds that are left, of the candidates."""
-        score, candidates = self._candidates(observation)
-        return torch.full_like(observation.penalty, -torch.inf).scatter(1, candidates, score)
+        score, column = self._weighed(view)
+        return torch.full_like(view.candidates.penalty, -torch.inf).scatter(1, column, score)
 
-    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+    def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
         """Chance and gain as believed; cosines to the target now and if the item is accepted."""
-        knowledge, column = observation.knowledge or self.prior(), item_idx[:, None]
-        chances, sight = self.chances(observation), self._sight(observation).of(column)
-        outlook = self._outlook(sight, knowledge.slope, knowledge.offsets(self._popularity)[column])
+        sight = self._sight(view, self._offsets)
+        own = sight.of(item_idx[:, None])
+        outlook = self._outlook(own)
+        chances = torch.sigmoid(self._slope * sight.interest + sight.offsets)
         return {
-            "similarity_now": sight.now[:, 0],
-            "similarity_after": (sight.now + outlook.gain)[:, 0],
-            "item_to_target": sight.toward[:, 0],
+            "similarity_now": own.now[:, 0],
+            "similarity_after": (own.now + outlook.gain)[:, 0],
+            "item_to_target": own.toward[:, 0],
             "chance": outlook.chance[:, 0],
             "gain": outlook.gain[:, 0],
-            **place_of(item_idx, chances, observation.penalty),
+            **place_of(item_idx, chances, view.candidates.penalty),
         }
 
-    def _start(self, past: Past) -> Tensor:
-        r"""Where histories put users, in every view: (n, d).
+    def _start(self, journeys: Journeys) -> Tensor:
+        """Where histories put users, in every view: (n, d)."""
+        users, rows = journeys.users, journeys.user_rows
+        known = users.known[rows]
+        start = self.views.user_vectors[torch.from_numpy(known.clip(min=0))]
+        is_other = (known < 0) | (users.history_hash[rows] != self._known_hash[known])
+        if is_other.any():
+            of_row, row = np.unique(rows[is_other], return_inverse=True)
+            placed = self._placed_anew(users, of_row)
+            start[torch.from_numpy(is_other)] = placed[torch.from_numpy(row)]
+        return start
 
-        With items imagined away, :math:`n(c\, u - \sum_{gone} e_i)` with
-        :math:`c = \sum_i u^\top e_i` over the history: the pull of each is taken back. For a vector
-        that alignment alone put there, this is the fit without the items.
+    def _placed_anew(self, users: Users, rows: IntArray) -> Tensor:
+        r"""Where users stand whose histories are not those of the fit: (n_rows, d).
+
+        :math:`n(c\, u + \sum_{new} e_i - \sum_{gone} e_i)` with :math:`c = \sum_i u^\top e_i` over
+        the fitted history: the pull of every item is added or taken back. For a vector that
+        alignment alone put there, this is the fit with the other history. Who was not there when
+        models were fitted stands at :math:`n(\sum_i e_i)`.
         """
-        views = self.views
-        start = views.user_vectors[past.user_idx]
-        if past.gone is None:
-            return start
-        items = views.item_vectors
-        users, row = np.unique(past.user_idx.cpu().numpy(), return_inverse=True)
-        total = torch.stack([items[torch.from_numpy(self._known.of(u))].sum(0) for u in users])
-        pull = views.sums(start * total[torch.from_numpy(row)])[:, views.of_column]
-        return views.units(pull * start - items[past.gone].sum(1))
+        views, items, n_rows = self.views, self.views.item_vectors, len(self._popularity)
+        known = users.known[rows]
+        is_known = known >= 0
+        old_row, old_item = self._known.rows(known[is_known])
+        old_row = is_known.nonzero()[0][old_row]
+        row, item = users.history.rows(rows)
+        place, row_and_item = np.unique(
+            np.concatenate([row, old_row]) * n_rows + np.concatenate([item, old_item]),
+            return_inverse=True,
+        )
+        sign = np.repeat([1.0, -1.0], [len(row), len(old_row)])
+        change = np.bincount(row_and_item, sign, len(place))
+        place, change = place[change != 0], change[change != 0]
+        nothing = items.new_zeros(len(rows), items.shape[1])
+        moved = nothing.index_add(
+            0,
+            torch.from_numpy(place // n_rows),
+            items[torch.from_numpy(place % n_rows)] * torch.from_numpy(change).float()[:, None],
+        )
+        total = nothing.index_add(0, torch.from_numpy(old_row), items[torch.from_numpy(old_item)])
+        start = views.user_vectors[torch.from_numpy(known.clip(min=0))]
+        pull = views.sums(start * total)[:, views.of_column]  # 0 for who is not known
+        return views.units(pull * start + moved)
 
-    def _items(self, knowledge: AcceptanceModel, item_idx: Tensor | None = None) -> Tensor:
-        """Items as they are now believed to be seen, all (n_items + 1, d) by default: (..., d)."""
-        items = self.views.item_vectors
-        return self.views.weighted(items if item_idx is None else items[item_idx], knowledge.shares)
+    def _sight(self, view: View, offsets: Tensor) -> Sight:
+        """All candidates, as users see them."""
+        targets, item_idx = self._items[view.target_idx], view.candidates.item_idx
+        now = (view.places * targets).sum(1, keepdim=True)
+        if item_idx is not None:
+            near = self._items[item_idx]  # (n, C, d)
+            interest, toward = (torch.einsum("nd,ncd->nc", x, near) for x in (view.places, targets))
+            return Sight(interest, toward, now, offsets[item_idx])
+        interest = view.places @ self._items.T  # (n, n_items + 1)
+        now = interest.gather(1, view.target_idx[:, None])
+        return Sight(interest, targets @ self._items.T, now, offsets)
 
-    def _sight(self, observation: Observation) -> Sight:
-        items = self._items(observation.knowledge or self.prior())
-        targets = observation.target_idx
-        interest = observation.user_vectors @ items.T  # (B, n_items + 1)
-        return Sight(interest, items[targets] @ items.T, interest.gather(1, targets[:, None]))
-
-    def _candidates(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        """Value and item of every candidate: (B, n_candidates) each."""
-        knowledge, sight = observation.knowledge or self.prior(), self._sight(observation)
-        offsets = knowledge.offsets(self._popularity, self.options.optimism)
-        outlook = self._outlook(sight, knowledge.slope, offsets)
-        value = self._expected_worth(outlook) + observation.penalty
-        left = torch.as_tensor(observation.rounds_left, device=value.device).expand(len(value))
-        if self.options.depth == 2 and left.any():
-            plans = self._plans(observation, sight, value, knowledge, offsets)
-            return self.worth(plans, left), plans.item_idx
+    def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
+        """Value and column of every item that is weighed: (n, n_weighed) each."""
+        sight = self._sight(view, self._hopeful_offsets)
+        value = self._expected_worth(self._outlook(sight)) + view.candidates.penalty
+        if self.options.depth == 2 and bool(view.rounds_left.any()):
+            plans = self._plans(view, sight, value)
+            return self.worth(plans, view.rounds_left), plans.column
         everything = torch.arange(value.shape[1], device=value.device)
         return value, everything.expand_as(value)
 
-    def _outlook(self, sight: Sight, slope: float, offsets: Tensor) -> Outlook:
+    def _outlook(self, sight: Sight) -> Chances:
         share = self.options.kept_share
-        chance = torch.sigmoid(slope * sight.interest + offsets)
+        chance = torch.sigmoid(self._slope * sight.interest + sight.offsets)
         length = share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * sight.interest
         length = length.clamp(min=1e-12).sqrt()
         gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
-        return Outlook(chance, gain, length)
+        return Chances(chance, gain, length)
 
-    def _expected_worth(self, outlook: Outlook) -> Tensor:
+    def _expected_worth(self, outlook: Chances) -> Tensor:
         """What showing items is worth in their round: gain of interest, and acceptance itself."""
         return outlook.chance * (outlook.gain + self.options.acceptance_worth)
 
-    def _plans(
-        self,
-        observation: Observation,
-        sight: Sight,
-        value: Tensor,
-        knowledge: AcceptanceModel,
-        offsets: Tensor,
-    ) -> Plans:
+    def _plans(self, view: View, sight: Sight, value: Tensor) -> Plans:
         """The best candidates by their expected worth now, and what each would leave possible."""
-        options, share, slope = self.options, self.options.kept_share, knowledge.slope
+        options, share = self.options, self.options.kept_share
         n_considered = min(options.n_considered, value.shape[1])
         n_candidates = min(options.n_candidates, n_considered)
-        first, considered = value.topk(n_considered, dim=1)  # (B, K)
-        candidates = considered[:, :n_candidates]  # (B, C)
+        first, considered = value.topk(n_considered, dim=1)  # (n, K)
+        items = view.candidates.items(considered)
         here = sight.of(considered)
-        outlook = self._outlook(here, slope, offsets[considered])
+        outlook = self._outlook(here)
         chance, gain, length = (part[:, :n_candidates, None] for part in outlook)
-        near = self._items(knowledge, considered)  # (B, K, d)
-        alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (B, C, K)
+        near = self._items[items]  # (n, K, d)
+        alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (n, C, K)
         there = Sight(
             (share * here.interest[:, None] + (1 - share) * alike) / length,
             here.toward[:, None],
             here.now[:, None] + gain,
+            here.offsets[:, None],
         )
-        then = self._outlook(there, slope, offsets[considered][:, None])
+        then = self._outlook(there)
         may_not = (first == -torch.inf)[:, None] | torch.eye(
             n_candidates, n_considered, dtype=torch.bool, device=value.device
         )
         after = self._expected_worth(then).masked_fill(may_not, 0).max(2).values.clamp(min=0)
-        after.masked_fill_(candidates == observation.target_idx[:, None], 0)
+        after.masked_fill_(items[:, :n_candidates] == view.target_idx[:, None], 0)
         other = first[:, :1].repeat(1, n_candidates)
         other[:, 0] = first[:, 1] if n_considered > 1 else 0
         return Plans(
-            candidates, first[:, :n_candidates], chance[:, :, 0], after, other.clamp(min=0)
+            considered[:, :n_candidates],
+            first[:, :n_candidates],
+            chance[:, :, 0],
+            after,
+            other.clamp(min=0),
         )
 
     def worth(self, plans: Plans, rounds_left: Tensor) -> Tensor:
-        """Value of every plan over the rounds (B,) that are left: (B, C)."""
+        """Value of every plan over the rounds (n,) that are left: (n, n_candidates)."""
         ahead = plans.chance * plans.after + (1 - plans.chance) * plans.other
         horizon = _horizon(self.options.discount, rounds_left).to(ahead.dtype)
         return plans.now + horizon[:, None] * ahead
@@ -337,38 +370,9 @@ def _horizon(discount: float, n_rounds: Tensor) -> Tensor:
     return (1 - discount ** n_rounds.double()) / (1 - discount)
 
 
-def _own_vectors(ingredients: Ingredients, options: ForesightOptions, n: int) -> InterestVectors:
-    """Interest vectors of the n-th own model, fitted once."""
-    seed = int(generator(ingredients.seed, "foresight", n).integers(2**31))
-
-    def fit(folder: Path, progress: Progress) -> None:
-        vectors, _ = fit_graphau(
-            ingredients.dataset,
-            options.graphau,
-            seed=seed,
-            checkpoint=folder / "checkpoint.safetensors",
-            progress=progress,
-        )
-        tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
-        save_file(tensors, folder / "vectors.safetensors")
-
-    inputs = {"graphau": options.graphau.model_dump(), "own_seed": seed}
-    saved = load_file(ingredients.fitted("belief", inputs, fit) / "vectors.safetensors")
-    return ingredients.placed(InterestVectors(saved["users"], saved["items"]))
-
-
-def _other_view(
-    ingredients: Ingredients, name: str, options: ForesightOptions
-) -> InterestVectors | None:
-    """A view that needs no training; None where the catalogue gives none."""
-    if name == "categories":
-        return categories(ingredients.dataset, options.view_dim)
-    return ingredients.placed(companions(ingredients.dataset, options.view_dim))
-
-
-def _standard_popularity(dataset: Dataset) -> Tensor:
+def _standard_popularity(train_counts: IntArray) -> Tensor:
     """Log of an item's number of users, standardised; the mean for an item that nobody has yet."""
-    counts = torch.from_numpy(dataset.train_counts)
+    counts = torch.from_numpy(train_counts)
     popularity, is_known = counts.float().clamp(min=1).log(), counts > 0
     known = popularity[is_known]
     standard = (popularity - known.mean()) / known.std().clamp(min=1e-6)

@@ -14,15 +14,8 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
-from proactrec.errors import InvalidInputError
-from proactrec.policies.base import (
-    Decision,
-    EncoderPolicy,
-    Ingredients,
-    Observation,
-    best_unseen,
-    place_of,
-)
+from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
+from proactrec.policies.ingredients import Ingredients
 
 SCORED_ROWS = 256
 """Pairs scored at once: their scores over a small catalogue stay in the cache."""
@@ -60,32 +53,28 @@ class IPG(EncoderPolicy):
         """The policy on the run's encoder, with the protocol's options."""
         return cls(ingredients.encoder, ingredients.policy_options(GuidanceOptions))
 
-    def decide(self, observation: Observation) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The item with the highest guided score."""
-        users, targets, penalty = (
-            x.split(SCORED_ROWS)
-            for x in (observation.user_vectors, observation.target_idx, observation.penalty)
-        )
-        blocks = [self._decide_block(*block) for block in zip(users, targets, penalty, strict=True)]
+        starts = range(0, max(1, len(view.places)), SCORED_ROWS)
+        blocks = [self._decide_block(view.of(slice(at, at + SCORED_ROWS))) for at in starts]
         return Decision(
             torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
         )
 
-    def weigh(self, observation: Observation) -> Tensor:
+    def weigh(self, view: View) -> Tensor:
         """Guided score of what may be shown; where nothing leads closer, interest alone decides."""
-        users, penalty = observation.user_vectors, observation.penalty
-        scores = self.scores(users, observation.target_idx).add_(penalty)
+        users, penalty = view.places, view.candidates.penalty
+        scores = self.scores(users, view.target_idx).add_(penalty)
         if self.guidance_options.no_gain == "most_relevant":
             is_stuck = scores.max(1, keepdim=True).values <= 0
             scores = torch.where(is_stuck, self.interest(users).add_(penalty), scores)
         return scores
 
-    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+    def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
         """Parts of the score; cosines to the target now, and once the item is in the history."""
-        if observation.past is None:
-            raise InvalidInputError("reasons need observation.past: what the user had before")
-        users, targets = observation.user_vectors, observation.target_idx
-        after = self.encode(observation.past.accepting(item_idx))
+        users, targets = view.places, view.target_idx
+        taken = torch.ones_like(item_idx, dtype=torch.bool)
+        after = self.place(view.journeys.after(item_idx, taken, taken))
         now, then = (
             (F.normalize(place, dim=1) * self.unit_items[targets]).sum(1)
             for place in (users, after)
@@ -97,7 +86,7 @@ class IPG(EncoderPolicy):
             "item_to_target": (self.unit_items[item_idx] * self.unit_items[targets]).sum(1),
             "relevance": relevance.gather(1, item_idx[:, None])[:, 0],
             "progress": progress.expand_as(relevance).gather(1, item_idx[:, None])[:, 0],
-            **place_of(item_idx, self.interest(users), observation.penalty),
+            **place_of(item_idx, self.interest(users), view.candidates.penalty),
         }
 
     def scores(self, users: Tensor, target_idx: Tensor) -> Tensor:
@@ -109,15 +98,17 @@ class IPG(EncoderPolicy):
         scores = self.encoder.score(users)
         return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
 
-    def _decide_block(self, users: Tensor, target_idx: Tensor, penalty: Tensor) -> Decision:
-        decision = best_unseen(self.scores(users, target_idx), penalty)
+    def _decide_block(self, view: View) -> Decision:
+        candidates = view.candidates
+        decision = candidates.best(candidates.scores(self.scores(view.places, view.target_idx)))
         if self.guidance_options.no_gain == "product":
             return decision
         # A positive interest times no positive progress: nothing here leads to the target.
         is_stuck = (decision.score <= 0) & (decision.item_idx > 0)
         if not bool(is_stuck.any()):
             return decision
-        calm = best_unseen(self.interest(users[is_stuck]), penalty[is_stuck])
+        among = candidates.of(is_stuck)
+        calm = among.best(among.scores(self.interest(view.places[is_stuck])))
         return Decision(
             decision.item_idx.masked_scatter(is_stuck, calm.item_idx),
             decision.score.masked_scatter(is_stuck, calm.score),

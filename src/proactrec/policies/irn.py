@@ -12,21 +12,15 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
-from proactrec.data.dataset import Histories
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRN, IRNOptions, load_irn
-from proactrec.policies.base import (
-    Decision,
-    Ingredients,
-    Observation,
-    Past,
-    Policy,
-    best_unseen,
-    next_planned,
-)
-from proactrec.progress import Progress
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Decision, Policy, View, next_planned
+from proactrec.policies.ingredients import Ingredients, Training
 from proactrec.ranking import penalties
 
+ANYBODY = ""
+"""Id of a user after all known ones, unknown to every model: the mean of those it was fitted on."""
 PLANNED_ROWS = 512
 """Pairs planned at once: bounds the memory of their penalties."""
 
@@ -49,60 +43,67 @@ class IRNPolicy(Policy):
     Parameters
     ----------
     model : IRN
-        Trained.
-    known : Histories
-        Items of users, which no planned path holds: a history is cut to what the model reads.
+        Trained; its last user stands for those that it does not know.
     options : IRNPolicyOptions, optional
     """
 
     name: ClassVar[str] = "irn"
     options_type: ClassVar[type[Options]] = IRNPolicyOptions
+    knows_target = True
 
-    def __init__(
-        self, model: IRN, known: Histories, options: IRNPolicyOptions | None = None
-    ) -> None:
-        self.model, self.known = model, known
-        self.irn_options = options or IRNPolicyOptions()
-        self.encodes = "pair" if self.irn_options.mode == "replan" else "once"
-        self.history_length = model.options.max_seq_len - 1
+    def __init__(self, model: IRN, options: IRNPolicyOptions | None = None) -> None:
+        self.model, self.irn_options = model, options or IRNPolicyOptions()
+        self.renewed_by = "acceptance" if self.irn_options.mode == "replan" else "never"
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:
         """The policy of a run, on a model that is trained once."""
         options = ingredients.policy_options(IRNPolicyOptions)
-        dataset, starts = ingredients.dataset, options.model.item_start
 
-        def fit(folder: Path, progress: Progress) -> None:
+        def fit(training: Training, folder: Path) -> None:
+            starts = options.model.item_start == "graphau"
             model, _ = fit_irn(
-                dataset,
-                ingredients.item_vectors if starts == "graphau" else None,
+                training.dataset,
+                training.item_vectors if starts else None,
                 options.model,
-                seed=ingredients.seed,
+                seed=training.seed,
                 checkpoint=folder / "checkpoint.safetensors",
-                progress=progress,
+                progress=training.progress,
             )
-            model.save(folder, dataset)
+            model.save(folder, training.dataset)
 
         folder = ingredients.fitted("irn", {"model": options.model.model_dump()}, fit)
-        model = load_irn(folder, dataset.user_ids, dataset.item_ids)
-        return cls(model, dataset.before("train"), options)
+        user_ids, item_ids = (*ingredients.user_ids, ANYBODY), ingredients.items.item_ids
+        return cls(load_irn(folder, user_ids, item_ids, ingredients.content), options)
 
-    def encode(self, past: Past) -> Tensor:
+    def place(self, journeys: Journeys) -> Tensor:
         """States before the target (n, d), or planned items as floats (n, n_rounds)."""
-        pairs = past.item_seq, past.user_idx, past.target_idx
         if self.irn_options.mode == "replan":
-            return self.model.state_before_objective(*pairs)
-        blocks = zip(*(x.split(PLANNED_ROWS) for x in pairs), strict=True)
-        return torch.cat([self._plan(*block) for block in blocks]).float()
+            return self.model.state_before_objective(
+                self._sequence(journeys), self._known(journeys), journeys.target_idx
+            )
+        begun = journeys.before(1)
+        starts = range(0, len(begun.user), PLANNED_ROWS)
+        plans = [self._plan(begun.of(slice(at, at + PLANNED_ROWS))) for at in starts]
+        return torch.cat(plans).float()
 
-    def decide(self, observation: Observation) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The best item by its state, or the planned one."""
         if self.irn_options.mode == "replan":
-            return best_unseen(self.model.score(observation.user_vectors), observation.penalty)
-        return next_planned(observation)
+            return view.candidates.best(view.candidates.scores(self.model.score(view.places)))
+        return next_planned(view)
 
-    def _plan(self, item_seq: Tensor, user_idx: Tensor, target_idx: Tensor) -> Tensor:
-        penalty = penalties(
-            self.known, user_idx.cpu().numpy(), self.model.n_items + 1, self.model.device
-        )
-        return self.model.paths(item_seq, user_idx, target_idx, penalty, self.irn_options.n_rounds)
+    def _plan(self, journeys: Journeys) -> Tensor:
+        """Items of the whole path (n, n_rounds), planned before the first round."""
+        model, users = self.model, journeys.users
+        penalty = penalties(users.history, journeys.user_rows, model.n_items + 1, model.device)
+        seen = self._sequence(journeys), self._known(journeys), journeys.target_idx
+        return model.paths(*seen, penalty, self.irn_options.n_rounds)
+
+    def _sequence(self, journeys: Journeys) -> Tensor:
+        return journeys.sequence(self.model.options.max_seq_len - 1, "left")
+
+    def _known(self, journeys: Journeys) -> Tensor:
+        """Users as the model knows them; its last one stands for all others."""
+        known = journeys.at(journeys.users.known)
+        return torch.where(known < 0, self.model.n_users - 1, known)

@@ -15,7 +15,8 @@ from proactrec.config import Options
 from proactrec.encoders.base import Encoder
 from proactrec.errors import InvalidInputError
 from proactrec.intents import Intents
-from proactrec.policies.base import Ingredients, Observation
+from proactrec.policies.base import View
+from proactrec.policies.ingredients import Ingredients
 from proactrec.policies.ipg import IPG, GuidanceOptions, Link
 
 
@@ -69,25 +70,25 @@ class ITMPRec(IPG):
             scores += self._intent_scores.index_select(0, self.intents.assign(users))
         return scores
 
-    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+    def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
         """As IPG's, with the intention part of the score."""
-        found = super().reasons(observation, item_idx)
+        found = super().reasons(view, item_idx)
         if self.intents is not None and self._intent_scores is not None:
-            of_users = self.intents.assign(observation.user_vectors)
+            of_users = self.intents.assign(view.places)
             found["intent"] = self._intent_scores[of_users, item_idx]
         return found
 
-    def kept_share(self, observation: Observation) -> Tensor:
+    def kept_share(self, view: View) -> Tensor:
         """Share of the old user vector that an accepted item leaves, by TIAC.
 
         Only a world whose users follow the policy's own coefficient (`official`) asks for it: (B,).
         """
         options = self.options
         coefficient = arousal(
-            observation.user_vectors,
+            view.places,
             self.items,
-            observation.penalty,
-            observation.target_idx,
+            view.candidates.penalty,
+            view.target_idx,
             n_curious=options.n_curious,
         )
         share = kept_share(coefficient, form=options.tiac, floor=options.tiac_floor)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from proactrec.policies.base import Decision, EncoderPolicy, Observation, best_unseen, place_of
+from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 
 
 class NextItem(EncoderPolicy):
@@ -13,15 +13,14 @@ class NextItem(EncoderPolicy):
     name: ClassVar[str] = "next-item"
     guides: ClassVar[bool] = False
 
-    def decide(self, observation: Observation) -> Decision:
+    def decide(self, view: View) -> Decision:
         """The most relevant unseen item."""
-        return best_unseen(self.encoder.score(observation.user_vectors), observation.penalty)
+        return view.candidates.best(view.candidates.scores(self.encoder.score(view.places)))
 
-    def weigh(self, observation: Observation) -> Tensor:
+    def weigh(self, view: View) -> Tensor:
         """Relevance of every item that may be shown."""
-        return self.encoder.score(observation.user_vectors) + observation.penalty
+        return self.encoder.score(view.places) + view.candidates.penalty
 
-    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
+    def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
         """Place by relevance."""
-        scores = self.encoder.score(observation.user_vectors)
-        return place_of(item_idx, scores, observation.penalty)
+        return place_of(item_idx, self.encoder.score(view.places), view.candidates.penalty)

@@ -11,19 +11,23 @@ by shares :math:`w_k` that sum to 1, the views are one:
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from proactrec.content import ContentOptions, content_vectors, left_singular
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.graphau import InterestVectors
+from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
+from proactrec.policies.ingredients import Ingredients, Training
 from proactrec.rng import generator, torch_generator
 
 N_SPREAD_PAIRS = 100_000
+VIEWS = "views.safetensors"
 LEAST_SPREAD = 1e-3
 """Deviation of interest below which a view tells nothing."""
 SMOOTHING = 0.75
@@ -78,6 +82,75 @@ class Views(NamedTuple):
         """Rows (n, d) with length 1 in every view."""
         length = self.sums(vectors**2).sqrt().clamp(min=1e-12)
         return vectors / length[:, self.of_column]
+
+
+def fitted_views(
+    ingredients: Ingredients,
+    graphau: GraphAUOptions,
+    n_models: int,
+    others: Sequence[str],
+    *,
+    share: float,
+    size: int,
+) -> Views:
+    """The views of a run, or of an opened guide, with items that came after the fit.
+
+    Parameters
+    ----------
+    n_models : int
+        GraphAU models, each of another seed, that are the main view together.
+    others : sequence of "companions" and "categories"
+    share, size
+        Of each of the others in interest; length of their vectors.
+    """
+
+    def fit(training: Training, folder: Path) -> None:
+        models = [_own_vectors(training, graphau, n) for n in range(n_models)]
+        users, items = (
+            F.normalize(torch.cat(parts, 1), dim=1) for parts in zip(*models, strict=True)
+        )
+        found = [_other_view(training, name, size) for name in others]
+        known = [view for view in found if view is not None]
+        views = Views.beside(InterestVectors(users, items), known, share)
+        save_file({n: x.contiguous() for n, x in views._asdict().items()}, folder / VIEWS)
+
+    inputs = {
+        "graphau": graphau.model_dump(),
+        "n_models": n_models,
+        "others": list(others),
+        "share": share,
+        "size": size,
+    }
+    saved = Views(**load_file(ingredients.fitted("views", inputs, fit) / VIEWS))
+    of_view = [saved.item_vectors[:, saved.of_column == n] for n in range(len(saved.shares))]
+    return saved._replace(item_vectors=torch.cat([ingredients.extended(x) for x in of_view], 1))
+
+
+def _own_vectors(training: Training, options: GraphAUOptions, n: int) -> InterestVectors:
+    """Interest vectors of the n-th own model, fitted once."""
+    seed = int(generator(training.seed, "foresight", n).integers(2**31))
+
+    def fit(training: Training, folder: Path) -> None:
+        vectors, _ = fit_graphau(
+            training.dataset,
+            options,
+            seed=seed,
+            checkpoint=folder / "checkpoint.safetensors",
+            progress=training.progress,
+        )
+        tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}
+        save_file(tensors, folder / "vectors.safetensors")
+
+    inputs = {"graphau": options.model_dump(), "own_seed": seed}
+    saved = load_file(training.part("belief", inputs, fit) / "vectors.safetensors")
+    return training.placed(InterestVectors(saved["users"], saved["items"]))
+
+
+def _other_view(training: Training, name: str, size: int) -> InterestVectors | None:
+    """A view that needs no training; None where the catalogue gives none."""
+    if name == "categories":
+        return categories(training.dataset, size)
+    return training.placed(companions(training.dataset, size))
 
 
 def companions(dataset: Dataset, size: int) -> InterestVectors:

@@ -8,8 +8,8 @@ import numpy as np
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.log import GuidanceLog
 from proactrec.files import write_text
+from proactrec.guidance.log import GuidanceLog
 from proactrec.report import drawing, plots
 from proactrec.report.journeys import heat_map, item_of, journeys_of
 from proactrec.report.page import settings_text, template

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from proactrec.data.dataset import Dataset, Histories
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.report import drawing, plots
 from proactrec.report.tables import number_text
 from proactrec.types import FloatArray, IntArray

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from proactrec.errors import InvalidInputError, MissingExtraError
-from proactrec.evaluation.log import GuidanceLog
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.ratios import ratio
 from proactrec.measurement.sums import Sums, floats

@@ -1,6 +1,7 @@
 """What oracles may read of the simulated users, and no policy of a real recommender can."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +36,13 @@ class Minds(NamedTuple):
     recent: Tensor  # (B, N_RECENT), newest items, which may bore
     leaves: Tensor  # (B,), whether a refusal now is the last that the user bears
     rounds_left: int
+
+    @classmethod
+    def joined(cls, parts: Sequence["Minds"]) -> "Minds":
+        """Of users and others of the same world and round, one after the other."""
+        columns: Any = zip(*(part[1:-1] for part in parts), strict=True)
+        tensors = [torch.cat(column) for column in columns]
+        return cls(parts[0].world, *tensors, parts[0].rounds_left)
 
     def of(self, rows: Tensor) -> "Minds":
         """Of these users only."""

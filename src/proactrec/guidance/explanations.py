@@ -10,22 +10,21 @@ believes: nothing of the simulator's users enters.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.data.dataset import Histories
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.evaluation.replay import Replay
-from proactrec.policies.base import EncoderPolicy, Explains, Observation, Past, Policy
-from proactrec.policies.guarded import Guarded
+from proactrec.guidance.decision import GUIDED, REASONS
+from proactrec.guidance.replay import Replay
+from proactrec.journeys import UNKNOWN
+from proactrec.policies.base import EncoderPolicy, Explains, Policy, View
 from proactrec.types import IntArray
-
-if TYPE_CHECKING:
-    from proactrec.evaluation.experiment import Experiment
 
 N_CAUSES = 5
 """Most items of a history that are named."""
@@ -55,7 +54,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one item was shown; :mod:`proactrec.evaluation.wording` makes sentences of it."""
+    """Why one item was shown; :mod:`proactrec.guidance.wording` makes sentences of it."""
 
     round: int
     item: ItemName
@@ -95,18 +94,22 @@ class Moment(NamedTuple):
     """One decision: who really made it, and what it was made from."""
 
     policy: Policy
-    seen: Observation  # of one pair
+    view: View  # of one journey
     item_idx: int  # that was shown
     rail: str | None  # that made the round plain
-    start: IntArray  # the user's history before the run, oldest first
-    padding: str  # side of it
+
+    @property
+    def start(self) -> IntArray:
+        """The user's history before the journey, oldest first."""
+        journeys = self.view.journeys
+        return journeys.users.history.of(int(journeys.user))
 
     @property
     def history(self) -> dict[int, int | None]:
         """Items that the policy reads, oldest first; round of acceptance, or None: before."""
         found = {**dict.fromkeys(self.start.tolist()), **self._taken()}
         if isinstance(self.policy, EncoderPolicy):
-            return dict(list(found.items())[-self.policy.history_length :])
+            return dict(list(found.items())[-self.policy.encoder.options.max_seq_len :])
         return found
 
     @property
@@ -119,35 +122,33 @@ class Moment(NamedTuple):
         return bool((own == best) | (own >= best - ROUNDING * best.abs()))  # inf - inf is no number
 
     @torch.no_grad()
-    def without(self, gone: Sequence[Sequence[int]]) -> Observation:
+    def without(self, gone: Sequence[Sequence[int]]) -> View:
         """What the policy would have seen without some items of the history, a row for each."""
-        n, seen = len(gone), self.seen
-        assert seen.past is not None
-        device, width = seen.penalty.device, max(1, *(len(items) for items in gone))
-        wide = np.zeros((n, width), np.int64)
+        n, view = len(gone), self.view
+        one = view.of(torch.zeros(n, dtype=torch.int64, device=view.places.device))
+        journeys, start = one.journeys, self.start
+        kept = [start[~np.isin(start, items)] for items in gone]
+        lengths = [len(items) for items in kept]
+        user = np.repeat(int(view.journeys.user), n)
+        users = replace(
+            journeys.users,
+            key=journeys.users.key[user],
+            known=journeys.users.known[user],
+            opted_out=journeys.users.opted_out[user],
+            history=Histories(np.concatenate([[0], np.cumsum(lengths)]), np.concatenate(kept)),
+        )
+        wide = np.zeros((n, max(1, *(len(items) for items in gone))), np.int64)
         for row, items in enumerate(gone):
             wide[row, : len(items)] = items
-        is_train = np.isin(wide, self.start)
-        left_out = torch.from_numpy(wide).to(device)
-        shown, accepted = (x.expand(n, -1) for x in (seen.past.shown, seen.past.accepted))
-        is_gone = (shown[:, :, None] == left_out[:, None]).any(2) & accepted
-        past = Past(
-            torch.from_numpy(np.stack([self._sequence(items) for items in gone])).to(device),
-            seen.user_idx.expand(n),
-            seen.target_idx.expand(n),
-            shown.masked_fill(is_gone, 0),
-            accepted & ~is_gone,
-            seen.round,
-            seen.knowledge,
-            gone=torch.from_numpy(wide * is_train).to(device) if is_train.any() else None,
+        left_out = torch.from_numpy(wide).to(one.places.device)
+        is_gone = (journeys.shown[:, :, None] == left_out[:, None]).any(2) & journeys.accepted
+        imagined = journeys._replace(
+            users=users,
+            user=torch.arange(n, device=one.places.device),
+            shown=journeys.shown.masked_fill(is_gone, 0),
+            answer=journeys.answer.masked_fill(is_gone, UNKNOWN),
         )
-        return seen._replace(
-            user_idx=past.user_idx,
-            target_idx=past.target_idx,
-            user_vectors=self.policy.encode(past),
-            penalty=seen.penalty.expand(n, -1),
-            past=past,
-        )
+        return one._replace(journeys=imagined, places=self.policy.place(imagined))
 
     @torch.no_grad()
     def weighed(self, gone: Sequence[Sequence[int]]) -> Tensor:
@@ -190,26 +191,15 @@ class Moment(NamedTuple):
         """The policy's figures of what was shown."""
         assert isinstance(self.policy, Explains)
         with torch.no_grad():
-            item_idx = torch.tensor([self.item_idx], device=self.seen.penalty.device)
+            item_idx = torch.tensor([self.item_idx], device=self.view.places.device)
             found = self.policy.reasons(self.without([()]), item_idx)
         return {name: float(value) for name, value in found.items()}
 
     def _taken(self) -> dict[int, int]:
         """Items accepted so far, with their rounds."""
-        past = self.seen.past
-        assert past is not None
-        pairs = zip(past.shown[0].tolist(), past.accepted[0].tolist(), strict=True)
-        answers = list(pairs)[: self.seen.round - 1]
+        journeys = self.view.journeys
+        answers = zip(journeys.shown[0].tolist(), journeys.accepted[0].tolist(), strict=True)
         return {item: n for n, (item, accepted) in enumerate(answers, start=1) if accepted}
-
-    def _sequence(self, gone: Sequence[int]) -> IntArray:
-        """The history without some items, as the rollout hands it to the policy."""
-        length = self.policy.history_length
-        kept = self.start[~np.isin(self.start, gone)][-length:]
-        filling = np.zeros(length - len(kept), np.int64)
-        parts = [filling, kept] if self.padding == "left" else [kept, filling]
-        later = [item for item in self._taken() if item not in gone]
-        return np.concatenate([*parts, np.array(later, np.int64)])[-length:]
 
 
 class Explainer:
@@ -230,19 +220,6 @@ class Explainer:
         self.n_causes = n_causes
         self._unit_items = F.normalize(item_vectors, dim=1)
         self._known = self.dataset.before("train")
-
-    @classmethod
-    def of(cls, experiment: "Experiment") -> Self:
-        """The explainer of a finished run."""
-        replay = Replay(
-            experiment.policy,
-            experiment.dataset,
-            experiment.log,
-            experiment.protocol.rollout,
-            device=experiment.device,
-            progress=experiment.progress,
-        )
-        return cls(replay, experiment.item_vectors)
 
     def paths(
         self,
@@ -276,12 +253,10 @@ class Explainer:
             raise InvalidInputError(f"round must be in [1, {self.log.n_rounds}], got {number}")
         asked = None if left_out is None else self._asked(rows, left_out)
         found: list[list[Explanation]] = [[] for _ in rows]
-        for seen in self.replay.observations(rows, until=number):
+        for one in range(1, self.log.n_rounds + 1) if number is None else (number,):
             for n, row in enumerate(rows):
-                if number in (None, seen.round) and self.log.item_idx[row, seen.round - 1]:
-                    moment = self.moment(seen, n, int(row))
-                    accepted = bool(self.log.accepted[row, seen.round - 1])
-                    found[n].append(self._explained(moment, asked, accepted=accepted))
+                if self.log.item_idx[row, one - 1]:
+                    found[n].append(self._explained(int(row), one, asked))
         return [
             Path(
                 user_id,
@@ -293,19 +268,27 @@ class Explainer:
             for row, explanations in zip(rows, found, strict=True)
         ]
 
-    def moment(self, seen: Observation, n: int, row: int) -> Moment:
-        """The decision about the n-th pair of `seen`, which is this row of the log."""
-        one = seen.of(torch.tensor([n], device=seen.penalty.device))
-        policy, rail = self.replay.policy, None
-        if isinstance(policy, Guarded):
-            is_guided = bool(self.log.guided[row, seen.round - 1])
-            policy, one, rail = policy.behind(one, is_guided=is_guided)
-        start = self._known.of(int(self.log.user_idx[row]))
-        item_idx = int(self.log.item_idx[row, seen.round - 1])
-        return Moment(policy, one, item_idx, rail, start, self.replay.padding)
+    @torch.no_grad()
+    def moment(self, row: int, number: int) -> Moment:
+        """The decision about a row of the log in a round."""
+        replay, rows = self.replay, np.array([row])
+        guide, ledger = replay.guide_at(number), replay.ledger
+        journeys, without = replay.journeys(rows, number), replay.slots_before(rows, number)
+        places, item_idx = guide.places(journeys), int(self.log.item_idx[row, number - 1])
+        if guide.rails is None:
+            return Moment(guide.policy, guide.view(journeys, places, without), item_idx, None)
+        ruling = guide.ruling(journeys, places, ledger, without)
+        if self.log.guided[row, number - 1]:
+            return Moment(guide.policy, ruling.view, item_idx, None)
+        assert guide.recommender is not None
+        plain = View(journeys, places.relevance, ruling.open, journeys.rounds_left)
+        reason = int(ruling.reason)
+        rail = "overruled" if reason == GUIDED else REASONS[reason]
+        return Moment(guide.recommender, plain, item_idx, rail)
 
-    def _explained(self, moment: Moment, asked: int | None, *, accepted: bool) -> Explanation:
-        item_idx, target_idx = moment.item_idx, int(moment.seen.target_idx)
+    def _explained(self, row: int, number: int, asked: int | None) -> Explanation:
+        moment = self.moment(row, number)
+        item_idx, target_idx = moment.item_idx, int(self.log.target_idx[row])
         knows, instead, what_if = moment.is_explained, None, None
         if knows:
             causes, figures = moment.causes(self.n_causes), moment.reasons()
@@ -317,9 +300,9 @@ class Explainer:
             causes, figures = self._nearest(moment)
         item, target, rounds = self._name(item_idx), self._name(target_idx), moment.history
         return Explanation(
-            round=moment.seen.round,
+            round=number,
             item=item,
-            accepted=accepted,
+            accepted=bool(self.log.accepted[row, number - 1]),
             is_target=item_idx == target_idx,
             is_promoted=moment.policy.guides,
             rail=moment.rail,
@@ -335,7 +318,7 @@ class Explainer:
         """Nearest items of the history, and cosines to the target of its sum and the item."""
         history = list(moment.history)
         item, target = (
-            self._unit_items[at] for at in (moment.item_idx, int(moment.seen.target_idx))
+            self._unit_items[at] for at in (moment.item_idx, int(moment.view.target_idx))
         )
         rows = self._unit_items[history]  # (n_history, d)
         nearest = (rows @ item).argsort(descending=True)[: self.n_causes].tolist()
@@ -353,7 +336,10 @@ class Explainer:
             raise UnknownIdError(f"user {user_id!r} does not exist in {self.dataset.name}")
         is_wanted = self.log.user_idx == self.dataset.user_ids.index(user_id)
         if not is_wanted.any():
-            raise InvalidInputError(f"user {user_id!r} was not guided in this run")
+            user_idx = self.dataset.user_ids.index(user_id)
+            has_all = np.isin(np.unique(self.log.target_idx), self._known.of(user_idx)).all()
+            why = "has every target already" if has_all else "is not among its users"
+            raise InvalidInputError(f"user {user_id!r} was not guided in this run: {why}")
         if target_id is not None:
             target_idx = self._item(target_id, "target")
             if target_idx not in self.log.target_idx:

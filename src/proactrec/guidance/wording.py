@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from proactrec.evaluation.explanations import Cause, Explanation, Path
+from proactrec.guidance.explanations import Cause, Explanation, Path
 
 RAILS = {
     "opted_out": "guidance is switched off for you",
@@ -13,9 +13,10 @@ RAILS = {
     "plain_share": "some rounds are kept free of guidance",
     "nothing_passes": "nothing that guidance wanted keeps to the rules",
     "overruled": "what guidance wanted is against the rules",
-    "others": "guidance is shared out over all users and items, and none was left for you here",
+    "not_chosen": "guidance is limited in number, and others were chosen for it",
+    "daily_cap": "the guided rounds of your day are used up",
 }
-"""Why a round is plain, by the rail; see :class:`proactrec.policies.guarded.Guarded`."""
+"""Why a round is plain, by the rail; see :mod:`proactrec.guidance.decision`."""
 STEP = "Promoted: shown to lead you toward “{target}”."
 TARGET = "Promoted: this is the item that you are led to."
 PLAIN = "Not promoted: a plain recommendation, as {rail}."

@@ -1,0 +1,97 @@
+"""The items that a model or a data set knows, by inside index: what they are called and are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from proactrec.errors import UnknownIdError
+from proactrec.rng import keys_of
+from proactrec.types import BoolArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items in the order of their inside indices, which count from 1.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set that they are from.
+    item_ids, titles : sequences of length n_items
+    categories : sequence of length n_items
+        Names of every item's categories.
+    train_counts : int array, shape (n_items + 1,)
+        Users who had the item when models were fitted; 0 for padding and for later ones.
+    texts : sequence of length n_items, or empty
+        Further text.
+    """
+
+    name: str
+    item_ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...]
+    train_counts: IntArray
+    texts: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def is_cold(self) -> BoolArray:
+        """Whether nothing was learnt of an item from interactions: (n_items,)."""
+        is_cold: BoolArray = self.train_counts[1:] == 0
+        return is_cold
+
+    @cached_property
+    def key(self) -> IntArray:
+        """Hashed ids (n_items + 1,), by which guidance draws; 0 for padding."""
+        return np.concatenate([np.zeros(1, np.int64), keys_of(self.item_ids)])
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Inside index of every id."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids, start=1)}
+
+    @cached_property
+    def category_sizes(self) -> dict[str, int]:
+        """Number of items of every category, most items first, then by name."""
+        sizes: dict[str, int] = {}
+        for names in self.categories:
+            for name in names:
+                sizes[name] = sizes.get(name, 0) + 1
+        return dict(sorted(sizes.items(), key=lambda size: (-size[1], size[0])))
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """Every category that an item carries, in the order of :attr:`category_sizes`."""
+        return tuple(self.category_sizes)
+
+    def of_category(self, category: str) -> IntArray:
+        """Items of a category, ascending; the name is matched without regard to case.
+
+        Raises
+        ------
+        UnknownIdError
+            If no item carries the category.
+        """
+        wanted = category.casefold()
+        found = [
+            row
+            for row, names in enumerate(self.categories, start=1)
+            if any(name.casefold() == wanted for name in names)
+        ]
+        if not found:
+            raise UnknownIdError(
+                f"category {category!r} does not exist in {self.name}; "
+                f"there are {', '.join(self.category_names[:20]) or 'none'}"
+            )
+        return np.array(found, dtype=np.int64)
+
+    def carry(self, categories: Sequence[str]) -> BoolArray:
+        """Whether an item is of any of these categories: (n_items + 1,)."""
+        found = np.zeros(len(self) + 1, dtype=bool)
+        for name in categories:
+            found[self.of_category(name)] = True
+        return found

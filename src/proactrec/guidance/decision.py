@@ -1,0 +1,116 @@
+"""What a guide decided, what rails had to do with it, and what others leave to a journey."""
+
+from collections import Counter
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from proactrec.journeys import Journeys, Rows
+from proactrec.policies.base import Decision
+
+REASONS = (
+    "opted_out",
+    "not_chosen",
+    "stopped",
+    "paused",
+    "budget_spent",
+    "plain_share",
+    "daily_cap",
+    "nothing_passes",
+)
+GUIDED = -1
+"""Of a round that no rail made plain or stopped; others hold the place of a reason."""
+STOPPED = REASONS.index("stopped")
+OTHER_COUNTS = ("decided_again", "overruled", "items_forbidden")
+
+
+class Bounds(NamedTuple):
+    """What rails that span journeys leave to each of some."""
+
+    is_left_out: Tensor  # (n,) bool: never guided, others are
+    is_held: Tensor  # (n,) bool: not guided in this round
+    closed: Tensor | None = None  # (n_items + 1,), or by journey: others have these items
+
+    @classmethod
+    def free(cls, journeys: Journeys) -> Self:
+        """Nothing spans these journeys."""
+        nobody = torch.zeros_like(journeys.is_over)
+        return cls(nobody, nobody)
+
+    def of(self, rows: Rows) -> "Bounds":
+        """Of these journeys only."""
+        closed = self.closed
+        if closed is not None and closed.dim() == 2:
+            closed = closed[rows]
+        return Bounds(self.is_left_out[rows], self.is_held[rows], closed)
+
+
+class Ruled(NamedTuple):
+    """A decision of a guide: what is shown, and what rails had to do with it."""
+
+    item_idx: Tensor  # (n,), 0 where nothing is left to be shown
+    score: Tensor  # (n,)
+    features: Tensor | None  # (n, n_features), of a policy that learns
+    guided: Tensor  # (n,) bool: the policy chose, not a rail
+    reason: Tensor  # (n,): place in REASONS of what made it plain, or GUIDED
+    n_forbidden: Tensor  # (n,), guided items that rails took away
+    n_overruled: Tensor  # (n,), answers of the policy that were
+    n_again: Tensor  # (n,), times that others had the item, or the turn
+
+    @classmethod
+    def free(cls, decision: Decision) -> Self:
+        """Of a policy without rails."""
+        item_idx, nothing = decision.item_idx, torch.zeros_like(decision.item_idx)
+        return cls(*decision, item_idx > 0, nothing + GUIDED, nothing, nothing, nothing)
+
+    def again(self, rows: Tensor, other: Self) -> Self:
+        """With these rows decided once more."""
+        other = other._replace(
+            n_forbidden=self.n_forbidden[rows],
+            n_overruled=self.n_overruled[rows] + other.n_overruled,
+            n_again=self.n_again[rows] + 1,
+        )
+        parts: Any = (
+            old if old is None or new is None else old.index_copy(0, rows, new)
+            for old, new in zip(self, other, strict=True)
+        )
+        return type(self)(*parts)
+
+    def masked(self, is_over: Tensor) -> Self:
+        """With nothing shown where it is over."""
+        return self._replace(
+            item_idx=self.item_idx.masked_fill(is_over, 0), guided=self.guided & ~is_over
+        )
+
+
+def joined(parts: list[Ruled]) -> Ruled:
+    """Decisions of some journeys and others, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: Any = zip(*parts, strict=True)
+    return Ruled(*(None if c[0] is None else torch.cat(c) for c in columns))
+
+
+class RailCounts:
+    """What rails did, over decisions: until targets were accepted.
+
+    Rounds made plain or stopped, by the first reason that holds; those decided again because others
+    had the item, or the turn; answers of the policy that were overruled; items that rails took
+    away, summed over guided decisions.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counter(dict.fromkeys(("decisions", *REASONS, *OTHER_COUNTS), 0))
+
+    def note(self, journeys: Journeys, ruled: Ruled) -> None:
+        """Count one more round of some journeys."""
+        is_left = ~journeys.has_arrived
+        n_of = torch.bincount(ruled.reason[is_left & (ruled.reason >= 0)], minlength=len(REASONS))
+        self.counts.update(dict(zip(REASONS, n_of.tolist(), strict=True)))
+        self.counts.update(
+            decisions=int(is_left.sum()),
+            decided_again=int(ruled.n_again[is_left].sum()),
+            overruled=int(ruled.n_overruled.sum()),
+            items_forbidden=int(ruled.n_forbidden[is_left].sum()),
+        )

@@ -1,0 +1,330 @@
+"""The guide: a trained policy within rails, which says what to show to any journeys, and why.
+
+Every host stands on :meth:`Guide.decide`: the rollout over simulated users, environments for
+learners, campaigns with real ones. A guide never changes; what was learned makes another.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.data.items import Items
+from proactrec.errors import InvalidInputError
+from proactrec.guidance.course import Rails
+from proactrec.guidance.decision import Ruled, joined
+from proactrec.guidance.ledger import FREE, Ledger
+from proactrec.guidance.rails import RailsOptions
+from proactrec.guidance.ruling import Ruling, first_reason
+from proactrec.journeys import Journeys, Rows, Users
+from proactrec.policies.base import (
+    Candidates,
+    EncoderPolicy,
+    Learner,
+    Policy,
+    PredictsAcceptance,
+    View,
+    is_stale,
+)
+from proactrec.policies.next_item import NextItem
+from proactrec.ranking import penalties
+from proactrec.retrieval import least_of_best
+
+BLOCK_SCORES = 1_500_000
+"""Scores (journeys × items) of a block: masks and scores of a block take about 10 bytes each."""
+MAX_BLOCK = 4096
+MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+class Places(NamedTuple):
+    """Where users stand: a cache of what journeys say, for hosts that decide round by round."""
+
+    own: Tensor  # (n, d), for the policy
+    relevance: Tensor  # (n, d'), for the encoder that says what is relevant; the same if it may be
+
+    def of(self, rows: Rows) -> "Places":
+        """Of these journeys only."""
+        if self.relevance is self.own:
+            own = self.own[rows]
+            return Places(own, own)
+        return Places(self.own[rows], self.relevance[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """A trained policy with rails and catalogue.
+
+    Parameters
+    ----------
+    policy : Policy
+        Guides, where it may.
+    items : Items
+        What there is to show.
+    rails : Rails, optional
+    recommender : NextItem, optional
+        What users get without guidance, and what is relevant; needed with rails.
+    shows_again : bool
+        Whether what was shown and refused may be shown again (D10).
+
+    Raises
+    ------
+    InvalidInputError
+        If rails have a floor on acceptance that the policy does not predict, or no recommender.
+    """
+
+    policy: Policy
+    items: Items
+    rails: Rails | None = None
+    recommender: NextItem | None = None
+    shows_again: bool = False
+    has_one_place: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.rails is not None:
+            check_prediction(type(self.policy), self.rails.options)
+            if self.recommender is None:
+                raise InvalidInputError("rails need a recommender, got None")
+        policy, recommender = self.policy, self.recommender
+        is_shared = recommender is None or (
+            isinstance(policy, EncoderPolicy)
+            and type(policy).place is EncoderPolicy.place
+            and policy.encoder is recommender.encoder
+        )
+        object.__setattr__(self, "has_one_place", is_shared)
+
+    @property
+    def block_size(self) -> int:
+        """Journeys that are decided at once."""
+        return min(MAX_BLOCK, max(1, BLOCK_SCORES // (len(self.items) + 1)))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether journeys bear on each other: all play a round before any plays the next."""
+        spans = self.rails is not None and self.rails.options.spans_users
+        return spans or isinstance(self.policy, Learner)
+
+    @property
+    def knowledge(self) -> Any:
+        """What the policy knows from answers, if it learns."""
+        return self.policy.knowledge if isinstance(self.policy, Learner) else None
+
+    def knowing(self, knowledge: Any) -> Self:
+        """The guide with other knowledge of its policy, if that learns."""
+        assert isinstance(self.policy, Learner)
+        return replace(self, policy=self.policy.knowing(knowledge))
+
+    def asking(self, policy: Policy) -> Self:
+        """The guide with another policy."""
+        return replace(self, policy=policy)
+
+    @torch.no_grad()
+    def places(self, journeys: Journeys) -> Places:
+        """Where users stand, made from their journeys."""
+        own = self.policy.place(journeys)
+        if self.has_one_place or self.recommender is None:
+            return Places(own, own)
+        return Places(own, self._relevance(journeys))
+
+    def first_places(self, users: Users, journeys: Journeys) -> Places:
+        """Places before any round, made once for each user where the target does not matter."""
+        everybody = torch.arange(len(users.key), device=journeys.user.device)
+        begun = Journeys.begun(users, everybody, torch.zeros_like(everybody), journeys.n_rounds)
+        with torch.no_grad():
+            if not self.policy.knows_target:
+                return self.places(begun).of(journeys.user)
+            if self.has_one_place:
+                return self.places(journeys)
+            relevance = self._relevance(begun)[journeys.user]
+            return Places(self.policy.place(journeys), relevance)
+
+    @torch.no_grad()
+    def renewed(self, places: Places, journeys: Journeys, accepted: Tensor) -> Places:
+        """Places after a round, made anew in place where an answer made them stale.
+
+        Parameters
+        ----------
+        journeys : Journeys
+            After the round.
+        accepted : bool tensor, shape (n,)
+            How it was answered.
+        """
+        last = journeys.shown.gather(1, (journeys.round - 2)[:, None])[:, 0] > 0
+        stale = (is_stale(self.policy, accepted, last) & ~journeys.is_over).nonzero()[:, 0]
+        if len(stale):
+            places.own[stale] = self.policy.place(journeys.of(stale))
+        if not self.has_one_place:
+            moved = (accepted & ~journeys.is_over).nonzero()[:, 0]
+            if len(moved):
+                places.relevance[moved] = self._relevance(journeys.of(moved))
+        return places
+
+    @torch.no_grad()
+    def decide(
+        self,
+        journeys: Journeys,
+        ledger: Ledger = FREE,
+        *,
+        places: Places | None = None,
+        without: Tensor | None = None,
+        map_blocks: MapBlocks = map,
+    ) -> Ruled:
+        """What to show to every journey now, who chose it, and why.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Of rails that span journeys.
+        places : Places, optional
+            Of these journeys, if the host keeps them.
+        without : int tensor, shape (n, k), optional
+            What may not be shown now, for instance on the same page; 0: nothing.
+        map_blocks
+            Decides blocks side by side.
+        """
+        every = torch.arange(len(journeys.user), device=journeys.user.device)
+
+        def decided(rows: Tensor) -> Ruled:
+            def block(part: Rows) -> Ruled:
+                some = journeys.of(part)
+                at = self.places(some) if places is None else places.of(part)
+                not_now = None if without is None else without[part]
+                return self._decided(some, at, ledger, not_now)
+
+            parts = rows.split(self.block_size)
+            return joined(list(map_blocks(block, parts)))
+
+        ruled = decided(every)
+        while len(rows := (~ledger.take(journeys, ruled)).nonzero()[:, 0]):
+            ruled = ruled.again(rows, decided(rows).masked(journeys.is_over[rows]))
+        return ruled
+
+    def view(self, journeys: Journeys, places: Places, without: Tensor | None = None) -> View:
+        """What the policy would see without rails."""
+        candidates = what_may_be_shown(
+            journeys, len(self.items) + 1, shows_again=self.shows_again, without=without
+        )
+        return View(journeys, places.own, candidates, journeys.rounds_left)
+
+    def room(self, journeys: Journeys, places: Places) -> Tensor:
+        """Room that guiding a journey has before the first round: (n,), -inf for who opted out.
+
+        One minus the cosine of user and target in the encoder's space: what guidance can gain ends
+        where the user has arrived, and whoever is near has little left.
+        """
+        assert self.recommender is not None
+        targets = self.recommender.encoder.item_vectors[journeys.target_idx]
+        room = 1 - F.cosine_similarity(places.relevance, targets)
+        return room.masked_fill(journeys.at(journeys.users.opted_out), -torch.inf)
+
+    def ruling(
+        self, journeys: Journeys, places: Places, ledger: Ledger, without: Tensor | None = None
+    ) -> Ruling:
+        """What the policy may choose from within rails, and where it has no choice."""
+        rails, recommender = self.rails, self.recommender
+        assert rails is not None
+        assert recommender is not None
+        view = self.view(journeys, places, without)
+        bounds, course = ledger.bounds(journeys), rails.course(journeys)
+        is_out = journeys.at(journeys.users.opted_out)
+        is_free = is_out | bounds.is_left_out
+        may_not = rails.may_not(journeys, len(self.items) + 1) & ~is_free[:, None]
+        may_not = may_not | rails.is_forbidden.to(may_not.device)
+        penalty = view.candidates.penalty.masked_fill(may_not, -torch.inf)
+        scores = recommender.encoder.score(places.relevance)
+        plain = Candidates(penalty).best(scores.clone())
+        seen = view._replace(rounds_left=rails.rounds_left(journeys))
+        narrowed = self._narrowed(seen, penalty, scores, bounds.closed)
+        passes_none = ~(narrowed == 0).any(1)
+        reason = first_reason(
+            (
+                is_out,
+                bounds.is_left_out,
+                course.is_stopped & ~is_free,
+                course.is_paused,
+                course.is_spent,
+                course.is_due,
+                bounds.is_held,
+                passes_none & (plain.item_idx > 0),
+            )
+        )
+        n_forbidden = ((view.candidates.penalty == 0) & (narrowed < 0)).sum(1)
+        only = torch.full_like(narrowed, -torch.inf).scatter_(1, plain.item_idx[:, None], 0)
+        only[:, 0] = -torch.inf
+        own = torch.where((reason >= 0)[:, None], only, narrowed)
+        return Ruling(
+            seen._replace(candidates=Candidates(own)),
+            plain,
+            reason,
+            n_forbidden,
+            Candidates(penalty),
+            Candidates(narrowed),
+        )
+
+    def _decided(
+        self, journeys: Journeys, places: Places, ledger: Ledger, without: Tensor | None
+    ) -> Ruled:
+        if self.rails is None:
+            ruled = Ruled.free(self.policy.decide(self.view(journeys, places, without)))
+        else:
+            ruling = self.ruling(journeys, places, ledger, without)
+            ruled = ruling.settle(self.policy.decide(ruling.view))
+        return ruled.masked(journeys.is_over)
+
+    def _relevance(self, journeys: Journeys) -> Tensor:
+        """Places for the recommender's encoder."""
+        assert self.recommender is not None
+        encoder = self.recommender.encoder
+        # The code's padding (D21) is a matter of policies that stand on an encoder.
+        side = journeys.users.padding if self.policy.needs_encoder else "left"
+        return encoder.encode(journeys.sequence(encoder.options.max_seq_len, side))
+
+    def _narrowed(
+        self, seen: View, penalty: Tensor, scores: Tensor, closed: Tensor | None
+    ) -> Tensor:
+        """Penalty of guided items: nothing protected, under a floor, or that others have taken."""
+        assert self.rails is not None
+        options = self.rails.options
+        may_not = self.rails.is_protected.to(penalty.device)[None]
+        if closed is not None:
+            may_not = may_not | closed
+        if options.relevance_floor is not None:
+            among = scores + penalty
+            may_not = may_not | (among < least_of_best(among, options.relevance_floor))
+        if options.acceptance_floor is not None:
+            assert isinstance(self.policy, PredictsAcceptance)
+            may_not = may_not | (self.policy.chances(seen) < options.acceptance_floor)
+        return penalty.masked_fill(may_not, -torch.inf)
+
+
+def what_may_be_shown(
+    journeys: Journeys, n_rows: int, *, shows_again: bool = False, without: Tensor | None = None
+) -> Candidates:
+    """The catalogue without what users have, what was shown to them, and `without` (n, k).
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of items + 1.
+    shows_again : bool
+        Whether what was refused may be shown again.
+    """
+    history, device = journeys.users.history, journeys.user.device
+    penalty = penalties(history, journeys.user_rows, n_rows, device)
+    shown = [journeys.shown * journeys.accepted]
+    if not shows_again:
+        shown = [journeys.shown, journeys.also_shown]
+    for items in (*shown, *([] if without is None else [without])):
+        penalty.scatter_(1, items, -torch.inf)  # nothing shown: padding once more
+    return Candidates(penalty)
+
+
+def check_prediction(kind: type[Policy], options: RailsOptions) -> None:
+    """Raise :class:`InvalidInputError` for a floor on acceptance that a policy does not predict."""
+    if options.acceptance_floor is not None and not issubclass(kind, PredictsAcceptance):
+        raise InvalidInputError(
+            f"rails.acceptance_floor needs a policy that predicts acceptance, {kind.name} "
+            "does not: use rails.relevance_floor"
+        )

@@ -1,0 +1,55 @@
+"""What rails say of a round, and what becomes of a policy's decision: rules of single journeys.
+
+A policy sees candidates without those that rails forbid. Where a round must be plain, one item is
+left to it, so that a policy that learns notes the right one; a policy that answers with something
+else (a planned path) is overruled.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from proactrec.guidance.decision import GUIDED, STOPPED, Ruled
+from proactrec.policies.base import Candidates, Decision, View
+
+
+class Ruling(NamedTuple):
+    """What rails say of a round; all of the same journeys."""
+
+    view: View  # what the policy is shown
+    plain: Decision  # the most relevant item that may be shown
+    reason: Tensor  # (n,): the first that makes the round plain or stops it, or GUIDED
+    n_forbidden: Tensor  # (n,), guided items that rails took away
+    open: Candidates  # what may at least be shown as a plain item
+    guided: Candidates  # what guidance may show, whatever the policy does to what it saw
+
+    def settle(self, decision: Decision) -> Ruled:
+        """The policy's decision, overruled where it has to be.
+
+        So it is wherever the policy, against its contract, wants what may not be shown.
+        """
+        asked, is_plain = decision.item_idx, self.reason != GUIDED
+        is_wrong = (asked > 0) & ~self.guided.allow(asked[:, None])[:, 0] & ~is_plain
+        is_plain = is_plain | is_wrong | ((self.n_forbidden > 0) & (asked == 0))
+        item_idx = torch.where(is_plain, self.plain.item_idx, asked)
+        is_stopped = self.reason == STOPPED
+        is_overruled = (is_wrong | (item_idx != asked)) & ~is_stopped
+        item_idx = item_idx.masked_fill(is_stopped, 0)
+        nothing = torch.zeros_like(asked)
+        return Ruled(
+            item_idx,
+            torch.where(is_plain, self.plain.score, decision.score),
+            decision.features,
+            ~is_plain & (item_idx > 0),
+            self.reason,
+            self.n_forbidden.masked_fill(self.reason != GUIDED, 0),
+            is_overruled.long(),
+            nothing,
+        )
+
+
+def first_reason(holds: tuple[Tensor, ...]) -> Tensor:
+    """Place of the first mask (n,) that holds, or GUIDED: (n,)."""
+    masks = torch.stack(holds, 1)
+    return torch.where(masks.any(1), masks.int().argmax(1), GUIDED)
