@@ -1,5 +1,6 @@
 """Random numbers: decided by what they are for, by nothing else."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactrec.rng import generator, torch_generator, uniforms
+from proactrec.rng import generator, keys_of, mixed, torch_generator, uniform_at, uniforms
 
 SMALL = st.integers(0, 2**31)
 
@@ -104,3 +105,42 @@ def test_pairs_may_have_seeds_of_their_own() -> None:
     for row, seed in enumerate((7, 8, 7)):
         alone = uniforms(seed, users[row : row + 1], items[row : row + 1], 5)
         np.testing.assert_array_equal(found[row], alone[0])
+
+
+@settings(deadline=None, max_examples=50)
+@given(SMALL, st.lists(st.tuples(SMALL, SMALL, st.integers(0, 40)), min_size=1, max_size=6))
+def test_one_number_of_every_row_is_that_of_the_table(
+    seed: int, drawn: list[tuple[int, int, int]]
+) -> None:
+    users, items, numbers = np.array(drawn).T
+    found = uniform_at(seed, users, items, numbers)
+    table = uniforms(seed, users, items, 41)
+    np.testing.assert_array_equal(found, table[np.arange(len(drawn)), numbers])
+    seeds = np.full(len(drawn), seed)
+    np.testing.assert_array_equal(uniform_at(seeds, users, items, numbers), found)
+
+
+def test_keys_are_the_same_on_every_machine_and_63_bits_long() -> None:
+    keys = keys_of(["u0", "u1", "", "Ünïcode"])
+    first = hashlib.blake2b(b"u0", digest_size=8).digest()
+    assert keys[0] == int.from_bytes(first, "little") >> 1
+    assert keys.dtype == np.int64
+    assert len(np.unique(keys)) == 4
+    many = keys_of(str(number) for number in range(20_000))
+    assert len(np.unique(many)) == 20_000
+    assert (many >= 0).all()
+    assert abs(many.mean() / 2**62 - 1) < 4 / math.sqrt(3 * 20_000)  # uniform on [0, 2⁶³)
+
+
+def test_a_key_belongs_to_the_id_alone() -> None:
+    assert keys_of(["b", "a"]).tolist() == keys_of(["a", "b"])[::-1].tolist()
+    assert keys_of([]).shape == (0,)
+
+
+def test_mixed_bits_of_neighbours_are_unrelated_and_never_the_same() -> None:
+    bits = mixed(np.arange(20_000))
+    assert bits.dtype == np.uint64
+    assert len(np.unique(bits)) == 20_000
+    flipped = np.bitwise_count(bits[1:] ^ bits[:-1])  # 32 of 64 bits, ± 4
+    assert abs(flipped.mean() - 32) < 4 * 4 / math.sqrt(20_000)
+    np.testing.assert_array_equal(mixed(np.array([7, 3])), bits[[7, 3]])

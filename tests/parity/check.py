@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from proactrec.data.dataset import Histories
 from proactrec.intents import Intents
-from proactrec.policies.base import Observation
+from proactrec.journeys import Journeys, Users
+from proactrec.policies.base import Candidates, View
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec, ITMPRecOptions
 from proactrec.ranking import places
@@ -53,11 +55,15 @@ def penalty(case: Case) -> Tensor:
     return torch.where(is_seen, -torch.inf, 0.0)
 
 
-def observation(case: Case) -> Observation:
-    """What our policies see in a policy case."""
-    users = torch.from_numpy(case["user_vectors"])
-    target_idx = torch.full((len(users),), int(case["target_idx"]) + 1)
-    return Observation(torch.arange(len(users)), target_idx, users, penalty(case), 1)
+def seen_in(case: Case) -> View:
+    """What our policies see in a policy case: journeys before their only round."""
+    places = torch.from_numpy(case["user_vectors"])
+    user, everybody = torch.arange(len(places)), np.arange(len(places))
+    no_history = Histories(np.zeros(len(places) + 1, np.int64), np.zeros(0, np.int64))
+    users = Users(everybody, everybody, no_history, np.zeros(len(places), bool))
+    target_idx = torch.full_like(user, int(case["target_idx"]) + 1)
+    journeys = Journeys.begun(users, user, target_idx, 1)
+    return View(journeys, places, Candidates(penalty(case)), journeys.rounds_left)
 
 
 def check_policy_itmprec(case: Case) -> None:
@@ -66,14 +72,14 @@ def check_policy_itmprec(case: Case) -> None:
     )
     intents = Intents(torch.from_numpy(case["intent_vectors"]))
     policy = ITMPRec(_Vectors(padded(case)), intents, options)  # type: ignore[arg-type]
-    seen = observation(case)
+    seen = seen_in(case)
     same_choice(policy, seen, case)
     close(policy.kept_share(seen), case["beta"], 1e-5, "kept share")
 
 
 def check_policy_ipg(case: Case) -> None:
     policy = IPG(_Vectors(padded(case)), OFFICIAL)  # type: ignore[arg-type]
-    same_choice(policy, observation(case), case)
+    same_choice(policy, seen_in(case), case)
 
 
 def check_prematch(case: Case) -> None:
@@ -115,11 +121,11 @@ def check_rank(case: Case) -> None:
         raise AssertionError(f"rank is off by {off.max()}")
 
 
-def same_choice(policy: IPG, seen: Observation, case: Case) -> None:
+def same_choice(policy: IPG, seen: View, case: Case) -> None:
     """The policy's item is the expected one, or scores within `TIE` of it."""
     chosen = policy.decide(seen).item_idx
     expected = torch.from_numpy(case["item_idx"]) + 1
-    score = policy.scores(seen.user_vectors, seen.target_idx)
+    score = policy.scores(seen.places, seen.target_idx)
     gap = score.gather(1, chosen[:, None]) - score.gather(1, expected[:, None])
     is_off = (chosen != expected) & (gap[:, 0].abs() >= TIE)
     if bool(is_off.any()):

@@ -1,25 +1,37 @@
-"""Encoders whose item vectors are given, for policies worked by hand."""
+"""Journeys and views worked by hand."""
 
-from collections.abc import Callable
-
-import pytest
+import numpy as np
+import torch
 from torch import Tensor
 
-from proactrec.encoders.base import Encoder, EncoderOptions
-from proactrec.encoders.sasrec import SASRec
+from proactrec.data.dataset import Histories
+from proactrec.journeys import Journeys, Users
+from proactrec.policies.base import Candidates, View
+from proactrec.rng import keys_of
+from proactrec.testing.toys import histories_of
 
-EncoderOf = Callable[[Tensor], Encoder]
+
+def users_of(history: Histories) -> Users:
+    """Known users u0, u1, … of these histories."""
+    everybody = np.arange(len(history.lengths))
+    return Users(
+        key=keys_of(f"u{user}" for user in everybody),
+        known=everybody,
+        history=history,
+        opted_out=np.zeros(len(everybody), bool),
+    )
 
 
-@pytest.fixture(scope="session")
-def encoder_of() -> EncoderOf:
-    """An untrained encoder with these item vectors, row 0 being padding."""
+def journeys_of(
+    target_idx: Tensor, number: int = 1, *, n_rounds: int = 20, history: Histories | None = None
+) -> Journeys:
+    """One of each user to these targets (n,), before a round; nothing was shown before."""
+    history = histories_of([[]] * len(target_idx)) if history is None else history
+    begun = Journeys.begun(users_of(history), torch.arange(len(target_idx)), target_idx, n_rounds)
+    return begun.before(number)
 
-    def build(item_vectors: Tensor) -> Encoder:
-        n_rows, dim = item_vectors.shape
-        options = EncoderOptions(embedding_dim=dim, n_heads=1, n_layers=1, max_seq_len=4)
-        encoder = SASRec(n_rows - 1, options)
-        encoder.start(0, item_vectors)
-        return encoder.eval()
 
-    return build
+def view_of(places: Tensor, target_idx: Tensor, penalty: Tensor, number: int = 1) -> View:
+    """What a policy sees of such journeys, with the whole catalogue for candidates."""
+    journeys = journeys_of(target_idx, number)
+    return View(journeys, places, Candidates(penalty), journeys.rounds_left)

@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from proactrec.policies.base import Evidence, Past
+from proactrec.journeys import UNKNOWN, Journeys
+from proactrec.policies.base import Evidence
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
 from proactrec.simulator.dynamics import moved
+
+from .conftest import journeys_of
 
 N_ITEMS = 40
 
@@ -139,27 +142,23 @@ ITEMS[0] = 0
 START = F.normalize(torch.randn(3, 5, generator=torch.Generator().manual_seed(2)), dim=1)
 
 
-def past(shown: list[list[int]], accepted: list[list[int]]) -> Past:
+def told(shown: list[list[int]], accepted: list[list[int]]) -> Journeys:
+    """Journeys whose users were shown these items; 1: accepted, 0: refused, -1: not known yet."""
     n, n_rounds = len(shown), len(shown[0])
-    nobody = torch.zeros(n, dtype=torch.int64)
-    return Past(
-        nobody[:, None],
-        nobody,
-        nobody,
-        torch.tensor(shown),
-        torch.tensor(accepted).bool(),
-        n_rounds + 1,
-    )
+    begun = journeys_of(torch.ones(n, dtype=torch.int64), n_rounds=n_rounds)
+    items, answer = torch.tensor(shown), torch.tensor(accepted, dtype=torch.int8)
+    answer = answer.masked_fill(items == 0, UNKNOWN)
+    return begun._replace(shown=items, answer=answer, round=begun.round + n_rounds)
 
 
-def believed(told: Past, variance: float) -> torch.Tensor:
+def believed(journeys: Journeys, variance: float) -> torch.Tensor:
     return moved_by_answers(
-        START, ITEMS, told, 4.0, torch.full((9,), -1.0), kept_share=0.8, variance=variance
+        START, ITEMS, journeys, 4.0, torch.full((9,), -1.0), kept_share=0.8, variance=variance
     )
 
 
 def test_without_surprise_only_accepted_items_move_as_in_the_simulator() -> None:
-    told = past([[1, 2], [3, 4], [5, 0]], [[1, 0], [1, 1], [0, 0]])
+    journeys = told([[1, 2], [3, 4], [5, 0]], [[1, 0], [1, 1], [0, 0]])
     share = torch.tensor([0.8])
     expected = torch.stack(
         [
@@ -168,15 +167,15 @@ def test_without_surprise_only_accepted_items_move_as_in_the_simulator() -> None
             START[2],
         ]
     )
-    torch.testing.assert_close(believed(told, 0.0), expected)
+    torch.testing.assert_close(believed(journeys, 0.0), expected)
 
 
 def test_a_refusal_leads_away_and_an_acceptance_nearer_than_it_moves() -> None:
-    refused, accepted = past([[1], [2], [3]], [[0]] * 3), past([[1], [2], [3]], [[1]] * 3)
+    refused, accepted = told([[1], [2], [3]], [[0]] * 3), told([[1], [2], [3]], [[1]] * 3)
     shown = ITEMS[1:4]
     nearness = {
-        (name, variance): (believed(told, variance) * shown).sum(1)
-        for name, told in (("refused", refused), ("accepted", accepted))
+        (name, variance): (believed(journeys, variance) * shown).sum(1)
+        for name, journeys in (("refused", refused), ("accepted", accepted))
         for variance in (0.0, 0.05)
     }
     assert (nearness["refused", 0.05] < nearness["refused", 0.0]).all()
@@ -184,10 +183,30 @@ def test_a_refusal_leads_away_and_an_acceptance_nearer_than_it_moves() -> None:
 
 
 def test_surprise_is_the_kalman_step_of_the_equation() -> None:
-    told = past([[1], [2], [3]], [[0]] * 3)
+    journeys = told([[1], [2], [3]], [[0]] * 3)
     v, a = 0.05, 4.0
     for row in range(3):
         m, e = START[row].numpy().astype(np.float64), ITEMS[row + 1].numpy().astype(np.float64)
         p = 1 / (1 + np.exp(-(a * m @ e - 1.0)))
         m = m - v * a * p / (1 + v * a**2 * p * (1 - p)) * e
-        np.testing.assert_allclose(believed(told, v)[row], m / np.linalg.norm(m), atol=1e-6)
+        np.testing.assert_allclose(believed(journeys, v)[row], m / np.linalg.norm(m), atol=1e-6)
+
+
+def test_an_answer_that_is_not_known_yet_moves_nobody_until_it_comes() -> None:
+    """Then it counts in its round's place: as if it had been there from the start."""
+    shown = [[1, 2], [3, 4], [5, 6]]
+    pending = believed(told(shown, [[-1, 1], [0, -1], [-1, -1]]), 0.05)
+    without = believed(told([[0, 2], [3, 0], [0, 0]], [[0, 1], [0, 0], [0, 0]]), 0.05)
+    assert torch.equal(pending, without)
+    assert torch.equal(pending[2], START[2])
+    complete = believed(told(shown, [[0, 1], [0, 1], [1, 0]]), 0.05)
+    assert (complete - pending).abs().max(1).values.min() > 1e-3
+
+
+def test_journeys_in_a_mix_of_rounds_move_as_each_alone() -> None:
+    answers = [[0, 1, 1], [1, 0, 1], [0, 0, 1]]
+    whole = told([[1, 2, 3], [4, 5, 6], [7, 8, 1]], answers)
+    mixed = believed(whole.before(torch.tensor([2, 4, 1])), 0.05)
+    for row, number in enumerate((2, 4, 1)):
+        assert torch.equal(mixed[row], believed(whole.before(number), 0.05)[row])
+    assert torch.equal(mixed[2], START[2])

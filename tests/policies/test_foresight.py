@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from torch.nn import functional as F
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
-from proactrec.evaluation import rollout as rollout_module
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
-from proactrec.policies.base import Evidence, Observation, Past
+from proactrec.guidance import guide as guide_module
+from proactrec.guidance.log import GuidanceLog
+from proactrec.policies.base import Candidates, Evidence, View
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity
 from proactrec.simulator.world import World, WorldOptions
+from proactrec.testing.toys import histories_of
+
+from .conftest import journeys_of, view_of
 
 N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
 WORTH = 0.02
@@ -54,13 +58,19 @@ def vectors(dataset: Dataset) -> InterestVectors:
     return InterestVectors(users, torch.cat([torch.zeros(1, DIM), items]))
 
 
-def observed(vectors: InterestVectors, n: int = 8, rounds_left: int = 5) -> Observation:
+def policy_of(
+    vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
+) -> Foresight:
+    return Foresight(vectors, dataset.train_counts, dataset.before("train"), options)
+
+
+def observed(vectors: InterestVectors, n: int = 8, rounds_left: int = 5) -> View:
     penalty = torch.zeros(n, N_ITEMS + 1)
     penalty[:, 0] = -torch.inf
     for row in range(n):
         penalty[row, 1 + row : 6 + row] = -torch.inf
-    targets = torch.full((n,), 50)
-    return Observation(torch.arange(n), targets, vectors.user_vectors[:n], penalty, 1, rounds_left)
+    view = view_of(vectors.user_vectors[:n], torch.full((n,), 50), penalty)
+    return view._replace(rounds_left=torch.full((n,), rounds_left))
 
 
 def expected_gain(
@@ -80,11 +90,11 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
     everything = ForesightOptions(
         n_candidates=N_ITEMS, n_considered=N_ITEMS, learns=False, item_shrinkage=None
     )
-    policy, seen = Foresight(vectors, dataset, everything), observed(vectors)
+    policy, seen = policy_of(vectors, dataset, everything), observed(vectors)
     found, prior = policy.decide(seen), policy.prior()
     horizon = sum(0.8**k for k in range(5))
-    for row in range(len(seen.user_idx)):
-        allowed = [i for i in range(1, N_ITEMS + 1) if seen.penalty[row, i] == 0]
+    for row in range(len(seen.places)):
+        allowed = [i for i in range(1, N_ITEMS + 1) if seen.candidates.penalty[row, i] == 0]
         place = vectors.user_vectors[row].double().numpy()
 
         def best(place: np.ndarray, left: list[int]) -> float:
@@ -109,22 +119,24 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
 def test_one_round_ahead_is_the_best_expected_gain(
     dataset: Dataset, vectors: InterestVectors, depth: Any, rounds_left: int
 ) -> None:
-    policy = Foresight(vectors, dataset, ForesightOptions(depth=depth))
+    policy = policy_of(vectors, dataset, ForesightOptions(depth=depth))
     seen = observed(vectors, rounds_left=rounds_left)
     found, prior = policy.decide(seen), policy.prior()
-    for row in range(len(seen.user_idx)):
+    for row in range(len(seen.places)):
         place = vectors.user_vectors[row].double().numpy()
         values = {}
         for item in range(1, N_ITEMS + 1):
             chance, gain, _ = expected_gain(place, item, 50, vectors, prior)
-            values[item] = chance * (gain + WORTH) if seen.penalty[row, item] == 0 else -np.inf
+            values[item] = (
+                chance * (gain + WORTH) if seen.candidates.penalty[row, item] == 0 else -np.inf
+            )
         assert found.item_idx[row] == max(values, key=lambda i: values[i])
 
 
 def test_few_candidates_are_enough(dataset: Dataset, vectors: InterestVectors) -> None:
     """The defaults against looking at everything, on random users of the same world."""
-    few = Foresight(vectors, dataset, ForesightOptions(n_candidates=8, n_considered=32))
-    every = Foresight(
+    few = policy_of(vectors, dataset, ForesightOptions(n_candidates=8, n_considered=32))
+    every = policy_of(
         vectors, dataset, ForesightOptions(n_candidates=N_ITEMS, n_considered=N_ITEMS)
     )
     seen = observed(vectors, n=40)
@@ -147,7 +159,7 @@ def test_an_item_that_nobody_has_is_neither_popular_nor_unpopular(dataset: Datas
     columns = {"item_id": dataset.item_ids, "title": dataset.item_ids, "categories": lists}
     interactions, catalogue = Interactions(events), Catalogue(pl.DataFrame(columns))
     left = Dataset.build("left", interactions, catalogue, keep_cold=True)
-    popularity = _standard_popularity(left)
+    popularity = _standard_popularity(left.train_counts)
     is_known = torch.from_numpy(left.train_counts > 0)
     assert not is_known[[7, 50]].any()
     assert (popularity[~is_known] == 0).all()
@@ -157,17 +169,17 @@ def test_an_item_that_nobody_has_is_neither_popular_nor_unpopular(dataset: Datas
 
 
 def test_it_shows_only_what_may_be_shown(dataset: Dataset, vectors: InterestVectors) -> None:
-    policy, seen = Foresight(vectors, dataset), observed(vectors)
-    penalty = torch.full_like(seen.penalty, -torch.inf)
+    policy, seen = policy_of(vectors, dataset), observed(vectors)
+    penalty = torch.full_like(seen.candidates.penalty, -torch.inf)
     penalty[1, 9] = penalty[2, [9, 50]] = 0
-    found = policy.decide(seen._replace(penalty=penalty)).item_idx.tolist()
+    found = policy.decide(seen._replace(candidates=Candidates(penalty))).item_idx.tolist()
     assert found[:2] == [0, 9]
     assert found[2] in (9, 50)
     assert set(found[3:]) == {0}
 
 
 def test_a_row_does_not_depend_on_the_others(dataset: Dataset, vectors: InterestVectors) -> None:
-    policy, seen = Foresight(vectors, dataset), observed(vectors, n=12)
+    policy, seen = policy_of(vectors, dataset), observed(vectors, n=12)
     together = policy.decide(seen).item_idx
     alone = [policy.decide(seen.of(torch.tensor([row]))).item_idx for row in range(12)]
     assert torch.equal(torch.cat(alone), together)
@@ -188,7 +200,7 @@ def gain(log: GuidanceLog) -> float:
 @contextmanager
 def blocks_of(n_pairs: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rollout_module, "MAX_BLOCK_PAIRS", n_pairs)
+        patch.setattr(guide_module, "MAX_BLOCK", n_pairs)
         yield
 
 
@@ -196,7 +208,7 @@ def blocks_of(n_pairs: int) -> Iterator[None]:
 def test_learning_from_all_users_does_not_depend_on_blocks_or_workers(
     dataset: Dataset, vectors: InterestVectors, n_pairs: int, n_workers: int
 ) -> None:
-    policy = Foresight(vectors, dataset)
+    policy = policy_of(vectors, dataset)
     whole = played(policy, dataset, vectors)
     with blocks_of(n_pairs):
         parts = played(policy, dataset, vectors, n_workers)
@@ -205,10 +217,12 @@ def test_learning_from_all_users_does_not_depend_on_blocks_or_workers(
 
 
 class Witness(Foresight):
-    """Notes what it is taught."""
+    """Notes what it is taught; all that it comes to know write in one list."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self, vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
+    ) -> None:
+        super().__init__(vectors, dataset.train_counts, dataset.before("train"), options)
         self.taught: list[Evidence] = []
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
@@ -233,7 +247,7 @@ def test_looking_ahead_gains_more_and_gets_the_target_accepted(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
     logs = {
-        depth: played(Foresight(vectors, dataset, ForesightOptions(depth=depth)), dataset, vectors)
+        depth: played(policy_of(vectors, dataset, ForesightOptions(depth=depth)), dataset, vectors)
         for depth in (1, 2)
     }
     hit = {
@@ -249,7 +263,7 @@ def test_the_more_an_acceptance_is_worth_the_more_is_accepted(
 ) -> None:
     shares = [
         played(
-            Foresight(vectors, dataset, ForesightOptions(acceptance_worth=worth)), dataset, vectors
+            policy_of(vectors, dataset, ForesightOptions(acceptance_worth=worth)), dataset, vectors
         ).accepted.mean()
         for worth in (0.0, 0.1, 100.0)
     ]
@@ -274,21 +288,76 @@ def test_learning_mends_a_wrong_prior(
     assert (abs(surprise) < 0.12) == learns
 
 
-def test_without_items_a_user_of_items_alone_is_fitted_without_them(
-    dataset: Dataset, vectors: InterestVectors
-) -> None:
-    """Alignment alone puts a user at the sum of the items; the estimate is then exact."""
+def placed(
+    policy: Foresight, kept: list[list[int]], known: np.ndarray, rows: torch.Tensor
+) -> torch.Tensor:
+    """Places before any answer of journeys of users (n_users,) with these histories."""
+    begun = journeys_of(torch.full((len(kept),), 50), history=histories_of(kept))
+    journeys = begun._replace(users=replace(begun.users, known=known))
+    return policy.place(journeys.of(rows))
+
+
+@pytest.fixture(scope="module")
+def aligned(dataset: Dataset, vectors: InterestVectors) -> Foresight:
+    """Alignment alone puts a user at the sum of the items; estimates are then exact."""
     known, items = dataset.before("train"), vectors.item_vectors
     users = torch.stack([items[torch.from_numpy(known.of(u))].sum(0) for u in range(N_USERS + 1)])
-    policy = Foresight(InterestVectors(F.normalize(users, dim=1), items), dataset)
-    rows = torch.tensor([4, 9, 4])
-    gone = torch.from_numpy(np.array([known.of(4)[:2], known.of(9)[1:3], [int(known.of(4)[3]), 0]]))
-    nothing = torch.zeros(3, 5, dtype=torch.int64)
-    past = Past(nothing, rows, rows, nothing, nothing.bool(), 1, gone=gone)
-    kept = [np.setdiff1d(known.of(int(u)), g) for u, g in zip(rows, gone.numpy(), strict=True)]
-    expected = F.normalize(torch.stack([items[torch.from_numpy(k)].sum(0) for k in kept]), dim=1)
-    torch.testing.assert_close(policy.encode(past), expected, atol=1e-6, rtol=0)
-    reverse = torch.tensor([2, 1, 0])
-    torch.testing.assert_close(
-        policy.encode(past.of(reverse)), expected[reverse], atol=1e-6, rtol=0
-    )
+    return policy_of(InterestVectors(F.normalize(users, dim=1), items), dataset)
+
+
+def sums(vectors: InterestVectors, kept: list[list[int]]) -> torch.Tensor:
+    """Sums of these items, of length 1."""
+    return F.normalize(torch.stack([vectors.item_vectors[k].sum(0) for k in kept]), dim=1)
+
+
+def test_another_history_than_that_of_the_fit_places_a_user_as_a_fit_with_it_would(
+    aligned: Foresight, dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """Items taken out, put in, had twice; users 4 and 9 were known, one of them twice."""
+    had = dataset.before("train")
+    kept = [
+        had.of(4)[2:].tolist(),
+        [*had.of(9)[:1], 44, *had.of(9)[3:], 47],
+        np.delete(had.of(4), 3).tolist(),
+        [*had.of(9), had.of(9)[0]],
+    ]
+    known, rows = np.array([4, 9, 4, 9]), torch.arange(4)
+    expected = sums(vectors, kept)
+    found = placed(aligned, kept, known, rows)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    mixed = torch.tensor([2, 1, 0, 2])
+    torch.testing.assert_close(placed(aligned, kept, known, mixed), found[mixed], atol=1e-6, rtol=0)
+
+
+def test_the_history_of_the_fit_in_any_order_gives_the_fitted_place(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """To the last bit, whatever the vectors: nothing is estimated."""
+    had, policy = dataset.before("train"), policy_of(vectors, dataset)
+    kept = [had.of(4)[::-1].tolist(), had.of(9).tolist(), had.of(11)[1:].tolist()]
+    found = placed(policy, kept, np.array([4, 9, 11]), torch.arange(3))
+    start = policy.views.weighted(vectors.user_vectors, policy.knowledge.shares)
+    assert torch.equal(found[:2], start[[4, 9]])
+    assert not torch.equal(found[2], start[11])
+
+
+def test_who_came_after_the_fit_stands_at_the_sum_of_the_items(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    policy, kept = policy_of(vectors, dataset), [[3, 7, 12], [20], []]
+    found = placed(policy, kept, np.array([-1, -1, -1]), torch.arange(3))
+    torch.testing.assert_close(found[:2], sums(vectors, kept[:2]), atol=1e-6, rtol=0)
+    assert not found[2].any()  # nothing is known of somebody without items
+
+
+def test_knowledge_is_prepared_once_and_decides_alone(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """What a policy knows is in its item table and offsets; another knowledge, another policy."""
+    policy, seen = policy_of(vectors, dataset), observed(vectors)
+    liked = Evidence(torch.full((200,), 30), torch.zeros(200, 1), torch.ones(200, dtype=torch.bool))
+    wiser = policy.knowing(policy.learned(policy.prior(), liked))
+    chances = [p.chances(seen)[:, [29, 30]] for p in (policy, wiser)]
+    assert (chances[1][:, 1] > chances[0][:, 1] + 0.1).all()
+    assert wiser.views is policy.views
+    assert torch.equal(policy.chances(seen)[:, [29, 30]], chances[0])

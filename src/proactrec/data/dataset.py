@@ -62,7 +62,8 @@ class Histories(NamedTuple):
         position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
         source = (ends - kept)[:, None] + position
         inside = (position >= 0) & (position < kept[:, None])
-        return np.where(inside, self.item_idx[np.where(inside, source, 0)], 0)
+        items = self.item_idx if len(self.item_idx) else np.zeros(1, np.int64)  # nobody has any
+        return np.where(inside, items[np.where(inside, source, 0)], 0)
 
 
 @dataclass(frozen=True, eq=False)
