@@ -138,9 +138,10 @@ class PolicyContract:
     def test_answers_may_arrive_in_any_order(self) -> None:
         """A place is a function of the journeys: asking between two answers changes nothing."""
         world = toy()
-        policy, journeys = self.make(world), world.journeys()
-        expected, rng = place(policy, journeys), torch_generator(0, "arrival")
+        journeys, rng = world.journeys(), torch_generator(0, "arrival")
+        expected = place(self.make(world), journeys)
         for _ in range(3):
+            policy = self.make(world)
             now = journeys._replace(answer=torch.full_like(journeys.answer, UNKNOWN))
             for column in torch.randperm(journeys.n_rounds, generator=rng).tolist():
                 answer = now.answer.clone()

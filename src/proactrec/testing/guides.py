@@ -1,0 +1,126 @@
+"""What holds for every guide, and so for every host that asks one.
+
+::
+
+    from proactrec.testing.guides import GuideContract
+
+    class TestMine(GuideContract):
+        def make(self, toy):
+            options = RailsOptions(plain_share=0.3)
+            rails = Rails(options, toy.items)
+            return Guide(MyPolicy(toy.encoder), toy.items, rails, NextItem(toy.encoder))
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from unittest import SkipTest
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proactrec.guidance.decision import Ruled
+from proactrec.guidance.guide import Guide, Places
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Candidates
+from proactrec.testing.policies import companies
+from proactrec.testing.toys import Toy, toy
+
+
+class GuideContract:
+    """Checks of one guide; a subclass makes it."""
+
+    def make(self, toy: Toy) -> Guide:
+        """The guide, of these users and items."""
+        raise NotImplementedError
+
+    def test_a_journey_is_decided_alike_in_any_company(self) -> None:
+        """Together, one by one, in blocks, by rounds, in any order and side by side."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        together = guide.decide(journeys)
+        for parts in companies(journeys):
+            for rows in parts:
+                assert alike(guide.decide(journeys.of(rows)), together, rows)
+        everything = torch.arange(len(journeys.user))
+        with ThreadPoolExecutor(2) as pool:
+            found = guide.decide(journeys, map_blocks=pool.map)
+        assert alike(found, together, everything)
+
+    def test_kept_places_decide_as_places_made_anew(self) -> None:
+        """Through a whole journey, renewed where the guide says that they are stale."""
+        world = toy()
+        guide, journeys = self.make(world), world.begun()
+        places = guide.first_places(journeys.users, journeys)
+        for number in range(journeys.n_rounds):
+            going = (~journeys.is_over).nonzero()[:, 0]
+            kept = guide.decide(journeys, places=places)
+            assert alike(guide.decide(journeys.of(going)), kept, going)
+            accepted = (kept.item_idx > 0) & (journeys.number % 3 == number % 3)
+            journeys = journeys.after(kept.item_idx, accepted, kept.guided)
+            is_over = journeys.is_over | (journeys.number % 11 == number)
+            journeys = journeys._replace(is_over=is_over)
+            places = guide.renewed(places, journeys, accepted)
+
+    def test_nothing_is_shown_where_it_is_over(self) -> None:
+        """And nobody else notices."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        before = guide.decide(journeys)
+        is_over = journeys.number % 2 == 0
+        found = guide.decide(journeys._replace(is_over=is_over))
+        assert not found.item_idx[is_over].any()
+        assert not found.guided[is_over].any()
+        left = (~is_over).nonzero()[:, 0]
+        assert torch.equal(found.item_idx[left], before.item_idx[left])
+
+    def test_it_shows_nothing_that_a_user_has_or_was_shown(self) -> None:
+        """Nor padding; where refused items may come again, only what was accepted counts."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        ruled = guide.decide(journeys)
+        seen = journeys.shown * journeys.accepted if guide.shows_again else journeys.shown
+        assert ruled.item_idx.any()
+        assert (ruled.guided <= (ruled.item_idx > 0)).all(), "nothing shown is nothing guided"
+        for row, item in enumerate(ruled.item_idx.tolist()):
+            had = journeys.users.history.of(int(journeys.user[row]))
+            assert not item or item not in {*had.tolist(), *seen[row].tolist()}
+
+    def test_it_shows_nothing_that_stands_on_the_page(self) -> None:
+        """What the host shows in other places is handed in."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        first = guide.decide(journeys).item_idx
+        second = guide.decide(journeys, without=first[:, None]).item_idx
+        assert (second != first)[first > 0].all()
+
+    def test_who_opted_out_gets_what_everybody_gets_without_guidance(self) -> None:
+        """The most relevant item, never counted as guided, whatever the target."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        if guide.rails is None:
+            raise SkipTest("without rails nobody opts out")
+        is_out = np.arange(len(journeys.users.key)) % 2 == 0
+        journeys = journeys._replace(users=replace(journeys.users, opted_out=is_out))
+        ruled, out = guide.decide(journeys), journeys.at(is_out)
+        assert torch.equal(ruled.item_idx[out], plain_items(guide, journeys)[out])
+        assert not ruled.guided[out].any()
+        other = journeys._replace(target_idx=journeys.target_idx.flip(0))
+        assert torch.equal(guide.decide(other).item_idx[out], ruled.item_idx[out])
+
+
+def plain_items(guide: Guide, journeys: Journeys) -> Tensor:
+    """The most relevant items that are not forbidden to everybody: (n,)."""
+    assert guide.rails is not None
+    assert guide.recommender is not None
+    relevance = guide.places(journeys).relevance
+    view = guide.view(journeys, Places(relevance, relevance))
+    penalty = view.candidates.penalty.masked_fill(guide.rails.is_forbidden, -torch.inf)
+    with torch.no_grad():
+        return guide.recommender.decide(view._replace(candidates=Candidates(penalty))).item_idx
+
+
+def alike(part: Ruled, whole: Ruled, rows: Tensor) -> bool:
+    """Whether a part is decided as these rows of the whole."""
+    names = ("item_idx", "guided", "reason", "n_forbidden", "n_overruled", "n_again")
+    return all(torch.equal(getattr(part, name), getattr(whole, name)[rows]) for name in names)

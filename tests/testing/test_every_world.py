@@ -1,0 +1,29 @@
+"""The contract of worlds over every kind of simulated user."""
+
+from typing import Any
+
+import pytest
+
+from proactrec.simulator.world import World, WorldOptions
+from proactrec.testing.toys import Toy
+from proactrec.testing.worlds import WorldContract
+
+CASES: dict[str, dict[str, Any]] = {
+    "medium": {},
+    "steep": {"world": "steep"},
+    "official": {"world": "official", "random_numbers": "shared_stream", "noise": "per_target"},
+    "arousal": {"receptivity": "arousal"},
+    "per user": {"receptivity": "per-user"},
+    "owners": {"owners": "zero", "after_success": "freeze"},
+    "bored": {"boredom": 2.0, "patience": 2},
+    "slates": {"n_slots": 3, "position_decay": 0.7, "patience": 1},
+}
+
+
+class TestEveryWorld(WorldContract):
+    @pytest.fixture(autouse=True, params=CASES)
+    def _case(self, request: pytest.FixtureRequest) -> None:
+        self.options = WorldOptions(**CASES[request.param])
+
+    def make(self, toy: Toy) -> World:
+        return toy.world(self.options)
