@@ -132,7 +132,7 @@ def asking(ledger: Ledger, journeys: Journeys, wanted: Tensor) -> Ruled:
 
 def settled(ledger: Ledger, journeys: Journeys, wanted: Tensor) -> tuple[Ruled, list[int]]:
     """A round as a guide plays it: what was granted, and the items that were lost to others."""
-    asked, lost = asking(ledger, journeys, wanted), []
+    asked, lost = asking(ledger, journeys, wanted), list[int]()
     for _ in range(MOST_ASKED):
         rows = (~ledger.take(journeys, asked)).nonzero()[:, 0]
         if not len(rows):

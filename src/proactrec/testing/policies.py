@@ -34,8 +34,6 @@ from proactrec.testing.toys import Toy, toy
 
 N_ROWS = 15
 """Items of the toy world, and padding."""
-ROUNDING = {"atol": 1e-5, "rtol": 1e-4}
-"""How far figures of batches of another size may differ."""
 
 
 class PolicyContract:
@@ -81,10 +79,10 @@ class PolicyContract:
             for rows in parts:
                 part = journeys.of(rows)
                 places = place(policy, part)
-                torch.testing.assert_close(places, whole.places[rows], **ROUNDING)
+                assert_near(places, whole.places[rows])
                 found = decide(policy, whole.of(rows)._replace(places=places))
                 assert torch.equal(found.item_idx, together.item_idx[rows])
-                torch.testing.assert_close(found.score, together.score[rows], **ROUNDING)
+                assert_near(found.score, together.score[rows])
 
     def test_what_it_is_handed_stays_as_it_is(self) -> None:
         """Journeys, places and candidates; and a second call says the same."""
@@ -109,7 +107,7 @@ class PolicyContract:
         for candidates in (named(view.candidates), listed(view.candidates)):
             found = decide(policy, view._replace(candidates=candidates))
             assert torch.equal(found.item_idx, expected.item_idx)
-            torch.testing.assert_close(found.score, expected.score, **ROUNDING)
+            assert_near(found.score, expected.score)
 
     def test_chances_are_those_of_the_candidates(self) -> None:
         """Between 0 and 1, in the columns of the candidates."""
@@ -121,7 +119,7 @@ class PolicyContract:
         chances, candidates = policy.chances(view), listed(view.candidates)
         assert ((chances >= 0) & (chances <= 1)).all()
         found = policy.chances(view._replace(candidates=candidates))
-        torch.testing.assert_close(found, candidates.scores(chances), **ROUNDING)
+        assert_near(found, candidates.scores(chances))
 
     def test_what_it_weighs_is_what_it_shows(self) -> None:
         """The largest value is shown, and nothing is said of what may not be."""
@@ -166,7 +164,7 @@ class PolicyContract:
                 after = after._replace(answer=after.answer.scatter(1, last, UNKNOWN))
                 stale = stale & False
             new = place(policy, after)
-            torch.testing.assert_close(new[~stale], old[~stale], **ROUNDING)
+            assert_near(new[~stale], old[~stale])
 
     def test_places_that_know_no_target_are_those_of_any_target(self) -> None:
         """Hosts make them once for all targets of a user, as `knows_target` says."""
@@ -197,6 +195,11 @@ class PolicyContract:
         calm = policy.knowing(policy.learned(policy.prior(), of_nothing))
         found = decide(calm, seen(calm, journeys))
         assert torch.equal(found.item_idx, first.item_idx), "nothing teaches nothing"
+
+
+def assert_near(found: Tensor, expected: Tensor) -> None:
+    """Batches of another size round differently."""
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ class Toy(NamedTuple):
         data, everybody = self.dataset, np.arange(self.dataset.n_users)
         then, now = data.before("train"), data.before("test")
         known = np.where(everybody < len(everybody) - N_NEWCOMERS, everybody, -1)
-        history = histories_of([(now if u % 2 else then).of(u) for u in everybody])
+        history = histories_of([(now if u % 2 else then).of(u) for u in range(len(everybody))])
         nobody = np.zeros(len(everybody), bool)
         return Users(keys_of(data.user_ids), known, history, nobody, padding)
 
@@ -79,8 +79,11 @@ class Toy(NamedTuple):
         answer = draw.choice([ACCEPTED, REFUSED, UNKNOWN], shape, p=[0.4, 0.45, 0.15])
         answer = np.where(shown > 0, answer, UNKNOWN).astype(np.int8)
         guided = (shown > 0) & (draw.random(shape) < 0.8)
-        parts = (torch.from_numpy(part) for part in (shown, answer, guided))
-        whole = begun._replace(**dict(zip(("shown", "answer", "guided"), parts, strict=True)))
+        whole = begun._replace(
+            shown=torch.from_numpy(shown),
+            answer=torch.from_numpy(answer),
+            guided=torch.from_numpy(guided),
+        )
         return whole.before(torch.from_numpy(draw.integers(1, n_rounds + 1, len(shown))))
 
     def world(self, options: WorldOptions | None = None, *, seed: int = 0) -> World:

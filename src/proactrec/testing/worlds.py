@@ -49,8 +49,7 @@ class WorldContract:
             at = part.numpy()
             found = played(world, user_idx[at], target_idx[at], slates[part])
             for ours, whole in zip(found.answers, together.answers, strict=True):
-                same = {"atol": 1e-6, "rtol": 0, "equal_nan": True}
-                torch.testing.assert_close(ours, whole[part], **same)
+                torch.testing.assert_close(ours, whole[part], equal_nan=True)
             torch.testing.assert_close(found.interest, together.interest[part])
 
     def test_a_game_once_more_is_the_same_game(self) -> None:
