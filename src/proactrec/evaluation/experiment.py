@@ -25,7 +25,8 @@ from proactrec.evaluation.responses import response_type
 from proactrec.evaluation.rollout import Trace, rollout
 from proactrec.files import read_json, write_json
 from proactrec.fitting.artefacts import CHECKPOINT, Artefact
-from proactrec.fitting.fitting import Fitting, read_vectors
+from proactrec.fitting.fitting import Fitting
+from proactrec.fitting.models import read_vectors
 from proactrec.fitting.options import FittingOptions
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.guide import Guide

@@ -41,7 +41,7 @@ class Minds(NamedTuple):
     def joined(cls, parts: Sequence["Minds"]) -> "Minds":
         """Of users and others of the same world and round, one after the other."""
         columns: Any = zip(*(part[1:-1] for part in parts), strict=True)
-        tensors = [torch.cat(column) for column in columns]
+        tensors: Any = [torch.cat(column) for column in columns]
         return cls(parts[0].world, *tensors, parts[0].rounds_left)
 
     def of(self, rows: Tensor) -> "Minds":
