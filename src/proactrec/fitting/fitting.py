@@ -83,6 +83,11 @@ class Fitting(Models):
         }
         return Intents.load(self.stage("intents", inputs, make).folder / "intents.safetensors")
 
+    @property
+    def used_intents(self) -> Intents | None:
+        """The intents, if the policy asked for them."""
+        return self.__dict__.get("intents")
+
     def check(self) -> None:
         """Refuse what the data set shows to be impossible, before anything is trained."""
         check_rails(self.options.rails, self.dataset)

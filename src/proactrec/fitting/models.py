@@ -83,9 +83,13 @@ class Models:
     @cached_property
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
-        folder = self._encoder_folder or self.encoder_stage.folder
         content, own = self._described if self._has_newcomers else None, [self._encoder_kind]
-        return load_encoder(folder, self.dataset.item_ids, content, own).to(self.device)
+        return load_encoder(self.encoder_folder, self.dataset.item_ids, content, own).to(self.device)
+
+    @property
+    def encoder_folder(self) -> Path:
+        """Where the trained encoder is: the one brought along, or the stage's."""
+        return self._encoder_folder or self.encoder_stage.folder
 
     @cached_property
     def _has_newcomers(self) -> bool:

@@ -1,8 +1,9 @@
 """A guide as one folder: written once, opened anywhere, without the data set it was fitted on.
 
-`guide.json` says what it is; `items.parquet` and `users.parquet` are what it knows by id; `encoder/`
-and `models/` hold weights, `intents.safetensors` and `knowledge.safetensors` what they say. Opening
-it builds the policy again from these, with rows for items that came later.
+`guide.json` says what it is; `items.parquet` and `users.parquet` are what it knows by id; weights
+lie in `encoder/` and `models/`, prototypes in `intents.safetensors`, what was learned from answers
+in `knowledge.safetensors`. Opening it builds the policy again from these, with rows for items that
+came later.
 """
 
 import json
@@ -23,7 +24,6 @@ from torch import Tensor
 from proactrec.cold_start import place_items
 from proactrec.content import content_vectors
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
 from proactrec.encoders.base import Encoder
 from proactrec.encoders.fitting import load_encoder
@@ -108,9 +108,7 @@ class SavedGuide:
     def learned(self, knowledge: Any) -> "SavedGuide":
         """The guide with knowledge that one more batch of answers brought."""
         guide, batches = self.guide.knowing(knowledge), self.knowledge_version + 1
-        return SavedGuide(
-            guide, self.known, self.recipe, self.seed, self.n_fitted_items, batches
-        )
+        return SavedGuide(guide, self.known, self.recipe, self.seed, self.n_fitted_items, batches)
 
     def save(self, folder: Path) -> None:
         """Write the folder; it appears whole or not at all.
@@ -285,14 +283,14 @@ def open_guide(
         about["policy_source"],
         about["policy_version"],
     ):
-        raise ArtefactError(f"the policy {about['policy']} is not the one of guide {folder}: fit anew")
+        raise ArtefactError(
+            f"the policy {about['policy']} is not the one of guide {folder}: fit anew"
+        )
     policy = kind.build(kept)
     if isinstance(policy, Learner):
         policy = policy.knowing(_knowledge(policy.knowledge, folder / KNOWLEDGE, len(items)))
     rails = Rails(RailsOptions(**about["rails"]), items, seed=draws)
-    guide = Guide(
-        policy, items, rails, NextItem(kept.encoder), shows_again=about["shows_again"]
-    )
+    guide = Guide(policy, items, rails, NextItem(kept.encoder), shows_again=about["shows_again"])
     models = {path.name: path for path in (folder / MODELS).glob("*")}
     intents = Intents.load(folder / INTENTS) if (folder / INTENTS).exists() else None
     recipe = Recipe(
@@ -303,9 +301,7 @@ def open_guide(
         models,
         intents,
     )
-    return SavedGuide(
-        guide, known, recipe, draws, about["n_items"], about["knowledge_version"]
-    )
+    return SavedGuide(guide, known, recipe, draws, about["n_items"], about["knowledge_version"])
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -316,7 +312,9 @@ def read_about(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
         found = about["format_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"guide {folder} is damaged: {ABOUT} can't be read ({error})") from error
+        raise ArtefactError(
+            f"guide {folder} is damaged: {ABOUT} can't be read ({error})"
+        ) from error
     if found != FORMAT_VERSION:
         raise ArtefactError(
             f"guide {folder} has the format {found}, this proactrec reads {FORMAT_VERSION}"
