@@ -84,7 +84,9 @@ class Models:
     def encoder(self) -> Encoder:
         """The trained encoder, on the device."""
         content, own = self._described if self._has_newcomers else None, [self._encoder_kind]
-        return load_encoder(self.encoder_folder, self.dataset.item_ids, content, own).to(self.device)
+        return load_encoder(self.encoder_folder, self.dataset.item_ids, content, own).to(
+            self.device
+        )
 
     @property
     def encoder_folder(self) -> Path:

@@ -95,6 +95,20 @@ class MemoryLedger:
         self.rounds: list[Settled] = []
         self._left = self._begin(1)
 
+    def resume(self, journeys: Journeys) -> None:
+        """Count what journeys (all of them) used up before; each may be in a round of its own."""
+        n_items, led = len(self._n_of_item), (journeys.shown * journeys.guided).cpu().numpy()
+        self._n_of_item += np.bincount(led[led > 0], minlength=n_items)
+        length = self.options.rounds_per_day
+        if length is not None:
+            number = journeys.round.cpu().numpy()[:, None]
+            column = np.arange(1, led.shape[1] + 1)
+            is_today = (column < number) & ((column - 1) // length == (number - 1) // length)
+            np.add.at(self._n_today, self._user, (is_today & (led > 0)).sum(1))
+        total = (self.options.item_cap_total or UNLIMITED) - self._n_of_item
+        self._left = np.minimum(total, self.options.item_cap_per_round or UNLIMITED)
+        self._now = self._now._replace(closed=[self._left <= 0])
+
     def notes(self) -> dict[str, Any]:
         """Journeys that might be guided, and are, of every group."""
         return {"groups": self._groups} if self.options.equal_groups is not None else {}
