@@ -1,6 +1,6 @@
 """Train an encoder, load a trained one, and measure how well it predicts the next item."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder
+from proactrec.encoders.base import Encoder, read_encoder
 from proactrec.encoders.bsarec import BSARec
 from proactrec.encoders.iclrec import ICLRec
 from proactrec.encoders.icsrec import ICSRec
 from proactrec.encoders.mstein import MStein
 from proactrec.encoders.sasrec import SASRec
-from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, ndcg, next_item_figures
@@ -108,14 +107,7 @@ def load_encoder(folder: Path, item_ids: Sequence[str], content: Tensor | None =
     content : float tensor, shape (n_items, n_components), optional
         Content vectors of these items; read only where an item is unknown.
     """
-
-    def build(about: Mapping[str, Any]) -> Encoder:
-        kind = ENCODERS[about["encoder"]]
-        return kind(len(about["item_ids"]), kind.options_type(**about["options"]))
-
-    return read_model(
-        folder, "encoder", build, called="encoder", item_ids=item_ids, content=content
-    )
+    return read_encoder(folder, ENCODERS, item_ids, content)
 
 
 def next_item_places(
