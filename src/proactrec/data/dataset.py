@@ -220,7 +220,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of ids and histories: artefacts of another data set are refused by it."""
+        """Hash of ids and histories, by which artefacts made from the data set are named."""
         content = hashlib.sha256()
         for ids in (self.user_ids, self.item_ids):
             content.update("\x00".join(ids).encode())
