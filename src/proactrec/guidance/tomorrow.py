@@ -198,6 +198,13 @@ def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str])
     return Histories(offsets, whole["item"].to_numpy())
 
 
+def no_journeys() -> pl.DataFrame:
+    """Rounds so far where there were none."""
+    names = ("user", "target", "round", "item", "guided", "answer")
+    kinds = {name: pl.Boolean() if name == "guided" else pl.Int64() for name in names}
+    return pl.DataFrame(schema=kinds)
+
+
 def checked_journeys(table: pl.DataFrame, people: People) -> tuple[pl.DataFrame, list[Left]]:
     """Rounds so far by inside indices, and what could not be used.
 
