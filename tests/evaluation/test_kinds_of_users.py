@@ -11,11 +11,11 @@ import torch
 
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import Decision, Evidence, Observation, Policy
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem

@@ -10,9 +10,9 @@ import torch
 
 import proactrec.evaluation.rollout as module
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import Encodes, Past, Policy
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec

@@ -17,8 +17,8 @@ from proactrec.data.interactions import Interactions
 from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.guidance.log import GuidanceLog
 from proactrec.llm.errors import LLMError
 from proactrec.llm.path_planner import LLMIPP, LLMIPPOptions
 from proactrec.policies.base import Observation, Past

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from proactrec.policies.guarded import Guarded
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,11 +25,12 @@ from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.evaluation import rollout as rollout_module
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.oracles import OracleGreedy, guarded
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, Protocol
 from proactrec.evaluation.rollout import rollout
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.rails import RailsOptions, check_rails, groups_of, opted_out
 from proactrec.intents import Intents
 from proactrec.policies.base import (
     Decision,
@@ -41,11 +43,9 @@ from proactrec.policies.base import (
 )
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions
-from proactrec.policies.guarded import Guarded
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.guidance.rails import RailsOptions, check_rails, groups_of, opted_out
 from proactrec.policies.reference import Nearest, Random
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World

@@ -102,7 +102,6 @@ def _noted(path: Path, out: Path) -> str:
 
 def save_result(out: Path, result: RunResult) -> None:
     """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
-    from proactrec.evaluation.experiment import VOLATILE
     from proactrec.files import write_json
 
     content = result.content()

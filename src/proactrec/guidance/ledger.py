@@ -93,7 +93,7 @@ class MemoryLedger:
         self.is_left_out = np.zeros(len(user), dtype=bool)
         self._groups: dict[str, dict[str, int]] = {}
         self.rounds: list[Settled] = []
-        self._left = self._begin(1)
+        self._left, self._now = self._begin(1)
 
     def resume(self, journeys: Journeys) -> None:
         """Count what journeys (all of them) used up before; each may be in a round of its own."""
@@ -179,18 +179,17 @@ class MemoryLedger:
         np.add.at(self._n_of_item, item_idx[is_guided], 1)
         np.add.at(self._n_today, self._user[is_guided], 1)
         self.rounds.append(self._now)
-        self._left = self._begin(len(self.rounds) + 1)
+        self._left, self._now = self._begin(len(self.rounds) + 1)
 
-    def _begin(self, number: int) -> IntArray:
-        """Places of every item in a round: (n_items + 1,); nobody is held yet."""
+    def _begin(self, number: int) -> tuple[IntArray, Settled]:
+        """Places of every item in a round, (n_items + 1,), and a round in which nobody is held."""
         options = self.options
         if options.rounds_per_day is not None and (number - 1) % options.rounds_per_day == 0:
             self._n_today[:] = 0
         total = (options.item_cap_total or UNLIMITED) - self._n_of_item
         left = np.minimum(total, options.item_cap_per_round or UNLIMITED)
         nobody = np.zeros(len(self._user), dtype=bool)
-        self._now = Settled([left <= 0], nobody.astype(np.int64), nobody)
-        return left
+        return left, Settled([left <= 0], nobody.astype(np.int64), nobody)
 
 
 class Recorded:

@@ -343,7 +343,7 @@ def _tensors_of(knowledge: Any) -> dict[str, Tensor]:
 def _knowledge(like: Any, path: Path, n_items: int) -> Any:
     """Knowledge of the kind of `like`; of items that came later it is what `like` knows."""
     saved = load_file(path)
-    found = {}
+    found: dict[str, Any] = {}
     for name, prior in like._asdict().items():
         value = saved[name]
         if not isinstance(prior, Tensor):

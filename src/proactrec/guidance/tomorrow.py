@@ -160,7 +160,7 @@ class People:
     ) -> Journeys:
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
-        most = max(n_rounds, int(known["round"].max() or 0) + 1)  # type: ignore[call-overload]
+        most = max(n_rounds, known["round"].to_numpy().max(initial=0) + 1)
         begun = Journeys.begun(self.users, torch.from_numpy(user), torch.from_numpy(target), most)
         at = torch.from_numpy(known["row"].to_numpy().astype(np.int64))
         column = torch.from_numpy(known["round"].to_numpy() - 1)
