@@ -14,14 +14,15 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.guidance.explanations import Explainer, Explanation
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.oracles import OracleGreedy, guarded
 from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
-from proactrec.guidance.replay import Replay
 from proactrec.evaluation.rollout import rollout
-from proactrec.guidance.wording import told
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.explanations import Explainer, Explanation
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.rails import RailsOptions
+from proactrec.guidance.replay import Replay
+from proactrec.guidance.wording import told
 from proactrec.policies.base import (
     Decision,
     Explains,
@@ -35,7 +36,6 @@ from proactrec.policies.foresight import Foresight
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.guidance.rails import RailsOptions
 from proactrec.policies.reference import Popular, TargetNow
 from proactrec.simulator.world import World
 
