@@ -20,9 +20,9 @@ from proactrec.evaluation.forecast import (
     Summary,
     predicted,
 )
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.graphau import GraphAUOptions
+from proactrec.guidance.log import GuidanceLog
 from proactrec.simulator import response
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.training import StoppingOptions
