@@ -11,7 +11,7 @@ from rich.console import Console
 from proactrec.cli import console
 from proactrec.cli.setup import Setup, experiment_options
 from proactrec.errors import DataError
-from proactrec.measurement.results import ABOUT, RESULT, RunResult, Spent
+from proactrec.measurement.results import ABOUT, RESULT, VOLATILE, RunResult, Spent
 from proactrec.report.tables import result_table
 
 if TYPE_CHECKING:

@@ -67,6 +67,8 @@ class Histories(NamedTuple):
         if user_idx is not None:
             lengths, ends = lengths[user_idx], ends[user_idx]
         kept = np.minimum(lengths, length)
+        if not len(self.item_idx):
+            return np.zeros((len(kept), length), np.int64)
         position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
         source = (ends - kept)[:, None] + position
         inside = (position >= 0) & (position < kept[:, None])

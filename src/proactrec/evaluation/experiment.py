@@ -2,6 +2,7 @@
 
 import platform
 import time
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -172,10 +173,11 @@ class Experiment:
         self.check()
         return self.fitting.targets
 
-    @property
+    @cached_property
     def guide(self) -> Guide:
         """The policy that guides, within rails if there are any."""
-        return self.fitting.guide
+        again = self.protocol.rollout.exclude == "accepted"
+        return replace(self.fitting.guide, shows_again=again)
 
     def replay(self) -> Replay:
         """The finished run, to be told again."""
