@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
-from proactrec.policies.base import Decision, EncoderPolicy, Ingredients, Observation, best_unseen
+from proactrec.policies.base import Decision, EncoderPolicy, View
+from proactrec.policies.ingredients import Ingredients
 
 
 class MyOptions(Options):
@@ -37,10 +38,11 @@ class MyPolicy(EncoderPolicy):
         """The policy on the run's encoder, with the run's options."""
         return cls(ingredients.encoder, ingredients.policy_options(MyOptions))
 
-    def decide(self, observation: Observation) -> Decision:
-        """The item to show to every pair."""
-        relevance = self.encoder.score(observation.user_vectors) + observation.penalty
+    def decide(self, view: View) -> Decision:
+        """The item to show to every journey."""
+        candidates = view.candidates  # the whole catalogue, or a few items: columns
+        relevance = candidates.scores(self.encoder.score(view.places)) + candidates.penalty
         wanted = relevance.topk(min(self.n_wanted, relevance.shape[1]), dim=1).indices
-        nearness = self.unit_items[observation.target_idx] @ self.unit_items.T
+        nearness = candidates.scores(self.unit_items[view.target_idx] @ self.unit_items.T)
         is_unwanted = torch.ones_like(nearness, dtype=torch.bool).scatter_(1, wanted, False)
-        return best_unseen(nearness.masked_fill_(is_unwanted, -torch.inf), observation.penalty)
+        return candidates.best(nearness.masked_fill_(is_unwanted, -torch.inf))
