@@ -14,7 +14,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset, Histories, Side
 from proactrec.data.interactions import Interactions
 from proactrec.data.items import Items
-from proactrec.encoders.base import Encoder, EncoderOptions
+from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
 from proactrec.intents import Intents
 from proactrec.journeys import ACCEPTED, REFUSED, UNKNOWN, Journeys, Users
