@@ -115,7 +115,7 @@ def guided(experiment: Experiment, world: World, users: IntArray) -> GuidanceLog
         response=world.response,
     )
     options = experiment.protocol.rollout
-    return rollout(experiment.policy, same, dataset, targets, options, user_idx=users).log
+    return rollout(experiment.guide, same, dataset, targets, options, user_idx=users).log
 
 
 def gain(log: GuidanceLog, dataset: Dataset) -> FloatArray:

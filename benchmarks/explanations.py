@@ -18,9 +18,10 @@ from proactrec.data.dataset import Dataset, Histories
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.graphau import fit_graphau
 from proactrec.guidance.explanations import N_CAUSES, Explainer, Moment
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import Journeys
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.sums import Sums
-from proactrec.policies.base import Past
 from proactrec.policies.foresight import Foresight
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
@@ -73,17 +74,14 @@ def _experiment(name: str, policy: str, arguments: argparse.Namespace) -> Experi
 
 def measured(experiment: Experiment, n_decisions: int) -> dict[str, Any]:
     """Flips and lost score when items are left out, over decisions drawn from a run."""
-    explainer, log, rng = Explainer.of(experiment), experiment.log, generator(0, "explanations")
-    pairs, rounds = log.is_shown.nonzero()
-    drawn = rng.choice(len(pairs), min(n_decisions, len(pairs)), replace=False)
-    rows = np.unique(pairs[drawn])
-    users, moments = [], []
-    for number, seen in enumerate(explainer.replay.observations(rows)):
-        for pair in pairs[drawn][rounds[drawn] == number]:
-            moments.append(explainer.moment(seen, int(np.searchsorted(rows, pair)), int(pair)))
-            users.append(log.user_idx[pair])
+    explainer = Explainer(experiment.replay(), experiment.item_vectors)
+    log, rng = experiment.log, generator(0, "explanations")
+    rows, rounds = log.is_shown.nonzero()
+    drawn = rng.choice(len(rows), min(n_decisions, len(rows)), replace=False)
+    drawn = drawn[rounds[drawn].argsort(kind="stable")]
+    moments = [explainer.moment(int(rows[at]), int(rounds[at]) + 1) for at in drawn]
     told = [moment for moment in moments if moment.is_explained]
-    users = [user for user, moment in zip(users, moments, strict=True) if moment.is_explained]
+    users = [int(moment.view.journeys.user) for moment in told]
     unit_items = F.normalize(experiment.item_vectors, dim=1)
     found = [_one(moment, unit_items, rng) for moment in told]
     weights = bootstrap_weights(experiment.dataset.n_users)
@@ -152,11 +150,12 @@ def fitted_anew(experiment: Experiment) -> dict[str, float]:
         fit_graphau(of, policy.options.graphau, seed=seed)[0]
         for of in (data, _without(data, users[is_left_out], gone[is_left_out]))
     ]
-    own = Foresight(models[0], data, policy.options)
-    nothing = torch.zeros(len(users), 1, dtype=torch.int64)
+    own = Foresight(models[0], data.train_counts, known, policy.options)
     at, out = torch.from_numpy(users), torch.from_numpy(gone)
-    start = own.encode(Past(nothing, at, at, nothing, nothing.bool(), 1))
-    imagined = own.encode(Past(nothing, at, at, nothing, nothing.bool(), 1, gone=out))
+    start, imagined = (
+        own.place(Journeys.begun(train_users(of), at, torch.zeros_like(at), 1))
+        for of in (data, _without(data, users, gone))
+    )
 
     def interest(places: torch.Tensor, items: torch.Tensor) -> FloatArray:
         return (places[:, None] * items[out]).sum(2).mean(1).double().numpy()  # (n_users,)

@@ -36,6 +36,7 @@ from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.rollout import rollout
 from proactrec.guidance.log import GuidanceLog
 from proactrec.irn.fitting import fit_irn
+from proactrec.irn.network import IRN
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight, Plans
 from proactrec.policies.irn import IRNPolicy
@@ -69,8 +70,8 @@ def main() -> None:
     policies: dict[str, Policy] = {
         "Foresight": school.foresight,
         "Foresight, reinforced": learner,
-        "IRN": school.experiment("irn").policy,
-        "IRN on planned paths": IRNPolicy(*school.taught_irn()),
+        "IRN": school.experiment("irn").guide.policy,
+        "IRN on planned paths": IRNPolicy(school.taught_irn()),
     }
     rows = [row for world in WORLDS for row in school.measured(world, policies)]
     body = "\n".join([table(rows), "", EXPLAINED.format(curve=curve_in_words(curve))])
@@ -111,8 +112,9 @@ class School(NamedTuple):
         n_users = own.dataset.n_users
         rng = generator(arguments.seed, "school")
         users = np.sort(rng.choice(n_users, min(arguments.n_users, n_users), replace=False))
-        assert isinstance(own.policy, Foresight)
-        return cls(options, own.dataset, own.policy, practice, targets[1::2], targets[::2], users)
+        foresight = own.guide.policy
+        assert isinstance(foresight, Foresight)
+        return cls(options, own.dataset, foresight, practice, targets[1::2], targets[::2], users)
 
     def experiment(self, policy: str, world: str = "medium") -> Experiment:
         """The run of a policy in a world."""
@@ -134,8 +136,8 @@ class School(NamedTuple):
             n_workers=1,
         ).log
 
-    def taught_irn(self) -> tuple[Any, ...]:
-        """IRN trained on planned paths, and the items that users have."""
+    def taught_irn(self) -> IRN:
+        """IRN trained on planned paths."""
         own, dataset = Experiment(self.options, STORE), self.dataset
         targets = generator(own.seed, "taught").permutation(dataset.n_items)[: 10 * COPIES] + 1
         targets = targets[~np.isin(targets, self.measured_on)][: 8 * COPIES]
@@ -151,7 +153,7 @@ class School(NamedTuple):
         taught = with_paths(dataset, log)
         model, record = fit_irn(taught, own.interest.item_vectors, seed=own.seed)
         print(f"IRN on planned paths: {len(record.epochs)} epochs", flush=True)
-        return model, dataset.before("train")
+        return model
 
     def measured(self, world: str, policies: dict[str, Policy]) -> list[dict[str, Any]]:
         """Figures of all policies with the same users, and differences to what they grew from."""
@@ -188,7 +190,8 @@ class Reinforced(Foresight):
     """Foresight whose worth of a plan is corrected by a network, which starts without effect."""
 
     def __init__(self, base: Foresight, dataset: Dataset, seed: int) -> None:
-        super().__init__(base.views, dataset, base.options)
+        known = dataset.before("train")
+        super().__init__(base.views, dataset.train_counts, known, base.options)
         self.net = nn.Sequential(nn.Linear(N_FEATURES, N_HIDDEN), nn.Tanh(), nn.Linear(N_HIDDEN, 1))
         rng = torch_generator(seed, "reinforced")
         with torch.no_grad():

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import torch
-from proactrec.policies.guarded import REASONS
 
 from cells import parser_of, say, set_up
 from page import origin, write_page
@@ -26,6 +25,7 @@ from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.suites import Changes
 from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.experiment import Experiment
+from proactrec.guidance.decision import REASONS
 from proactrec.report.tables import MISSING
 from proactrec.rng import generator
 from proactrec.types import FloatArray

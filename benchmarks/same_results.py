@@ -245,7 +245,7 @@ def draw_by_positions() -> None:
         drawn = generator(seed, "opt-out").random(len(user_ids)) < rails.opt_out_share
         return drawn | np.isin(user_ids, rails.opt_out)
 
-    recorded.keys_of = lambda ids: np.arange(len(ids))  # type: ignore[attr-defined]
+    recorded.keys_of = lambda ids: np.arange(len([*ids]))  # type: ignore[attr-defined]
     course.opted_out = opted_out  # type: ignore[attr-defined]
     Items.key = property(lambda items: np.arange(len(items) + 1))  # type: ignore[assignment]
 

@@ -77,8 +77,9 @@ def measured(options: ExperimentOptions, n_users: int) -> dict[str, Any]:
     choices: tuple[dict[str, Any], ...] = ({}, {"other_views": []})
     for wanted in choices:
         run = Experiment(options.changed({"policy_options": wanted}), STORE)
-        assert isinstance(run.policy, Foresight)
-        policy = Witness(run.policy.views, run.dataset, run.policy.options)
+        own, known = run.guide.policy, run.dataset.before("train")
+        assert isinstance(own, Foresight)
+        policy = Witness(own.views, run.dataset.train_counts, known, own.options)
         users = generator(options.seed, "views").permutation(run.dataset.n_users)[:n_users]
         log = rollout(
             policy,

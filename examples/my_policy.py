@@ -40,9 +40,9 @@ class MyPolicy(EncoderPolicy):
 
     def decide(self, view: View) -> Decision:
         """The item to show to every journey."""
-        candidates = view.candidates
+        candidates = view.candidates  # the whole catalogue, or a few items: columns
         relevance = candidates.scores(self.encoder.score(view.places)) + candidates.penalty
         wanted = relevance.topk(min(self.n_wanted, relevance.shape[1]), dim=1).indices
         nearness = candidates.scores(self.unit_items[view.target_idx] @ self.unit_items.T)
         is_unwanted = torch.ones_like(nearness, dtype=torch.bool).scatter_(1, wanted, False)
-        return candidates.best(nearness.masked_fill(is_unwanted, -torch.inf))
+        return candidates.best(nearness.masked_fill_(is_unwanted, -torch.inf))

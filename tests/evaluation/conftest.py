@@ -7,8 +7,6 @@ import pytest
 from proactrec.data.dataset import Dataset
 from proactrec.testing import toys
 
-unit = toys.unit
-
 
 @pytest.fixture(scope="session")
 def dataset_of() -> Callable[..., Dataset]:

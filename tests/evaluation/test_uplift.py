@@ -10,21 +10,20 @@ import torch
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.evaluation.uplift import before_campaign, divided, uplift_of_logs
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.student import student_quantile
 from proactrec.measurement.uplift import Uplift, held_out_users, users_to_hold_out
 from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.reference import Popular, Random
 from proactrec.simulator.world import World, WorldOptions
+from proactrec.testing.toys import unit
 from proactrec.types import FloatArray, IntArray
-
-from .conftest import unit
 
 N_USERS, N_ITEMS, N_TARGETS, N_ROUNDS = 300, 40, 6, 6
 LAST = MetricOptions(rounds=(N_ROUNDS,))

@@ -13,7 +13,7 @@ from torch import Tensor
 from proactrec.guidance.course import Rails
 from proactrec.guidance.decision import Ruled
 from proactrec.guidance.guide import Guide, Places
-from proactrec.guidance.ledger import Free, Ledger, MemoryLedger
+from proactrec.guidance.ledger import Free, Ledger, MemoryLedger, Settled
 from proactrec.guidance.rails import RailsOptions
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, Decision, Evidence, View
@@ -170,10 +170,10 @@ def test_every_check_of_policies_is_broken_once() -> None:
 class RefusesInVain(MemoryLedger):
     """It has no place left for one item."""
 
-    def _begin(self, number: int) -> IntArray:
-        left = super()._begin(number)
+    def _begin(self, number: int) -> tuple[IntArray, Settled]:
+        left, now = super()._begin(number)
         left[4] = 0
-        return left
+        return left, now
 
 
 class NeverEnds(MemoryLedger):

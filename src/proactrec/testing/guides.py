@@ -13,6 +13,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from unittest import SkipTest
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from proactrec.guidance.decision import Ruled
 from proactrec.guidance.guide import Guide, Places
+from proactrec.guidance.ledger import Free
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates
 from proactrec.testing.policies import companies
@@ -38,13 +40,13 @@ class GuideContract:
         """Together, one by one, in blocks, by rounds, in any order and side by side."""
         world = toy()
         guide, journeys = self.make(world), world.journeys()
-        together = guide.decide(journeys)
+        together = decide(guide, journeys)
         for parts in companies(journeys):
             for rows in parts:
-                assert alike(guide.decide(journeys.of(rows)), together, rows)
+                assert alike(decide(guide, journeys.of(rows)), together, rows)
         everything = torch.arange(len(journeys.user))
         with ThreadPoolExecutor(2) as pool:
-            found = guide.decide(journeys, map_blocks=pool.map)
+            found = decide(guide, journeys, map_blocks=pool.map)
         assert alike(found, together, everything)
 
     def test_kept_places_decide_as_places_made_anew(self) -> None:
@@ -54,8 +56,8 @@ class GuideContract:
         places = guide.first_places(journeys.users, journeys)
         for number in range(journeys.n_rounds):
             going = (~journeys.is_over).nonzero()[:, 0]
-            kept = guide.decide(journeys, places=places)
-            assert alike(guide.decide(journeys.of(going)), kept, going)
+            kept = decide(guide, journeys, places=places)
+            assert alike(decide(guide, journeys.of(going)), kept, going)
             accepted = (kept.item_idx > 0) & (journeys.number % 3 == number % 3)
             journeys = journeys.after(kept.item_idx, accepted, kept.guided)
             is_over = journeys.is_over | (journeys.number % 11 == number)
@@ -66,9 +68,9 @@ class GuideContract:
         """And nobody else notices."""
         world = toy()
         guide, journeys = self.make(world), world.journeys()
-        before = guide.decide(journeys)
+        before = decide(guide, journeys)
         is_over = journeys.number % 2 == 0
-        found = guide.decide(journeys._replace(is_over=is_over))
+        found = decide(guide, journeys._replace(is_over=is_over))
         assert not found.item_idx[is_over].any()
         assert not found.guided[is_over].any()
         left = (~is_over).nonzero()[:, 0]
@@ -78,7 +80,7 @@ class GuideContract:
         """Nor padding; where refused items may come again, only what was accepted counts."""
         world = toy()
         guide, journeys = self.make(world), world.journeys()
-        ruled = guide.decide(journeys)
+        ruled = decide(guide, journeys)
         seen = journeys.shown * journeys.accepted if guide.shows_again else journeys.shown
         assert ruled.item_idx.any()
         assert (ruled.guided <= (ruled.item_idx > 0)).all(), "nothing shown is nothing guided"
@@ -90,8 +92,8 @@ class GuideContract:
         """What the host shows in other places is handed in."""
         world = toy()
         guide, journeys = self.make(world), world.journeys()
-        first = guide.decide(journeys).item_idx
-        second = guide.decide(journeys, without=first[:, None]).item_idx
+        first = decide(guide, journeys).item_idx
+        second = decide(guide, journeys, without=first[:, None]).item_idx
         assert (second != first)[first > 0].all()
 
     def test_who_opted_out_gets_what_everybody_gets_without_guidance(self) -> None:
@@ -102,11 +104,16 @@ class GuideContract:
             raise SkipTest("without rails nobody opts out")
         is_out = np.arange(len(journeys.users.key)) % 2 == 0
         journeys = journeys._replace(users=replace(journeys.users, opted_out=is_out))
-        ruled, out = guide.decide(journeys), journeys.at(is_out)
+        ruled, out = decide(guide, journeys), journeys.at(is_out)
         assert torch.equal(ruled.item_idx[out], plain_items(guide, journeys)[out])
         assert not ruled.guided[out].any()
         other = journeys._replace(target_idx=journeys.target_idx.flip(0))
-        assert torch.equal(guide.decide(other).item_idx[out], ruled.item_idx[out])
+        assert torch.equal(decide(guide, other).item_idx[out], ruled.item_idx[out])
+
+
+def decide(guide: Guide, journeys: Journeys, **how: Any) -> Ruled:
+    """What is shown; rails that span journeys are their ledger's, and here everything is left."""
+    return guide.decide(journeys, Free(), **how)
 
 
 def plain_items(guide: Guide, journeys: Journeys) -> Tensor:
