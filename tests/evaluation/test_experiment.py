@@ -107,6 +107,19 @@ def test_run_gives_figures_and_a_second_one_reuses_them(
     assert ExperimentOptions(**result["options"]) == first.options
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_run_is_told_again_under_the_rules_that_it_was_played_by(
+    protocol: str, options: Maker, store: Path
+) -> None:
+    """Padding, and whether what was refused may come again, are the protocol's."""
+    run = Experiment(options(protocol), store)
+    log, replay, rows = run.log, run.replay(), np.arange(len(run.log.user_idx))
+    for number in range(1, log.n_rounds + 1):
+        decided = replay.decide(rows, number).item_idx.numpy()
+        is_shown = log.is_shown[:, number - 1]
+        np.testing.assert_array_equal(decided[is_shown], log.item_idx[is_shown, number - 1])
+
+
 def test_files_hold_what_the_run_says(options: Maker, store: Path) -> None:
     run = Experiment(options(), store)
     log = GuidanceLog.load(run.log_path)
@@ -212,6 +225,18 @@ def test_rails_are_part_of_a_run_only_where_they_are_on(options: Maker, store: P
     assert result["rails"] == {"guided_budget": 0}
     told = result["policy_notes"]["rails"]
     assert told["decisions"] == told["budget_spent"] == run.log.is_shown.sum()
+
+
+def test_ids_of_nobody_who_opted_out_are_counted(options: Maker, store: Path) -> None:
+    """Every real list holds some: they stop no run, and change nothing in it."""
+    known, listed = (
+        Experiment(options(rails=RailsOptions(opt_out=ids)), store)
+        for ids in (("3",), ("3", "nobody", "no one"))
+    )
+    told, usual = (run.result()["policy_notes"]["rails"] for run in (listed, known))
+    assert told == {**usual, "unknown_opt_outs": 2}
+    assert usual["opted_out"] > 0
+    np.testing.assert_array_equal(listed.log.item_idx, known.log.item_idx)
 
 
 @pytest.mark.parametrize("most", [0.0, 0.6])

@@ -208,7 +208,7 @@ def histories_of(experiment: Experiment) -> tuple[list[list[int]], list[int]]:
 
 def test_answers_depend_on_the_prompt_and_not_on_the_speed(dataset: Dataset) -> None:
     def named(**changes: Any) -> dict[str, Any]:
-        return ClickAgent.decides(ClickAgentOptions(model="tiny", **changes))
+        return ClickAgent.fingerprint(ClickAgentOptions(model="tiny", **changes))
 
     same = named()
     assert named(concurrency=99, url="http://elsewhere/v1", max_cost=1, price_in=1) == same
