@@ -20,16 +20,9 @@ import torch
 from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.forecast import (
-    LEVELS,
-    MIN_WORLDS,
-    SEGMENTS,
-    Forecaster,
-    ForecastOptions,
-    Summary,
-    predicted,
-)
+from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predicted
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
 from proactrec.types import FloatArray

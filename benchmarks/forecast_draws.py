@@ -17,7 +17,8 @@ import torch
 from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.forecast import LEVELS, Forecaster, ForecastOptions, Summary, predicted
+from proactrec.evaluation.forecast import Forecaster, ForecastOptions
+from proactrec.evaluation.prediction import LEVELS, Summary, predicted
 from proactrec.rng import generator
 from proactrec.simulator.prior import N_DRAWN, PlausibleWorld, Prior, drawn_world, world_at
 

@@ -23,9 +23,9 @@ from proactrec.data.load import DATA_DIR_VARIABLE, load_dataset
 from proactrec.encoders.base import Encoder, TrainingSequences
 from proactrec.encoders.fitting import next_item_places
 from proactrec.encoders.iclrec import ICLRec, ICLRecOptions
-from proactrec.evaluation.experiment import peak_memory_mb
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, Protocol
 from proactrec.evaluation.rollout import rollout
+from proactrec.fitting.device import peak_memory_mb
 from proactrec.fitting.options import DEFAULT_CATEGORIES
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
 from proactrec.intents import fit_intents

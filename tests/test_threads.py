@@ -36,7 +36,7 @@ def toy() -> Dataset:
     events = pl.DataFrame(rows, ["user_id", "item_id", "timestamp"], orient="row")
     events = events.with_columns(pl.col("user_id", "item_id").cast(pl.String))
     ids = [str(item) for item in range(n_items)]
-    titles = [" ".join(f"w{word}" for word in rng.choice(80, 6)) for _ in ids]
+    titles = [" ".join(f"w{word}" for word in rng.choice(400, 12)) for _ in ids]
     lists = pl.Series([[f"c{item % 7}"] for item in range(n_items)])
     catalogue = pl.DataFrame({"item_id": ids, "title": titles, "categories": lists})
     return Dataset.build("toy", Interactions(events), Catalogue(catalogue))

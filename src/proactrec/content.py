@@ -36,7 +36,7 @@ class ContentOptions(Options):
     min_items: int = Field(2, ge=1, description="items that a word or category must occur in")
 
 
-class _Block(NamedTuple):
+class _Terms(NamedTuple):
     """Sparse rows: weights of terms."""
 
     row: list[int]
@@ -99,7 +99,7 @@ def content_vectors(
     return vectors
 
 
-def _weighted(documents: Iterable[list[str]], min_items: int) -> _Block:
+def _weighted(documents: Iterable[list[str]], min_items: int) -> _Terms:
     """TF-IDF of terms that occur in enough documents, rows of length 1."""
     counts = [Counter(terms) for terms in documents]
     n_items: Counter[str] = Counter()
@@ -108,7 +108,7 @@ def _weighted(documents: Iterable[list[str]], min_items: int) -> _Block:
     known = sorted(term for term, n in n_items.items() if n >= min_items)
     column = {term: number for number, term in enumerate(known)}
     rarity = {term: math.log((1 + len(counts)) / (1 + n_items[term])) + 1 for term in known}
-    block = _Block([], [], [], len(known))
+    block = _Terms([], [], [], len(known))
     for row, terms in enumerate(counts):
         weights = {t: (1 + math.log(n)) * rarity[t] for t, n in terms.items() if t in column}
         length = math.sqrt(sum(weight**2 for weight in weights.values()))
@@ -119,7 +119,7 @@ def _weighted(documents: Iterable[list[str]], min_items: int) -> _Block:
 
 
 def _reduced(
-    blocks: list[tuple[_Block, float]], n_items: int, options: ContentOptions, seed: int
+    blocks: list[tuple[_Terms, float]], n_items: int, options: ContentOptions, seed: int
 ) -> Tensor:
     """The blocks side by side, reduced to their strongest directions."""
     rows, columns, weights, start = [], [], [], 0

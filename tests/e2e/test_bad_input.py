@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -530,15 +531,17 @@ def test_artefact_with_a_missing_file_is_refused(toy: Toy, here: Command, copied
     refused(here(*toy.run, "--out", copied), "is damaged", copied)
 
 
-def test_encoder_of_another_data_set_is_refused(
+def test_encoder_that_knows_no_item_is_refused(
     toy: Toy, here: Command, finished: Path, tmp_path: Path
 ) -> None:
     encoder = only(finished / "artefacts", "encoder-*")
-    fewer = tmp_path / "fewer.csv"
-    fewer.write_text("".join(toy.events.read_text().splitlines(keepends=True)[:-1]))
-    out = tmp_path / "out"
-    outcome = here(*toy.run, "--events", fewer, "--encoder-folder", encoder, "--out", out)
-    refused(outcome, f"encoder {encoder} was trained on csv", out)
+    events, items, out = tmp_path / "events.csv", tmp_path / "items.csv", tmp_path / "out"
+    for old, new in ((toy.events, events), (toy.items, items)):
+        new.write_text(re.sub(r"\bi(\d+),", r"other\1,", old.read_text()))
+    others = ("--events", events, "--items", items)
+    outcome = here(*toy.run, *others, "--encoder-folder", encoder, "--out", out)
+    wanted = f"encoder {encoder} was trained on csv and knows none of the 40 items here"
+    refused(outcome, wanted, out)
 
 
 def test_damaged_encoder_folder_is_refused(toy: Toy, here: Command, copied: Path) -> None:

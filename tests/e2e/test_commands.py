@@ -297,6 +297,20 @@ def test_encoder_of_another_run_is_used(
     assert here("evaluate", tmp_path).code == 0
 
 
+def test_encoder_of_other_data_is_used(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    (encoder,) = (finished / "artefacts").glob("encoder-*")
+    events, items, out = tmp_path / "events.csv", tmp_path / "items.csv", tmp_path / "out"
+    later = [f"{user},{item},{9_000 + n}" for n, user in enumerate("ab") for item in ["new", "i1"]]
+    events.write_text(toy.events.read_text() + "\n".join([*later, ""]))
+    items.write_text(toy.items.read_text() + "new,Film new,Drama\n")
+    others = ("--events", events, "--items", items)
+    outcome = here(*toy.run, *others, "--encoder-folder", encoder, "--target", "new", "--out", out)
+    assert outcome.code == 0, outcome.stderr
+    assert not list((out / "artefacts").glob("encoder-*"))
+
+
 def test_runs_share_a_store(toy: Toy, here: Command, copied: Path, tmp_path: Path) -> None:
     out = tmp_path / "second"
     outcome = here(*toy.run, "--store", copied / "artefacts", "--out", out)

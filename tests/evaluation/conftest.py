@@ -52,6 +52,10 @@ def dataset_of() -> Callable[..., Dataset]:
 
 @pytest.fixture(scope="session")
 def toy() -> Toy:
+    return made()
+
+
+def made() -> Toy:
     n_users, n_items, dim = 10, 14, 8
     draw = np.random.default_rng(4)
     histories = [(draw.permutation(n_items)[: 3 + u % 8] + 1).tolist() for u in range(n_users)]

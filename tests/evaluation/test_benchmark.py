@@ -17,9 +17,9 @@ from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.comparison import compare_in, compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.protocols import protocol_of
 from proactrec.graphau import GraphAUOptions
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import Estimate
 from proactrec.measurement.results import CELLS
 from proactrec.policies.irn import IRNPolicyOptions

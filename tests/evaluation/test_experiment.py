@@ -13,9 +13,9 @@ from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.protocols import PROTOCOLS, Protocol
 from proactrec.graphau import GraphAUOptions
+from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions, groups_of
 from proactrec.training import StoppingOptions
 

@@ -12,17 +12,11 @@ from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.forecast import (
-    MIN_WORLDS,
-    SEGMENTS,
-    Forecaster,
-    ForecastOptions,
-    Summary,
-    predicted,
-)
-from proactrec.guidance.log import GuidanceLog
+from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.prediction import MIN_WORLDS, Summary, predicted
 from proactrec.graphau import GraphAUOptions
+from proactrec.guidance.log import GuidanceLog
 from proactrec.simulator import response
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.training import StoppingOptions

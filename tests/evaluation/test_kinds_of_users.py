@@ -11,12 +11,14 @@ import torch
 
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import evaluate
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.policies.base import Decision, Evidence, Observation, Policy
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Candidates, Decision, Evidence, Policy, View
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import best_item
@@ -187,6 +189,7 @@ class Learner(Policy):
     """Shows what comes first by number, and notes what it is told of its decisions."""
 
     name = "learner"
+    knowledge = None
 
     def __init__(self) -> None:
         self.told: list[Evidence] = []
@@ -197,9 +200,13 @@ class Learner(Policy):
     def learned(self, knowledge: Any, evidence: Evidence) -> None:
         self.told.append(evidence)
 
-    def decide(self, observation: Observation) -> Decision:
-        scores = -torch.arange(observation.penalty.shape[1], dtype=torch.float32)
-        item_idx = best_item(scores + observation.penalty)
+    def knowing(self, knowledge: None) -> Policy:
+        return self
+
+    def decide(self, view: View) -> Decision:
+        penalty = view.candidates.penalty
+        scores = -torch.arange(penalty.shape[1], dtype=torch.float32)
+        item_idx = best_item(scores + penalty)
         return Decision(item_idx, item_idx.float(), torch.stack([item_idx, -item_idx], 1).float())
 
 
@@ -221,11 +228,13 @@ def test_a_lookahead_sees_nothing_behind_a_last_refusal(users: Any) -> None:
     environment = Environment(world)
     environment.reset(np.arange(4), np.full(4, 9), n_rounds=4)
     minds, penalty = environment.minds(), environment.owned_penalty
-    seen = Observation(torch.arange(4), torch.full((4,), 9), torch.empty(4, 0), penalty, 1)
-    found = OracleLookahead().decide_knowing(seen, minds)
-    patient = OracleLookahead().decide_knowing(
-        seen, minds._replace(leaves=torch.zeros(4, dtype=torch.bool))
+    begun = Journeys.begun(
+        train_users(users.dataset), torch.arange(4), torch.full((4,), 9), n_rounds=4
     )
+    seen = View(begun, torch.empty(4, 0), Candidates(penalty), begun.rounds_left)
+    found = OracleLookahead().reading(minds).decide(seen)
+    calm = minds._replace(leaves=torch.zeros(4, dtype=torch.bool))
+    patient = OracleLookahead().reading(calm).decide(seen)
     assert (found.score < patient.score).any()
     now = minds.outlook()
     for row in range(4):

@@ -11,7 +11,9 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation import oracles
 from proactrec.evaluation.oracles import LookaheadOptions, OracleGreedy, OracleLookahead
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.policies.base import Observation
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Candidates, View
 from proactrec.policies.next_item import NextItem
 from proactrec.simulator.environment import Environment
 from proactrec.simulator.world import World, WorldOptions
@@ -33,11 +35,12 @@ def begun(toy: Any, request: pytest.FixtureRequest) -> Environment:
     return environment
 
 
-def observed(environment: Environment) -> Observation:
+def viewed(toy: Any, environment: Environment) -> View:
     penalty = environment.owned_penalty.clone()
     penalty[4, 1:] = -torch.inf
     targets = torch.tensor([3, 3, 3, 9, 9])
-    return Observation(torch.arange(5), targets, torch.empty(5, 0), penalty, 1)
+    journeys = Journeys.begun(train_users(toy.dataset), torch.arange(5), targets, n_rounds=4)
+    return View(journeys, torch.empty(5, 0), Candidates(penalty), journeys.rounds_left)
 
 
 def gain(
@@ -64,12 +67,12 @@ def plain_value(
     return prob * (step + accepted) + (1 - prob) * plain_greedy(world, user, left, *rest)
 
 
-def test_greedy_is_the_best_true_expected_gain(begun: Environment) -> None:
-    seen, minds = observed(begun), begun.minds()
-    found = OracleGreedy().decide_knowing(seen, minds)
+def test_greedy_is_the_best_true_expected_gain(toy: Any, begun: Environment) -> None:
+    seen, minds = viewed(toy, begun), begun.minds()
+    found = OracleGreedy().reading(minds).decide(seen)
     assert found.item_idx[4] == 0  # nothing left
     for row in range(4):
-        allowed = (seen.penalty[row] == 0).nonzero()[:, 0].tolist()
+        allowed = (seen.candidates.penalty[row] == 0).nonzero()[:, 0].tolist()
         user, rest = minds.user_vectors[row], (int(seen.target_idx[row]),)
         rest = (*rest, float(minds.kept_share[row]), float(minds.noise[row]))
         products = {i: gain(begun.world, user, i, *rest) for i in allowed}
@@ -80,33 +83,33 @@ def test_greedy_is_the_best_true_expected_gain(begun: Environment) -> None:
 
 
 def test_lookahead_is_the_best_over_two_rounds(
-    begun: Environment, monkeypatch: pytest.MonkeyPatch
+    toy: Any, begun: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, minds = observed(begun), begun.minds()
+    seen, minds = viewed(toy, begun), begun.minds()
     policy = OracleLookahead(LookaheadOptions(n_candidates=20))  # more than there are items
-    found = policy.decide_knowing(seen, minds)
+    found = policy.reading(minds).decide(seen)
     assert found.item_idx[4] == 0
     for row in range(4):
-        allowed = (seen.penalty[row] == 0).nonzero()[:, 0].tolist()
+        allowed = (seen.candidates.penalty[row] == 0).nonzero()[:, 0].tolist()
         user = minds.user_vectors[row]
         rest = (int(seen.target_idx[row]), float(minds.kept_share[row]), float(minds.noise[row]))
         values = {i: plain_value(begun.world, user, i, allowed, *rest) for i in allowed}
         assert float(found.score[row]) == pytest.approx(max(values.values()), abs=1e-6)
         assert values[int(found.item_idx[row])] == pytest.approx(max(values.values()), abs=1e-6)
     monkeypatch.setattr(oracles, "LOOKED_AT_ROWS", 1)
-    assert torch.equal(policy.decide_knowing(seen, minds).item_idx, found.item_idx)
+    assert torch.equal(policy.reading(minds).decide(seen).item_idx, found.item_idx)
 
 
-def test_in_the_last_round_nothing_lies_ahead(begun: Environment) -> None:
-    seen, minds = observed(begun), begun.minds()._replace(rounds_left=1)
+def test_in_the_last_round_nothing_lies_ahead(toy: Any, begun: Environment) -> None:
+    seen, minds = viewed(toy, begun), begun.minds()._replace(rounds_left=1)
     ahead, greedy = OracleLookahead(), OracleGreedy()
-    expected = greedy.decide_knowing(seen, minds).item_idx
-    assert torch.equal(ahead.decide_knowing(seen, minds).item_idx, expected)
+    expected = greedy.reading(minds).decide(seen).item_idx
+    assert torch.equal(ahead.reading(minds).decide(seen).item_idx, expected)
 
 
-def test_without_an_environment_oracles_refuse(begun: Environment) -> None:
+def test_without_an_environment_oracles_refuse(toy: Any, begun: Environment) -> None:
     with pytest.raises(InvalidInputError, match="oracle-greedy can only play in a simulation"):
-        OracleGreedy().decide(observed(begun))
+        OracleGreedy().decide(viewed(toy, begun))
 
 
 def test_knowing_more_pays(toy: Any) -> None:

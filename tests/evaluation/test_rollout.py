@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-import proactrec.evaluation.rollout as module
+import proactrec.guidance.guide as module
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
-from proactrec.policies.base import Encodes, Past, Policy
+from proactrec.guidance.log import GuidanceLog
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Decision, Policy, Renewal, View
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
@@ -240,7 +241,7 @@ def test_blocks_and_workers_change_nothing(
 ) -> None:
     whole = rollout(policy_of(toy), world_of(toy), toy.dataset, TARGETS, n_workers=1)
     monkeypatch.setattr(module, "BLOCK_SCORES", scores)
-    monkeypatch.setattr(module, "MAX_BLOCK_PAIRS", pairs)
+    monkeypatch.setattr(module, "MAX_BLOCK", pairs)
     told: list[int] = []
     cut = rollout(
         policy_of(toy),
@@ -258,7 +259,7 @@ def test_blocks_and_workers_change_nothing(
 
 
 def test_number_of_threads_is_restored(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BLOCK_PAIRS", 3)
+    monkeypatch.setattr(module, "MAX_BLOCK", 3)
     before = torch.get_num_threads()
     rollout(policy_of(toy), world_of(toy), toy.dataset, TARGETS, n_workers=2)
     assert torch.get_num_threads() == before
@@ -408,81 +409,95 @@ class Spy(NextItem):
 
     def __init__(self, toy: Any) -> None:
         super().__init__(toy.encoder)
-        self.seen: list[Any] = []
+        self.seen: list[View] = []
 
-    def decide(self, observation: Any) -> Any:
-        copied = [x.clone() if isinstance(x, torch.Tensor) else x for x in observation]
-        self.seen.append(type(observation)(*copied))
-        return super().decide(observation)
+    def decide(self, view: View) -> Decision:
+        candidates = view.candidates._replace(penalty=view.candidates.penalty.clone())
+        self.seen.append(view._replace(places=view.places.clone(), candidates=candidates))
+        return super().decide(view)
 
 
-def test_policy_sees_its_own_encoding_of_the_history_and_nothing_hidden(toy: Any) -> None:
-    """Scrambling the hidden vectors changes nothing in the first round's observation."""
+def test_policy_sees_its_own_places_and_nothing_hidden(toy: Any) -> None:
+    """Scrambling the hidden vectors changes nothing in the first round's view."""
     scrambled = toy._replace(user_vectors=toy.user_vectors.flip(0))
     spies = [Spy(toy), Spy(toy)]
     for spy, one in zip(spies, (toy, scrambled), strict=True):
         rollout(spy, world_of(one), toy.dataset, TARGETS, n_workers=1)
     first, other = (spy.seen[0] for spy in spies)
-    assert first.round == 1
-    for x, y in zip(first[:4], other[:4], strict=True):
+    assert (first.journeys.round == 1).all()
+    told = [
+        (*v.journeys[1:], v.places, v.candidates.penalty, v.rounds_left) for v in (first, other)
+    ]
+    for x, y in zip(*told, strict=True):
         assert torch.equal(x, y)
+    assert first.candidates.item_idx is other.candidates.item_idx is None
     history = torch.from_numpy(toy.dataset.before("train").padded(5))
     with torch.no_grad():
-        expected = toy.encoder.transformer(history)[:, -1][first.user_idx]
-    torch.testing.assert_close(first.user_vectors, expected, atol=1e-5, rtol=1e-5)
+        expected = toy.encoder.transformer(history)[:, -1][first.journeys.user]
+    torch.testing.assert_close(first.places, expected, atol=1e-5, rtol=1e-5)
 
 
 class Noting(NextItem):
-    """Notes what it is asked to encode, and checks that it is told whose it is."""
+    """Notes which places it is asked for, and what it is told of their journeys."""
 
-    def __init__(self, toy: Any, encodes: Encodes) -> None:
+    def __init__(self, toy: Any, renewed_by: Renewal, knows_target: bool) -> None:
         super().__init__(toy.encoder)
-        self.encodes = encodes
-        self.asked: list[tuple[int, int, tuple[int, ...]]] = []
-        self.refused: list[tuple[int, int, int, tuple[int, ...]]] = []
+        self.renewed_by, self.knows_target = renewed_by, knows_target
+        self.asked: list[tuple[int, int, int]] = []  # user, target, round
+        self.told: list[tuple[list[int], list[int]]] = []  # shown, answers
+        self.seqs: list[list[int]] = []
 
-    def encode(self, past: Past) -> torch.Tensor:
-        of_pairs = (past.user_idx, past.target_idx, past.item_seq, past.refused)
-        for user, target, items, refused in zip(*(x.tolist() for x in of_pairs), strict=True):
-            self.asked.append((user, target, tuple(items)))
-            self.refused.append((user, target, past.round, tuple(refused)))
-        return super().encode(past)
+    def place(self, journeys: Journeys) -> torch.Tensor:
+        columns = (journeys.user, journeys.target_idx, journeys.round)
+        self.asked += zip(*(x.tolist() for x in columns), strict=True)
+        self.told += zip(journeys.shown.tolist(), journeys.answer.tolist(), strict=True)
+        self.seqs += journeys.sequence(5, "left").tolist()
+        return super().place(journeys)
 
 
-@pytest.mark.parametrize("encodes", ["history", "pair", "once", "refused"])
-def test_policies_encode_when_they_say_and_know_whose_it_is(toy: Any, encodes: Encodes) -> None:
-    policy = Noting(toy, encodes)
-    world = world_of(toy)
-    log = rollout(policy, world, toy.dataset, TARGETS, RolloutOptions(n_rounds=4), n_workers=1).log
-    n_pairs = len(log.user_idx)
-    start, later = (
-        (policy.asked[: toy.dataset.n_users], policy.asked[toy.dataset.n_users :])
-        if encodes == "history"
-        else (policy.asked[:n_pairs], policy.asked[n_pairs:])
-    )
+CASES_OF_RENEWAL = [
+    ("never", True),
+    ("acceptance", False),
+    ("acceptance", True),
+    ("refusal", True),
+    ("answer", False),
+]
+
+
+@pytest.mark.parametrize(("renewed_by", "knows_target"), CASES_OF_RENEWAL)
+def test_places_are_made_when_policies_say_and_of_whole_journeys(
+    toy: Any, renewed_by: Renewal, knows_target: bool
+) -> None:
+    policy = Noting(toy, renewed_by, knows_target)
+    options = RolloutOptions(n_rounds=4)
+    log = rollout(policy, world_of(toy), toy.dataset, TARGETS, options, n_workers=1).log
+    n_first = len(log.user_idx) if knows_target else toy.dataset.n_users
+    start, later = policy.asked[:n_first], policy.asked[n_first:]
     whose = set(zip(log.user_idx.tolist(), log.target_idx.tolist(), strict=True))
-    if encodes == "history":
-        assert {target for _, target, _ in start} == {0}
-    else:
+    if knows_target:
         assert {(user, target) for user, target, _ in start} == whose
+    else:
+        assert {target for _, target, _ in start} == {0}
     before_last = slice(0, 3)
-    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
-    goes_on = ~hit[:, before_last]
-    expected = {
-        "history": log.accepted[:, before_last] & goes_on,
-        "pair": log.accepted[:, before_last] & goes_on,
-        "once": np.zeros_like(goes_on),
-        "refused": ~log.accepted[:, before_last] & log.is_shown[:, before_last],
-    }[encodes]
-    assert len(later) == expected.sum()
-    if encodes in ("history", "pair"):  # every history ends with what was just accepted
-        told = sorted((user, target, items[-1]) for user, target, items in later)
-        row, number = expected.nonzero()
-        shown = zip(log.user_idx[row], log.target_idx[row], log.item_idx[row, number], strict=True)
-        assert told == sorted((int(u), int(t), int(i)) for u, t, i in shown)
-    refused = log.item_idx * ~log.accepted
-    whose_row = zip(log.user_idx.tolist(), log.target_idx.tolist(), refused, strict=True)
-    known = {(user, target): row for user, target, row in whose_row}
-    for user, target, number, told in policy.refused[-len(later) :] if later else ():
-        expected_items = known[user, target][: number - 1].tolist()
-        assert list(told) == expected_items + [0] * (4 - len(expected_items))
+    accepted, shown = log.accepted[:, before_last], log.is_shown[:, before_last]
+    goes_on = ~(accepted & (log.item_idx[:, before_last] == log.target_idx[:, None]))
+    row, number = {
+        "never": np.zeros_like(shown),
+        "acceptance": accepted & goes_on,
+        "refusal": ~accepted & shown,
+        "answer": shown & goes_on,
+    }[renewed_by].nonzero()
+    expected = zip(log.user_idx[row], log.target_idx[row], number + 2, strict=True)
+    assert sorted(later) == sorted((int(u), int(t), int(n)) for u, t, n in expected)
+    row_of = {pair: n for n, pair in enumerate(zip(log.user_idx, log.target_idx, strict=True))}
+    known = toy.dataset.before("train")
+    for (user, target, at), (items, answers), seq in zip(
+        later, policy.told[n_first:], policy.seqs[n_first:], strict=True
+    ):
+        row, n_past = row_of[user, target], at - 1
+        past, taken = log.item_idx[row, :n_past], log.accepted[row, :n_past]
+        rest = [0] * (4 - n_past)
+        assert items == past.tolist() + rest
+        assert answers == taken.astype(int).tolist() + [-1] * len(rest)
+        history = [*known.of(user).tolist(), *past[taken].tolist()]
+        assert seq == ([0] * 5 + history)[-5:]

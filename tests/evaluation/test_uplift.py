@@ -10,12 +10,12 @@ import torch
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.evaluation.uplift import before_campaign, divided, uplift_of_logs
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.student import student_quantile
 from proactrec.measurement.uplift import Uplift, held_out_users, users_to_hold_out
 from proactrec.policies.base import Policy

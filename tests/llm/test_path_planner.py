@@ -1,7 +1,7 @@
 """LLM-IPP against a real server: what is asked, what becomes of the answers, how it guides."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from proactrec.data.interactions import Interactions
 from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import Journeys
 from proactrec.llm.errors import LLMError
 from proactrec.llm.path_planner import LLMIPP, LLMIPPOptions
-from proactrec.policies.base import Observation, Past
+from proactrec.policies.base import Candidates, View
 from proactrec.ranking import penalties
 from proactrec.simulator.world import World, WorldOptions
 
@@ -71,7 +73,7 @@ def planner(dataset: Dataset, encoder: SASRec, tmp_path: Path) -> Iterator[Make]
         chosen = LLMIPPOptions(
             url=url, **{"model": "tiny", "backoff_s": 0.01, "give_up_s": 2.0} | options
         )
-        made.append(LLMIPP(encoder, dataset, chosen, tmp_path / "answers.sqlite"))
+        made.append(LLMIPP(encoder, dataset.items, chosen, tmp_path / "answers.sqlite"))
         return made[-1]
 
     yield make
@@ -79,18 +81,18 @@ def planner(dataset: Dataset, encoder: SASRec, tmp_path: Path) -> Iterator[Make]
         one.close()
 
 
-def past(round: int = 1, refused: tuple[int, ...] = ()) -> Past:
-    """User 0, who has items 1, 2 and 3."""
-    skipped = torch.zeros(1, N_ROUNDS, dtype=torch.int64)
-    skipped[0, : len(refused)] = torch.tensor(refused, dtype=torch.int64)
-    user = torch.zeros(1, dtype=torch.int64)
-    history = torch.tensor([[0, 1, 2, 3]])
-    return Past(history, user, torch.tensor([TARGET]), skipped, skipped > 99, round)
+def journey(dataset: Dataset, refused: Iterable[int] = ()) -> Journeys:
+    """User 0, who has items 1, 2 and 3, after these refusals."""
+    one = torch.tensor([0])
+    found = Journeys.begun(train_users(dataset), one, torch.tensor([TARGET]), N_ROUNDS)
+    for item in refused:
+        found = found.after(torch.tensor([item]), one > 0, one == 0)
+    return found
 
 
 def backbone(policy: LLMIPP, dataset: Dataset, without: set[int]) -> list[int]:
     """The encoder's best items for user 0."""
-    scores = policy.encoder.score(policy.encoder.encode(past().item_seq))[0].tolist()
+    scores = policy.encoder.score(policy.encoder.encode(torch.tensor([[0, 1, 2, 3]])))[0].tolist()
     left = [i for i in range(1, N_ITEMS + 1) if i not in without | {1, 2, 3}]
     return sorted(left, key=lambda i: -scores[i])
 
@@ -109,7 +111,7 @@ def test_names_become_items_and_the_target_follows(
     ]
     policy = planner(serve(says=json.dumps(names)).url)
     with torch.no_grad():
-        planned = policy.encode(past())
+        planned = policy.place(journey(dataset))
     assert planned.shape == (1, N_ROUNDS)
     fills = backbone(policy, dataset, {7, 5, 9, TARGET})[:2]
     assert planned[0].tolist() == [7, 5, 9, TARGET, *fills]
@@ -127,12 +129,14 @@ def test_names_become_items_and_the_target_follows(
     }
 
 
-def test_it_asks_for_as_many_items_as_rounds_are_left(serve: Serve, planner: Make) -> None:
+def test_it_asks_for_as_many_items_as_rounds_are_left(
+    serve: Serve, planner: Make, dataset: Dataset
+) -> None:
     server = serve(plans={title(TARGET): [title(i) for i in range(4, 12)]})
     policy = planner(server.url, fill="stop")
     for number in range(1, N_ROUNDS + 1):
         with torch.no_grad():
-            planned = policy.encode(past(number, tuple(range(4, 3 + number))))[0].tolist()
+            planned = policy.place(journey(dataset, range(4, 3 + number)))[0].tolist()
         left = N_ROUNDS - number
         skipped = number - 1
         assert planned == [0] * skipped + list(range(4 + skipped, 4 + skipped + left)) + [TARGET]
@@ -141,10 +145,10 @@ def test_it_asks_for_as_many_items_as_rounds_are_left(serve: Serve, planner: Mak
     assert sizes == [f"Path of {n} names as a JSON list:" for n in range(N_ROUNDS - 1, 0, -1)]
 
 
-def test_shorter_paths_end_earlier(serve: Serve, planner: Make) -> None:
+def test_shorter_paths_end_earlier(serve: Serve, planner: Make, dataset: Dataset) -> None:
     server = serve(plans={title(TARGET): [title(i) for i in range(4, 12)]})
-    planned = planner(server.url, fill="stop", path_len=3).encode(past())[0].tolist()
-    assert planned == [4, 5, TARGET, 0, 0, 0]
+    planned = planner(server.url, fill="stop", path_len=3).place(journey(dataset))
+    assert planned[0].tolist() == [4, 5, TARGET, 0, 0, 0]
 
 
 def test_what_is_no_list_is_asked_once_more_and_then_there_is_no_path(
@@ -153,7 +157,7 @@ def test_what_is_no_list_is_asked_once_more_and_then_there_is_no_path(
     server = serve(says="I would rather not.")
     policy = planner(server.url)
     with torch.no_grad():
-        planned = policy.encode(past())[0].tolist()
+        planned = policy.place(journey(dataset))[0].tolist()
     assert planned == backbone(policy, dataset, {TARGET})[:N_ROUNDS]
     assert server.counts()["n_requests"] == 2
     counts = policy.notes()["paths"]
@@ -163,10 +167,10 @@ def test_what_is_no_list_is_asked_once_more_and_then_there_is_no_path(
 
 def test_what_may_not_be_shown_gives_way(serve: Serve, planner: Make, dataset: Dataset) -> None:
     policy = planner(serve(says=json.dumps([title(7), title(5)])).url, fill="stop")
-    planned = policy.encode(past())
+    begun = journey(dataset)
     penalty = penalties(dataset.before("train"), np.array([0]), N_ITEMS + 1, torch.device("cpu"))
     penalty[0, 7] = -torch.inf
-    seen = Observation(*past()[1:3], planned, penalty, 1)
+    seen = View(begun, policy.place(begun), Candidates(penalty), begun.rounds_left)
     assert policy.decide(seen).item_idx.tolist() == [5]
 
 

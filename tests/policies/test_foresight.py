@@ -14,9 +14,9 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.evaluation import rollout as rollout_module
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import Evidence, Observation, Past
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity

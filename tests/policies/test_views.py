@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.log import GuidanceLog
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
+from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import Evidence
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions

@@ -55,6 +55,11 @@ COMMANDS = {
         "worlds.worlds",
         "List the named kinds of simulated users, whose settings never change.",
     ),
+    "guide": ("guide.app", "Make a guide for real users, and say what a guide is."),
+    "next": (
+        "next_items.next_items",
+        "Say what real users are shown next on the way to a target, and why.",
+    ),
     "forecast": (
         "forecast.forecast",
         "Say what the run that the same options would make will achieve, with 80 and 95 % "

@@ -11,7 +11,7 @@ from rich.console import Console
 from proactrec.cli import console
 from proactrec.cli.setup import Setup, experiment_options
 from proactrec.errors import DataError
-from proactrec.measurement.results import ABOUT, RESULT, RunResult, Spent
+from proactrec.measurement.results import ABOUT, RESULT, VOLATILE, RunResult, Spent
 from proactrec.report.tables import result_table
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def _noted(path: Path, out: Path) -> str:
 
 def save_result(out: Path, result: RunResult) -> None:
     """Write `metrics.json`, the same whenever a run is done again, and `run.json`, the rest."""
-    from proactrec.evaluation.experiment import VOLATILE
     from proactrec.files import write_json
 
     content = result.content()

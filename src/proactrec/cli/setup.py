@@ -258,7 +258,7 @@ def setup(
     for text in set_ or []:
         set_nested(content, *parsed_setting(text))
     if opt_out is not None:
-        _opt_out_too(content, _listed_ids(opt_out))
+        _opt_out_too(content, listed_ids(opt_out))
     _check_model_named(content)
     return Setup(
         options=experiment_options(content),
@@ -313,7 +313,8 @@ def _opt_out_too(content: dict[str, Any], user_ids: list[str]) -> None:
         rails["opt_out"] = [*given, *(user_id for user_id in user_ids if user_id not in given)]
 
 
-def _listed_ids(path: Path) -> list[str]:
+def listed_ids(path: Path) -> list[str]:
+    """Ids of users in a file, one a line."""
     lines = _lines(path, "--opt-out must name a file of user ids")
     return [line.strip() for line in lines if line.strip()]
 

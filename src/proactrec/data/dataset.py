@@ -40,6 +40,14 @@ class Histories(NamedTuple):
         """User of every interaction, shape (n_interactions,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
 
+    def first(self, kept: IntArray) -> "Histories":
+        """The oldest `kept` (n_users,) items of every user."""
+        within = np.arange(len(self.item_idx)) - np.repeat(self.offsets[:-1], self.lengths)
+        return Histories(
+            np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+            self.item_idx[within < np.repeat(kept, self.lengths)],
+        )
+
     def of(self, user_idx: int) -> IntArray:
         """One user's sequence, oldest first."""
         return self.item_idx[self.offsets[user_idx] : self.offsets[user_idx + 1]]
@@ -59,6 +67,8 @@ class Histories(NamedTuple):
         if user_idx is not None:
             lengths, ends = lengths[user_idx], ends[user_idx]
         kept = np.minimum(lengths, length)
+        if not len(self.item_idx):
+            return np.zeros((len(kept), length), np.int64)
         position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
         source = (ends - kept)[:, None] + position
         inside = (position >= 0) & (position < kept[:, None])
@@ -200,7 +210,7 @@ class Dataset:
         held_out = {"train": 2, "validation": 2, "test": 1}[split]
         lengths = self.histories.lengths
         kept = np.where(lengths >= MIN_SPLIT_LENGTH, lengths - held_out, lengths)
-        return self._first(kept)
+        return self.histories.first(kept)
 
     def answers(self, split: Literal["validation", "test"]) -> IntArray:
         """Held-out item of every user, 0 where the user is too short to have one: (n_users,)."""
@@ -212,7 +222,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of ids and histories: artefacts of another data set are refused by it."""
+        """Hash of ids and histories, by which artefacts made from the data set are named."""
         content = hashlib.sha256()
         for ids in (self.user_ids, self.item_ids):
             content.update("\x00".join(ids).encode())
@@ -220,14 +230,6 @@ class Dataset:
         content.update(self.histories.offsets.tobytes())
         content.update(self.histories.item_idx.tobytes())
         return content.hexdigest()[:16]
-
-    def _first(self, kept: IntArray) -> Histories:
-        lengths = self.histories.lengths
-        within = np.arange(self.n_interactions) - np.repeat(self.histories.offsets[:-1], lengths)
-        return Histories(
-            np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
-            self.histories.item_idx[within < np.repeat(kept, lengths)],
-        )
 
 
 def _ordered_ids(ids: pl.Series) -> list[str]:

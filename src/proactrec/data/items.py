@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from proactrec.data.catalogue import Catalogue
 from proactrec.errors import UnknownIdError
 from proactrec.rng import keys_of
 from proactrec.types import BoolArray, IntArray
@@ -88,6 +91,45 @@ class Items:
                 f"there are {', '.join(self.category_names[:20]) or 'none'}"
             )
         return np.array(found, dtype=np.int64)
+
+    def extended(self, catalogue: Catalogue) -> "Items":
+        """With those items of a catalogue after the others that are not known yet."""
+        later = catalogue.table.filter(~pl.col("item_id").is_in(self.item_ids))
+        text = later["text"] if "text" in later.columns else pl.Series([""] * later.height)
+        titles = later.select(pl.coalesce(pl.col("title").replace("", None), "item_id"))["title"]
+        return Items(
+            self.name,
+            (*self.item_ids, *later["item_id"]),
+            (*self.titles, *titles),
+            (*self.categories, *map(tuple, later["categories"].to_list())),
+            np.concatenate([self.train_counts, np.zeros(later.height, np.int64)]),
+            (*self.texts, *text) if self.texts else (),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a table (Parquet) with a row an item."""
+        lists = pl.Series([list(names) for names in self.categories], dtype=pl.List(pl.String))
+        columns = {
+            "item_id": self.item_ids,
+            "title": self.titles,
+            "categories": lists,
+            "n_users": self.train_counts[1:],
+        }
+        texts = {"text": self.texts} if self.texts else {}
+        pl.DataFrame({**columns, **texts}).write_parquet(path)
+
+    @classmethod
+    def load(cls, path: Path, name: str) -> "Items":
+        """Read what :meth:`save` wrote."""
+        table = pl.read_parquet(path)
+        return cls(
+            name,
+            tuple(table["item_id"]),
+            tuple(table["title"]),
+            tuple(map(tuple, table["categories"].to_list())),
+            np.concatenate([np.zeros(1, np.int64), table["n_users"].to_numpy()]),
+            tuple(table["text"]) if "text" in table.columns else (),
+        )
 
     def carry(self, categories: Sequence[str]) -> BoolArray:
         """Whether an item is of any of these categories: (n_items + 1,)."""

@@ -1,9 +1,8 @@
 """One guidance run from data to figures: where fitting, simulated users and metrics meet."""
 
 import platform
-import resource
-import sys
 import time
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,9 @@ from proactrec.evaluation.responses import response_type
 from proactrec.evaluation.rollout import Trace, rollout
 from proactrec.files import read_json, write_json
 from proactrec.fitting.artefacts import CHECKPOINT, Artefact
-from proactrec.fitting.fitting import Fitting, read_vectors
+from proactrec.fitting.device import peak_memory_mb
+from proactrec.fitting.fitting import Fitting
+from proactrec.fitting.models import read_vectors
 from proactrec.fitting.options import FittingOptions
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.guide import Guide
@@ -42,17 +43,6 @@ from proactrec.types import IntArray
 
 FIGURES_VERSION = 2
 """Part of the names of figures: raised when those of a log change."""
-VOLATILE = (
-    "seconds",
-    "usage",
-    "peak_memory_mb",
-    "versions",
-    "device",
-    "threads",
-    "options",
-    "command",
-)
-"""What of a result may differ when the same run is done again."""
 PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
 Part = Literal["P", "IIS", "TIAC"]
 
@@ -183,10 +173,11 @@ class Experiment:
         self.check()
         return self.fitting.targets
 
-    @property
+    @cached_property
     def guide(self) -> Guide:
         """The policy that guides, within rails if there are any."""
-        return self.fitting.guide
+        again = self.protocol.rollout.exclude == "accepted"
+        return replace(self.fitting.guide, shows_again=again)
 
     def replay(self) -> Replay:
         """The finished run, to be told again."""
@@ -404,9 +395,3 @@ class Experiment:
     def _happened(self) -> dict[str, Any]:
         """What guidance left beside its log: owners left out, the policy's notes, its costs."""
         return read_json(self._guidance_stage.folder / "pairs.json")
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -23,9 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
 from pydantic import Field
-from safetensors.torch import load_file, save_file
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
@@ -33,8 +31,8 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
+from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, is_within, predicted
 from proactrec.evaluation.rollout import rollout
-from proactrec.files import replacing
 from proactrec.fitting.artefacts import CHECKPOINT
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.ratios import linearised
@@ -55,10 +53,6 @@ SEGMENTS = (
     "near target",
 )
 """Everybody; thirds of the audience by train history; thirds of each target's users by interest."""
-LEVELS = (0.8, 0.95)
-MIN_WORLDS = 39
-"""Fewest worlds between whose smallest and largest figure 95 % of worlds lie."""
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 FORECAST_VERSION = 1
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
 """Settings of a world that are drawn; the rest is the protocol's."""
@@ -77,37 +71,6 @@ class ForecastOptions(Options):
 def foreseen_settings(options: ExperimentOptions) -> dict[str, Any]:
     """The settings of a run that decide its forecast."""
     return options.model_dump(mode="json", exclude=UNREAD)
-
-
-class Summary(NamedTuple):
-    """What a campaign achieved in a world, by segment; figures go by metric, then round.
-
-    A segment that nobody is in holds NaN.
-    """
-
-    mean: FloatArray  # (n_segments, n_figures)
-    variance: FloatArray  # (n_segments, n_figures), of one user's share
-    n_users: FloatArray  # (n_segments,)
-    answers: FloatArray  # (n_rounds, 2, n_segments), HR and target acceptance up to every round
-
-    @classmethod
-    def save_all(cls, worlds: Sequence[Self], path: Path) -> None:
-        """Replace a file by what was achieved in several worlds."""
-        stacked = (
-            torch.from_numpy(np.ascontiguousarray(np.stack(parts)))
-            for parts in zip(*worlds, strict=True)
-        )
-        with replacing(path) as partial:
-            save_file(dict(zip(cls._fields, stacked, strict=True)), partial)
-
-    @classmethod
-    def load_all(cls, path: Path) -> list[Self]:
-        """Read what :meth:`save_all` wrote."""
-        saved = load_file(path)
-        return [
-            cls(*parts)
-            for parts in zip(*(saved[name].numpy() for name in cls._fields), strict=True)
-        ]
 
 
 class Predicted(NamedTuple):
@@ -335,93 +298,5 @@ class Forecaster:
                 if np.isfinite(median[row, at])
             ]
         if seen is not None:
-            is_like_prior = _is_within([w.answers[: len(seen)] for w in worlds], seen)
+            is_like_prior = is_within([w.answers[: len(seen)] for w in worlds], seen)
         return Forecast(figures, is_like_prior)
-
-
-def predicted(
-    worlds: Sequence[Summary], n_campaign: FloatArray, seen: FloatArray | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """Medians (n_segments, n_figures) and bounds (n_levels, 2, n_segments, n_figures).
-
-    Parameters
-    ----------
-    n_campaign : float array, shape (n_segments,)
-        Users of the campaign in every segment.
-    seen : float array, optional
-        See :meth:`Forecaster.forecast`.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer worlds than 95 % intervals need.
-    """
-    if len(worlds) < MIN_WORLDS:
-        raise InvalidInputError(f"worlds must be at least {MIN_WORLDS}, got {len(worlds)}")
-    values = np.stack([world.mean for world in worlds])
-    if seen is None:
-        center, errors = values.mean(0), values - values.mean(0)
-        errors *= _without_sampling(worlds, n_campaign, errors.var(0, ddof=1))
-    else:
-        told = np.stack([world.answers[: len(seen)] for world in worlds])
-        center, errors = _after_answers(values, told, seen)
-    ends = [[(1 - level) / 2, (1 + level) / 2] for level in LEVELS]
-    drawn = np.quantile(errors, [0.5, *np.ravel(ends)], axis=0, method="weibull")
-    found = center + drawn
-    return found[0], found[1:].reshape(len(LEVELS), 2, *center.shape)
-
-
-def _without_sampling(
-    worlds: Sequence[Summary], n_campaign: FloatArray, total: FloatArray
-) -> FloatArray:
-    """Factor that takes away the spread by which samples are smaller than the campaign.
-
-    The campaign's own error of sampling stays, however large that of the samples is guessed to be.
-    """
-    variance = np.stack([world.variance for world in worlds])  # (n_worlds, n_segments, n_figures)
-    n_played = np.stack([world.n_users for world in worlds])[:, :, None]
-    n_campaign = np.maximum(n_campaign, 1)[:, None]
-    own = (variance / n_campaign).mean(0)
-    added = (variance / np.maximum(n_played, 1)).mean(0) - own
-    kept = np.maximum(total - added, own) / np.maximum(total, 1e-12)
-    factor: FloatArray = np.sqrt(kept.clip(max=1))
-    return factor
-
-
-def _after_answers(
-    values: FloatArray, told: FloatArray, seen: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Ridge prediction from answers so far, and leave-one-out errors in every world.
-
-    `values` (n_worlds, ...); `told` (n_worlds, n_rounds, 2, n_segments). The strength of the ridge
-    is the one with the smallest such errors.
-    """
-    rows, now = _features(told), _features(seen[None])
-    center, spread = rows.mean(0), rows.std(0)
-    is_used = np.isfinite(rows).all(0) & (spread > 0)
-    rows, now = ((x - center)[:, is_used] / spread[is_used] for x in (rows, now))
-    flat = values.reshape(len(values), -1)
-    away, scale = flat - flat.mean(0), np.maximum(flat.std(0), 1e-12)
-    best = None
-    for strength in RIDGES:
-        solve = np.linalg.inv(rows.T @ rows + strength * len(rows) * np.eye(rows.shape[1])) @ rows.T
-        leverage = (rows * solve.T).sum(1) + 1 / len(rows)
-        errors = (away - rows @ (solve @ away)) / (1 - leverage)[:, None]
-        size = np.nanmean((errors / scale) ** 2)
-        if best is None or size < best[0]:
-            best = (size, flat.mean(0) + (now @ (solve @ away))[0], errors)
-    assert best is not None
-    return best[1].reshape(values.shape[1:]), best[2].reshape(values.shape)
-
-
-def _features(answers: FloatArray) -> FloatArray:
-    """Answers at the last round seen and half way to it, by segment: (n_worlds, n_features)."""
-    last = answers.shape[1]
-    return answers[:, sorted({last // 2, last - 1})].reshape(len(answers), -1)
-
-
-def _is_within(told: Sequence[FloatArray], seen: FloatArray) -> bool:
-    """Whether HR so far lies among that of plausible worlds, in every segment."""
-    acceptance = np.stack([one[-1, 0] for one in told])
-    low, high = acceptance.min(0), acceptance.max(0)
-    return bool(((seen[-1, 0] >= low) & (seen[-1, 0] <= high)).all())

@@ -1,4 +1,7 @@
-"""Where models are trained and policies guide: the CPU or a GPU."""
+"""Where models are trained and policies guide, the CPU or a GPU, and the memory it took."""
+
+import resource
+import sys
 
 import torch
 
@@ -35,3 +38,9 @@ def usable_device(name: str) -> str:
             f"device must be cpu, cuda or auto and exist here, got {name!r}"
         ) from error
     return name
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

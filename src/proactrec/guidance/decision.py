@@ -71,10 +71,8 @@ class Ruled(NamedTuple):
             n_overruled=self.n_overruled[rows] + other.n_overruled,
             n_again=self.n_again[rows] + 1,
         )
-        parts: Any = (
-            old if old is None or new is None else old.index_copy(0, rows, new)
-            for old, new in zip(self, other, strict=True)
-        )
+        pairs: Any = zip(self, other, strict=True)
+        parts: Any = (x if x is None else x.index_copy(0, rows, y) for x, y in pairs)
         return type(self)(*parts)
 
     def masked(self, is_over: Tensor) -> Self:

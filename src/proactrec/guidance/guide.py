@@ -183,7 +183,14 @@ class Guide:
             What may not be shown now, for instance on the same page; 0: nothing.
         map_blocks
             Decides blocks side by side.
+
+        Raises
+        ------
+        InvalidInputError
+            Without a ledger for rails that span users: nobody would hold them.
         """
+        if ledger is FREE and self.rails is not None and self.rails.options.spans_users:
+            raise InvalidInputError("rails that span users need their ledger, got none")
         every = torch.arange(len(journeys.user), device=journeys.user.device)
 
         def decided(rows: Tensor) -> Ruled:

@@ -93,7 +93,21 @@ class MemoryLedger:
         self.is_left_out = np.zeros(len(user), dtype=bool)
         self._groups: dict[str, dict[str, int]] = {}
         self.rounds: list[Settled] = []
-        self._left = self._begin(1)
+        self._left, self._now = self._begin(1)
+
+    def resume(self, journeys: Journeys) -> None:
+        """Count what journeys (all of them) used up before; each may be in a round of its own."""
+        n_items, led = len(self._n_of_item), (journeys.shown * journeys.guided).cpu().numpy()
+        self._n_of_item += np.bincount(led[led > 0], minlength=n_items)
+        length = self.options.rounds_per_day
+        if length is not None:
+            number = journeys.round.cpu().numpy()[:, None]
+            column = np.arange(1, led.shape[1] + 1)
+            is_today = (column < number) & ((column - 1) // length == (number - 1) // length)
+            np.add.at(self._n_today, self._user, (is_today & (led > 0)).sum(1))
+        total = (self.options.item_cap_total or UNLIMITED) - self._n_of_item
+        self._left = np.minimum(total, self.options.item_cap_per_round or UNLIMITED)
+        self._now = self._now._replace(closed=[self._left <= 0])
 
     def notes(self) -> dict[str, Any]:
         """Journeys that might be guided, and are, of every group."""
@@ -165,18 +179,17 @@ class MemoryLedger:
         np.add.at(self._n_of_item, item_idx[is_guided], 1)
         np.add.at(self._n_today, self._user[is_guided], 1)
         self.rounds.append(self._now)
-        self._left = self._begin(len(self.rounds) + 1)
+        self._left, self._now = self._begin(len(self.rounds) + 1)
 
-    def _begin(self, number: int) -> IntArray:
-        """Places of every item in a round: (n_items + 1,); nobody is held yet."""
+    def _begin(self, number: int) -> tuple[IntArray, Settled]:
+        """Places of every item in a round, (n_items + 1,), and a round in which nobody is held."""
         options = self.options
         if options.rounds_per_day is not None and (number - 1) % options.rounds_per_day == 0:
             self._n_today[:] = 0
         total = (options.item_cap_total or UNLIMITED) - self._n_of_item
         left = np.minimum(total, options.item_cap_per_round or UNLIMITED)
         nobody = np.zeros(len(self._user), dtype=bool)
-        self._now = Settled([left <= 0], nobody.astype(np.int64), nobody)
-        return left
+        return left, Settled([left <= 0], nobody.astype(np.int64), nobody)
 
 
 class Recorded:

@@ -19,7 +19,7 @@ from proactrec.progress import Progress, silent
 from proactrec.types import IntArray
 
 
-class Course(NamedTuple):
+class Together(NamedTuple):
     """What bore on all journeys together."""
 
     guides: list[Guide]  # before every round, with what was learned by then
@@ -90,12 +90,12 @@ class Replay:
 
     def guide_at(self, number: int) -> Guide:
         """The guide as it was before a round."""
-        return self._course.guides[number - 1]
+        return self._together.guides[number - 1]
 
     @property
     def ledger(self) -> Ledger:
         """Tells what rails that span journeys left to each."""
-        return self._course.ledger
+        return self._together.ledger
 
     def decide(self, rows: IntArray, number: int) -> Ruled:
         """What the guide decides for these rows of the log in a round."""
@@ -104,11 +104,11 @@ class Replay:
 
     @cached_property
     @torch.no_grad()
-    def _course(self) -> Course:
+    def _together(self) -> Together:
         """All rounds once more, where journeys bear on each other."""
         guide, n_rounds = self.guide, self.log.n_rounds
         if not guide.is_shared:
-            return Course([guide] * n_rounds, FREE)
+            return Together([guide] * n_rounds, FREE)
         ledger, guides = ledger_of(guide, self.dataset, self.log.user_idx), [guide]
         journeys = self.journeys(self._everything, 1)
         places = guide.first_places(self.users, journeys)
@@ -125,7 +125,7 @@ class Replay:
             journeys = self.journeys(self._everything, number + 1)
             accepted = torch.from_numpy(self.log.accepted[:, number - 1]).to(self._device)
             places = guide.renewed(places, journeys, accepted)
-        return Course(guides, Recorded(ledger) if isinstance(ledger, MemoryLedger) else FREE)
+        return Together(guides, Recorded(ledger) if isinstance(ledger, MemoryLedger) else FREE)
 
     def _taught(self, guide: Guide, journeys: Journeys, places: Tensor) -> Guide:
         """The guide after a round, if it learns from answers."""

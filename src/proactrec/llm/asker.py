@@ -13,7 +13,7 @@ from proactrec.llm.options import LLMOptions
 from proactrec.llm.transport import Transport
 
 
-class Batch:
+class Asked:
     """The questions of one call, and how far they are."""
 
     def __init__(self, questions: Mapping[bytes, Question]) -> None:
@@ -52,7 +52,7 @@ class Asker:
         self._accepted: set[Feature] = set()
         self._refused: set[Feature] = set()  # by an endpoint that then answered without
 
-    async def answer(self, batch: Batch) -> None:
+    async def answer(self, batch: Asked) -> None:
         """Fill in `batch.entries`, or as many as there are when `batch.error` comes up."""
         n_tasks = min(self._options.concurrency, batch.n_questions)
         batch.tasks = [asyncio.create_task(self._work(batch)) for _ in range(n_tasks)]
@@ -62,7 +62,7 @@ class Asker:
         """Close all connections."""
         await self._transport.close()
 
-    async def _work(self, batch: Batch) -> None:
+    async def _work(self, batch: Asked) -> None:
         """Take one question after the other."""
         for key, question in batch.todo:
             try:
@@ -72,7 +72,7 @@ class Asker:
             if batch.is_stopped():
                 return
 
-    async def _answer_one(self, batch: Batch, key: bytes, question: Question) -> None:
+    async def _answer_one(self, batch: Asked, key: bytes, question: Question) -> None:
         """Ask until there is an answer, the retries are used up, or the batch stops."""
         if stored := self._cache.get_many([key]):  # another process was quicker
             batch.entries |= stored
@@ -106,7 +106,7 @@ class Asker:
             ) from failure
 
     async def _attempt(
-        self, batch: Batch, key: bytes, question: Question, *, is_retry: bool
+        self, batch: Asked, key: bytes, question: Question, *, is_retry: bool
     ) -> Entry:
         """One request; more for the first questions at an endpoint that refuses a feature."""
         refused: list[Feature] = []
@@ -137,7 +137,7 @@ class Asker:
 
     async def _send(
         self,
-        batch: Batch,
+        batch: Asked,
         key: bytes,
         question: Question,
         feature: Feature | None,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from proactrec.errors import InvalidInputError
-from proactrec.llm.asker import Asker, Batch
+from proactrec.llm.asker import Asked, Asker
 from proactrec.llm.budget import Usage
 from proactrec.llm.cache import AnswerCache, Entry
 from proactrec.llm.errors import LimitReachedError, LLMError
@@ -142,7 +142,7 @@ class LLMClient:
                 f"a replay may not ask the model, and {len(missing)} of"
                 f" {len(missing) + len(entries)} answers are not in {self.cache.path}"
             )
-        batch = Batch(missing)
+        batch = Asked(missing)
         thread, asker = self._started()
         future = thread.submit(asker.answer(batch))
         try:
@@ -157,7 +157,7 @@ class LLMClient:
     def _wait(
         self,
         future: "concurrent.futures.Future[None]",
-        batch: Batch,
+        batch: Asked,
         thread: LoopThread,
         n_stored: int,
     ) -> None:

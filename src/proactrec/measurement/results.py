@@ -12,6 +12,17 @@ from proactrec.errors import DataError, InvalidInputError
 
 RESULT, ABOUT = "metrics.json", "run.json"
 """Files of a run's folder: what is the same whenever it is done again, and the rest."""
+VOLATILE = (
+    "seconds",
+    "usage",
+    "peak_memory_mb",
+    "versions",
+    "device",
+    "threads",
+    "options",
+    "command",
+)
+"""What of a result may differ when the same run is done again."""
 CELLS = "cells.json"
 """File of a benchmark's folder that lists its cells."""
 

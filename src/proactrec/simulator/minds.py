@@ -41,8 +41,8 @@ class Minds(NamedTuple):
     def joined(cls, parts: Sequence["Minds"]) -> "Minds":
         """Of users and others of the same world and round, one after the other."""
         columns: Any = zip(*(part[1:-1] for part in parts), strict=True)
-        tensors = [torch.cat(column) for column in columns]
-        return cls(parts[0].world, *tensors, parts[0].rounds_left)
+        rest: Any = (*(torch.cat(column) for column in columns), parts[0].rounds_left)
+        return cls(parts[0].world, *rest)
 
     def of(self, rows: Tensor) -> "Minds":
         """Of these users only."""

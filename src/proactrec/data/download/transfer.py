@@ -33,7 +33,7 @@ class _BrokenError(Exception):
     """A transfer ended before its end; what came is kept."""
 
 
-class Answer(NamedTuple):
+class ServerAnswer(NamedTuple):
     """What a server says of the bytes that it is about to send."""
 
     start: int
@@ -122,7 +122,7 @@ def _go_on(url: str, part: Path, progress: Progress, max_bytes: int) -> None:
 
 def _receive(
     response: IO[bytes],
-    answer: Answer,
+    answer: ServerAnswer,
     part: Path,
     progress: Progress,
     max_bytes: int,
@@ -142,21 +142,21 @@ def _receive(
         raise _BrokenError(f"broke off after {done:,} of {answer.total:,} bytes")
 
 
-def _answer(response: Any, start: int) -> Answer:
+def _answer(response: Any, start: int) -> ServerAnswer:
     headers = response.headers
     validator = headers.get("ETag") or headers.get("Last-Modified")
     if validator and validator.startswith("W/"):
         validator = headers.get("Last-Modified")  # a weak tag does not promise the same bytes
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
     if response.status == 206 and span and int(span[1]) == start:
-        return Answer(start, None if span[2] == "*" else int(span[2]), validator)
+        return ServerAnswer(start, None if span[2] == "*" else int(span[2]), validator)
     if response.status == 206:
         raise _BrokenError(f"sends another part than asked for: {headers.get('Content-Range')}")
     length = headers.get("Content-Length", "")
-    return Answer(0, int(length) if length.isdigit() else None, validator)
+    return ServerAnswer(0, int(length) if length.isdigit() else None, validator)
 
 
-def _check_size(answer: Answer, part: Path, max_bytes: int, url: str) -> None:
+def _check_size(answer: ServerAnswer, part: Path, max_bytes: int, url: str) -> None:
     if answer.total is None:
         return
     if answer.total > max_bytes:

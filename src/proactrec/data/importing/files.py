@@ -31,7 +31,7 @@ CHUNK = 1 << 24
 BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class Source(NamedTuple):
+class InputFile(NamedTuple):
     """A file to read."""
 
     path: Path
@@ -46,7 +46,7 @@ class Lines(NamedTuple):
     has_nul: bool
 
 
-def find(patterns: Sequence[str]) -> tuple[list[Source], list[Path]]:
+def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
     """Files that patterns name, in the order of their names, and those of no known kind.
 
     A folder stands for all that lies in it and below, but for hidden files and those whose name
@@ -63,7 +63,7 @@ def find(patterns: Sequence[str]) -> tuple[list[Source], list[Path]]:
         for path in paths:
             kind = kind_of(path)
             if kind is not None:
-                found.append(Source(path, kind))
+                found.append(InputFile(path, kind))
             elif is_named:
                 raise InvalidInputError(
                     f"{path} must end in {', '.join(KINDS)} (text also with .gz), to tell its type"

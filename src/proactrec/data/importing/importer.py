@@ -162,7 +162,7 @@ class Import:
             notes.append(f"{len(ignored)} files of other kinds were not read, first {ignored[0]}")
         return tables, notes
 
-    def _catalogue(self, pairs: pl.DataFrame, ids: Ids) -> tuple[pl.DataFrame, items.Items]:
+    def _catalogue(self, pairs: pl.DataFrame, ids: Ids) -> tuple[pl.DataFrame, items.FoundItems]:
         plan, options = self.plan, self.plan.options
         found = items.none()
         if plan.items:
@@ -189,7 +189,7 @@ class Import:
         gathered: Gathered,
         cleaned: "_Cleaned",
         catalogue: pl.DataFrame,
-        found: items.Items,
+        found: items.FoundItems,
     ) -> dict[str, Any]:
         plan, options = self.plan, self.plan.options
         numbers = facts(cleaned.pairs, catalogue, has_dates=gathered.time_unit != "order")
@@ -354,7 +354,7 @@ def _resolution(microseconds: int) -> str:
     return "minutes" if microseconds >= behaviour.MINUTE else "seconds"
 
 
-def _item_notes(found: items.Items, n_unlisted: int, catalogue: pl.DataFrame) -> list[str]:
+def _item_notes(found: items.FoundItems, n_unlisted: int, catalogue: pl.DataFrame) -> list[str]:
     notes = []
     if found.n_merged:
         notes.append(f"{found.n_merged:,} further rows of items were joined with their first row")

@@ -22,7 +22,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-class Items(NamedTuple):
+class FoundItems(NamedTuple):
     """A catalogue table, and what was done to get it."""
 
     table: pl.DataFrame  # item_id, title ("" for none), categories, text
@@ -33,7 +33,7 @@ class Items(NamedTuple):
     separator: str | None
 
 
-def read_items(tables: Sequence[Table], columns: ItemColumns, separator: str | None) -> Items:
+def read_items(tables: Sequence[Table], columns: ItemColumns, separator: str | None) -> FoundItems:
     """Items of all tables; rows of one item are merged: first title and text, all categories."""
     problems, frames, n_rows = Problems(), [], 0
     category_columns, text_columns = list(columns.categories or ()), list(columns.text or ())
@@ -52,9 +52,9 @@ def read_items(tables: Sequence[Table], columns: ItemColumns, separator: str | N
     return _merged(items, separator, n_rows, problems)
 
 
-def none() -> Items:
+def none() -> FoundItems:
     """The items of an import without item files."""
-    return Items(pl.DataFrame(schema=SCHEMA), 0, 0, 0, Problems(), None)
+    return FoundItems(pl.DataFrame(schema=SCHEMA), 0, 0, 0, Problems(), None)
 
 
 def _read(table: Table, names: list[str]) -> tuple[pl.DataFrame, Problems]:
@@ -97,7 +97,9 @@ def _cleaned(
     return frame.filter(is_good)
 
 
-def _merged(items: pl.DataFrame, separator: str | None, n_rows: int, problems: Problems) -> Items:
+def _merged(
+    items: pl.DataFrame, separator: str | None, n_rows: int, problems: Problems
+) -> FoundItems:
     distinct = items["categories"].list.explode().drop_nulls().unique()
     names = {value: category_names(value, separator) for value in distinct.to_list()}
     split = items.select("item_id", value="categories").explode("value").drop_nulls()
@@ -122,7 +124,7 @@ def _merged(items: pl.DataFrame, separator: str | None, n_rows: int, problems: P
         pl.col("categories").fill_null([]).cast(pl.List(pl.String)),
         pl.col("text").fill_null(""),
     )
-    return Items(
+    return FoundItems(
         table,
         n_rows,
         items.height - table.height,

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from proactrec.report.benchmark.figures import ORACLES, file_name, head
 from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
-    Cell,
     Column,
     PaperTable,
-    Row,
+    TableCell,
+    TableRow,
     caption,
     cell_number,
     first_oracle,
@@ -64,7 +64,7 @@ def latex(table: PaperTable, label: str | None = None) -> str:
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
 
 
-def _latex_rows(columns: Sequence[Column], row: Row) -> list[str]:
+def _latex_rows(columns: Sequence[Column], row: TableRow) -> list[str]:
     """The means, and a line of small half-widths where there are any."""
     pairs = list(zip(columns, row.cells, strict=True))
     lines = [_latex_line([_escaped(row.method), *(_latex_cell(*pair) for pair in pairs)])]
@@ -74,7 +74,7 @@ def _latex_rows(columns: Sequence[Column], row: Row) -> list[str]:
     return lines
 
 
-def _latex_cell(column: Column, cell: Cell) -> str:
+def _latex_cell(column: Column, cell: TableCell) -> str:
     text = _escaped(cell_number(column, cell.mean))
     text = (
         rf"\textbf{{{text}}}"

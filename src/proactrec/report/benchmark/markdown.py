@@ -3,9 +3,9 @@
 from proactrec.report.benchmark.figures import ORACLES
 from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
-    Cell,
     Column,
     PaperTable,
+    TableCell,
     caption,
     cell_number,
     first_oracle,
@@ -33,7 +33,7 @@ def markdown(table: PaperTable) -> str:
     return f"{grid}\n{caption(table).translate(MARKDOWN_SIGNS)}\n"
 
 
-def _markdown_cell(column: Column, cell: Cell) -> str:
+def _markdown_cell(column: Column, cell: TableCell) -> str:
     text = cell_number(column, cell.mean)
     text = f"**{text}**" if cell.is_best else f"<u>{text}</u>" if cell.is_second else text
     return f"{text}{SIGNIFICANT * cell.is_significant} {half_width_text(column, cell)}".rstrip()

@@ -19,9 +19,9 @@ from proactrec.report.benchmark.figures import (
 from proactrec.report.benchmark.looks import main_methods
 from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
-    Cell,
     Column,
     PaperTable,
+    TableCell,
     cell_number,
     notes,
     paper_table,
@@ -168,7 +168,7 @@ def _section(
     return Section(place_text(*place), table, rows, notes(table), drawings)
 
 
-def _page_cell(column: Column, cell: Cell) -> PageCell:
+def _page_cell(column: Column, cell: TableCell) -> PageCell:
     half_width = "" if cell.half_width is None else f"±{cell_number(column, cell.half_width)}"
     mark = SIGNIFICANT * cell.is_significant
     mean = cell_number(column, cell.mean)

@@ -35,7 +35,7 @@ class Column(NamedTuple):
         return metric_at(self.metric, self.round)
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """Mean over seeds, half-width of its 95 % interval, and the place among the methods.
 
     Marks are about the mean as printed: methods that print the same are equally good. Higher is
@@ -49,12 +49,12 @@ class Cell(NamedTuple):
     is_significant: bool = False
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One method with its cells, and what was published of it, in the order of the columns."""
 
     method: str
     is_oracle: bool
-    cells: list[Cell]
+    cells: list[TableCell]
     published: list[float | None]  # empty where nothing was
 
 
@@ -65,7 +65,7 @@ class PaperTable(NamedTuple):
     protocol: str
     world: str
     columns: list[Column]
-    rows: list[Row]
+    rows: list[TableRow]
     n_seeds: tuple[int, int]  # lowest and highest of all cells
 
     def at_last_rounds(self) -> "PaperTable":
@@ -73,7 +73,7 @@ class PaperTable(NamedTuple):
         last = {column.metric: column.round for column in self.columns}  # rounds ascend
         kept = [at for at, column in enumerate(self.columns) if column.round == last[column.metric]]
 
-        def narrow(row: Row) -> Row:
+        def narrow(row: TableRow) -> TableRow:
             published = [row.published[at] for at in kept] if row.published else []
             return row._replace(cells=[row.cells[at] for at in kept], published=published)
 
@@ -147,12 +147,12 @@ def cell_number(column: Column, value: float | None) -> str:
     return number_text(value, DECIMALS.get(column.metric, 3))
 
 
-def half_width_text(column: Column, cell: Cell) -> str:
+def half_width_text(column: Column, cell: TableCell) -> str:
     """E.g. ``± 0.012``; empty where there is none."""
     return "" if cell.half_width is None else f"± {cell_number(column, cell.half_width)}"
 
 
-def first_oracle(table: PaperTable) -> Row | None:
+def first_oracle(table: PaperTable) -> TableRow | None:
     """The row above which the block of the oracles begins."""
     return next((row for row in table.rows if row.is_oracle), None)
 
@@ -192,26 +192,26 @@ def _columns(found: pl.DataFrame, rank_metric: str) -> list[Column]:
 
 def _row(
     found: pl.DataFrame, columns: list[Column], published: Mapping[tuple[str, int], float]
-) -> Row:
+) -> TableRow:
     """A method's row, not yet marked."""
     values = {
-        (metric, at): Cell(mean, half_width)
+        (metric, at): TableCell(mean, half_width)
         for metric, at, mean, half_width in found.select(
             "metric", "round", "mean", "half_width"
         ).rows()
     }
     known = [published.get((column.metric, column.round)) for column in columns]
-    return Row(
+    return TableRow(
         found["method"][0],
         found["is_oracle"][0],
-        [values.get((column.metric, column.round), Cell()) for column in columns],
+        [values.get((column.metric, column.round), TableCell()) for column in columns],
         known if any(value is not None for value in known) else [],
     )
 
 
 def _marked(
-    rows: list[Row], columns: list[Column], significant: set[tuple[str, str, int]]
-) -> list[Row]:
+    rows: list[TableRow], columns: list[Column], significant: set[tuple[str, str, int]]
+) -> list[TableRow]:
     leaders = [
         _two_best(
             _printed(column, row.cells[at].mean)
@@ -221,7 +221,7 @@ def _marked(
         for at, column in enumerate(columns)
     ]
 
-    def mark(row: Row, at: int) -> Cell:
+    def mark(row: TableRow, at: int) -> TableCell:
         cell, column, (best, second) = row.cells[at], columns[at], leaders[at]
         if row.is_oracle or cell.mean is None:
             return cell

@@ -9,9 +9,9 @@ from rich.text import Text
 from proactrec.report.benchmark.figures import ORACLES, head, place_text
 from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
-    Cell,
     Column,
     PaperTable,
+    TableCell,
     cell_number,
     first_oracle,
     half_width_text,
@@ -66,7 +66,7 @@ def _stacked(column: Column) -> str:
     )
 
 
-def _styled_cell(column: Column, cell: Cell) -> Text:
+def _styled_cell(column: Column, cell: TableCell) -> Text:
     style = "bold" if cell.is_best else "underline" if cell.is_second else ""
     text = Text(cell_number(column, cell.mean), style=style if cell.mean is not None else "dim")
     text = Text().append_text(text).append(SIGNIFICANT * cell.is_significant)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from proactrec.data.importing import files
-from proactrec.data.importing.files import Source
+from proactrec.data.importing.files import InputFile
 from proactrec.data.importing.options import FileOptions
 from proactrec.data.importing.tables.base import Table
 from proactrec.data.importing.tables.json_lines import JsonLinesTable
@@ -11,7 +11,7 @@ from proactrec.data.importing.tables.parquet import ParquetTable
 from proactrec.data.importing.tables.text import TextTable
 
 
-def open_table(source: Source, options: FileOptions, folder: Path) -> Table:
+def open_table(source: InputFile, options: FileOptions, folder: Path) -> Table:
     """The table in a file; unpacked or recoded text goes into `folder`.
 
     Raises

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -12,32 +12,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.guidance.explanations import Explainer, Explanation
-from proactrec.guidance.log import GuidanceLog
-from proactrec.evaluation.oracles import OracleGreedy, guarded
+from proactrec.evaluation.oracles import OracleGreedy
 from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
-from proactrec.guidance.replay import Replay
 from proactrec.evaluation.rollout import rollout
-from proactrec.guidance.wording import told
 from proactrec.graphau import InterestVectors
-from proactrec.policies.base import (
-    Decision,
-    Explains,
-    Observation,
-    Past,
-    Policy,
-    best_unseen,
-    next_planned,
-)
+from proactrec.guidance.course import Rails
+from proactrec.guidance.explanations import Explainer, Explanation
+from proactrec.guidance.guide import Guide
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.rails import RailsOptions
+from proactrec.guidance.recorded import train_users
+from proactrec.guidance.replay import Replay
+from proactrec.guidance.wording import told
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Candidates, Decision, Explains, Policy, View, next_planned
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
-from proactrec.guidance.rails import RailsOptions
 from proactrec.policies.reference import Popular, TargetNow
 from proactrec.simulator.world import World
+
+from ..evaluation.conftest import Toy, build, made
 
 TARGETS, N_ROUNDS = np.array([3, 9]), 6
 SPANNING = RailsOptions(
@@ -55,21 +52,22 @@ class Refusing(Policy):
     """A path drawn anew after every refusal."""
 
     name: ClassVar[str] = "refusing"
-    encodes = "refused"
+    renewed_by = "refusal"
 
-    def encode(self, past: Past) -> Tensor:
-        order = (torch.arange(1, 15)[None] * (2 * (past.user_idx + past.round)[:, None] + 1)) % 29
+    def place(self, journeys: Journeys) -> Tensor:
+        newest = ((journeys.refused > 0) * torch.arange(1, N_ROUNDS + 1)).max(1).values
+        key = 2 * (journeys.user + newest + 1) + 1
+        order = (torch.arange(1, 15)[None] * key[:, None]) % 29
         return (order.argsort(dim=1, stable=True) + 1).float()
 
-    def decide(self, observation: Observation) -> Decision:
-        return next_planned(observation)
+    def decide(self, view: View) -> Decision:
+        return next_planned(view)
 
 
 class Pointing(Policy):
     """Item `wanted[h]` gains 1 for every item h of the history: causes can be read off."""
 
     name: ClassVar[str] = "pointing"
-    history_length = 8
 
     def __init__(self, wanted: dict[int, int], n_rows: int, base: dict[int, float]) -> None:
         self.links = torch.zeros(n_rows, n_rows)
@@ -77,27 +75,33 @@ class Pointing(Policy):
         self.base = torch.zeros(n_rows)
         self.base[list(base)] = torch.tensor(list(base.values()))
 
-    def encode(self, past: Past) -> Tensor:
-        return F.one_hot(past.item_seq, len(self.links)).sum(1).float()
+    def place(self, journeys: Journeys) -> Tensor:
+        return F.one_hot(journeys.sequence(8, "left"), len(self.links)).sum(1).float()
 
-    def weigh(self, observation: Observation) -> Tensor:
-        return observation.user_vectors @ self.links + self.base + observation.penalty
+    def weigh(self, view: View) -> Tensor:
+        return view.places @ self.links + self.base + view.candidates.penalty
 
-    def reasons(self, observation: Observation, item_idx: Tensor) -> dict[str, Tensor]:
-        return {"points": self.weigh(observation).gather(1, item_idx[:, None])[:, 0]}
+    def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
+        return {"points": self.weigh(view).gather(1, item_idx[:, None])[:, 0]}
 
-    def decide(self, observation: Observation) -> Decision:
-        return best_unseen(self.weigh(observation), torch.zeros_like(observation.penalty))
+    def decide(self, view: View) -> Decision:
+        return view.candidates.best(self.weigh(view))
 
 
-def policies(toy: Any) -> dict[str, Policy]:
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    return made()
+
+
+def policies(toy: Toy) -> dict[str, Policy]:
+    counts, known = toy.dataset.items.train_counts, toy.dataset.before("train")
     return {
         "itmprec": ITMPRec(toy.encoder, toy.intents),
         "ipg": IPG(toy.encoder),
         "next-item": NextItem(toy.encoder),
         "target-now": TargetNow(toy.encoder),
-        "foresight": Foresight(InterestVectors(*toy[1:3]), toy.dataset),
-        "popular": Popular(toy.dataset),
+        "foresight": Foresight(InterestVectors(*toy[1:3]), counts, known),
+        "popular": Popular(toy.dataset.items),
         "refusing": Refusing(),
     }
 
@@ -107,17 +111,32 @@ SILENT = ("popular", "refusing")
 """Those that give no reasons."""
 
 
+def within(toy: Toy, policy: Policy, rails: RailsOptions) -> Guide:
+    items = toy.dataset.items
+    return Guide(policy, items, Rails(rails, items, seed=3), NextItem(toy.encoder))
+
+
 def played(
-    toy: Any, policy: Policy, protocol: Protocol = COMMON, targets: Any = TARGETS
+    toy: Toy, guide: Guide | Policy, protocol: Protocol = COMMON, targets: Any = TARGETS
 ) -> tuple[Replay, GuidanceLog]:
+    guide = Guide(guide, toy.dataset.items) if isinstance(guide, Policy) else guide
+    guide = replace(guide, shows_again=protocol.rollout.exclude == "accepted")
     world = World(toy.dataset, toy.user_vectors, toy.item_vectors, targets, protocol.world, seed=1)
     options = protocol.rollout.model_copy(update={"n_rounds": N_ROUNDS, "n_traced": 0})
-    log = rollout(policy, world, toy.dataset, targets, options, n_workers=1).log
-    return Replay(policy, toy.dataset, log, options), log
+    log = rollout(guide, world, toy.dataset, targets, options, n_workers=1).log
+    return Replay(guide, toy.dataset, log, options.padding), log
 
 
-def explained(toy: Any, policy: Policy, protocol: Protocol = COMMON) -> Explainer:
-    return Explainer(played(toy, policy, protocol)[0], toy.item_vectors)
+def explained(toy: Toy, guide: Guide | Policy, protocol: Protocol = COMMON) -> Explainer:
+    return Explainer(played(toy, guide, protocol)[0], toy.item_vectors)
+
+
+def views(replay: Replay, log: GuidanceLog) -> Iterator[tuple[Policy, View]]:
+    """Who decided in every round, and by what."""
+    rows = np.arange(len(log.user_idx))
+    for number in range(1, N_ROUNDS + 1):
+        guide, journeys = replay.guide_at(number), replay.journeys(rows, number)
+        yield guide.policy, guide.view(journeys, guide.places(journeys))
 
 
 def all_told(explainer: Explainer) -> str:
@@ -128,25 +147,25 @@ def all_told(explainer: Explainer) -> str:
 @pytest.mark.parametrize("is_guarded", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_is_seen_again_as_it_was(
-    name: str, is_guarded: bool, protocol: str, toy: Any
+    name: str, is_guarded: bool, protocol: str, toy: Toy
 ) -> None:
     policy = policies(toy)[name]
-    if is_guarded:
-        policy = guarded(policy, toy.encoder, toy.dataset, RAILS, seed=3)
-    replay, log = played(toy, policy, PROTOCOLS[protocol])
-    for number, seen in enumerate(replay.observations(np.arange(len(log.user_idx)))):
+    guide = within(toy, policy, RAILS) if is_guarded else policy
+    assert_seen_again(*played(toy, guide, PROTOCOLS[protocol]))
+
+
+def assert_seen_again(replay: Replay, log: GuidanceLog) -> None:
+    rows = np.arange(len(log.user_idx))
+    for number in range(N_ROUNDS):
         is_shown = log.is_shown[:, number]
-        decided = policy.decide(seen).item_idx.numpy()
+        decided = replay.decide(rows, number + 1).item_idx.numpy()
         np.testing.assert_array_equal(decided[is_shown], log.item_idx[is_shown, number])
-    assert number == N_ROUNDS - 1
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SILENT])
-def test_what_weighs_most_is_what_is_shown(name: str, toy: Any) -> None:
-    policy = policies(toy)[name]
-    assert isinstance(policy, Explains)
-    replay, log = played(toy, policy)
-    for seen in replay.observations(np.arange(len(log.user_idx))):
+def test_what_weighs_most_is_what_is_shown(name: str, toy: Toy) -> None:
+    for policy, seen in views(*played(toy, policies(toy)[name])):
+        assert isinstance(policy, Explains)
         decision, weights = policy.decide(seen), policy.weigh(seen)
         is_some = decision.item_idx > 0
         assert is_some.any()
@@ -157,58 +176,42 @@ def test_what_weighs_most_is_what_is_shown(name: str, toy: Any) -> None:
             assert torch.isfinite(value[is_some]).all()
 
 
-def test_parts_of_the_score_multiply_to_it(toy: Any) -> None:
+def test_parts_of_the_score_multiply_to_it(toy: Toy) -> None:
     policy = policies(toy)["itmprec"]
-    replay, log = played(toy, policy)
-    seen = next(replay.observations(np.arange(len(log.user_idx))))
+    _, seen = next(views(*played(toy, policy)))
     decision = policy.decide(seen)
     parts = policy.reasons(seen, decision.item_idx)  # type: ignore[attr-defined]
     product = (parts["relevance"] + parts["intent"]) * parts["progress"]
     leads = parts["progress"] > 0
     assert leads.any()
     torch.testing.assert_close(product[leads], decision.score[leads])
-    accepted = seen.past.accepting(decision.item_idx)  # type: ignore[union-attr]
-    after = F.cosine_similarity(policy.encode(accepted), toy.encoder.item_vectors[seen.target_idx])
+    taken = torch.ones_like(leads)
+    accepted = seen.journeys.after(decision.item_idx, taken, taken)
+    after = F.cosine_similarity(policy.place(accepted), toy.encoder.item_vectors[seen.target_idx])
     torch.testing.assert_close(parts["similarity_after"], after)
 
 
 @pytest.mark.parametrize("protocol", ["common", "official"])
 @pytest.mark.parametrize("name", ["itmprec", "foresight"])
-def test_with_nothing_left_out_the_policy_sees_the_same(name: str, protocol: str, toy: Any) -> None:
+def test_with_nothing_left_out_the_policy_sees_the_same(name: str, protocol: str, toy: Toy) -> None:
     explainer = explained(toy, policies(toy)[name], PROTOCOLS[protocol])
-    log, rows = explainer.log, np.arange(len(explainer.log.user_idx))
-    n_seen = 0
-    for seen in explainer.replay.observations(rows):
-        for row in np.flatnonzero(log.item_idx[:, seen.round - 1]):
-            moment = explainer.moment(seen, int(row), int(row))
-            again = moment.without([()]).user_vectors[0]
-            torch.testing.assert_close(again, seen.user_vectors[row], atol=1e-5, rtol=0)
+    log, n_seen = explainer.log, 0
+    for number, (_, seen) in enumerate(views(explainer.replay, log), start=1):
+        for row in np.flatnonzero(log.item_idx[:, number - 1]):
+            again = explainer.moment(int(row), number).without([()])
+            torch.testing.assert_close(again.places[0], seen.places[row], atol=1e-5, rtol=0)
             n_seen += 1
     assert n_seen > 30
 
 
-def chain(toy: Any, wanted: dict[int, int], base: dict[int, float]) -> Explanation:
+def chain(toy: Toy, wanted: dict[int, int], base: dict[int, float]) -> Explanation:
     """The first explanation of a user with items 1 to 4 before guidance, whom target 14 is for."""
     policy = Pointing(wanted, 15, base)
     histories = [[1, 2, 3, 4, 7, 8], list(range(1, 15))]
-    small = toy._replace(dataset=toy.build(histories), user_vectors=toy.user_vectors[:2])
+    small = toy._replace(dataset=build(histories), user_vectors=toy.user_vectors[:2])
     replay, _ = played(small, policy, targets=np.array([14]))
     (path,) = Explainer(replay, toy.item_vectors, n_causes=3).paths("0", number=1)
     return path.explanations[0]
-
-
-@pytest.fixture
-def buildable(toy: Any, dataset_of: Callable[..., Dataset]) -> Any:
-    class Buildable:
-        user_vectors, item_vectors, dataset = toy.user_vectors, toy.item_vectors, toy.dataset
-        build = staticmethod(dataset_of)
-
-        def _replace(self, **changes: Any) -> Any:
-            made = Buildable()
-            vars(made).update(changes)
-            return made
-
-    return Buildable()
 
 
 @pytest.mark.parametrize(
@@ -232,9 +235,9 @@ def test_causes_are_what_the_choice_builds_on(
     shown: int,
     causes: list[int],
     instead: int | None,
-    buildable: Any,
+    toy: Toy,
 ) -> None:
-    found = chain(buildable, wanted, base)
+    found = chain(toy, wanted, base)
     assert found.knows_policy
     assert found.item.item_id == str(shown)
     assert [cause.item.item_id for cause in found.causes] == [str(i) for i in causes]
@@ -242,7 +245,7 @@ def test_causes_are_what_the_choice_builds_on(
     assert all(cause.accepted_in is None for cause in found.causes)
 
 
-def test_causes_accepted_on_the_way_are_said_to_be(toy: Any) -> None:
+def test_causes_accepted_on_the_way_are_said_to_be(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["foresight"])
     causes = [
         (path, one.round, cause)
@@ -262,11 +265,9 @@ def test_causes_accepted_on_the_way_are_said_to_be(toy: Any) -> None:
 
 @pytest.mark.parametrize("is_guarded", [False, True])
 @pytest.mark.parametrize("name", ["itmprec", "foresight", "popular"])
-def test_nothing_of_the_simulator_enters(name: str, is_guarded: bool, toy: Any) -> None:
+def test_nothing_of_the_simulator_enters(name: str, is_guarded: bool, toy: Toy) -> None:
     policy = policies(toy)[name]
-    if is_guarded:
-        policy = guarded(policy, toy.encoder, toy.dataset, RAILS, seed=3)
-    replay, log = played(toy, policy)
+    replay, log = played(toy, within(toy, policy, RAILS) if is_guarded else policy)
     rng = np.random.default_rng(0)
     scrambled = replace(
         log,
@@ -275,12 +276,12 @@ def test_nothing_of_the_simulator_enters(name: str, is_guarded: bool, toy: Any) 
         rank=rng.integers(0, 9, log.rank.shape),
         is_counted=~log.is_counted,
     )
-    again = Replay(policy, toy.dataset, scrambled, replay.options)
+    again = Replay(replay.guide, toy.dataset, scrambled, COMMON.rollout.padding)
     first, second = (Explainer(of, toy.item_vectors) for of in (replay, again))
     assert all_told(first) == all_told(second)
 
 
-def test_a_policy_without_reasons_gets_the_nearest_items_and_no_more(toy: Any) -> None:
+def test_a_policy_without_reasons_gets_the_nearest_items_and_no_more(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["popular"])
     (path, *_) = explainer.paths("3")
     one, unit = path.explanations[0], F.normalize(toy.item_vectors, dim=1).double()
@@ -308,24 +309,23 @@ def test_a_policy_without_reasons_gets_the_nearest_items_and_no_more(toy: Any) -
     assert "builds on" not in words
 
 
-def test_an_account_that_does_not_lead_to_what_was_shown_is_not_believed(toy: Any) -> None:
+def test_an_account_that_does_not_lead_to_what_was_shown_is_not_believed(toy: Toy) -> None:
     class Wrong(NextItem):
-        def weigh(self, observation: Observation) -> Tensor:
-            return -super().weigh(observation)
+        def weigh(self, view: View) -> Tensor:
+            return -super().weigh(view)
 
     explainer = explained(toy, Wrong(toy.encoder))
     assert not any(one.knows_policy for one in explainer.paths("3")[0].explanations)
 
 
-def test_oracles_tell_nothing_of_minds(toy: Any) -> None:
+def test_oracles_tell_nothing_of_minds(toy: Toy) -> None:
     explainer = explained(toy, OracleGreedy())
     assert not any(one.knows_policy for one in explainer.paths("3")[0].explanations)
 
 
-def test_plain_rounds_say_which_rail_made_them_so(toy: Any) -> None:
-    rails = RailsOptions(opt_out=("2",), plain_share=0.4, guided_budget=2)
-    policy = guarded(policies(toy)["itmprec"], toy.encoder, toy.dataset, rails, seed=3)
-    explainer = explained(toy, policy)
+def test_plain_rounds_say_which_rail_made_them_so(toy: Toy) -> None:
+    rails = RailsOptions(opt_out=("2",), plain_share=0.5, guided_budget=2)
+    explainer = explained(toy, within(toy, policies(toy)["itmprec"], rails))
     for path in explainer.paths("2"):
         assert {one.rail for one in path.explanations} == {"opted_out"}
     rails_seen = set()
@@ -341,39 +341,34 @@ def test_plain_rounds_say_which_rail_made_them_so(toy: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rounds_under_rails_that_span_users_are_explained(name: str, toy: Any) -> None:
+def test_rounds_under_rails_that_span_users_are_explained(name: str, toy: Toy) -> None:
     """By whoever chose: the log tells who that was, and what others had taken."""
-    policy = guarded(policies(toy)[name], toy.encoder, toy.dataset, SPANNING, seed=3)
-    explainer = explained(toy, policy)
-    log, rails = explainer.log, set()
-    for seen in explainer.replay.observations(np.arange(len(log.user_idx))):
-        is_guided, items = log.guided[:, seen.round - 1], log.item_idx[:, seen.round - 1]
-        decided = policy.decide(seen).item_idx.numpy()
-        np.testing.assert_array_equal(decided[is_guided], items[is_guided])
-        for row in np.flatnonzero(items):
-            moment = explainer.moment(seen, int(row), int(row))
-            assert (moment.rail is None) == is_guided[row]
-            assert moment.is_explained == (moment.rail is not None or name not in SILENT)
-            rails.add(moment.rail)
-    assert {None, "others"} <= rails
-    assert "guidance is shared out over all users and items" in all_told(explainer)
+    explainer = explained(toy, within(toy, policies(toy)[name], SPANNING))
+    replay, log, rails = explainer.replay, explainer.log, set()
+    assert_seen_again(replay, log)
+    for row, at in np.argwhere(log.item_idx).tolist():
+        moment = explainer.moment(row, at + 1)
+        assert (moment.rail is None) == log.guided[row, at]
+        assert moment.is_explained == (moment.rail is not None or name not in SILENT)
+        rails.add(moment.rail)
+    assert {None, "not_chosen", "daily_cap"} <= rails
+    words = all_told(explainer)
+    assert "guidance is limited in number, and others were chosen for it" in words
+    assert "the guided rounds of your day are used up" in words
 
 
 @pytest.mark.parametrize("exclude", ["shown", "accepted"])
 @pytest.mark.parametrize("name", NAMES)
-def test_slates_are_seen_again_as_they_were(name: str, exclude: str, toy: Any) -> None:
+def test_slates_are_seen_again_as_they_were(name: str, exclude: str, toy: Toy) -> None:
     policy, world = policies(toy)[name], COMMON.world.model_copy(update={"n_slots": 3})
     again = COMMON.rollout.model_copy(update={"exclude": exclude})
     protocol = COMMON.model_copy(update={"world": world, "rollout": again})
     replay, log = played(toy, policy, protocol)
     assert (log.slate[:, :, 0] != log.item_idx).any()  # somebody took what came later
-    for number, seen in enumerate(replay.observations(np.arange(len(log.user_idx)))):
-        is_shown = log.is_shown[:, number]
-        decided = policy.decide(seen).item_idx.numpy()
-        np.testing.assert_array_equal(decided[is_shown], log.item_idx[is_shown, number])
+    assert_seen_again(replay, log)
 
 
-def test_words_name_only_what_the_policy_knows(toy: Any) -> None:
+def test_words_name_only_what_the_policy_knows(toy: Toy) -> None:
     texts = {
         name: all_told(explained(toy, policies(toy)[name]))
         for name in ("itmprec", "foresight", "next-item")
@@ -387,7 +382,7 @@ def test_words_name_only_what_the_policy_knows(toy: Any) -> None:
     assert not any(re.search(r"\bnan\b|NaN|\binf\b|Infinity", text) for text in texts.values())
 
 
-def test_what_if_is_what_the_policy_shows_without_the_item(toy: Any) -> None:
+def test_what_if_is_what_the_policy_shows_without_the_item(toy: Toy) -> None:
     policy = policies(toy)["itmprec"]
     explainer = explained(toy, policy)
     history = toy.dataset.before("train").of(toy.dataset.user_ids.index("3"))
@@ -398,13 +393,14 @@ def test_what_if_is_what_the_policy_shows_without_the_item(toy: Any) -> None:
     penalty = torch.zeros(1, toy.dataset.n_items + 1)
     penalty[0, [0, *history]] = -torch.inf
     user = torch.tensor([toy.dataset.user_ids.index("3")])
-    seen = Observation(user, torch.tensor([9]), toy.encoder.encode(seq), penalty, 1)
+    begun = Journeys.begun(train_users(toy.dataset), user, torch.tensor([9]), N_ROUNDS)
+    seen = View(begun, toy.encoder.encode(seq), Candidates(penalty), begun.rounds_left)
     expected = toy.dataset.item_ids[int(policy.decide(seen).item_idx) - 1]
     assert one.what_if is not None
     assert one.what_if.item_id == expected
 
 
-def test_one_round_is_part_of_the_path(toy: Any) -> None:
+def test_one_round_is_part_of_the_path(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["foresight"])
     whole = explainer.paths("4")
     for number in range(1, N_ROUNDS + 1):
@@ -431,14 +427,14 @@ def test_one_round_is_part_of_the_path(toy: Any) -> None:
     ],
 )
 def test_bad_questions_get_one_sentence(
-    asked: dict[str, Any], kind: type[Exception], sentence: str, toy: Any
+    asked: dict[str, Any], kind: type[Exception], sentence: str, toy: Toy
 ) -> None:
     explainer = explained(toy, policies(toy)["next-item"])
     with pytest.raises(kind, match=re.escape(sentence)):
         explainer.paths(**{"user_id": "3", **asked})
 
 
-def test_an_item_that_the_user_never_had_cannot_be_left_out(toy: Any) -> None:
+def test_an_item_that_the_user_never_had_cannot_be_left_out(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["next-item"])
     user = toy.dataset.user_ids.index("3")
     rows = explainer.log.user_idx == user

@@ -1,0 +1,112 @@
+"""`proactrec guide fit | show`: a guide for real users, as one folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import console, options, results
+from proactrec.cli.setup import parsed_setting
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make a guide for real users, and say what a guide is.\n\n"
+    "Start with: proactrec guide fit --dataset demo --out guides/demo",
+)
+
+GuideFolder = Annotated[Path, typer.Argument(metavar="GUIDE", help="Folder of a guide.")]
+
+
+@app.command()
+@options.takes_dataset_options
+def fit(
+    out: Annotated[Path, typer.Option(help="Folder of the guide; one that is there is replaced.")],
+    dataset: options.DatasetName = "demo",
+    data_dir: options.DataDir = None,
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Who guides: foresight, itmprec, ipg, irn, nearest-to-target, target-now, "
+            "next-item, popular, random, or a .py file of your own."
+        ),
+    ] = "foresight",
+    encoder: Annotated[
+        str,
+        typer.Option(help="Sequence encoder, which says what is relevant, or a .py file."),
+    ] = "iclrec",
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting, e.g. --set rails.plain_share=0.25 --set "
+            "policy_options.depth=1; repeatable.",
+        ),
+    ] = None,
+    shows_again: Annotated[
+        bool,
+        typer.Option("--shows-again", help="What was shown and refused may be shown again."),
+    ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of finished stages, used again by the next fit; OUT.store if not given."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    json: results.Json = False,
+    **of_data: Any,
+) -> None:
+    """Train a policy and all that it stands on, and write one folder that any process opens.
+
+    Killed at any time, the same command goes on where it stopped.
+
+    Example: proactrec guide fit --dataset data/shop --policy foresight --out guides/shop
+    """
+    from proactrec.fitting.fitting import Fitting
+    from proactrec.fitting.guides import fit_guide
+    from proactrec.fitting.options import FittingOptions
+
+    data = options.dataset_options(dataset=dataset, **of_data)
+    plain = FittingOptions(dataset=data, policy=policy, encoder=encoder, seed=seed)
+    wanted = plain.changed(dict(parsed_setting(text) for text in set_ or []))
+    stages = store or out.with_name(f"{out.name}.store")
+    with console.progress() as progress:
+        fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
+        guide = fit_guide(fitting, shows_again=shows_again)
+        guide.save(out)
+    _tell(guide.about(), out, json=json)
+
+
+@app.command()
+def show(folder: GuideFolder, json: results.Json = False) -> None:
+    """Say what a guide is, what it was made from, and how many items and users it knows.
+
+    Example: proactrec guide show guides/shop
+    """
+    from proactrec.guidance.saved import read_about
+
+    _tell(read_about(folder), folder, json=json)
+
+
+def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
+    if json:
+        results.print_json(about)
+        return
+    rails = ", ".join(f"{name} = {value}" for name, value in about["rails"].items())
+    rows = {
+        "guide": folder,
+        "policy": about["policy"],
+        "rails": rails or "none",
+        "made from": f"{about['dataset']['name']} ({about['dataset']['fingerprint']})",
+        "knows": f"{about['n_items']:,} items, {about['n_users']:,} users",
+        "learned from": f"{about['knowledge_version']} batches of answers",
+        "seed": about["seed"],
+        "made": f"{about['made']}, proactrec {about['versions']['proactrec']}",
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    Console(highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,192 @@
+"""`proactrec next`: what real users are shown next, from a guide and today's logs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proactrec.cli import console, results
+from proactrec.cli.guide import GuideFolder
+from proactrec.cli.setup import listed_ids
+from proactrec.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from proactrec.guidance.tomorrow import People
+    from proactrec.journeys import Journeys
+
+COLUMNS, WHO = "Columns of --events and --items", "Whom and where to"
+
+
+def next_items(
+    folder: GuideFolder,
+    events: Annotated[
+        list[str],
+        typer.Option(
+            help="What users did: .csv, .tsv, .jsonl (also .gz) or .parquet files, folders or "
+            "patterns; repeatable. What the guide was fitted on may be in it or not."
+        ),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of an item to lead users to; repeatable.", rich_help_panel=WHO),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            help="Lead every user to the item of this category that suits best.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Id of a user; repeatable. Everybody in --events if not given.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    journeys: Annotated[
+        Path | None,
+        typer.Option(
+            help="What was shown before: .csv or .parquet with user_id, target_id, round, item_id, "
+            "guided, answer (1, 0, or empty: not known yet).",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    opt_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO
+        ),
+    ] = None,
+    n_rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds that a journey has.", rich_help_panel=WHO)
+    ] = 20,
+    seed: Annotated[
+        int | None, typer.Option(help="Draws plain rounds; the guide's own if not given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
+    json: results.Json = False,
+    items: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Titles and categories of items that came after the guide; repeatable.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = None,
+    user_column: Annotated[
+        str | None, typer.Option(help="User ids; guessed.", rich_help_panel=COLUMNS)
+    ] = None,
+    item_column: Annotated[
+        str | None, typer.Option(help="Item ids; guessed.", rich_help_panel=COLUMNS)
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="Times; guessed. '' if rows are in time order.", rich_help_panel=COLUMNS),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Between columns of text files.", rich_help_panel=COLUMNS)
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="Of text files, e.g. latin-1.", rich_help_panel=COLUMNS)
+    ] = "utf-8",
+) -> None:
+    """Say what real users are shown next on the way to a target, and why.
+
+    One row per user and target: `item_id` is what to show (empty: nothing), `guided` whether it
+    is a step of guidance, `reason` why: step, target, or what made it a plain recommendation.
+
+    Example: proactrec next guides/shop --events today.parquet --category Jazz --out next.parquet
+    """
+    from proactrec.data.importing.options import EventColumns, FileOptions, ImportOptions
+    from proactrec.data.importing.reading import read_logs
+    from proactrec.guidance.saved import open_guide, read_about
+    from proactrec.guidance.tomorrow import People, next_items
+
+    _check(target, category, out, json=json)
+    read_about(folder)  # a wrong folder is said before files are read
+    options = ImportOptions(
+        events=tuple(events),
+        items=tuple(items or ()),
+        columns=EventColumns(user=user_column, item=item_column, time=time_column),
+        files=FileOptions(separator=separator, encoding=encoding),
+    )
+    with console.progress() as progress:
+        read = read_logs(options, progress=progress)
+        guide = open_guide(folder, read.catalogue, seed=seed)
+        people = People.of(guide, read.events, user, set(listed_ids(opt_out)) if opt_out else ())
+        walks = _walks(people, target, category, journeys, n_rounds)
+        table = next_items(people, walks)
+    console.warn([*read.said, *_absent(people, opt_out is not None)])
+    _give(table, out, json=json)
+
+
+def _check(target: list[str] | None, category: str | None, out: Path | None, *, json: bool) -> None:
+    if bool(target) == (category is not None):
+        raise InvalidInputError("give --target or --category, one of them")
+    if (out is None) != json:
+        raise InvalidInputError("give --out FILE or --json, one of them")
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise InvalidInputError(f"--out must end in .parquet or .csv, got {out}")
+
+
+def _walks(
+    people: "People",
+    target: list[str] | None,
+    category: str | None,
+    past: Path | None,
+    n_rounds: int,
+) -> "Journeys":
+    """Journeys of all users, with what was shown before."""
+    from proactrec.guidance.tomorrow import checked_journeys, no_journeys
+
+    known = people.guide.guide.items
+    for target_id in target or ():
+        if target_id not in known.index:
+            raise InvalidInputError(
+                f"--target {target_id!r} is in no event, and the guide does not know it"
+            )
+    rounds = no_journeys()
+    if past is not None:
+        rounds, left = checked_journeys(_table(past), people)
+        console.warn([f"--journeys: {one}" for one in left])
+    if category is not None:
+        return people.journeys_in(rounds, category, n_rounds)
+    return people.journeys(rounds, target or (), n_rounds)
+
+
+def _table(path: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    if not path.is_file():
+        raise InvalidInputError(f"--journeys must name a file, there is no {path}")
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    return pl.read_csv(path, infer_schema=False)
+
+
+def _absent(people: "People", is_asked: bool) -> list[str]:
+    """A sentence about ids of --opt-out that nobody here has."""
+    absent = set(people.opted_out) - set(people.user_ids)
+    known = len(people.opted_out) - len(absent)
+    return [f"--opt-out: {known} of its users are here, {len(absent)} are not"] if is_asked else []
+
+
+def _give(table: "pl.DataFrame", out: Path | None, *, json: bool) -> None:
+    from proactrec.files import replacing
+
+    if json or out is None:
+        results.print_json(table.to_dicts())
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as partial:
+        (table.write_csv if out.suffix == ".csv" else table.write_parquet)(partial)
+    n_guided, n_none = int(table["guided"].sum()), table["item_id"].null_count()
+    n_new = table.filter(~table["known_user"])["user_id"].n_unique()
+    console.errors.print(
+        f"{table.height:,} rows: {n_guided:,} guided, {table.height - n_guided - n_none:,} plain, "
+        f"{n_none:,} with nothing to show; {n_new:,} users came after the guide. written: {out}",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,61 @@
+"""The contract of policies over every entry of the registry, LLM-IPP aside.
+
+That one asks a server: `tests/llm` holds it to its own checks.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proactrec.evaluation.oracles import ReadsMinds
+from proactrec.policies.base import Policy
+from proactrec.policies.registry import POLICIES, policy_type
+from proactrec.testing.policies import PolicyContract
+from proactrec.testing.toys import N_ROUNDS, Toy
+
+TINY_IRN = {
+    "embedding_dim": 8,
+    "user_dim": 4,
+    "inner_dim": 16,
+    "max_seq_len": 6,
+    "min_piece_len": 3,
+    "item_start": "random",
+    "stopping": {"n_epochs": 1},
+}
+RAW = {"guidance": "dot", "relevance_link": "raw", "intent_link": "raw", "intent_weight": 3.0}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in POLICIES if name not in ("foresight", "irn", "llm-ipp")},
+    "ipg, product": ("ipg", {"no_gain": "product"}),
+    "ipg, raw": ("ipg", RAW),
+    "itmprec, product": ("itmprec", {"no_gain": "product"}),
+    "itmprec, raw": ("itmprec", RAW),
+    "irn, plan once": (
+        "irn",
+        {"model": TINY_IRN, "mode": "plan_once", "n_rounds": N_ROUNDS},
+    ),
+    "irn, replan": ("irn", {"model": TINY_IRN, "mode": "replan"}),
+    "foresight": ("foresight", {"n_models": 1, "view_dim": 4}),
+    "foresight, one round": ("foresight", {"n_models": 1, "depth": 1, "other_views": ()}),
+    "oracle-lookahead, three candidates": ("oracle-lookahead", {"n_candidates": 3}),
+}
+
+
+class TestEveryPolicy(PolicyContract):
+    @pytest.fixture(autouse=True, params=CASES)
+    def _case(self, request: pytest.FixtureRequest, tmp_path_factory: Any) -> None:
+        self.case = request.param
+        self.folder: Path = tmp_path_factory.getbasetemp() / "models"
+
+    @property
+    def may_run_out(self) -> bool:  # type: ignore[override]
+        return self.case == "irn, plan once"
+
+    def make(self, toy: Toy) -> Policy:
+        name, options = CASES[self.case]
+        policy = policy_type(name).build(toy.ingredients(self.folder, **options))
+        return policy.reading(toy.minds()) if isinstance(policy, ReadsMinds) else policy
+
+
+def test_every_policy_stands_in_the_table() -> None:
+    assert {name for name, _ in CASES.values()} == set(POLICIES) - {"llm-ipp"}
