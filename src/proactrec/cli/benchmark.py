@@ -126,13 +126,13 @@ def benchmark(**values: Any) -> None:
     workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
     done: dict[str, Any] = {}
 
-    def keep(cell: "Cell", result: Mapping[str, Any]) -> None:
-        done["/".join(cell.name)] = _kept(cell, result)
+    def keep(cell: "Cell", result: CellResult) -> None:
+        done["/".join(cell.name)] = result.model_dump(mode="json", exclude_unset=True)
         write_json(out / CELLS, done)
 
     with console.progress() as progress:
         found = run(cells, workshop, progress=progress, finished=keep)
-    figures = figures_table(cells, found)
+    figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
     show_benchmark(out, figures, _settings(cells), quiet=values["json"])
     if values["json"]:
@@ -326,13 +326,6 @@ def _settings(cells: "list[Cell]") -> dict[str, Any]:
 
 def _write_settings(out: Path, cells: "list[Cell]") -> None:
     (out / SETTINGS).write_text(yaml.safe_dump(_settings(cells), sort_keys=False))
-
-
-def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a :class:`CellResult` holds, as JSON takes it."""
-    options = cell.options.protocol.metrics.model_dump(mode="json")
-    named = {"method": cell.method, "world": cell.world, "metric_options": options}
-    return {**named, **{n: result[n] for n in CellResult.model_fields if n not in named}}
 
 
 take_options(benchmark, inspect.signature(_asked).parameters, NOT_ASKED)

@@ -78,7 +78,7 @@ def concerns(experiment: "Experiment") -> list[str]:
 
 def measured(experiment: "Experiment", command: str) -> RunResult:
     """The figures of a run, doing whatever stages are missing."""
-    return RunResult(**experiment.result(), command=command)
+    return experiment.result().model_copy(update={"command": command})
 
 
 def save_settings(setup: Setup, command: str) -> None:
@@ -136,7 +136,7 @@ def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
     items = experiment.hidden_interest.item_vectors.numpy()  # the trace is of hidden vectors
     return write_report(
         out / REPORT,
-        result=result.content(),
+        result=result,
         log=log,
         dataset=experiment.dataset,
         traced_pairs=trace.pairs,
@@ -167,7 +167,7 @@ def show(result: RunResult, files: list[Path], *, json: bool) -> None:
         print_json(result.content())
         return
     output = Console()
-    output.print(result_table(result.content()))
+    output.print(result_table(result))
     for part, used in result.usage.items():
         if used.n_asked:
             output.print(_paid(part, used), highlight=False)
