@@ -8,7 +8,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from proactrec.cli import console
+from proactrec.cli import console, options
 from proactrec.cli.setup import Setup, experiment_options
 from proactrec.errors import DataError
 from proactrec.measurement.results import ABOUT, RESULT, VOLATILE, RunResult, Spent
@@ -22,10 +22,9 @@ REPORT, SETTINGS, FORECAST = "report.html", "settings.yaml", "forecast.json"
 MOSTLY_SEEN = 0.5
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def evaluate(run: RunFolder, json: Json = False) -> None:
+def evaluate(run: RunFolder, json: options.Json = False) -> None:
     """Measure an earlier run again, from its log.
 
     Example: proactrec evaluate runs/scifi

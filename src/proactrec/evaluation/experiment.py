@@ -54,7 +54,7 @@ class ExperimentOptions(FittingOptions):
     n_users: int | None = Field(
         None, ge=1, description="users to guide, drawn at random; everybody by default"
     )
-    without: tuple[Part, ...] = Field((), description="parts of ITMPRec that are switched off")
+    without: tuple[Part, ...] = Field((), description="part of ITMPRec to switch off")
     hidden: Literal[Hidden, Fitted] = Field(
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
