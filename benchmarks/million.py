@@ -84,7 +84,7 @@ def main() -> None:
     body = page(scale, parts, done.gib)
     print(body)
     if arguments.page:
-        content = {"origin": origin(), "scale": scale._asdict() | {"folder": str(scale.folder)}}
+        content: dict[str, Any] = {"origin": origin(), "scale": scale._asdict() | {"folder": str(scale.folder)}}
         content |= {"stated_bytes": parts, "gib": done.gib, "rounds": rounds(scale)}
         title = f"Foresight over {scale.n_journeys:,} journeys and {scale.n_items:,} items"
         write_page(arguments.page, title, content, body)

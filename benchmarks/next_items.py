@@ -103,7 +103,7 @@ def fitted(arguments: argparse.Namespace) -> Path:
         print(" ".join(("proactrec", *step)), flush=True)
         if taken([*proactrec(), *step]).code:
             raise SystemExit(1)
-    return guide
+    return Path(guide)
 
 
 def generate(folder: Path, n_items: int, n_users: int) -> None:

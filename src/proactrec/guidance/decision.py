@@ -87,7 +87,8 @@ def joined(parts: list[Ruled]) -> Ruled:
     if len(parts) == 1:
         return parts[0]
     columns: Any = zip(*parts, strict=True)
-    return Ruled(*(None if c[0] is None else torch.cat(c) for c in columns))
+    whole: Any = (None if c[0] is None else torch.cat(c) for c in columns)
+    return Ruled(*whole)
 
 
 class RailCounts:
