@@ -39,9 +39,9 @@ def main() -> None:
             "world": world,
             "method": method,
             "seed": seed,
-            "hr": list(result["metrics"]["hr"].values())[-1]["mean"],
-            "ioi": list(result["metrics"]["ioi"].values())[-1]["mean"],
-            "accepted": result["outcome"]["target_accepted"]["mean"],
+            "hr": list(result.metrics["hr"].values())[-1].mean,
+            "ioi": list(result.metrics["ioi"].values())[-1].mean,
+            "accepted": result.outcome["target_accepted"].mean,
         }
         for (world, method, seed), result in zip(places, results, strict=True)
     ]

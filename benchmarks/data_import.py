@@ -9,7 +9,6 @@ rows without id, read times, sort, sessions, first event of every user and item,
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from child import taken
 from page import origin, write_page
 
 BLOCK = 2_000_000
@@ -133,26 +133,14 @@ def report(cells: dict[str, dict[str, Any]], name: str, command: list[str]) -> N
 
 def measured(command: list[str]) -> dict[str, Any]:
     """Seconds, processor seconds and memory of a child process, and the rows that it gave."""
-    watcher = (
-        "import json, resource, subprocess, sys, time\n"
-        "start = time.perf_counter()\n"
-        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps({'seconds': time.perf_counter() - start, 'cpu': used.ru_utime + "
-        "used.ru_stime, 'kib': used.ru_maxrss, 'code': done.returncode, 'out': done.stdout, "
-        "'err': done.stderr[-400:]}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", watcher, *command], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
-    if found["code"]:
-        return {"error": f"exit code {found['code']}: {found['err']}"}
+    found = taken(command)
+    if found.code:
+        return {"error": f"exit code {found.code}"}
     return {
-        "seconds": round(found["seconds"], 1),
-        "cpu_seconds": round(found["cpu"], 1),
-        "gib": round(found["kib"] / 2**20, 2),
-        "rows_written": int(found["out"]),
+        "seconds": round(found.seconds, 1),
+        "cpu_seconds": round(found.cpu_seconds, 1),
+        "gib": round(found.gib, 2),
+        "rows_written": int(found.out),
     }
 
 
@@ -176,7 +164,7 @@ def table(cells: dict[str, dict[str, Any]], n_rows: int, load_before: float, pan
     ]
     for name, cell in cells.items():
         if "error" in cell:
-            lines.append(f"| {name} | failed: {cell['error'].splitlines()[-1][:80]} | | | |")
+            lines.append(f"| {name} | failed: {cell['error']} | | | |")
             continue
         numbers = f"{cell['seconds']} | {cell['cpu_seconds']} | {cell['gib']}"
         lines.append(f"| {name} | {numbers} | {cell['rows_written']:,} |")

@@ -31,12 +31,13 @@ def main() -> None:
     for name in POLICIES:
         options = ExperimentOptions(policy=name, protocol=PROTOCOL, encoder_options=TRAINING)
         experiment = Experiment(options, Path("runs/demo/artefacts"))
-        results[name] = experiment.result()
-        metrics, outcome = results[name]["metrics"], results[name]["outcome"]
-        figures = [metrics[figure]["20"] for figure in ("hr", "ioi", "ior200")]
+        result = experiment.result()
+        results[name] = result.content()
+        figures = [result.metrics[figure][20] for figure in ("hr", "ioi", "ior200")]
+        figures.append(result.outcome["target_accepted"])
         texts = [
-            f"{x['mean']:.{d}f} ({x['low']:.{d}f}–{x['high']:.{d}f})"
-            for x, d in zip([*figures, outcome["target_accepted"]], (3, 3, 1, 3), strict=True)
+            f"{x.mean:.{d}f} ({x.low:.{d}f}–{x.high:.{d}f})"
+            for x, d in zip(figures, (3, 3, 1, 3), strict=True)
         ]
         lines.append(f"| {name} | {' | '.join(texts)} |")
         if name == "itmprec":

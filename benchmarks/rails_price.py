@@ -20,10 +20,9 @@ import torch
 
 from cells import parser_of, say, set_up
 from page import origin, write_page
-from proactrec.evaluation.benchmark.grid import Cell, grid
+from proactrec.evaluation.benchmark.grid import grid
 from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.suites import Changes
-from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.evaluation.experiment import Experiment
 from proactrec.guidance.decision import REASONS
 from proactrec.report.tables import MISSING
@@ -76,9 +75,9 @@ def main() -> None:
     for seed in arguments.seeds:
         settings = list(chosen(workshop.experiment(base.changed({"seed": seed})), arguments))
         cells = grid([base], {one.name: one.changes for one in settings}, seeds=(seed,))
-        results = run(cells, workshop, progress=say)
-        for one, cell, result in zip(settings, cells, results, strict=True):
-            rows.append({**_named(one), **figures(cell, result, workshop)})
+        run(cells, workshop, progress=say)
+        for one, cell in zip(settings, cells, strict=True):
+            rows.append({**_named(one), **figures(workshop.experiment(cell.options))})
     policies = [policy for policy in arguments.policies if policy != PLAIN]
     body = "\n\n".join(
         f"## {policy}\n\n{table(policy, rows)}{group_table(policy, rows)}" for policy in policies
@@ -154,20 +153,21 @@ def _named(one: Setting) -> dict[str, Any]:
     return {"policy": one.policy, "rail": one.rail, "strength": one.strength}
 
 
-def figures(cell: Cell, result: dict[str, Any], workshop: Workshop) -> dict[str, Any]:
-    """What a cell gained and cost."""
-    at_the_end = {name: list(result["metrics"][name].values())[-1] for name in ("hr", "ioi")}
-    told = result["policy_notes"].get("rails", {})
+def figures(experiment: Experiment) -> dict[str, Any]:
+    """What a finished cell gained and cost."""
+    result = experiment.result()
+    ioi, hr = (list(result.metrics[name].values())[-1].mean for name in ("ioi", "hr"))
+    told = result.policy_notes.get("rails", {})
     n_decisions = max(1, told.get("decisions", 0))
     return {
-        "seed": result["seed"],
-        "ioi": at_the_end["ioi"]["mean"],
-        "hr": at_the_end["hr"]["mean"],
-        "accepted": result["outcome"]["target_accepted"]["mean"],
-        "place": mean_place(workshop.experiment(cell.options)),
+        "seed": result.seed,
+        "ioi": ioi,
+        "hr": hr,
+        "accepted": result.outcome["target_accepted"].mean,
+        "place": mean_place(experiment),
         "plain": sum(told.get(name, 0) for name in REASONS) / n_decisions,
         "notes": told,
-        "groups": result.get("groups", {}),
+        "groups": result.content().get("groups", {}),
     }
 
 

@@ -48,7 +48,7 @@ class Timing(Options):
 def main() -> None:
     """Measure and print a table; keep it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", default="ml-100k" if _has_movielens() else "demo")
+    parser.add_argument("--dataset", default="ml-100k" if has_movielens() else "demo")
     parser.add_argument("--n-targets", type=int, default=50)
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     arguments = parser.parse_args()
@@ -193,7 +193,8 @@ def _graphau(*, n_epochs: int) -> GraphAUOptions:
     return GraphAUOptions(stopping=StoppingOptions(n_epochs=n_epochs))
 
 
-def _has_movielens() -> bool:
+def has_movielens() -> bool:
+    """Whether the files of ML-100k are where data sets are looked for."""
     return (Path(os.environ.get(DATA_DIR_VARIABLE, "../shared/data")) / "ml-100k").is_dir()
 
 

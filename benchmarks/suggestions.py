@@ -42,9 +42,9 @@ def main() -> None:
 
 def _measured(options: ExperimentOptions, store: Path, one: Suggestion) -> dict[str, Any]:
     result = Experiment(options.changed({"category": one.category}), store).result()
-    figures = {label: result["metrics"][key]["20"]["mean"] for label, key in MEASURES.items()}
+    figures = {label: result.metrics[key][20].mean for label, key in MEASURES.items()}
     print(one.category, figures, flush=True)
-    return {**one._asdict(), **figures, "n_targets": len(result["targets"])}
+    return {**one._asdict(), **figures, "n_targets": len(result.targets)}
 
 
 def _rank_correlation(first: list[float], second: list[float]) -> float:

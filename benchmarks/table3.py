@@ -68,7 +68,7 @@ def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dic
         without=without,
         seed=seed,
     )
-    result = Experiment(options, Path("runs/artefacts")).result()
+    result = Experiment(options, Path("runs/artefacts")).result().content()
     return {**{name: result[name] for name in KEPT}, "origin": origin()}
 
 

@@ -8,7 +8,6 @@ a 95 % bootstrap over users, and a verdict needs every seed to agree.
 """
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import polars as pl
 from page import origin, write_page
 from proactrec.evaluation.comparison import compare_in
 from proactrec.measurement.comparison import Difference
-from proactrec.measurement.results import CELLS
+from proactrec.measurement.results import CellResult, read_cells
 from proactrec.report.benchmark.figures import file_name
 
 ORDERINGS = (
@@ -46,7 +45,7 @@ ORDERINGS = (
     ("oracle-greedy", "ITMPRec"),
     ("oracle-lookahead", "oracle-greedy"),
 )
-KEPT = ("dataset", "method", "world", "protocol", "seed", "metrics", "outcome", "pairs", "seconds")
+KEPT = {"dataset", "method", "world", "protocol", "seed", "metrics", "outcome", "pairs", "seconds"}
 
 
 def main() -> None:
@@ -60,16 +59,16 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     sections = [section(folder, arguments.page) for folder in arguments.folders]
+    cells = [cell for one in sections for cell in one.cells]
     content: dict[str, Any] = {
         "origin": origin(),
-        "cells": [cell for one in sections for cell in one.cells],
+        "cells": [cell.model_dump(mode="json", include=KEPT, exclude_unset=True) for cell in cells],
         "differences": [difference for one in sections for difference in one.differences],
     }
-    dataset = sections[0].cells[0]["dataset"]
-    title = arguments.title or f"Table 4 on {dataset}: every method with the same users"
+    title = arguments.title or f"Table 4 on {cells[0].dataset}: every method with the same users"
     lines = [line for one in sections for line in one.lines]
     if arguments.beside:
-        lines = [*by_seed(content["cells"], *arguments.beside), *lines]
+        lines = [*by_seed(cells, *arguments.beside), *lines]
     body = "\n".join(lines)
     write_page(arguments.page, title, content, body)
     print(arguments.page.read_text())
@@ -79,14 +78,14 @@ class Section(NamedTuple):
     """What a page says of one benchmark."""
 
     lines: list[str]
-    cells: list[dict[str, Any]]
+    cells: list[CellResult]
     differences: list[dict[str, Any]]
 
 
 def section(folder: Path, page: Path) -> Section:
     """Tables, pictures and orderings of one benchmark; the pictures go beside the page."""
-    cells = list(json.loads((folder / CELLS).read_text()).values())
-    found = differences(folder, {cell["method"] for cell in cells})
+    cells = read_cells(folder)
+    found = differences(folder, {cell.method for cell in cells})
     parts: list[str] = []
     figures = pl.read_parquet(folder / "figures.parquet")
     for place in figures.select("dataset", "protocol", "world").unique(maintain_order=True).rows():
@@ -102,15 +101,15 @@ def section(folder: Path, page: Path) -> Section:
         for place, ds in by_place.items()
         for d in ds
     ]
-    return Section(parts, [{name: cell[name] for name in KEPT} for cell in cells], said)
+    return Section(parts, cells, said)
 
 
-def by_seed(cells: list[dict[str, Any]], first: str, second: str) -> list[str]:
+def by_seed(cells: list[CellResult], first: str, second: str) -> list[str]:
     """Markdown lines: one method beside another in every world, a figure for each seed."""
-    found: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
+    found: dict[str, dict[tuple[str, int], CellResult]] = {}
     for cell in cells:
-        found.setdefault(cell["world"], {})[cell["method"], cell["seed"]] = cell
-    seeds = sorted({cell["seed"] for cell in cells})
+        found.setdefault(cell.world, {})[cell.method, cell.seed] = cell
+    seeds = sorted({cell.seed for cell in cells})
     lines = [
         f"## {first} beside {second}, seeds {' / '.join(map(str, seeds))}",
         "",
@@ -130,14 +129,14 @@ def by_seed(cells: list[dict[str, Any]], first: str, second: str) -> list[str]:
     return [*lines, ""]
 
 
-def last(cell: dict[str, Any], metric: str) -> float:
+def last(cell: CellResult, metric: str) -> float:
     """A mean at the last round."""
-    return float(cell["metrics"][metric]["20"]["mean"])
+    return cell.metrics[metric][20].mean
 
 
-def accepting(cell: dict[str, Any]) -> float:
+def accepting(cell: CellResult) -> float:
     """Share of campaigns whose target was accepted."""
-    return float(cell["outcome"]["target_accepted"]["mean"])
+    return cell.outcome["target_accepted"].mean
 
 
 def differences(

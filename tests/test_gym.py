@@ -250,7 +250,7 @@ def test_luck_is_the_seeds_and_another_one_is_another(store: Path) -> None:
     run = experiment_of(store, "medium-v1")
     many = ProactiveVectorEnv(run, 400)
     pair = {"user_idx": int(run.guided_users[0])}
-    pair["target_idx"] = next(t for u, t in many.game._known if u == pair["user_idx"])
+    pair["target_idx"] = next(t for u, t in many.episodes._known if u == pair["user_idx"])
     observation, _ = many.reset(seed=1, options=pair)
     item = int(np.flatnonzero(observation["action_mask"][0])[0])
     told = many.step(np.full(400, item))

@@ -23,7 +23,9 @@ class TargetOptions(Options):
     mode: Literal["prematch", "random_category", "random_all"] = Field(
         "prematch", description="best pre-match scores of the category, or random items"
     )
-    n_targets: int = Field(50, ge=1, description="targets to promote; a smaller pool gives fewer")
+    n_targets: int = Field(
+        50, ge=1, description="number of targets to choose; a smaller pool gives fewer"
+    )
     pool: int | None = Field(
         None, ge=1, description="candidates scored: that many at random, or all of the category"
     )

@@ -21,7 +21,7 @@ from proactrec.evaluation.protocols import protocol_of
 from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import Estimate
-from proactrec.measurement.results import CELLS
+from proactrec.measurement.results import CELLS, CellResult
 from proactrec.policies.irn import IRNPolicyOptions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_policy.py"
@@ -71,7 +71,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(cells: list[Cell], store: Path) -> list[dict[str, Any]]:
+def results(cells: list[Cell], store: Path) -> list[CellResult]:
     return run(cells, Workshop(store))
 
 
@@ -96,7 +96,7 @@ def test_named_worlds_stand_beside_the_others_under_their_names(cells: list[Cell
 
 
 def test_side_by_side_gives_what_one_by_one_gives(
-    cells: list[Cell], results: list[dict[str, Any]], tmp_path: Path
+    cells: list[Cell], results: list[CellResult], tmp_path: Path
 ) -> None:
     told: list[str] = []
     seen: list[tuple[str, int, int]] = []
@@ -110,8 +110,8 @@ def test_side_by_side_gives_what_one_by_one_gives(
         progress=progress,
         finished=lambda cell, result: told.append(cell.method),
     )
-    assert [r["metrics"] for r in again] == [r["metrics"] for r in results]
-    assert [r["curves"] for r in again] == [r["curves"] for r in results]
+    assert [r.metrics for r in again] == [r.metrics for r in results]
+    assert [r.curves for r in again] == [r.curves for r in results]
     assert sorted(told) == sorted(cell.method for cell in cells)
     assert ("interest vectors", 2, 2) in seen  # once for a seed
     assert ("encoders", 4, 4) in seen
@@ -134,7 +134,7 @@ def test_a_cell_waits_for_its_own_encoder_only(base: ExperimentOptions, tmp_path
 
 
 def test_a_finished_cell_is_never_computed_again(
-    cells: list[Cell], results: list[dict[str, Any]], store: Path, monkeypatch: pytest.MonkeyPatch
+    cells: list[Cell], results: list[CellResult], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("computed again")
@@ -142,11 +142,11 @@ def test_a_finished_cell_is_never_computed_again(
     for name in (
         "evaluation.experiment.rollout",
         "evaluation.experiment.evaluate",
-        "fitting.fitting.fit_encoder",
-        "fitting.fitting.fit_graphau",
+        "fitting.models.fit_encoder",
+        "fitting.models.fit_graphau",
     ):
         monkeypatch.setattr(f"proactrec.{name}", refuse)
-    assert [r["metrics"] for r in run(cells, Workshop(store))] == [r["metrics"] for r in results]
+    assert [r.metrics for r in run(cells, Workshop(store))] == [r.metrics for r in results]
 
 
 def cell_that(does: str, name: str, cells: list[Cell], folder: Path) -> Cell:
@@ -157,7 +157,7 @@ def cell_that(does: str, name: str, cells: list[Cell], folder: Path) -> Cell:
 
 
 def test_one_cell_that_fails_does_not_stop_the_others(
-    cells: list[Cell], store: Path, results: list[dict[str, Any]], tmp_path: Path
+    cells: list[Cell], store: Path, results: list[CellResult], tmp_path: Path
 ) -> None:
     fails = 'from proactrec.errors import InvalidInputError as Wrong; raise Wrong("none such")'
     broken = cell_that(fails, "broken", cells, tmp_path)
@@ -203,15 +203,15 @@ def test_curves_and_shares_are_those_of_the_table(
     alike = alike.changed({"protocol.rollout.n_rounds": 4, "protocol.metrics.rounds": (2, 4)})
     cells = grid([alike], {"ITMPRec": {}, "oracle-lookahead": METHODS["oracle-lookahead"]})
     results = run(cells, Workshop(tmp_path))
-    has_owners = results[0]["pairs"]["n_owners_counted_as_zero"] > 0
+    has_owners = results[0].pairs.n_owners_counted_as_zero > 0
     assert has_owners == (protocol == "official")
     for result in results:
-        curve = result["curves"]["interest"]
+        curve = result.curves["interest"]
         for number in (2, 4):
-            ioi = result["metrics"]["ioi"][str(number)]["mean"]
+            ioi = result.metrics["ioi"][number].mean
             assert curve[number] - curve[0] == pytest.approx(ioi)
-    mine, oracle = (result["metrics"]["ioi"]["4"]["mean"] for result in results)
-    shares = figures_table(cells, results).filter(metric="share_of_oracle", method="ITMPRec")
+    mine, oracle = (result.metrics["ioi"][4].mean for result in results)
+    shares = figures_table(results).filter(metric="share_of_oracle", method="ITMPRec")
     assert shares["mean"].to_list() == pytest.approx([mine / oracle])
 
 
@@ -250,16 +250,16 @@ def test_training_is_no_time_of_guidance(base: ExperimentOptions, tmp_path: Path
     """What IRN trains counts as training, also where it is used once more."""
     short = {"stopping": {"n_epochs": 1}, "embedding_dim": 8, "max_seq_len": 8, "min_piece_len": 2}
     cells = grid([base], {"IRN": {"policy": "irn", "policy_options.model": short}})
-    first, again = (run(cells, Workshop(tmp_path))[0]["seconds"] for _ in range(2))
+    first, again = (run(cells, Workshop(tmp_path))[0].seconds for _ in range(2))
     assert first["irn"] > 0
     assert {name: again[name] for name in first} == first
-    table = figures_table(cells, run(cells, Workshop(tmp_path)))
+    table = figures_table(run(cells, Workshop(tmp_path)))
     training = table.filter(metric="training_seconds")["mean"].item()
     assert training == pytest.approx(first["interest"] + first["irn"])
 
 
-def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[dict[str, Any]]) -> None:
-    table = figures_table(cells, results)
+def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[CellResult]) -> None:
+    table = figures_table(results)
     for cell, result in zip(cells, results, strict=True):
         own = table.filter(
             pl.col("method") == cell.method,
@@ -267,7 +267,7 @@ def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[dict[st
             pl.col("seed") == cell.options.seed,
         )
         ioi = own.filter(pl.col("metric") == "ioi", pl.col("round") == 4)
-        assert ioi["mean"].to_list() == [result["metrics"]["ioi"]["4"]["mean"]]
+        assert ioi["mean"].to_list() == [result.metrics["ioi"][4].mean]
         assert own["is_oracle"].unique().to_list() == [cell.method.startswith("oracle")]
         interest = own.filter(pl.col("metric") == "interest")
         assert interest["round"].to_list() == [0, 1, 2, 3, 4]
@@ -277,18 +277,16 @@ def test_figures_are_those_of_the_cells(cells: list[Cell], results: list[dict[st
     assert len(shares) == len(cells)
 
 
-def logs_of(
-    cells: list[Cell], results: list[dict[str, Any]], method: str
-) -> dict[int, GuidanceLog]:
+def logs_of(cells: list[Cell], results: list[CellResult], method: str) -> dict[int, GuidanceLog]:
     return {
-        cell.options.seed: GuidanceLog.load(Path(result["log"]))
+        cell.options.seed: GuidanceLog.load(result.log)
         for cell, result in zip(cells, results, strict=True)
         if cell.method == method and cell.world == "medium"
     }
 
 
 def test_paired_difference_is_that_of_the_means(
-    cells: list[Cell], results: list[dict[str, Any]]
+    cells: list[Cell], results: list[CellResult]
 ) -> None:
     oracle, mine = (logs_of(cells, results, name) for name in ("oracle-lookahead", "mine"))
     options = cells[0].options.protocol.metrics
@@ -314,15 +312,15 @@ def test_paired_difference_is_that_of_the_means(
 
 
 def test_what_was_not_run_alike_is_not_compared(
-    cells: list[Cell], results: list[dict[str, Any]]
+    cells: list[Cell], results: list[CellResult]
 ) -> None:
     mine = logs_of(cells, results, "mine")
     options = cells[0].options.protocol.metrics
     with pytest.raises(InvalidInputError, match="same seeds"):
         compared_logs(mine, {0: mine[0]}, options)
     other = cells[0].options.changed({"target_items": ("3",)})
-    result = run([Cell("other", other)], Workshop(Path(results[0]["log"]).parents[1]))
-    log = GuidanceLog.load(Path(result[0]["log"]))
+    (result,) = run([Cell("other", other)], Workshop(results[0].log.parents[1]))
+    log = GuidanceLog.load(result.log)
     with pytest.raises(InvalidInputError, match="differ in seed 0"):
         compared_logs({0: mine[0]}, {0: log}, options)
     short = {0: replace(mine[0], item_idx=mine[0].item_idx[:, :2])}

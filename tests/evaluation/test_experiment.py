@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from proactrec.cli.results import save_report
 from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
@@ -17,6 +18,7 @@ from proactrec.evaluation.protocols import PROTOCOLS, Protocol
 from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions, groups_of
+from proactrec.measurement.results import RunResult
 from proactrec.training import StoppingOptions
 
 Maker = Callable[..., ExperimentOptions]
@@ -78,8 +80,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 VOLATILE = ("seconds", "peak_memory_mb", "versions", "threads")
 
 
-def comparable(result: dict[str, Any]) -> str:
-    kept = {name: value for name, value in result.items() if name not in VOLATILE}
+def comparable(result: RunResult) -> str:
+    kept = {name: value for name, value in result.content().items() if name not in VOLATILE}
     return json.dumps(kept, sort_keys=True)
 
 
@@ -96,15 +98,28 @@ def test_run_gives_figures_and_a_second_one_reuses_them(
     assert comparable(again.result()) == comparable(result)
     assert again.seconds.items() <= first.seconds.items()  # of what was read again
     assert told == []  # nothing was trained or played again
-    assert result["protocol"] == protocol
-    assert len(result["targets"]) == 4
-    assert all(1 <= target["item_idx"] <= 10 for target in result["targets"])
-    assert set(result["metrics"]["hr"]) == {"2", "5"}
-    n_owners = result["pairs"]["n_owners_left_out"]
-    assert result["pairs"]["n_pairs"] == 4 * N_USERS - n_owners
+    assert result.protocol == protocol
+    assert len(result.targets) == 4
+    assert all(1 <= target.item_idx <= 10 for target in result.targets)
+    assert set(result.metrics["hr"]) == {2, 5}
+    n_owners = result.pairs.n_owners_left_out
+    assert result.pairs.n_pairs == 4 * N_USERS - n_owners
     assert (n_owners > 0) == (first.protocol.world.owners == "drop")
-    assert json.loads(json.dumps(result)) is not None
-    assert ExperimentOptions(**result["options"]) == first.options
+    assert RunResult(**json.loads(json.dumps(result.content()))) == result
+    assert ExperimentOptions(**result.options) == first.options
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_run_is_told_again_under_the_rules_that_it_was_played_by(
+    protocol: str, options: Maker, store: Path
+) -> None:
+    """Padding, and whether what was refused may come again, are the protocol's."""
+    run = Experiment(options(protocol), store)
+    log, replay, rows = run.log, run.replay(), np.arange(len(run.log.user_idx))
+    for number in range(1, log.n_rounds + 1):
+        decided = replay.decide(rows, number).item_idx.numpy()
+        is_shown = log.is_shown[:, number - 1]
+        np.testing.assert_array_equal(decided[is_shown], log.item_idx[is_shown, number - 1])
 
 
 def test_files_hold_what_the_run_says(options: Maker, store: Path) -> None:
@@ -118,7 +133,23 @@ def test_files_hold_what_the_run_says(options: Maker, store: Path) -> None:
     cosine = (users * items[answers]).sum(1)[answers > 0]
     assert run.fitting.interest_spread["cosine"]["held_out"]["mean"] == pytest.approx(cosine.mean())
     gain = (log.interest[:, -1] - log.interest[:, 0]).mean()
-    assert run.result()["metrics"]["ioi"]["5"]["mean"] == pytest.approx(gain)
+    assert run.result().metrics["ioi"][5].mean == pytest.approx(gain)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_report_counts_pairs_as_the_log_does(
+    protocol: str, options: Maker, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proactrec.report.drawing.svg", lambda _figure: "")
+    run = Experiment(options(protocol), store)
+    page, log = save_report(tmp_path, run, run.result()).read_text(), run.log
+    told = {what: int(n) for n, what in re.findall(r"<b>(\d+)</b> ([^<]+)<", page)}
+    n_owners = 4 * N_USERS - len(log.user_idx) + int((~log.is_counted).sum())
+    assert n_owners > 0
+    assert told["pairs left out or not moved: the user had the target"] == n_owners
+    assert told["pairs whose user accepted the target"] == log.reached.sum()
+    left = (log.item_idx[:, -1] == 0) & ~log.reached
+    assert told["pairs with nothing left to show"] == left.sum()
 
 
 def test_runs_in_a_fresh_store_agree(options: Maker, store: Path, tmp_path: Path) -> None:
@@ -171,9 +202,9 @@ def test_without_tiac_everybody_moves_alike(options: Maker, store: Path) -> None
 def test_given_targets_replace_the_choice(options: Maker, store: Path) -> None:
     run = Experiment(options(target_items=("25", "3"), category=None), store)
     result = run.result()
-    assert [target["item_id"] for target in result["targets"]] == ["25", "3"]
-    assert [target["title"] for target in result["targets"]] == ["title 25", "title 3"]
-    assert result["category"] is None
+    assert [target.item_id for target in result.targets] == ["25", "3"]
+    assert [target.title for target in result.targets] == ["title 25", "title 3"]
+    assert result.category is None
 
 
 def test_some_users_are_the_same_for_every_policy(options: Maker, store: Path) -> None:
@@ -203,15 +234,27 @@ def test_rails_are_part_of_a_run_only_where_they_are_on(options: Maker, store: P
     manifest = json.loads((usual.log_path.parent / "manifest.json").read_text())
     assert "rails" not in manifest["inputs"]  # earlier runs keep their names
     assert Experiment(options(rails=RailsOptions()), store).log_path == usual.log_path
-    assert usual.result()["rails"] == {}
+    assert usual.result().rails == {}
     run = Experiment(options(rails=RailsOptions(guided_budget=0)), store)
     plain = Experiment(options(policy="next-item"), store)
     assert run.log_path != usual.log_path
     np.testing.assert_array_equal(run.log.item_idx, plain.log.item_idx)
     result = run.result()
-    assert result["rails"] == {"guided_budget": 0}
-    told = result["policy_notes"]["rails"]
+    assert result.rails == {"guided_budget": 0}
+    told = result.policy_notes["rails"]
     assert told["decisions"] == told["budget_spent"] == run.log.is_shown.sum()
+
+
+def test_ids_of_nobody_who_opted_out_are_counted(options: Maker, store: Path) -> None:
+    """Every real list holds some: they stop no run, and change nothing in it."""
+    known, listed = (
+        Experiment(options(rails=RailsOptions(opt_out=ids)), store)
+        for ids in (("3",), ("3", "nobody", "no one"))
+    )
+    told, usual = (run.result()["policy_notes"]["rails"] for run in (listed, known))
+    assert told == {**usual, "unknown_opt_outs": 2}
+    assert usual["opted_out"] > 0
+    np.testing.assert_array_equal(listed.log.item_idx, known.log.item_idx)
 
 
 @pytest.mark.parametrize("most", [0.0, 0.6])
@@ -221,22 +264,22 @@ def test_groups_say_what_guidance_was_to_each(options: Maker, store: Path, most:
         Experiment(options(rails=rails), store),
         Experiment(options(policy="next-item"), store),
     )
-    told, (names, group) = run.result()["groups"], groups_of(rails, run.dataset)
+    told, (names, group) = run.result().groups, groups_of(rails, run.dataset)
     assert set(told) == {names[g] for g in np.unique(group)}
     for name, figures in told.items():
         rows = group[run.log.user_idx] == names.index(name)
         hr = run.log.accepted[rows].sum() / run.log.is_shown[rows].sum()
         usual = plain.log.accepted[rows].sum() / plain.log.is_shown[rows].sum()
         ioi = (run.log.interest[rows, -1] - run.log.interest[rows, 0]).mean()
-        found = (figures["hr"], figures["clicks_lost"], figures["ioi"])
+        found = (figures.hr, figures.clicks_lost, figures.ioi)
         assert found == pytest.approx((hr, 1 - hr / usual, ioi))
-        assert figures["n_pairs"] == rows.sum()
-        assert figures["n_users"] == len(np.unique(run.log.user_idx[rows]))
+        assert figures.n_pairs == rows.sum()
+        assert figures.n_users == len(np.unique(run.log.user_idx[rows]))
         if not most:
-            assert (figures["share_guided"], figures["clicks_lost"]) == (0, 0)
-    shares = [figures["share_guided"] for figures in told.values()]
+            assert (figures.share_guided, figures.clicks_lost) == (0, 0)
+    shares = [figures.share_guided for figures in told.values()]
     assert max(shares) <= 1.1 * min(shares)
-    assert "groups" not in plain.result()
+    assert "groups" not in plain.result().content()
     ours = run.log.item_idx != plain.log.item_idx
     assert ours.any() == (most > 0)
 
@@ -244,9 +287,9 @@ def test_groups_say_what_guidance_was_to_each(options: Maker, store: Path, most:
 def test_rails_train_an_encoder_for_a_policy_without_one(options: Maker, store: Path) -> None:
     run = Experiment(options(policy="popular").changed({"rails.relevance_floor": 0.2}), store)
     result = run.result()
-    assert result["encoder"] == "iclrec"
-    assert set(result["next_item"]) == {"validation", "test"}
-    assert Experiment(options(policy="popular"), store).result()["encoder"] is None
+    assert result.encoder == "iclrec"
+    assert set(result.next_item) == {"validation", "test"}
+    assert Experiment(options(policy="popular"), store).result().encoder is None
 
 
 def test_rails_against_a_target_stop_before_anything_is_trained(
@@ -273,7 +316,7 @@ def test_trained_encoder_can_be_brought_along(options: Maker, store: Path, tmp_p
     own = Experiment(options(encoder="sasrec"), store, encoder_folder=tmp_path / "mine")
     np.testing.assert_array_equal(own.log.item_idx, usual.log.item_idx)
     assert "encoder" not in own.seconds  # none was trained
-    assert own.result()["next_item"] == usual.result()["next_item"]
+    assert own.result().next_item == usual.result().next_item
     (tmp_path / "mine" / "encoder.safetensors").write_bytes(b"")
     broken = Experiment(options(encoder="sasrec"), store, encoder_folder=tmp_path / "mine")
     with pytest.raises(
@@ -293,7 +336,7 @@ def test_an_encoder_comes_from_a_file_of_its_own(
     mine = Experiment(options(encoder=str(path)), store)
     assert mine.fitting.encoder.name == "mine"
     assert set(mine.fitting.next_item["test"]) == {"mine", "popularity"}
-    assert mine.result()["encoder"] == str(path)
+    assert mine.result().encoder == str(path)
     again = Experiment(options(encoder=str(path)), store)
     assert again.log_path == mine.log_path
     path.write_text(text + "# changed\n")

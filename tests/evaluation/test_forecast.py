@@ -203,6 +203,18 @@ def test_everybody_is_played_where_rails_count_users(
         assert summary.n_users[0] == n_played
 
 
+def test_a_run_after_a_forecast_counts_its_own_rails(
+    options: ExperimentOptions, store: Path, tmp_path: Path
+) -> None:
+    """One process, one guide: what rails did in a hundred plausible worlds is no part of it."""
+    railed = options.changed({"rails.plain_share": 0.4, "rails.item_cap_per_round": 9})
+    alone, used = (Experiment(railed, folder) for folder in (tmp_path, store))
+    Forecaster(used, ForecastOptions(n_worlds=39, n_users=20)).forecast()
+    counts, wanted = (run.result()["policy_notes"]["rails"] for run in (used, alone))
+    assert counts == wanted
+    assert counts["plain_share"] > 0
+
+
 def test_content_alone_needs_categories(
     options: ExperimentOptions, table: TableOptions, store: Path
 ) -> None:

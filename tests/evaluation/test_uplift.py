@@ -81,11 +81,13 @@ def population(dataset_of: Callable[..., Dataset]) -> Population:
         world = World(data, *vectors, targets, options, seed=seed)
         return rollout(policy, world, data, targets, play, n_workers=1).log
 
-    earlier = played(Popular(data), seed=4)  # what users accepted before the campaign
+    earlier = played(Popular(data.items), seed=4)  # what users accepted before the campaign
     before = [earlier.accepted[earlier.user_idx == user].mean() for user in range(N_USERS)]
     covariates = np.column_stack([before_campaign(data, vectors, targets), before])
-    guided, plain = played(Foresight(vectors, data)), played(Popular(data))
-    return Population(guided, plain, played(Random()), covariates)
+    items = data.items
+    planner = Foresight(vectors, items.train_counts, data.before("train"))
+    guided, plain = played(planner), played(Popular(items))
+    return Population(guided, plain, played(Random(items.key)), covariates)
 
 
 def ratio(name: str, log: GuidanceLog) -> float:

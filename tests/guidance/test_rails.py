@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,44 +21,12 @@ from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.reference import Random
 
+from .drawn import N_EXAMPLES, rails_options
 from .judge import journey, of, relevance, violations
-from .toys import KINDS, N_ROUNDS, POLICIES, TARGETS, Toy, assert_same
+from .toys import N_ROUNDS, POLICIES, TARGETS, Toy, assert_same
 
-N_EXAMPLES = int(os.environ.get("PROACTREC_RAILS_EXAMPLES", "120"))
 JUDGED: list[int] = []
 """Decisions of every run of random rails."""
-
-share = st.sampled_from([0.05, 0.1, 0.3, 0.5, 0.9])
-count = st.integers(1, 5)
-some_kinds = st.lists(st.sampled_from(KINDS), max_size=2, unique=True).map(tuple)
-
-
-@st.composite
-def rails_options(draw: st.DrawFn) -> RailsOptions:
-    pause_after, daily_cap = draw(st.none() | count), draw(st.none() | count)
-    given_rails = {
-        "relevance_floor": draw(st.none() | share),
-        "forbidden_categories": draw(some_kinds),
-        "protected_categories": draw(some_kinds),
-        "category_caps": draw(st.dictionaries(st.sampled_from(KINDS), st.integers(0, 4))),
-        "item_cap": draw(st.none() | count),
-        "plain_share": draw(st.just(0.0) | share),
-        "guided_budget": draw(st.none() | st.integers(0, 5)),
-        "pause_after": pause_after,
-        "pause_rounds": 3 if pause_after is None else draw(count),
-        "stop_after": draw(st.none() | count),
-        "item_cap_per_round": draw(st.none() | count),
-        "item_cap_total": draw(st.none() | st.integers(1, 20)),
-        "daily_cap": daily_cap,
-        "rounds_per_day": None if daily_cap is None else draw(count),
-        "guided_pairs": draw(st.none() | share | st.integers(2, 30)),
-        "opt_out": draw(st.lists(st.sampled_from(["u01", "u07"]), unique=True).map(tuple)),
-        "opt_out_share": draw(st.just(0.0) | share),
-    }
-    kept = draw(st.sets(st.sampled_from(sorted(given_rails)), min_size=1))
-    for one, other in (("pause_rounds", "pause_after"), ("daily_cap", "rounds_per_day")):
-        kept |= {one, other} if kept & {one, other} else set()
-    return RailsOptions(**{name: value for name, value in given_rails.items() if name in kept})
 
 
 @settings(

@@ -25,7 +25,7 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import Intents
 from proactrec.journeys import Journeys
-from proactrec.policies.base import Decision, Policy, Renewal, View, next_planned
+from proactrec.policies.base import Decision, Evidence, Policy, Renewal, View, next_planned
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
@@ -58,6 +58,10 @@ SPANNING = RailsOptions(
     guided_pairs=0.8,
     opt_out_share=0.1,
 )
+SINGLE = RailsOptions(
+    plain_share=0.3, relevance_floor=0.6, pause_after=2, category_caps={"a": 2}, opt_out=("u02",)
+)
+"""Rails of single journeys."""
 
 
 class Planned(Policy):
@@ -98,6 +102,7 @@ class Toy(NamedTuple):
             "nearest": lambda: Nearest(self.encoder),
             "random": lambda: Random(self.dataset.items.key),
             "foresight": self.foresight,
+            "taught": self.taught,
             "oracle": OracleGreedy,
         }
         return made[name]()
@@ -108,16 +113,29 @@ class Toy(NamedTuple):
         counts, known = self.dataset.items.train_counts, self.dataset.before("train")
         return kind(self.believed, counts, known, options)
 
+    def taught(self) -> Foresight:
+        """Foresight that knows how two in three of some items were accepted."""
+        items = torch.arange(1, N_ITEMS + 1)
+        policy, views = self.foresight(), torch.linspace(-1, 1, N_ITEMS)[:, None]
+        answers = Evidence(items, views, items % 3 > 0)
+        return policy.knowing(policy.learned(policy.prior(), answers))
+
     def guide(
-        self, policy: str | Policy, rails: RailsOptions | None = None, seed: int = 0
+        self,
+        policy: str | Policy,
+        rails: RailsOptions | None = None,
+        seed: int = 0,
+        *,
+        shows_again: bool = False,
     ) -> Guide:
         """A policy, by name or as it is, within rails if there are any."""
         if isinstance(policy, str):
             policy = self.policy(policy)
         if rails is None:
-            return Guide(policy, self.dataset.items)
+            return Guide(policy, self.dataset.items, shows_again=shows_again)
         within = Rails(rails, self.dataset.items, seed=seed)
-        return Guide(policy, self.dataset.items, within, NextItem(self.encoder))
+        recommender = NextItem(self.encoder)
+        return Guide(policy, self.dataset.items, within, recommender, shows_again=shows_again)
 
     def play(self, guide: Guide | str, protocol: Protocol = COMMON, **how: Any) -> GuidanceLog:
         return self.played(guide, protocol, **how).log

@@ -152,13 +152,13 @@ def test_a_run_replays_from_its_answers_without_the_model(
     log = first.log
     assert np.isin(log.accept_prob[log.is_shown].round(6), np.round([LIKELY, 1 - LIKELY], 6)).all()
     assert 0 < log.accepted.sum() < log.is_shown.sum()
-    assert first.result()["response"]["model"] == "tiny"
-    assert first.result()["pairs"]["n_no_answer"] == 0
+    assert first.result().response["model"] == "tiny"
+    assert first.result().pairs.n_no_answer == 0
     server.kill()
     answers = str(tmp_path / "store" / "answers.sqlite")
     again = run(events, tmp_path / "other", "http://127.0.0.1:9/v1", replay=True, cache=answers)
-    assert again.result()["metrics"] == first.result()["metrics"]
-    assert again.result()["response"] == first.result()["response"]
+    assert again.result().metrics == first.result().metrics
+    assert again.result().response == first.result().response
     np.testing.assert_array_equal(again.log.item_idx, log.item_idx)
     with pytest.raises(LLMError, match="replay may not ask"):
         _ = run(events, tmp_path / "third", server.url, replay=True).log
@@ -208,7 +208,7 @@ def histories_of(experiment: Experiment) -> tuple[list[list[int]], list[int]]:
 
 def test_answers_depend_on_the_prompt_and_not_on_the_speed(dataset: Dataset) -> None:
     def named(**changes: Any) -> dict[str, Any]:
-        return ClickAgent.decides(ClickAgentOptions(model="tiny", **changes))
+        return ClickAgent.fingerprint(ClickAgentOptions(model="tiny", **changes))
 
     same = named()
     assert named(concurrency=99, url="http://elsewhere/v1", max_cost=1, price_in=1) == same

@@ -256,15 +256,15 @@ def test_a_run_replays_to_the_same_figures(
 ) -> None:
     server = serve(plans={title(12): [title(i) for i in range(4, 12)]})
     first = run(files, tmp_path / "store", url=server.url).result()
-    assert first["policy_notes"]["paths"]["exact"] > 0
-    assert first["usage"]["policy"]["n_requests"] == server.counts()["n_requests"] > 0
-    assert "url" not in first["policy_options"]
+    assert first.policy_notes["paths"]["exact"] > 0
+    assert first.usage["policy"].n_requests == server.counts()["n_requests"] > 0
+    assert "url" not in first.policy_options
     server.kill()
     answers = str(tmp_path / "store" / "answers.sqlite")
     again = run(files, tmp_path / "other", replay=True, cache=answers).result()
-    assert again["usage"]["policy"]["n_requests"] == 0
+    assert again.usage["policy"].n_requests == 0
     for name in ("metrics", "outcome", "policy_options", "policy_notes"):
-        assert again[name] == first[name]
+        assert getattr(again, name) == getattr(first, name)
     with pytest.raises(LLMError, match="replay may not ask"):
         run(files, tmp_path / "third", replay=True).result()
 

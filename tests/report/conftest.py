@@ -11,6 +11,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.guidance.log import GuidanceLog
+from proactrec.measurement.results import Figure, PairCounts, RunResult, TargetItem
 
 N_USERS, N_ROUNDS, DIM = 5, 3, 4
 HOSTILE = "<script>alert('x')</script> & $co$t"
@@ -79,45 +80,45 @@ def trace() -> dict[str, Any]:
 
 
 @pytest.fixture
-def result() -> dict[str, Any]:
-    """Everything that metrics.json can hold."""
-
-    def interval(mean: float) -> dict[str, float]:
-        return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
-
-    figures = {"validation": {"hr@10": 0.1234, "ndcg@20": 0.0567}, "test": {"hr@10": 0.2}}
-    return {
-        "dataset": "toy",
-        "n_users": 5,
-        "n_items": 6,
-        "n_interactions": 20,
-        "policy": "itmprec",
-        "protocol": "common",
-        "seed": 7,
-        "targets": [
-            {"item_idx": 5, "item_id": "5", "title": "Epsilon", "score": 0.5, "share_seen": 0.2},
-            {"item_idx": 6, "item_id": "6", "title": HOSTILE, "score": None, "share_seen": 0.4},
-        ],
-        "metrics": {
-            "hr": {"1": interval(0.412), "3": interval(0.523)},
-            "ioi": {"1": interval(-0.05), "3": interval(0.25)},
-            "ior": {"1": interval(12.3), "3": interval(34.5)},
+def result() -> RunResult:
+    """Everything that a report shows of a run."""
+    return RunResult(
+        dataset="toy",
+        synthetic=True,
+        n_users=5,
+        n_items=6,
+        n_interactions=20,
+        policy="itmprec",
+        protocol="common",
+        seed=7,
+        targets=(
+            TargetItem(item_idx=5, item_id="5", title="Epsilon", score=0.5, share_seen=0.2),
+            TargetItem(item_idx=6, item_id="6", title=HOSTILE, share_seen=0.4),
+        ),
+        metrics={
+            "hr": {1: figure(0.412), 3: figure(0.523)},
+            "ioi": {1: figure(-0.05), 3: figure(0.25)},
+            "ior": {1: figure(12.3), 3: figure(34.5)},
         },
-        "outcome": {"target_accepted": interval(0.456), "coverage": interval(0.5)},
-        "pairs": {"n_pairs": 10, "n_owners": 2, "n_stopped_after_success": 1, "n_exhausted": 0},
-        "next_item": figures,
-        "popularity": {"validation": {"hr@10": 0.0432}},
-        "interest_vectors": {
+        outcome={"target_accepted": figure(0.456), "coverage": figure(0.5)},
+        pairs=PairCounts(n_pairs=10, n_accepted_target=1, n_owners_left_out=2),
+        next_item={"validation": {"hr@10": 0.1234, "ndcg@20": 0.0567}, "test": {"hr@10": 0.2}},
+        popularity={"validation": {"hr@10": 0.0432}},
+        interest_vectors={
             "random": {"mean": 0.01, "std": 0.1},
             "held_out": {"mean": 0.4, "std": 0.2},
         },
-        "seconds": {"encoder": 12.5, "guidance": 2.5},
-        "peak_memory_mb": 512.0,
-        "versions": {"proactrec": "0.1.0"},
-        "options": {"world": {"mean_accept": 0.5, "name": "<i>medium</i>"}},
-        "command": "proactrec simulate --category 'A & B'",
-        "synthetic": True,
-    }
+        seconds={"encoder": 12.5, "guidance": 2.5},
+        peak_memory_mb=512.0,
+        versions={"proactrec": "0.1.0"},
+        options={"world": {"mean_accept": 0.5, "name": "<i>medium</i>"}},
+        command="proactrec simulate --category 'A & B'",
+    )
+
+
+def figure(mean: float) -> Figure:
+    """With an interval of 0.1 on either side."""
+    return Figure(mean=mean, low=mean - 0.1, high=mean + 0.1)
 
 
 @pytest.fixture

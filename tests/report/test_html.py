@@ -9,6 +9,7 @@ import pytest
 
 import proactrec
 from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.measurement.results import Figure, RunResult
 from proactrec.report import html
 
 
@@ -41,6 +42,9 @@ class Page(HTMLParser):
                 self.ids.append(value)
             if name in ("src", "href", "xlink:href", "srcset", "action"):
                 self.links.append(value)
+
+
+LEAST = [name for name, field in RunResult.model_fields.items() if field.is_required()]
 
 
 @pytest.fixture
@@ -85,7 +89,7 @@ def test_headline_and_table_show_the_numbers_of_the_result(write):
 
 def test_what_was_foreseen_stands_beside_what_came(write, result):
     assert "What was foreseen" not in write()
-    last = max(int(number) for number in result["metrics"]["hr"])
+    last = max(result.rounds)
     figures = [
         {
             "segment": segment,
@@ -98,8 +102,8 @@ def test_what_was_foreseen_stands_beside_what_came(write, result):
         for number in (1, last)
         for metric, low in (("hr", 0.4), ("ioi", 0.1))
     ]
-    result["metrics"]["hr"][str(last)]["mean"] = 0.65
-    result["metrics"]["ioi"][str(last)]["mean"] = 0.9
+    result.metrics["hr"][last] = Figure(mean=0.65)
+    result.metrics["ioi"][last] = Figure(mean=0.9)
     text = write(forecast={"figures": figures})
     Page(text)
     section = text.partition("What was foreseen")[2].partition("</section>")[0]
@@ -151,8 +155,7 @@ def test_heat_map_is_of_the_journey_that_moved_most(write, log):
 
 def test_demo_world_is_named_as_such(write, result):
     assert "not real people" in write()
-    result["synthetic"] = False
-    assert "not real people" not in write()
+    assert "not real people" not in write(result=result.model_copy(update={"synthetic": False}))
 
 
 @pytest.mark.parametrize(
@@ -169,15 +172,16 @@ def test_demo_world_is_named_as_such(write, result):
 )
 def test_a_section_without_data_is_left_out(write, result, key, heading):
     assert heading in write()
-    del result[key]
-    text = write()
+    lacking = {name: value for name, value in result.content().items() if name != key}
+    text = write(result=RunResult(**lacking))
     Page(text)
     assert heading not in text
 
 
-def test_log_alone_makes_a_page(write_drawn, trace):
+def test_the_least_result_makes_a_page(write_drawn, result, trace):
     nothing = {name: part[:0] for name, part in trace.items()}
-    text = write_drawn(result={}, **nothing)
+    needed = {name: value for name, value in result.content().items() if name in LEAST}
+    text = write_drawn(result=RunResult(**needed), **nothing)
     Page(text)
     assert "How guidance went" in text
     assert "journey" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
@@ -211,7 +215,7 @@ def test_failed_rendering_leaves_the_old_page_and_no_other_file(write, tmp_path,
         write()
     monkeypatch.setattr(html, "journeys_of", broken)
     with pytest.raises(RuntimeError, match="no disk"):
-        write(result={})
+        write()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.html"]
     assert (tmp_path / "deep" / "report.html").read_text(encoding="utf-8") == old
 

@@ -1,19 +1,19 @@
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
+from proactrec.measurement.results import Figure, RunResult
 from proactrec.report.tables import (
     decimals,
     interval_texts,
+    metric_rows,
     number_text,
-    result_markdown,
     result_table,
 )
 
 
-def printed(result: dict[str, Any]) -> str:
+def printed(result: RunResult) -> str:
     console = Console(file=io.StringIO(), width=80)
     console.print(result_table(result))
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -27,35 +27,28 @@ def test_table_shows_the_means_and_intervals_of_the_input(result):
         assert shown in text
 
 
-def test_markdown_shows_the_same_numbers(result):
-    assert result_markdown(result).splitlines() == [
-        "| metric | @1 | @3 |",
-        "| --- | ---: | ---: |",
-        "| HR | 0.412 (0.312–0.512) | 0.523 (0.423–0.623) |",
-        "| IoI | −0.050 (−0.150 – 0.050) | 0.250 (0.150–0.350) |",
-        "| IoR | 12.3 (12.2–12.4) | 34.5 (34.4–34.6) |",
+def test_rounds_are_sorted_as_numbers(result):
+    hr = {10: Figure(mean=0.5), 5: Figure(mean=0.25)}
+    changed = result.model_copy(update={"metrics": {"hr": hr}})
+    assert [str(column.header) for column in result_table(changed).columns] == [
+        "metric",
+        "@5",
+        "@10",
     ]
-
-
-def test_rounds_are_sorted_as_numbers():
-    one = {"mean": 0.5, "low": 0.4, "high": 0.6}
-    header = result_markdown({"metrics": {"hr": {"10": one, "5": one}}}).splitlines()[0]
-    assert header == "| metric | @5 | @10 |"
+    assert metric_rows(changed)[0].cells == [("0.250", ""), ("0.500", "")]
 
 
 def test_a_metric_that_lacks_a_round_gets_a_dash(result):
-    del result["metrics"]["ior"]["3"]
-    assert "| IoR | 12.3 (12.2–12.4) | – |" in result_markdown(result)
+    del result.metrics["ior"][3]
+    assert metric_rows(result)[-1].cells == [("12.3", "12.2–12.4"), ("–", "")]
 
 
-def test_without_metrics_there_is_no_markdown_and_an_empty_table():
-    assert result_markdown({}) == ""
-    assert result_table({}).row_count == 0
+def test_without_metrics_the_table_is_empty(result):
+    assert result_table(result.model_copy(update={"metrics": {}})).row_count == 0
 
 
 def test_brackets_in_names_are_not_markup(result):
-    result["dataset"] = "[bold]toy[/bold]"
-    assert "[bold]toy[/bold]" in printed(result)
+    assert "[b]toy[/b]" in printed(result.model_copy(update={"dataset": "[b]toy[/b]"}))
 
 
 @pytest.mark.parametrize(
@@ -71,4 +64,4 @@ def test_numbers_that_are_missing_or_negative_zero():
     assert number_text(float("nan"), 2) == "–"
     assert number_text(-0.001, 2) == "0.00"
     assert number_text(-1234.5, 1) == "−1,234.5"
-    assert interval_texts([{"mean": 0.5}]) == [("0.500", "")]
+    assert interval_texts([Figure(mean=0.5)]) == [("0.500", "")]

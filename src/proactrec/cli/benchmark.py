@@ -1,6 +1,5 @@
 """`proactrec benchmark`: all methods with the same users."""
 
-import inspect
 import os
 from collections.abc import Mapping
 from itertools import product
@@ -12,7 +11,16 @@ import yaml
 from rich.console import Console
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import GUIDE, MACHINE, Setup, language_model, setup, take_options
+from proactrec.cli.flags import Flag, own_parameters, parameters
+from proactrec.cli.setup import (
+    GUIDE,
+    MACHINE,
+    Setup,
+    language_model,
+    run_flags,
+    setup,
+    take_options,
+)
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.measurement.results import CELLS, CellResult
 
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from proactrec.report.benchmark.paper_table import PaperTable
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
+OWN = {"suite", "also", "only", "workers"}
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
 SET_BY_WORLDS = {
     "world": None,
@@ -37,9 +46,6 @@ SET_BY_WORLDS = {
 
 
 def _asked(
-    dataset: Annotated[
-        list[str], typer.Option(help="Data set, as in `proactrec run`; repeatable.")
-    ] = ["demo"],  # noqa: B006
     suite: Annotated[
         list[str],
         typer.Option(
@@ -65,22 +71,6 @@ def _asked(
         list[str],
         typer.Option(help="common, official or paper; repeatable.", rich_help_panel=GUIDE),
     ] = ["common"],  # noqa: B006
-    world: Annotated[
-        list[str] | None,
-        typer.Option(help="flat, medium, steep or official; repeatable.", rich_help_panel=GUIDE),
-    ] = None,
-    receptivity: Annotated[
-        list[str] | None,
-        typer.Option(help="constant, per-user or arousal; repeatable.", rich_help_panel=GUIDE),
-    ] = None,
-    hidden: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Interest vectors of the simulated users: interest (the run's own), factors, "
-            "neighbours, content, divided, other-seed, half or everything; repeatable.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = None,
     named_world: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,10 +79,6 @@ def _asked(
             rich_help_panel=GUIDE,
         ),
     ] = None,
-    seed: Annotated[
-        list[int],
-        typer.Option(help="Repeatable: intervals are over seeds.", rich_help_panel=GUIDE),
-    ] = [0],  # noqa: B006
     workers: Annotated[
         int | None,
         typer.Option(
@@ -101,6 +87,14 @@ def _asked(
     ] = None,
 ) -> None:
     """Options that a benchmark has beside, or instead of, those of a run."""
+
+
+def _repeated() -> dict[str, Flag]:
+    """Flags of a run of which a benchmark takes several values."""
+    flags = run_flags()
+    taken = {n: flags[n] for n in ("dataset", "world", "receptivity", "hidden", "seed")}
+    taken["hidden"] = taken["hidden"]._replace(default=None, decided_by=False)
+    return {name: flag._replace(repeats=True) for name, flag in taken.items()}
 
 
 def benchmark(**values: Any) -> None:
@@ -126,13 +120,13 @@ def benchmark(**values: Any) -> None:
     workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
     done: dict[str, Any] = {}
 
-    def keep(cell: "Cell", result: Mapping[str, Any]) -> None:
-        done["/".join(cell.name)] = _kept(cell, result)
+    def keep(cell: "Cell", result: CellResult) -> None:
+        done["/".join(cell.name)] = result.model_dump(mode="json", exclude_unset=True)
         write_json(out / CELLS, done)
 
     with console.progress() as progress:
         found = run(cells, workshop, progress=progress, finished=keep)
-    figures = figures_table(cells, found)
+    figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
     show_benchmark(out, figures, _settings(cells), quiet=values["json"])
     if values["json"]:
@@ -255,9 +249,9 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     """All cells that the options ask for, and the first run's setup."""
     from proactrec.evaluation.benchmark.grid import grid
 
-    shared = {name: values[name] for name in inspect.signature(setup).parameters if name in values}
+    shared = {name: value for name, value in values.items() if name not in OWN}
     if values["response"] == "distribution":
-        shared |= dict.fromkeys(("llm_url", "llm_model"), None) | {"replay": False}
+        shared |= dict.fromkeys(("llm_url", "llm_model", "replay"))
     setups = [
         setup(**{**shared, **SET_BY_WORLDS, "dataset": dataset, "protocol": protocol})
         for dataset, protocol in product(values["dataset"], values["protocol"])
@@ -287,11 +281,7 @@ def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
             raise UnknownIdError(f"suite {name!r} does not exist; there are {', '.join(SUITES)}")
         methods |= SUITES[name]
     if values["llm_model"]:
-        model = language_model(
-            "policy_options", values["llm_url"], values["llm_model"], replay=values["replay"]
-        )
-        given = {name: value for name, value in model.items() if value is not None}
-        methods["LLM-IPP"] = {"policy": "llm-ipp", **given}
+        methods["LLM-IPP"] = {"policy": "llm-ipp", **language_model("policy_options", values)}
     for source in values["also"] or []:
         name = policy_type(source).name
         if methods.get(name, {"policy": source}) != {"policy": source}:
@@ -328,11 +318,4 @@ def _write_settings(out: Path, cells: "list[Cell]") -> None:
     (out / SETTINGS).write_text(yaml.safe_dump(_settings(cells), sort_keys=False))
 
 
-def _kept(cell: "Cell", result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a :class:`CellResult` holds, as JSON takes it."""
-    options = cell.options.protocol.metrics.model_dump(mode="json")
-    named = {"method": cell.method, "world": cell.world, "metric_options": options}
-    return {**named, **{n: result[n] for n in CellResult.model_fields if n not in named}}
-
-
-take_options(benchmark, inspect.signature(_asked).parameters, NOT_ASKED)
+take_options(benchmark, [*parameters(_repeated()), *own_parameters(_asked)], NOT_ASKED)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import results
+from proactrec.cli import options, results
 
 if TYPE_CHECKING:
     from proactrec.measurement.comparison import Difference
@@ -20,7 +20,7 @@ def compare(
     out: Annotated[
         Path, typer.Option(help="Folder of a benchmark, as given to `proactrec benchmark`.")
     ] = Path("runs/latest"),
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Say whether one method is better than another, and in which worlds.
 

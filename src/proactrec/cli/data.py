@@ -11,6 +11,7 @@ from rich.text import Text
 
 from proactrec.cli import import_data, options
 from proactrec.cli.download import download
+from proactrec.cli.flags import takes
 from proactrec.cli.table2 import table2
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
@@ -29,23 +30,20 @@ app.command("import")(import_data.import_)
 
 
 @app.command()
-@options.takes_dataset_options
+@takes(options.DATA)
 def describe(
-    dataset: options.DatasetName = "demo",
     data_dir: options.DataDir = None,
-    filter: options.Filter = "k-core",
-    k: options.K = 5,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    json: options.Json = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Also draw the charts into this .png file.")
     ] = None,
-    **of_data: Any,
+    **values: Any,
 ) -> None:
     """Show size, categories, long tail and lengths of a data set.
 
     Example: proactrec data describe --dataset ml-100k --data-dir data --filter paper
     """
-    chosen = options.dataset_options(dataset=dataset, filter=filter, k=k, **of_data)
+    chosen = options.dataset_options(values)
     loaded = load(chosen, data_dir=data_dir)
     if plot is not None:
         save_charts(loaded, plot)
@@ -56,7 +54,8 @@ def describe(
     console = Console()
     for step in loaded.removed:
         console.print(step.sentence, highlight=False, soft_wrap=True)
-    console.print(_numbers_table(f"{dataset} (filter {filter}, k={k})", numbers))
+    title = f"{values['dataset']} (filter {chosen.filter}, k={chosen.k})"
+    console.print(_numbers_table(title, numbers))
     sizes = list(numbers["categories"].items())[:N_CATEGORIES_SHOWN]
     if sizes:
         left_out = len(numbers["categories"]) - len(sizes)

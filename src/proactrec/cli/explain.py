@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from proactrec.cli import console, results
+from proactrec.cli import console, options, results
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
@@ -38,7 +38,7 @@ def explain(
     number: Round = None,
     without_item: WithoutItem = None,
     html: Html = None,
-    json: results.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Say why a user was shown what was shown, on the way to a target, and how to end it.
 

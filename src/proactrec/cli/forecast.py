@@ -1,70 +1,39 @@
 """`proactrec forecast`: what a campaign will achieve, said before it or after some rounds of it."""
 
-import inspect
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.flags import built, flags_of, own_parameters, parameters
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
+from proactrec.evaluation.experiment import Experiment
+from proactrec.evaluation.forecast import Forecast, Forecaster, ForecastOptions, Predicted
+from proactrec.files import write_json
+from proactrec.progress import Progress
 from proactrec.report.tables import foreseen_texts, label_of
-
-if TYPE_CHECKING:
-    from proactrec.evaluation.experiment import Experiment
-    from proactrec.evaluation.forecast import Forecast, Forecaster, Predicted
-    from proactrec.progress import Progress
-    from proactrec.types import FloatArray
+from proactrec.types import FloatArray
 
 LEFT_OUT = ("world", "receptivity", "hidden", "named_world", "response")
 """They describe the world that a run would be played in, which a forecast never looks at."""
-PRIOR = "Plausible worlds"
-Range = tuple[float, float]
+PRIOR = flags_of(
+    ForecastOptions,
+    "Plausible worlds",
+    "prior.slope",
+    "prior.mean_accept",
+    "prior.kept_share",
+    worlds="n_worlds",
+    sample="n_users",
+    kind="prior.hidden",
+)
 
 
-def _asked(
-    worlds: Annotated[
-        int, typer.Option(min=39, help="Plausible worlds to play in.", rich_help_panel=PRIOR)
-    ] = 79,
-    sample: Annotated[
-        int,
-        typer.Option(
-            min=20,
-            help="Users played in each, at most the audience; everybody where a rail is a number "
-            "that holds for all users together.",
-            rich_help_panel=PRIOR,
-        ),
-    ] = 300,
-    slope: Annotated[
-        Range,
-        typer.Option(
-            help="Slope of acceptance per deviation of interest, from and to.",
-            rich_help_panel=PRIOR,
-        ),
-    ] = (0.25, 2.0),
-    mean_accept: Annotated[
-        Range,
-        typer.Option(help="Mean acceptance of users' real next items.", rich_help_panel=PRIOR),
-    ] = (0.3, 0.7),
-    kept_share: Annotated[
-        Range,
-        typer.Option(
-            help="Share of their interest that users keep when they accept an item.",
-            rich_help_panel=PRIOR,
-        ),
-    ] = (0.7, 0.9),
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Kind of users' vectors: interest, factors, neighbours, content, divided; "
-            "repeatable, all but the last by default.",
-            rich_help_panel=PRIOR,
-        ),
-    ] = None,
+def forecast(
     after: Annotated[
         int | None,
         typer.Option(min=1, help="Rounds of the campaign whose answers are known; needs --seen."),
@@ -72,11 +41,8 @@ def _asked(
     seen: Annotated[
         Path | None, typer.Option(help="Run folder of the campaign that is under way.")
     ] = None,
+    **values: Any,
 ) -> None:
-    """Options beside those of a run."""
-
-
-def forecast(**values: Any) -> None:
     """Say what the run that the same options would make will achieve, with 80 and 95 % intervals.
 
     The campaign is played in plausible worlds: killed at any time, the same command goes on with
@@ -84,19 +50,10 @@ def forecast(**values: Any) -> None:
 
     Example: proactrec forecast --dataset demo --policy itmprec --out runs/forecast
     """
-    from proactrec.evaluation.forecast import Forecaster, ForecastOptions
-    from proactrec.files import write_json
-    from proactrec.simulator.prior import Prior
-
-    own = {name: values.pop(name) for name in inspect.signature(_asked).parameters}
-    after, seen = own["after"], own["seen"]
     if (after is None) != (seen is None):
         raise InvalidInputError(f"--after and --seen go together, got {after} and {seen}")
     asked = setup(**values)
-    given = {name: own[name] for name in ("slope", "mean_accept", "kept_share")}
-    if own["kind"]:
-        given["hidden"] = tuple(own["kind"])
-    options = ForecastOptions(n_worlds=own["worlds"], n_users=own["sample"], prior=Prior(**given))
+    options = built(ForecastOptions, PRIOR, values)
     with console.progress() as progress:
         experiment = asked.experiment(progress)
         console.warn(results.concerns(experiment))
@@ -120,7 +77,7 @@ def forecast(**values: Any) -> None:
     print(f"written: {asked.out / results.FORECAST}")
 
 
-def _answers(caster: "Forecaster", folder: Path, after: int, progress: "Progress") -> "FloatArray":
+def _answers(caster: Forecaster, folder: Path, after: int, progress: Progress) -> FloatArray:
     """Acceptances of a campaign's first rounds."""
     campaign = results.earlier(folder)[0].experiment(progress)
     if _guidance(campaign) != _guidance(caster.experiment):
@@ -136,13 +93,13 @@ def _answers(caster: "Forecaster", folder: Path, after: int, progress: "Progress
     return caster.answers(log, after)
 
 
-def _guidance(run: "Experiment") -> dict[str, Any]:
+def _guidance(run: Experiment) -> dict[str, Any]:
     """Who is guided and how, but for how long."""
     inputs = {**run.guidance_inputs, "users": run.guided_users.tolist()}
     return {name: value for name, value in inputs.items() if name != "rollout"}
 
 
-def _show(found: "Forecast") -> None:
+def _show(found: Forecast) -> None:
     numbers = list(dict.fromkeys(one.round for one in found.figures))
     everybody = [one for one in found.figures if one.segment == "all"]
     table = Table("metric", *(f"@{p}" for p in numbers), title="everybody")
@@ -159,8 +116,8 @@ def _show(found: "Forecast") -> None:
     output.print(table)
 
 
-def _cells(figures: "Iterable[Predicted]") -> list[str]:
+def _cells(figures: Iterable[Predicted]) -> list[str]:
     return ["\n".join(foreseen_texts(one.median, one.intervals)) for one in figures]
 
 
-take_options(forecast, inspect.signature(_asked).parameters, LEFT_OUT)
+take_options(forecast, [*parameters(PRIOR), *own_parameters(forecast)], LEFT_OUT)

@@ -8,7 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, options, results
+from proactrec.cli.flags import flags_of, given, naming, takes
 from proactrec.cli.setup import parsed_setting
+from proactrec.fitting.fitting import Fitting
+from proactrec.fitting.guides import fit_guide
+from proactrec.fitting.options import FittingOptions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,27 +20,15 @@ app = typer.Typer(
     "Start with: proactrec guide fit --dataset demo --out guides/demo",
 )
 
-GuideFolder = Annotated[Path, typer.Argument(metavar="GUIDE", help="Folder of a guide.")]
+FITTED = flags_of(FittingOptions, None, "policy", "encoder", "seed")
+FITTED["policy"] = FITTED["policy"]._replace(default="foresight")
 
 
 @app.command()
-@options.takes_dataset_options
+@takes(options.DATA, FITTED)
 def fit(
     out: Annotated[Path, typer.Option(help="Folder of the guide; one that is there is replaced.")],
-    dataset: options.DatasetName = "demo",
     data_dir: options.DataDir = None,
-    policy: Annotated[
-        str,
-        typer.Option(
-            help="Who guides: foresight, itmprec, ipg, irn, nearest-to-target, target-now, "
-            "next-item, popular, random, or a .py file of your own."
-        ),
-    ] = "foresight",
-    encoder: Annotated[
-        str,
-        typer.Option(help="Sequence encoder, which says what is relevant, or a .py file."),
-    ] = "iclrec",
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,8 +48,8 @@ def fit(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
-    json: results.Json = False,
-    **of_data: Any,
+    json: options.Json = False,
+    **values: Any,
 ) -> None:
     """Train a policy and all that it stands on, and write one folder that any process opens.
 
@@ -65,13 +57,10 @@ def fit(
 
     Example: proactrec guide fit --dataset data/shop --policy foresight --out guides/shop
     """
-    from proactrec.fitting.fitting import Fitting
-    from proactrec.fitting.guides import fit_guide
-    from proactrec.fitting.options import FittingOptions
-
-    data = options.dataset_options(dataset=dataset, **of_data)
-    plain = FittingOptions(dataset=data, policy=policy, encoder=encoder, seed=seed)
-    wanted = plain.changed(dict(parsed_setting(text) for text in set_ or []))
+    plain = FittingOptions(dataset=options.dataset_options(values))
+    changes = {**given(FITTED, values), **dict(map(parsed_setting, set_ or []))}
+    with naming(FITTED, values):
+        wanted = plain.changed(changes)
     stages = store or out.with_name(f"{out.name}.store")
     with console.progress() as progress:
         fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
@@ -81,7 +70,7 @@ def fit(
 
 
 @app.command()
-def show(folder: GuideFolder, json: results.Json = False) -> None:
+def show(folder: options.GuideFolder, json: options.Json = False) -> None:
     """Say what a guide is, what it was made from, and how many items and users it knows.
 
     Example: proactrec guide show guides/shop

@@ -10,173 +10,83 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proactrec.cli import console
+from proactrec.cli import console, options
+from proactrec.cli.flags import built, flags_of, help_of, option, takes
 from proactrec.data.importing.importer import PAGE, Import, Plan, Render
-from proactrec.data.importing.options import (
-    EventColumns,
-    FileOptions,
-    ImportOptions,
-    ItemColumns,
-    TimeOptions,
-    TimeUnit,
-)
+from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError, MissingExtraError
 
-COLUMNS, FILES, CHECKS = "Columns (guessed where not given)", "How the files are written", "Checks"
 MARKS = {"yes": "[green]yes[/]", "but": "[yellow]but[/]", "no": "[red]no[/]"}
 
 
+FLAGS = {
+    **flags_of(
+        ImportOptions,
+        "Columns (guessed where not given)",
+        "columns.user",
+        "columns.item",
+        "columns.time",
+        "columns.event_type",
+        "min_weight",
+        "items",
+        "item_columns.title",
+        "item_columns.text",
+        "category_separator",
+        items_id="item_columns.item",
+        category="item_columns.categories",
+    ),
+    **flags_of(
+        ImportOptions,
+        "How the files are written",
+        "files.separator",
+        "files.encoding",
+        no_header="files.has_header",
+        time_unit="time.unit",
+        time_format="time.format",
+        time_zone="time.zone",
+    ),
+    **flags_of(
+        ImportOptions,
+        "Checks",
+        "session_minutes",
+        "bots",
+        "bot_minute",
+        "bot_day",
+        max_bad="max_bad_share",
+    ),
+}
+
+
+@takes(FLAGS)
 def import_(
-    events: Annotated[
-        list[str],
-        typer.Argument(
-            help="Event files, folders or patterns: CSV, TSV, JSONL, Parquet (.gz too)."
-        ),
-    ],
+    events: Annotated[list[str], typer.Argument(help=help_of(ImportOptions, "events"))],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    user: Annotated[
-        str | None, typer.Option(help="Column of user ids.", rich_help_panel=COLUMNS)
-    ] = None,
-    item: Annotated[
-        str | None, typer.Option(help="Column of item ids.", rich_help_panel=COLUMNS)
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            help="Column of times. '' if the rows are in time order.", rich_help_panel=COLUMNS
-        ),
-    ] = None,
-    event_type: Annotated[
-        str | None,
-        typer.Option(help="Column of kinds of events. '' for none.", rich_help_panel=COLUMNS),
-    ] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(
             help="KIND=NUMBER, repeatable: kinds that are not named are left out.",
-            rich_help_panel=COLUMNS,
+            rich_help_panel=FLAGS["user"].panel,
         ),
     ] = None,
-    min_weight: Annotated[
-        float,
-        typer.Option(
-            help="Least summed weight of a user and an item that counts.", rich_help_panel=COLUMNS
-        ),
-    ] = 0,
-    items: Annotated[
-        list[str] | None,
-        typer.Option(help="Item files, folders or patterns; repeatable.", rich_help_panel=COLUMNS),
-    ] = None,
-    items_id: Annotated[
-        str | None,
-        typer.Option(help="Column of item ids in the item files.", rich_help_panel=COLUMNS),
-    ] = None,
-    title: Annotated[
-        str | None, typer.Option(help="Column of titles. '' for none.", rich_help_panel=COLUMNS)
-    ] = None,
-    category: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of categories, repeatable. '' for none.", rich_help_panel=COLUMNS
-        ),
-    ] = None,
-    category_separator: Annotated[
-        str | None,
-        typer.Option(help="What stands between two categories.", rich_help_panel=COLUMNS),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of descriptions, repeatable. '' for none.", rich_help_panel=COLUMNS
-        ),
-    ] = None,
-    time_unit: Annotated[
-        str,
-        typer.Option(help="auto, s, ms, us, ns, iso, or order (ranks).", rich_help_panel=FILES),
-    ] = "auto",
-    time_format: Annotated[
-        str | None, typer.Option(help="E.g. '%d/%m/%Y %H:%M'.", rich_help_panel=FILES)
-    ] = None,
-    time_zone: Annotated[
-        str,
-        typer.Option(help="Of times that name none, e.g. Europe/Berlin.", rich_help_panel=FILES),
-    ] = "UTC",
-    separator: Annotated[
-        str | None,
-        typer.Option(help="Between columns of text files.", rich_help_panel=FILES),
-    ] = None,
-    encoding: Annotated[
-        str, typer.Option(help="Of text files, e.g. latin-1.", rich_help_panel=FILES)
-    ] = "utf-8",
-    no_header: Annotated[
-        bool,
-        typer.Option(
-            "--no-header",
-            help="Text files begin with data: columns are column_1, column_2, …",
-            rich_help_panel=FILES,
-        ),
-    ] = False,
-    session_minutes: Annotated[
-        float,
-        typer.Option(help="A longer pause begins a new session.", rich_help_panel=CHECKS),
-    ] = 30,
-    bots: Annotated[
-        str,
-        typer.Option(help="flag or drop users with impossible rates.", rich_help_panel=CHECKS),
-    ] = "flag",
-    bot_minute: Annotated[
-        int,
-        typer.Option(help="Impossible: so many events within a minute.", rich_help_panel=CHECKS),
-    ] = 100,
-    bot_day: Annotated[
-        int,
-        typer.Option(help="Impossible: so many events within 24 hours.", rich_help_panel=CHECKS),
-    ] = 2000,
-    max_bad: Annotated[
-        float,
-        typer.Option(
-            help="Share of unusable rows that ends the import; fewer are counted and left out.",
-            rich_help_panel=CHECKS,
-        ),
-    ] = 0.05,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take the guessed columns without asking.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier import.")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
-    ] = False,
+    json: options.Json = False,
+    **values: Any,
 ) -> None:
     """Turn a log of your own into a clean data set, with a report of what is in it.
 
     Example: proactrec data import events.parquet --items items.csv --out data/shop --yes
     """
-    options = ImportOptions(
-        events=tuple(events),
-        items=tuple(items or ()),
-        columns=EventColumns(user=user, item=item, time=time, event_type=event_type),
-        item_columns=ItemColumns(
-            item=items_id, title=title, categories=_several(category), text=_several(text)
-        ),
-        files=FileOptions(
-            separator="\t" if separator == "\\t" else separator,
-            encoding=encoding,
-            has_header=not no_header,
-        ),
-        time=TimeOptions(unit=_time_unit(time_unit), format=time_format, zone=time_zone),
-        category_separator=category_separator,
-        weights=dict(_weight(pair) for pair in weight or []),
-        min_weight=min_weight,
-        session_minutes=session_minutes,
-        bots=bots,
-        bot_minute=bot_minute,
-        bot_day=bot_day,
-        max_bad_share=max_bad,
-    )
+    if values["separator"] == "\\t":
+        values["separator"] = "\t"
+    weights = dict(map(_weight, weight or []))
+    asked = built(ImportOptions, FLAGS, values, events=tuple(events), weights=weights)
     render = _render()
-    with Import(options, out, overwrite=overwrite) as job:
+    with Import(asked, out, overwrite=overwrite) as job:
         _confirm(job.plan, is_sure=yes)
         with console.progress() as progress:
             result = job.run(render=render, progress=progress)
@@ -205,17 +115,13 @@ def _confirm(plan: Plan, *, is_sure: bool) -> None:
     if not sys.stdin.isatty():
         raise InvalidInputError(
             "the guessed columns need a yes: give --yes, or name them "
-            f"({', '.join(_option(guess.meaning) for guess in guesses)})"
+            f"({', '.join(option(guess.meaning) for guess in guesses)})"
         )
     if not typer.confirm("Is that right?", default=True, err=True):
         raise InvalidInputError(
             "nothing was imported: name the columns "
-            f"({', '.join(_option(guess.meaning) for guess in guesses)})"
+            f"({', '.join(option(guess.meaning) for guess in guesses)})"
         )
-
-
-def _option(meaning: str) -> str:
-    return "--" + meaning.replace("_", "-")
 
 
 def _show(result: dict[str, Any], out: Path, *, has_page: bool) -> None:
@@ -240,14 +146,6 @@ def _render() -> Render | None:
         console.warn([f"no data report is written: {error}"])
         return None
     return render
-
-
-def _several(names: list[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(name for name in names if name)
-
-
-def _time_unit(name: str) -> TimeUnit:
-    return TimeOptions(unit=name).unit
 
 
 def _weight(pair: str) -> tuple[str, float]:

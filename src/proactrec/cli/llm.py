@@ -1,10 +1,9 @@
 """`proactrec llm study`: does a language model answer as real users do, and as calibrated ones?"""
 
-import inspect
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
 import yaml
@@ -12,15 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
-from proactrec.cli.setup import Setup, setup, take_options
+from proactrec.cli.flags import built, flags_of, parameters
+from proactrec.cli.setup import Setup, run_flags, setup, take_options
+from proactrec.evaluation.experiment import Experiment
+from proactrec.llm.study import Study, StudyOptions
+from proactrec.llm.study import study as compared
 from proactrec.measurement.results import ABOUT
 
-if TYPE_CHECKING:
-    from proactrec.evaluation.experiment import Experiment
-    from proactrec.llm.study import Study
-
 STUDY, PAGE = "study.json", "study.html"
-OWN = "Study"
+OWN = flags_of(StudyOptions, "Study", "n_asked", "n_negatives", journeys="n_journeys", mode="modes")
+ONE_TARGET = {"n_targets": run_flags()["n_targets"]._replace(default=1, decided_by=True)}
 
 app = typer.Typer(no_args_is_help=True, help="Look at a language model before it plays the users.")
 
@@ -30,37 +30,7 @@ def _group() -> None:
     """With a callback, a group of one command still wants its name."""
 
 
-def _asked(
-    n_asked: Annotated[
-        int,
-        typer.Option(min=2, help="Users whose held-out item is asked about.", rich_help_panel=OWN),
-    ] = 200,
-    n_negatives: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Random, and as many popular, items beside it.", rich_help_panel=OWN
-        ),
-    ] = 1,
-    journeys: Annotated[
-        int, typer.Option(min=0, help="Journeys shown side by side.", rich_help_panel=OWN)
-    ] = 3,
-    mode: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Ways to read an answer that are compared: probability, json or text; repeatable, "
-            "all by default. Each asks all the held-out questions again.",
-            rich_help_panel=OWN,
-        ),
-    ] = None,
-    n_targets: Annotated[
-        int,
-        typer.Option(help="Targets to guide users toward; each costs users x rounds decisions."),
-    ] = 1,
-) -> None:
-    """Options beside those of a run."""
-
-
-def study(n_asked: int, n_negatives: int, journeys: int, mode: Any, **values: Any) -> None:
+def study(**values: Any) -> None:
     """Compare a language model, as a click model, with held-out items and with calibrated users.
 
     Accuracy, AUC, calibration, popularity and position bias on real next items; IoI and IoR over
@@ -70,18 +40,14 @@ def study(n_asked: int, n_negatives: int, journeys: int, mode: Any, **values: An
     Example: proactrec llm study --dataset ml-100k --llm-url http://localhost:8000/v1
     --llm-model NAME --set response.domain=movies --out runs/study
     """
-    from proactrec.llm.study import StudyOptions
-    from proactrec.llm.study import study as done
-
     results.require_report()
-    given = {"modes": tuple(mode)} if mode else {}
-    options = StudyOptions(n_asked=n_asked, n_negatives=n_negatives, n_journeys=journeys, **given)
+    options = built(StudyOptions, OWN, values)
     asked = setup(**values, response="llm")
     without = asked._replace(options=asked.options.changed({"response": {}}))
     with console.progress() as progress:
         model = asked.experiment(progress)
         console.warn([*results.concerns(model), _size(model)])
-        found = done(without.experiment(progress), model, options)
+        found = compared(without.experiment(progress), model, options)
     files = _save(asked, found)
     if asked.json:
         results.print_json({**found.figures, "spent": found.spent})
@@ -89,7 +55,7 @@ def study(n_asked: int, n_negatives: int, journeys: int, mode: Any, **values: An
         _show(found, files)
 
 
-def _size(experiment: "Experiment") -> str:
+def _size(experiment: Experiment) -> str:
     n_most = (
         (experiment.options.n_users or experiment.dataset.n_users)
         * len(experiment.targets.item_idx)
@@ -98,7 +64,7 @@ def _size(experiment: "Experiment") -> str:
     return f"guidance may need up to {n_most:,} answers of the language model"
 
 
-def _save(asked: Setup, found: "Study") -> list[Path]:
+def _save(asked: Setup, found: Study) -> list[Path]:
     """Write everything, each file whole, the figures last: with them a study is complete."""
     from proactrec.files import write_json, write_text
     from proactrec.report.drawing import save_figure
@@ -121,7 +87,7 @@ def _save(asked: Setup, found: "Study") -> list[Path]:
     return [out / STUDY, out / ABOUT, tables, drawings, page]
 
 
-def _show(found: "Study", files: list[Path]) -> None:
+def _show(found: Study, files: list[Path]) -> None:
     from proactrec.report.study_page import study_tables
 
     output = Console()
@@ -134,5 +100,5 @@ def _show(found: "Study", files: list[Path]) -> None:
         output.print(f"written: {path}", soft_wrap=True, highlight=False)
 
 
-take_options(study, inspect.signature(_asked).parameters, ("response",))
+take_options(study, parameters(OWN | ONE_TARGET), ("response",))
 app.command()(study)

@@ -1,13 +1,14 @@
 """`proactrec next`: what real users are shown next, from a guide and today's logs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proactrec.cli import console, results
-from proactrec.cli.guide import GuideFolder
+from proactrec.cli import console, options, results
+from proactrec.cli.flags import built, flags_of, takes
 from proactrec.cli.setup import listed_ids
+from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,11 +17,22 @@ if TYPE_CHECKING:
     from proactrec.guidance.tomorrow import People
     from proactrec.journeys import Journeys
 
-COLUMNS, WHO = "Columns of --events and --items", "Whom and where to"
+WHO = "Whom and where to"
+COLUMNS = flags_of(
+    ImportOptions,
+    "Columns of --events and --items",
+    "items",
+    "files.separator",
+    "files.encoding",
+    user_column="columns.user",
+    item_column="columns.item",
+    time_column="columns.time",
+)
 
 
+@takes(COLUMNS)
 def next_items(
-    folder: GuideFolder,
+    folder: options.GuideFolder,
     events: Annotated[
         list[str],
         typer.Option(
@@ -67,30 +79,8 @@ def next_items(
         int | None, typer.Option(help="Draws plain rounds; the guide's own if not given.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
-    json: results.Json = False,
-    items: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Titles and categories of items that came after the guide; repeatable.",
-            rich_help_panel=COLUMNS,
-        ),
-    ] = None,
-    user_column: Annotated[
-        str | None, typer.Option(help="User ids; guessed.", rich_help_panel=COLUMNS)
-    ] = None,
-    item_column: Annotated[
-        str | None, typer.Option(help="Item ids; guessed.", rich_help_panel=COLUMNS)
-    ] = None,
-    time_column: Annotated[
-        str | None,
-        typer.Option(help="Times; guessed. '' if rows are in time order.", rich_help_panel=COLUMNS),
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option(help="Between columns of text files.", rich_help_panel=COLUMNS)
-    ] = None,
-    encoding: Annotated[
-        str, typer.Option(help="Of text files, e.g. latin-1.", rich_help_panel=COLUMNS)
-    ] = "utf-8",
+    json: options.Json = False,
+    **values: Any,
 ) -> None:
     """Say what real users are shown next on the way to a target, and why.
 
@@ -99,21 +89,15 @@ def next_items(
 
     Example: proactrec next guides/shop --events today.parquet --category Jazz --out next.parquet
     """
-    from proactrec.data.importing.options import EventColumns, FileOptions, ImportOptions
     from proactrec.data.importing.reading import read_logs
     from proactrec.guidance.saved import open_guide, read_about
     from proactrec.guidance.tomorrow import People, next_items
 
     _check(target, category, out, json=json)
     read_about(folder)  # a wrong folder is said before files are read
-    options = ImportOptions(
-        events=tuple(events),
-        items=tuple(items or ()),
-        columns=EventColumns(user=user_column, item=item_column, time=time_column),
-        files=FileOptions(separator=separator, encoding=encoding),
-    )
+    files = built(ImportOptions, COLUMNS, values, events=tuple(events))
     with console.progress() as progress:
-        read = read_logs(options, progress=progress)
+        read = read_logs(files, progress=progress)
         guide = open_guide(folder, read.catalogue, seed=seed)
         people = People.of(guide, read.events, user, set(listed_ids(opt_out)) if opt_out else ())
         walks = _walks(people, target, category, journeys, n_rounds)

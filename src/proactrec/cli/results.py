@@ -8,7 +8,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from proactrec.cli import console
+from proactrec.cli import console, options
 from proactrec.cli.setup import Setup, experiment_options
 from proactrec.errors import DataError
 from proactrec.measurement.results import ABOUT, RESULT, VOLATILE, RunResult, Spent
@@ -22,10 +22,9 @@ REPORT, SETTINGS, FORECAST = "report.html", "settings.yaml", "forecast.json"
 MOSTLY_SEEN = 0.5
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def evaluate(run: RunFolder, json: Json = False) -> None:
+def evaluate(run: RunFolder, json: options.Json = False) -> None:
     """Measure an earlier run again, from its log.
 
     Example: proactrec evaluate runs/scifi
@@ -78,7 +77,7 @@ def concerns(experiment: "Experiment") -> list[str]:
 
 def measured(experiment: "Experiment", command: str) -> RunResult:
     """The figures of a run, doing whatever stages are missing."""
-    return RunResult(**experiment.result(), command=command)
+    return experiment.result().model_copy(update={"command": command})
 
 
 def save_settings(setup: Setup, command: str) -> None:
@@ -136,7 +135,7 @@ def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
     items = experiment.hidden_interest.item_vectors.numpy()  # the trace is of hidden vectors
     return write_report(
         out / REPORT,
-        result=result.content(),
+        result=result,
         log=log,
         dataset=experiment.dataset,
         traced_pairs=trace.pairs,
@@ -167,7 +166,7 @@ def show(result: RunResult, files: list[Path], *, json: bool) -> None:
         print_json(result.content())
         return
     output = Console()
-    output.print(result_table(result.content()))
+    output.print(result_table(result))
     for part, used in result.usage.items():
         if used.n_asked:
             output.print(_paid(part, used), highlight=False)

@@ -1,7 +1,8 @@
 """The options of all commands that run an experiment, declared once."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -9,6 +10,7 @@ import typer
 import yaml
 
 from proactrec.cli import options
+from proactrec.cli.flags import Flag, flags_of, given, naming, own_parameters, parameters, sign
 from proactrec.config import set_nested
 from proactrec.errors import InvalidInputError
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from proactrec.progress import Progress
 
 GUIDE, MACHINE = "Guidance", "Machine"
+OF_WORLD = {"protocol.world.world", "protocol.world.receptivity", "hidden"}
 
 
 class Setup(NamedTuple):
@@ -45,62 +48,44 @@ class Setup(NamedTuple):
         )
 
 
-@options.takes_dataset_options
+@cache
+def run_flags() -> dict[str, Flag]:
+    """Flags of a run that stand for its settings; made on use, as the models load torch."""
+    from proactrec.evaluation.experiment import ExperimentOptions
+
+    own = ("category", "n_users", "policy", "without", "encoder", "hidden", "seed")
+    settled = (
+        "protocol.targets.n_targets",
+        "protocol.rollout.n_rounds",
+        "protocol.world.world",
+        "protocol.world.receptivity",
+    )
+    by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
+    return {
+        **flags_of(ExperimentOptions, GUIDE, *own, target="target_items"),
+        **model_flags(),
+        **options.DATA,
+        **{
+            name: flag._replace(default=None, decided_by="the protocol's")
+            for name, flag in by_protocol.items()
+        },
+    }
+
+
+def model_flags() -> dict[str, Flag]:
+    """Flags for whatever asks a language model; which setting they stand for, that decides."""
+    from proactrec.llm.prompted import PromptedOptions
+
+    found = flags_of(PromptedOptions, GUIDE, "replay", llm_url="url", llm_model="model")
+    return found | {"llm_url": found["llm_url"]._replace(default=None)}
+
+
 def setup(
-    dataset: options.DatasetName = "demo",
     out: Annotated[
         Path,
         typer.Option(help="Run folder: figures, report and stages.", rich_help_panel=MACHINE),
     ] = Path("runs/latest"),
     data_dir: options.DataDir = None,
-    category: Annotated[
-        str | None,
-        typer.Option(
-            help="Category to promote, e.g. Sci-Fi; published data sets have a default.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Id of an item to promote, instead of choosing; repeatable.", rich_help_panel=GUIDE
-        ),
-    ] = None,
-    n_targets: Annotated[
-        int | None, typer.Option(help="Number of targets to choose.", rich_help_panel=GUIDE)
-    ] = None,
-    n_rounds: Annotated[
-        int | None, typer.Option(help="Items shown to every user.", rich_help_panel=GUIDE)
-    ] = None,
-    n_users: Annotated[
-        int | None,
-        typer.Option(
-            help="Users to guide, drawn at random; everybody by default.", rich_help_panel=GUIDE
-        ),
-    ] = None,
-    policy: Annotated[
-        str,
-        typer.Option(
-            help="Who chooses the items: itmprec, foresight, ipg, irn, llm-ipp, next-item, "
-            "nearest-to-target, target-now, popular, random, oracle-greedy, oracle-lookahead, or "
-            "a .py file of your own.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = "itmprec",
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Switch off a part of ITMPRec: P, IIS or TIAC; repeatable.", rich_help_panel=GUIDE
-        ),
-    ] = None,
-    encoder: Annotated[
-        str,
-        typer.Option(
-            help="Sequence encoder: iclrec, sasrec, mstein, icsrec, bsarec, or a .py file of your "
-            "own.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = "iclrec",
     encoder_folder: Annotated[
         Path | None,
         typer.Option(
@@ -115,29 +100,6 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = "common",
-    world: Annotated[
-        str | None,
-        typer.Option(
-            help="How strongly interest decides acceptance: flat, medium, steep or official.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = None,
-    receptivity: Annotated[
-        str | None,
-        typer.Option(
-            help="How far an accepted item moves a user: constant, per-user or arousal.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = None,
-    hidden: Annotated[
-        str,
-        typer.Option(
-            help="Interest vectors of the simulated users: interest (the run's own), or others "
-            "that no policy was fitted to: factors, neighbours, content, divided; or GraphAU's on "
-            "other data: other-seed, half, everything.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = "interest",
     named_world: Annotated[
         str | None,
         typer.Option(
@@ -153,26 +115,6 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = "distribution",
-    llm_url: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; its key comes from "
-            "PROACTREC_LLM_KEY.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = None,
-    llm_model: Annotated[
-        str | None,
-        typer.Option(help="Model, as the endpoint calls it.", rich_help_panel=GUIDE),
-    ] = None,
-    replay: Annotated[
-        bool,
-        typer.Option(
-            "--replay",
-            help="Take all of the language model's answers from the store; ask nothing.",
-            rich_help_panel=GUIDE,
-        ),
-    ] = False,
     opt_out: Annotated[
         Path | None,
         typer.Option(
@@ -189,9 +131,6 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Decides everything random.", rich_help_panel=GUIDE)
-    ] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,10 +139,6 @@ def setup(
             "e.g. --set graphau.uniformity_weight=0.7; repeatable.",
             rich_help_panel=GUIDE,
         ),
-    ] = None,
-    filter: Annotated[
-        str | None,
-        typer.Option(help="Users and items kept: k-core, paper or none; decided by the protocol."),
     ] = None,
     store: Annotated[
         Path | None,
@@ -215,53 +150,32 @@ def setup(
     device: Annotated[
         str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=MACHINE)
     ] = "cpu",
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
-    ] = False,
-    **of_data: Any,
+    json: options.Json = False,
+    **values: Any,
 ) -> Setup:
-    """Everything that the options say, checked."""
+    """Everything that the options say, checked; `values` are those of :func:`run_flags`."""
+    from proactrec.evaluation.experiment import ExperimentOptions
     from proactrec.evaluation.protocols import protocol_of
 
     chosen = protocol_of(protocol)
-    data = options.dataset_options(
-        dataset=dataset,
-        filter=filter or chosen.filter,  # type: ignore[arg-type]
-        **of_data,
-    )
-    content = {
-        "dataset": data.model_dump(),
-        "category": category,
-        "target_items": target or [],
-        "n_users": n_users,
-        "policy": policy,
-        "without": without or [],
-        "encoder": encoder,
-        "hidden": hidden,
-        "protocol": chosen.model_dump(),
-        "seed": seed,
-    }
-    changes: dict[str, Any] = {
-        "protocol.targets.n_targets": n_targets,
-        "protocol.rollout.n_rounds": n_rounds,
-        "protocol.world.world": world,
-        "protocol.world.receptivity": receptivity,
-        "rails.equal_groups": groups and _listed_groups(groups),
-    }
+    data = options.dataset_options({**values, "filter": values.get("filter") or chosen.filter})
+    flags = {n: f for n, f in run_flags().items() if f.model is ExperimentOptions}
+    changes = given(flags, values)
+    if groups is not None:
+        changes["rails.equal_groups"] = _listed_groups(groups)
     if named_world is not None:
-        is_alone = not (world or receptivity or hidden != "interest")
-        changes |= _named_world(named_world, is_alone=is_alone)
-    changes |= _language_models(policy, response, llm_url, llm_model, replay=replay)
-    for name, value in changes.items():
-        if value is not None:
-            set_nested(content, name, value)
-    for text in set_ or []:
-        set_nested(content, *parsed_setting(text))
+        changes |= _named_world(named_world, is_alone=not OF_WORLD & changes.keys())
+    changes |= _language_models(changes.get("policy"), response, values)
+    content = ExperimentOptions(dataset=data, protocol=chosen).model_dump()
+    for name, value in [*changes.items(), *map(parsed_setting, set_ or [])]:
+        set_nested(content, name, value)
     if opt_out is not None:
         _opt_out_too(content, listed_ids(opt_out))
     _check_model_named(content)
+    with naming(flags, values):
+        wanted = ExperimentOptions(**content)
     return Setup(
-        options=experiment_options(content),
+        options=wanted,
         out=out,
         store=store or out / "artefacts",
         data_dir=data_dir,
@@ -271,11 +185,9 @@ def setup(
     )
 
 
-def language_model(
-    part: str, url: str | None, model: str | None, *, replay: bool
-) -> dict[str, Any]:
-    """Settings by which a part of an experiment asks a language model; None: not given."""
-    return {f"{part}.url": url, f"{part}.model": model, f"{part}.replay": replay or None}
+def language_model(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by which a part of an experiment asks the language model that flags name."""
+    return {f"{part}.{name}": value for name, value in given(model_flags(), values).items()}
 
 
 def _named_world(name: str, *, is_alone: bool) -> dict[str, Any]:
@@ -289,16 +201,15 @@ def _named_world(name: str, *, is_alone: bool) -> dict[str, Any]:
 
 
 def _language_models(
-    policy: str, response: str, url: str | None, model: str | None, *, replay: bool
+    policy: str | None, response: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Settings of the parts that ask one: users that it plays, and a policy that it plans for."""
     changes: dict[str, Any] = {}
     if response != "distribution":
-        changes["response.kind"] = response
-        changes |= language_model("response", url, model, replay=replay)
+        changes = {"response.kind": response, **language_model("response", values)}
     if policy == "llm-ipp":
-        changes |= language_model("policy_options", url, model, replay=replay)
-    elif response == "distribution" and (url or model or replay):
+        changes |= language_model("policy_options", values)
+    elif response == "distribution" and language_model("response", values):
         raise InvalidInputError(
             "--llm-url, --llm-model and --replay need --response llm or --policy llm-ipp"
         )
@@ -308,9 +219,9 @@ def _language_models(
 def _opt_out_too(content: dict[str, Any], user_ids: list[str]) -> None:
     """Add users to those of `--set`, whose form is for the options to check."""
     rails = content.setdefault("rails", {})
-    given = rails.setdefault("opt_out", []) if isinstance(rails, dict) else None
-    if isinstance(given, list):
-        rails["opt_out"] = [*given, *(user_id for user_id in user_ids if user_id not in given)]
+    named = rails.setdefault("opt_out", ()) if isinstance(rails, dict) else None
+    if isinstance(named, list | tuple):
+        rails["opt_out"] = [*named, *(user_id for user_id in user_ids if user_id not in named)]
 
 
 def listed_ids(path: Path) -> list[str]:
@@ -370,21 +281,18 @@ def experiment_command(action: Callable[[Setup], None]) -> Callable[..., None]:
         action(setup(**values))
 
     command.__name__, command.__doc__ = action.__name__, action.__doc__
-    take_options(command, own={}, left_out=())
+    take_options(command)
     return command
 
 
 def take_options(
     command: Callable[..., None],
-    own: Mapping[str, inspect.Parameter],
-    left_out: Collection[str],
+    own: Iterable[inspect.Parameter] = (),
+    left_out: Collection[str] = (),
 ) -> None:
     """Give a command the options of its own, then those of :func:`setup` that are not left out."""
-    shared = inspect.signature(setup).parameters
-    kept = [p for name, p in shared.items() if name not in own and name not in left_out]
-    taken = [*own.values(), *kept]
-    command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
+    shared = [*parameters(run_flags()), *own_parameters(setup)]
+    sign(command, [*own, *(one for one in shared if one.name not in left_out)])
 
 
 def parsed_setting(text: str) -> tuple[str, Any]:

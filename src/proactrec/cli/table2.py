@@ -1,9 +1,7 @@
 """`proactrec data table2`: the paper's data sets beside what is at hand."""
 
 import json as json_format
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +12,7 @@ from proactrec.data.table2 import table2 as rows_of_table2
 
 def table2(
     data_dir: options.DataDir = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Show the paper's Table 2 beside the data sets at hand, and explain its contradictions.
 

@@ -1,6 +1,5 @@
 """`proactrec targets`: which items to promote; `targets suggest`: which category."""
 
-import inspect
 from typing import Any
 
 import typer
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.flags import option, own_parameters
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
 
@@ -92,14 +92,11 @@ def _refuse_options(context: typer.Context) -> None:
     if given:
         raise InvalidInputError(
             f"options of targets {context.invoked_subcommand} come after it, got "
-            f"--{given[0].rstrip('_').replace('_', '-')} before"
+            f"{option(given[0])} before"
         )
 
 
-_CONTEXT = inspect.Parameter(
-    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
-)
-take_options(targets, own={"context": _CONTEXT}, left_out=())
-take_options(suggest, own={}, left_out=LEFT_OUT)
+take_options(targets, own_parameters(targets))
+take_options(suggest, left_out=LEFT_OUT)
 app.callback()(targets)
 app.command()(suggest)

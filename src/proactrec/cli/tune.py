@@ -1,6 +1,5 @@
 """`proactrec tune`: settings of an encoder, chosen on the validation split."""
 
-import inspect
 from typing import Annotated, Any
 
 import typer
@@ -8,21 +7,19 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.flags import own_parameters
 from proactrec.cli.setup import setup, take_options
 
 RESULT, JOURNAL, SHOWN = "tuning.json", "trials.journal", 10
 LEFT_OUT = ("policy", "without", "encoder_folder", "target", "n_targets", "n_rounds", "category")
 
 
-def _asked(
+def tune(
     trials: Annotated[
         int, typer.Option(min=1, help="Settings to try in all, the defaults first.")
     ] = 20,
+    **values: Any,
 ) -> None:
-    """Options beside those of a run."""
-
-
-def tune(trials: int = 20, **values: Any) -> None:
     """Try settings of an encoder and keep the best by validation NDCG@20; never by the test split.
 
     Killed at any time, the same command goes on; a larger --trials tries more. Settings given with
@@ -62,4 +59,4 @@ def tune(trials: int = 20, **values: Any) -> None:
     print("use the best with:", *settings)
 
 
-take_options(tune, inspect.signature(_asked).parameters, LEFT_OUT)
+take_options(tune, own_parameters(tune), LEFT_OUT)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import console, results
+from proactrec.cli import console, options, results
 from proactrec.errors import InvalidInputError
 from proactrec.report.tables import decimals, label_of, number_text
 
@@ -43,7 +43,7 @@ def uplift(
             help="Say how many users must be held out to see this difference (80 % chance)."
         ),
     ] = None,
-    json: results.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Measure what guidance added: guided users less held-out users, with 95 % intervals.
 

@@ -1,16 +1,13 @@
 """`proactrec worlds`: the named kinds of simulated users."""
 
-from typing import Annotated
-
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import results
+from proactrec.cli import options, results
 
 
 def worlds(
-    json: Annotated[bool, typer.Option("--json", help="Print all settings as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """List the named kinds of simulated users, whose settings never change.
 

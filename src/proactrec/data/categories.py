@@ -19,13 +19,20 @@ class CategoryOptions(Options):
     """What becomes a category, instead of what the source says."""
 
     source: str | None = Field(
-        default=None, description="column of the catalogue, e.g. tags; the source's own if not set"
+        default=None,
+        description="column of the catalogue that holds categories, e.g. genres, tags, developer; "
+        "the data set's own if not given",
     )
     merge_spellings: bool = Field(
-        default=False, description="treat names as one that differ in case, spaces and marks only"
+        default=False,
+        description="treat categories as one that differ in case, spaces and marks only",
     )
-    top: int | None = Field(default=None, ge=1, description="how many of the largest are kept")
-    min_items: int | None = Field(default=None, ge=1, description="fewest items of a category")
+    top: int | None = Field(
+        default=None, ge=1, description="how many of the largest categories are kept"
+    )
+    min_items: int | None = Field(
+        default=None, ge=1, description="fewest items of a category that is kept"
+    )
 
 
 def choose_categories(

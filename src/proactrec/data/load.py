@@ -33,12 +33,18 @@ class DatasetOptions(Options):
     later_fields: ClassVar[frozenset[str]] = frozenset({"selection", "categories", "cold_items"})
 
     name: str = Field(
-        default="demo", description=f"one of {', '.join(NAMES)}, or the folder of an import"
+        default="demo", description=f"data set: {', '.join(NAMES)}, or the folder of an import"
     )
-    filter: FilterName = Field(default="k-core", description="which users and items are kept")
+    filter: FilterName = Field(
+        default="k-core",
+        description="which users and items are kept: all that have k interactions (k-core), the "
+        "same less the most popular ones as in the published tables (paper), or every one (none)",
+    )
     k: int = Field(default=5, ge=1, description="fewest interactions of a user or an item")
     cold_items: bool = Field(
-        default=False, description="keep items of the catalogue that have no interactions left"
+        default=False,
+        description="keep items of the catalogue that have no interactions left; they are placed "
+        "by title, text and categories",
     )
     table: TableOptions | None = Field(
         default=None, description="own files, for csv, parquet, jsonl, recbole"

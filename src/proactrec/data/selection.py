@@ -31,10 +31,10 @@ class SelectionOptions(Options):
         default=False, description="leave out items that have no category"
     )
     max_per_user: int | None = Field(
-        default=None, ge=1, description="newest events of a user that count"
+        default=None, ge=1, description="newest interactions of a user that count"
     )
     min_length: int | None = Field(
-        default=None, ge=1, description="fewest events that a user has after all filters"
+        default=None, ge=1, description="fewest interactions that a user has after all filters"
     )
 
 

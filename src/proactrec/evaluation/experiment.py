@@ -33,6 +33,7 @@ from proactrec.guidance.guide import Guide
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions, groups_of, unknown_opt_outs
 from proactrec.guidance.replay import Replay
+from proactrec.measurement.results import RunResult
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.hidden import Hidden, hidden_vectors
@@ -53,7 +54,7 @@ class ExperimentOptions(FittingOptions):
     n_users: int | None = Field(
         None, ge=1, description="users to guide, drawn at random; everybody by default"
     )
-    without: tuple[Part, ...] = Field((), description="parts of ITMPRec that are switched off")
+    without: tuple[Part, ...] = Field((), description="part of ITMPRec to switch off")
     hidden: Literal[Hidden, Fitted] = Field(
         "interest",
         description="interest vectors of the simulated users: the run's own (interest), or others "
@@ -264,44 +265,44 @@ class Experiment:
             figures["share_guided"] = is_guided / may if may else 0.0
         return found
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """Figures, and how they came about; all but :data:`VOLATILE` is the same every time."""
         data, figures = self.dataset, self.figures
         next_item = self.fitting.next_item if self.options.needs_encoder else {}
-        return {
-            "dataset": data.name,
-            "synthetic": data.name == "demo",
-            "n_users": data.n_users,
-            "n_items": data.n_items,
-            "n_interactions": data.n_interactions,
-            "category": None if self.options.target_items else self.fitting.category,
-            "policy": self.options.policy,
-            "policy_options": self.fitting.policy_settings,
-            "policy_notes": self._happened.get("notes", {}),
-            "reads_hidden_users": issubclass(self.fitting.policy_kind, ReadsMinds),
-            "rails": self.options.rails.said(),
-            "encoder": self.options.encoder if self.options.needs_encoder else None,
-            "without": list(self.options.without),
-            "protocol": self.protocol.name,
-            "protocol_changes": self.protocol.changes(),
-            "seed": self.options.seed,
-            "targets": self.fitting.target_list(),
+        return RunResult(
+            dataset=data.name,
+            synthetic=data.name == "demo",
+            n_users=data.n_users,
+            n_items=data.n_items,
+            n_interactions=data.n_interactions,
+            category=None if self.options.target_items else self.fitting.category,
+            policy=self.options.policy,
+            policy_options=self.fitting.policy_settings,
+            policy_notes=self._happened.get("notes", {}),
+            reads_hidden_users=issubclass(self.fitting.policy_kind, ReadsMinds),
+            rails=self.options.rails.said(),
+            encoder=self.options.encoder if self.options.needs_encoder else None,
+            without=list(self.options.without),
+            protocol=self.protocol.name,
+            protocol_changes=self.protocol.changes(),
+            seed=self.options.seed,
+            targets=self.fitting.target_list(),
             **figures,
-            "next_item": {
+            next_item={
                 split: by_name[self.fitting.encoder.name] for split, by_name in next_item.items()
             },
-            "popularity": {split: by_name["popularity"] for split, by_name in next_item.items()},
-            "interest_vectors": self.fitting.interest_spread["cosine"],
-            "interest_ranking": self.fitting.interest_spread["validation"],
-            "response": self.world.response.describe(),
-            "seconds": {**self.seconds, **self._happened.get("seconds", {})},
-            "usage": self._happened.get("usage", {}),
-            "peak_memory_mb": round(peak_memory_mb(), 1),
-            "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-            "device": self.device,
-            "threads": torch.get_num_threads(),
-            "options": self.options.model_dump(mode="json"),
-        }
+            popularity={split: by_name["popularity"] for split, by_name in next_item.items()},
+            interest_vectors=self.fitting.interest_spread["cosine"],
+            interest_ranking=self.fitting.interest_spread["validation"],
+            response=self.world.response.describe(),
+            seconds={**self.seconds, **self._happened.get("seconds", {})},
+            usage=self._happened.get("usage", {}),
+            peak_memory_mb=round(peak_memory_mb(), 1),
+            versions={"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+            device=self.device,
+            threads=torch.get_num_threads(),
+            options=self.options.model_dump(mode="json"),
+        )
 
     @cached_property
     def _hidden_stage(self) -> Artefact:

@@ -63,8 +63,13 @@ UNREAD: dict[str, Any] = {"hidden": True, "response": True, "protocol": {"world"
 class ForecastOptions(Options):
     """How a forecast is made."""
 
-    n_worlds: int = Field(79, ge=MIN_WORLDS, description="plausible worlds")
-    n_users: int = Field(300, ge=20, description="users played in each, or fewer if there are")
+    n_worlds: int = Field(79, ge=MIN_WORLDS, description="plausible worlds to play in")
+    n_users: int = Field(
+        300,
+        ge=20,
+        description="users played in each world, at most the audience; everybody where a rail is a "
+        "number that holds for all users together",
+    )
     prior: Prior = Field(Prior(), description="which worlds are plausible")
 
 

@@ -8,10 +8,11 @@ from pydantic import Field
 from proactrec.config import Options, set_nested
 from proactrec.content import ContentOptions
 from proactrec.data.load import DatasetOptions
+from proactrec.encoders.fitting import ENCODERS
 from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import IntentOptions
-from proactrec.policies.registry import policy_type
+from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.targets import TargetOptions
 
 FILMS = ("100k", "1m", "10m", "20m", "25m", "32m", "latest-small")
@@ -30,16 +31,20 @@ class FittingOptions(Options):
         DatasetOptions(),
         description="its filter is used as it stands; commands take the protocol's by default",
     )
-    category: str | None = Field(None, description="category to promote; each data set has its own")
+    category: str | None = Field(
+        None, description="category to promote, e.g. Sci-Fi; published data sets have a default"
+    )
     target_items: tuple[str, ...] = Field(
-        (), description="item ids to promote, instead of choosing"
+        (), description="id of an item to promote, instead of choosing"
     )
     policy: str = Field(
-        "itmprec", description="which policy guides: a name, or a .py file with one"
+        "itmprec",
+        description=f"who chooses the items: {', '.join(POLICIES)}, or a .py file of your own",
     )
     policy_options: dict[str, Any] = Field({}, description="changes to the policy's options")
     encoder: str = Field(
-        "iclrec", description="which sequence encoder: a name, or a .py file with one"
+        "iclrec",
+        description=f"sequence encoder: {', '.join(ENCODERS)}, or a .py file of your own",
     )
     encoder_options: dict[str, Any] = Field({}, description="changes to the encoder's defaults")
     target_encoder: str | None = Field(

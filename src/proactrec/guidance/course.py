@@ -92,8 +92,8 @@ class Rails:
         if options.daily_cap is not None and options.rounds_per_day is not None:
             by_days = _left_by_days(journeys, options.daily_cap, options.rounds_per_day)
             left = left.minimum(by_days)
-        n_accepted, n_shown = journeys.accepted.sum(1), (journeys.shown > 0).sum(1)
-        chance = (1 + n_accepted) / (2 + n_shown.double())
+        n_accepted, n_refused = journeys.accepted.sum(1), (journeys.refused > 0).sum(1)
+        chance = (1 + n_accepted) / (2 + (n_accepted + n_refused).double())
         rests = (n_left + 1, torch.full_like(n_left, options.pause_rounds))
         for limit, n_refused, rest in (
             (options.stop_after, now.n_in_a_row, rests[0]),

@@ -199,9 +199,10 @@ class Guide:
         def decided(rows: Tensor) -> Ruled:
             def block(part: Rows) -> Ruled:
                 some = journeys.of(part)
-                at = self.places(some) if places is None else places.of(part)
+                guide = self._bearing_on(some)
+                at = guide.places(some) if places is None else places.of(part)
                 not_now = None if without is None else without[part]
-                return self._decided(some, at, ledger, not_now)
+                return guide._decided(some, at, ledger, not_now)
 
             parts = rows.split(self.block_size)
             return joined(list(map_blocks(block, parts)))
@@ -272,6 +273,13 @@ class Guide:
             Candidates(penalty),
             Candidates(narrowed),
         )
+
+    def _bearing_on(self, journeys: Journeys) -> "Guide":
+        """The guide without its rails where none is on and nobody opted out: half the work."""
+        rails = self.rails
+        if rails is None or rails.options.is_on or journeys.at(journeys.users.opted_out).any():
+            return self
+        return replace(self, rails=None, recommender=None)
 
     def _decided(
         self, journeys: Journeys, places: Places, ledger: Ledger, without: Tensor | None

@@ -138,7 +138,7 @@ class Replay:
         at = torch.from_numpy(rows).to(self._device)
         only = Candidates(torch.zeros(len(rows), 1, device=self._device), item_idx[:, None])
         seen = View(journeys.of(at), places[at], only, journeys.rounds_left[at])
-        starts = range(0, len(rows), guide.block_size)
+        starts = range(0, max(1, len(rows)), guide.block_size)
         parts = [policy.decide(seen.of(slice(s, s + guide.block_size))) for s in starts]
         features = [part.features for part in parts if part.features is not None]
         accepted = torch.from_numpy(self.log.accepted[rows, column]).to(self._device)

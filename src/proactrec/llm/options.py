@@ -12,7 +12,11 @@ from proactrec.errors import InvalidInputError
 class LLMOptions(Options):
     """A language model behind an OpenAI-compatible endpoint; its key comes from the environment."""
 
-    url: str = Field("http://localhost:8000/v1", description="address of the endpoint, up to /v1")
+    url: str = Field(
+        "http://localhost:8000/v1",
+        description="address of an OpenAI-compatible endpoint, up to /v1; its key comes from "
+        "PROACTREC_LLM_KEY",
+    )
     model: str = Field(min_length=1, description="name of the model, as the endpoint calls it")
     temperature: float = Field(0.0, ge=0, le=2, description="spread of the answers")
     max_answer_tokens: int = Field(16, ge=1, description="longest answer, in tokens")

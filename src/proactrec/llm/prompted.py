@@ -26,7 +26,9 @@ class PromptedOptions(LLMOptions):
     history_len: int = Field(
         HISTORY_LEN, ge=1, le=HISTORY_LEN, description="newest items it is told"
     )
-    replay: bool = Field(False, description="never ask: every answer must be in the cache")
+    replay: bool = Field(
+        False, description="never ask the language model: all its answers must be in the store"
+    )
     cache: Path | None = Field(None, description="file of answers; in the store by default")
 
 

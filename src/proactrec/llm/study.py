@@ -45,10 +45,12 @@ class StudyOptions(Options):
     """What is asked, and shown, beside the guidance of both experiments."""
 
     n_asked: int = Field(200, ge=2, description="users whose held-out item is asked about")
-    n_negatives: int = Field(1, ge=1, description="random, and as many popular, items a user")
-    n_journeys: int = Field(3, ge=0, description="pairs of user and target shown side by side")
+    n_negatives: int = Field(1, ge=1, description="random, and as many popular, items beside it")
+    n_journeys: int = Field(3, ge=0, description="journeys shown side by side")
     modes: tuple[Reads, ...] = Field(
-        tuple(WANTS), description="ways to read an answer that are compared with the run's own"
+        tuple(WANTS),
+        description="way to read an answer that is compared with the run's own; each asks all "
+        "the held-out questions again",
     )
 
 

@@ -298,9 +298,18 @@ class Foresight(Policy):
             near = self._items[item_idx]  # (n, C, d)
             interest, toward = (torch.einsum("nd,ncd->nc", x, near) for x in (view.places, targets))
             return Sight(interest, toward, now, offsets[item_idx])
-        interest = view.places @ self._items.T  # (n, n_items + 1)
+        interest, toward = self._products(view.places, targets)  # (n, n_items + 1) each
         now = interest.gather(1, view.target_idx[:, None])
-        return Sight(interest, targets @ self._items.T, now, offsets)
+        return Sight(interest, toward, now, offsets)
+
+    def _products(self, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Of users and of targets (n, d) with all items: (n, n_items + 1) each."""
+        items = self._items
+        if len(places) > 1:
+            return places @ items.T, targets @ items.T
+        # Of one user, reading the items is all that it costs: once for both.
+        both = (items @ torch.cat([places, targets]).T).T.contiguous()
+        return both[:1], both[1:]
 
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""

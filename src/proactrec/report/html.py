@@ -10,21 +10,20 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.files import write_text
 from proactrec.guidance.log import GuidanceLog
+from proactrec.measurement.results import RunResult
 from proactrec.report import drawing, plots
 from proactrec.report.journeys import heat_map, item_of, journeys_of
 from proactrec.report.page import settings_text, template
 from proactrec.report.tables import (
+    MISSING,
     foreseen_texts,
     interval_texts,
     label_of,
     metric_rows,
     number_text,
-    round_numbers,
 )
 from proactrec.types import FloatArray, IntArray
 
-ABOUT = ("dataset", "policy", "protocol", "seed", "synthetic", "command", "versions")
-"""What the page takes from the result as it is."""
 MEANINGS = {
     "hr": "Share of the shown items that users accepted, over the first P rounds.",
     "ioi": "Mean gain in interest in the target after P rounds: the inner product of unit user "
@@ -61,7 +60,7 @@ class Comparison(NamedTuple):
 def write_report(
     path: Path,
     *,
-    result: Mapping[str, Any],
+    result: RunResult,
     log: GuidanceLog,
     dataset: Dataset,
     traced_pairs: IntArray,
@@ -75,8 +74,8 @@ def write_report(
     ----------
     path : Path
         Of the HTML file; folders on the way are made.
-    result : mapping
-        Content of `metrics.json`; what it lacks is left out of the page.
+    result : RunResult
+        What it lacks is left out of the page.
     log : GuidanceLog
     dataset : Dataset
         For titles, categories and histories (those before guidance: the train part).
@@ -95,24 +94,22 @@ def write_report(
     """
     _check_trace(log, traced_pairs, vectors, target_vectors)
     page = template("report.html.j2").render(
-        about={key: result.get(key) for key in ABOUT},
+        about=result,
         facts=_facts(result, log),
         tiles=_tiles(result),
-        rounds=round_numbers(result),
+        rounds=result.rounds,
         metrics=metric_rows(result),
-        meanings=[
-            (label_of(name), MEANINGS[name]) for name in _metrics(result) if name in MEANINGS
-        ],
+        meanings=[(label_of(name), MEANINGS[name]) for name in result.metrics if name in MEANINGS],
         foreseen=_foreseen(forecast, result),
         outcomes=_outcomes(result),
-        figures=_figures(result, log, dataset),
+        figures=_figures(log, dataset),
         journeys=journeys_of(log, dataset, traced_pairs),
         heat_map=heat_map(log, dataset, traced_pairs, vectors, target_vectors),
         targets=_targets(result, dataset),
         next_item=_next_item(result),
         spread=_spread(result),
         seconds=_seconds(result),
-        options=settings_text(result.get("options")),
+        options=settings_text(result.options),
     )
     return write_text(path, page)
 
@@ -138,49 +135,48 @@ def _check_trace(
         )
 
 
-def _facts(result: Mapping[str, Any], log: GuidanceLog) -> list[tuple[str, str]]:
+def _facts(result: RunResult, log: GuidanceLog) -> list[tuple[str, str]]:
     """Size of the run, as (what, how many)."""
-    pairs = result.get("pairs") or {}
+    pairs = result.pairs
     counts = [
-        ("users", result.get("n_users")),
-        ("items", result.get("n_items")),
-        ("interactions", result.get("n_interactions")),
+        ("users", result.n_users),
+        ("items", result.n_items),
+        ("interactions", result.n_interactions),
         ("targets", len(np.unique(log.target_idx))),
-        ("pairs of user and target", pairs.get("n_pairs", len(log.user_idx))),
+        ("pairs of user and target", len(log.user_idx)),
         ("rounds", log.n_rounds),
-        ("pairs left out or not moved: the user had the target", pairs.get("n_owners")),
-        ("pairs stopped after success", pairs.get("n_stopped_after_success")),
-        ("pairs with nothing left to show", pairs.get("n_exhausted")),
+        (
+            "pairs left out or not moved: the user had the target",
+            pairs.n_owners_left_out + pairs.n_owners_counted_as_zero,
+        ),
+        ("pairs whose user accepted the target", pairs.n_accepted_target),
+        ("pairs with nothing left to show", pairs.n_nothing_left),
     ]
-    return [(what, f"{count:,}") for what, count in counts if count is not None]
+    return [(what, f"{count:,}") for what, count in counts]
 
 
-def _metrics(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return result.get("metrics") or {}
-
-
-def _tiles(result: Mapping[str, Any]) -> list[Tile]:
+def _tiles(result: RunResult) -> list[Tile]:
     """HR, IoI and IoR at the last round, and the share of users who accepted the target."""
-    numbers = round_numbers(result)
+    last = max(result.rounds, default=0)
     found = [
-        (f"{label_of(name)}@{numbers[-1]}", _metrics(result)[name].get(str(numbers[-1])), meaning)
+        (f"{label_of(name)}@{last}", result.metrics[name].get(last), meaning)
         for name, meaning in (
             ("hr", "of the shown items were accepted"),
             ("ioi", "mean gain in interest in the target"),
             ("ior", "mean ranks that the target rose"),
         )
-        if name in _metrics(result)
+        if name in result.metrics
     ]
-    accepted = (result.get("outcome") or {}).get("target_accepted")
+    accepted = result.outcome.get("target_accepted")
     found.append(("Target accepted", accepted, "of the pairs: the user accepted the target itself"))
     return [
-        Tile(label, *interval_texts([interval])[0], meaning)
-        for label, interval, meaning in found
-        if interval
+        Tile(label, *interval_texts([figure])[0], meaning)
+        for label, figure, meaning in found
+        if figure is not None
     ]
 
 
-def _foreseen(forecast: Mapping[str, Any] | None, result: Mapping[str, Any]) -> Comparison | None:
+def _foreseen(forecast: Mapping[str, Any] | None, result: RunResult) -> Comparison | None:
     """What was foreseen of everybody at the last round, and what came; None without a forecast."""
     if forecast is None:
         return None
@@ -202,25 +198,21 @@ def _foreseen(forecast: Mapping[str, Any] | None, result: Mapping[str, Any]) -> 
     return Comparison(["median", "80 % interval", "95 % interval", "measured", ""], rows)
 
 
-def _measured(result: Mapping[str, Any], metric: str, number: int) -> float | None:
+def _measured(result: RunResult, metric: str, number: int) -> float | None:
     """A figure of the run; None if it is not among them."""
-    outcome = (result.get("outcome") or {}).get(metric)
-    found = outcome or _metrics(result).get(metric, {}).get(str(number)) or {}
-    mean: float | None = found.get("mean")
-    return mean
+    found = result.outcome.get(metric) or result.metrics.get(metric, {}).get(number)
+    return None if found is None else found.mean
 
 
-def _outcomes(result: Mapping[str, Any]) -> list[Tile]:
+def _outcomes(result: RunResult) -> list[Tile]:
     """Every single figure with its interval."""
     return [
-        Tile(label_of(name), *interval_texts([interval])[0], OUTCOME_MEANINGS.get(name, ""))
-        for name, interval in (result.get("outcome") or {}).items()
+        Tile(label_of(name), *interval_texts([figure])[0], OUTCOME_MEANINGS.get(name, ""))
+        for name, figure in result.outcome.items()
     ]
 
 
-def _figures(
-    result: Mapping[str, Any], log: GuidanceLog, dataset: Dataset
-) -> list[tuple[str, str]]:
+def _figures(log: GuidanceLog, dataset: Dataset) -> list[tuple[str, str]]:
     """Plots as (SVG, caption)."""
     titles = {int(item): item_of(dataset, int(item)).title for item in np.unique(log.target_idx)}
     drawn = [
@@ -247,31 +239,26 @@ def _figures(
     return [(drawing.svg(figure), caption) for figure, caption in drawn]
 
 
-def _targets(result: Mapping[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
+def _targets(result: RunResult, dataset: Dataset) -> list[dict[str, Any]]:
     return [
         {
-            "title": target.get("title", target["item_id"]),
-            "item_id": target["item_id"],
-            "categories": dataset.categories[target["item_idx"] - 1],
-            "score": number_text(target.get("score"), 3),
-            "share_seen": _percent(target.get("share_seen")),
+            "title": target.title,
+            "item_id": target.item_id,
+            "categories": dataset.categories[target.item_idx - 1],
+            "score": number_text(target.score, 3),
+            "share_seen": _percent(target.share_seen),
         }
-        for target in result.get("targets") or []
+        for target in result.targets
     ]
 
 
 def _percent(share: float | None) -> str:
-    return number_text(None if share is None else 100 * share, 1) + (
-        " %" if share is not None else ""
-    )
+    return MISSING if share is None else f"{number_text(100 * share, 1)} %"
 
 
-def _next_item(result: Mapping[str, Any]) -> Comparison | None:
+def _next_item(result: RunResult) -> Comparison | None:
     """Next-item figures of the encoder beside those of popularity, per split."""
-    sources = {
-        "encoder": result.get("next_item") or {},
-        "popularity": result.get("popularity") or {},
-    }
+    sources = {"encoder": result.next_item, "popularity": result.popularity}
     columns = [
         (split, source)
         for split in ("validation", "test")
@@ -293,9 +280,9 @@ def _next_item(result: Mapping[str, Any]) -> Comparison | None:
     return Comparison([f"{source}, {split}" for split, source in columns], rows)
 
 
-def _spread(result: Mapping[str, Any]) -> tuple[str, Comparison] | None:
+def _spread(result: RunResult) -> tuple[str, Comparison] | None:
     """Plot and table of how near users are to random, train and held-out items."""
-    kinds = result.get("interest_vectors") or {}
+    kinds = result.interest_vectors
     if not kinds:
         return None
     rows = [
@@ -306,12 +293,12 @@ def _spread(result: Mapping[str, Any]) -> tuple[str, Comparison] | None:
     return drawing.svg(plots.cosine_plot(kinds)), table
 
 
-def _seconds(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _seconds(result: RunResult) -> list[tuple[str, str]]:
     """Time per stage, their sum, and the memory at its highest."""
-    seconds = result.get("seconds") or {}
+    seconds = result.seconds
     rows = [(label_of(stage), f"{spent:,.1f} s") for stage, spent in seconds.items()]
     if len(rows) > 1:
         rows.append(("sum", f"{sum(seconds.values()):,.1f} s"))
-    if result.get("peak_memory_mb") is not None:
-        rows.append(("memory at its highest", f"{result['peak_memory_mb']:,.0f} MB"))
+    if result.peak_memory_mb is not None:
+        rows.append(("memory at its highest", f"{result.peak_memory_mb:,.0f} MB"))
     return rows

@@ -1,11 +1,12 @@
 """Tables and one self-contained HTML page of an agreement study, from its `study.json`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from proactrec.files import write_text
+from proactrec.measurement.results import Figure
 from proactrec.report.drawing import svg
 from proactrec.report.html import Comparison
 from proactrec.report.page import settings_text, template
@@ -128,10 +129,13 @@ def _cost(cost: Mapping[str, Any], spent: Mapping[str, Any]) -> Comparison:
 
 def _texts(figures: Sequence[Any]) -> list[str]:
     """Intervals, or numbers, as texts with the same decimals."""
-    intervals: Iterable[Mapping[str, Any]] = [
-        figure if isinstance(figure, Mapping) else {"mean": figure} for figure in figures
-    ]
-    return [f"{mean} ({ends})" if ends else mean for mean, ends in interval_texts(intervals)]
+    read = [_figure(figure) for figure in figures]
+    return [f"{mean} ({ends})" if ends else mean for mean, ends in interval_texts(read)]
+
+
+def _figure(found: Mapping[str, float | None] | float | None) -> Figure | None:
+    of = found if isinstance(found, Mapping) else {"mean": found}
+    return None if of["mean"] is None else Figure(**of)
 
 
 def _journey(journey: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Metrics of a run over the rounds, as a table for the terminal and as Markdown."""
+"""Metrics of a run over the rounds as a table for the terminal, and figures as text."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
+
+from proactrec.measurement.results import Figure, RunResult
 
 LABELS = {"hr": "HR", "ioi": "IoI", "ior": "IoR", "ior200": "IoR200", "accept_prob": "P(accept)"}
 MISSING = "–"
@@ -23,31 +25,23 @@ def label_of(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
-def round_numbers(result: Mapping[str, Any]) -> list[int]:
-    """Every round that a metric is given for, ascending; empty where there are no metrics."""
-    metrics = result.get("metrics") or {}
-    return sorted({int(number) for per_round in metrics.values() for number in per_round})
-
-
-def metric_rows(result: Mapping[str, Any]) -> list[MetricRow]:
-    """Metrics in the order of `result`, with one cell per round of :func:`round_numbers`."""
-    numbers = round_numbers(result)
+def metric_rows(result: RunResult) -> list[MetricRow]:
+    """Metrics in the order of `result`, with one cell per round."""
     return [
-        MetricRow(
-            label_of(name),
-            interval_texts([per_round.get(str(number)) or {} for number in numbers]),
-        )
-        for name, per_round in (result.get("metrics") or {}).items()
+        MetricRow(label_of(name), interval_texts([by_round.get(at) for at in result.rounds]))
+        for name, by_round in result.metrics.items()
     ]
 
 
-def interval_texts(intervals: Iterable[Mapping[str, float | None]]) -> list[tuple[str, str]]:
-    """(mean, "low–high") of intervals that are read together, all with the same decimals."""
-    intervals = list(intervals)
-    n_decimals = decimals(value for interval in intervals for value in interval.values())
+def interval_texts(figures: Sequence[Figure | None]) -> list[tuple[str, str]]:
+    """(mean, "low–high") of figures that are read together, all with the same decimals."""
+    known = [figure for figure in figures if figure is not None]
+    n_decimals = decimals(x for figure in known for x in (figure.mean, figure.low, figure.high))
     return [
-        (number_text(interval.get("mean"), n_decimals), _range_text(interval, n_decimals))
-        for interval in intervals
+        (number_text(figure.mean, n_decimals), _range_text(figure, n_decimals))
+        if figure is not None
+        else (MISSING, "")
+        for figure in figures
     ]
 
 
@@ -78,18 +72,12 @@ def number_text(value: float | None, n_decimals: int) -> str:
     return f"{rounded:,.{n_decimals}f}".replace("-", "−")
 
 
-def result_table(result: Mapping[str, Any]) -> Table:
-    """Table for the terminal: every metric at every round, mean over its 95 % interval.
-
-    Parameters
-    ----------
-    result : mapping
-        Content of `metrics.json`; only `metrics`, `dataset`, `policy` and `protocol` are read,
-        and each may be missing.
-    """
-    table = Table(title=Text(_caption(result)), caption="mean, and 95 % interval below it")
+def result_table(result: RunResult) -> Table:
+    """Table for the terminal: every metric at every round, mean over its 95 % interval."""
+    title = Text(f"{result.dataset}, {result.policy}, {result.protocol}")
+    table = Table(title=title, caption="mean, and 95 % interval below it")
     table.add_column("metric")
-    for number in round_numbers(result):
+    for number in result.rounds:
         table.add_column(f"@{number}", justify="right")
     for row in metric_rows(result):
         cells = [Text(mean).append(f"\n{low_high}", style="dim") for mean, low_high in row.cells]
@@ -97,26 +85,9 @@ def result_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def result_markdown(result: Mapping[str, Any]) -> str:
-    """The same table as Markdown; empty where there are no metrics."""
-    numbers = round_numbers(result)
-    if not numbers:
-        return ""
-    lines = [["metric", *(f"@{number}" for number in numbers)], ["---", *("---:" for _ in numbers)]]
-    for row in metric_rows(result):
-        cells = [f"{mean} ({low_high})" if low_high else mean for mean, low_high in row.cells]
-        lines.append([row.label.replace("|", r"\|"), *cells])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _range_text(interval: Mapping[str, float | None], n_decimals: int) -> str:
-    low, high = (number_text(interval.get(end), n_decimals) for end in ("low", "high"))
+def _range_text(figure: Figure, n_decimals: int) -> str:
+    low, high = (number_text(end, n_decimals) for end in (figure.low, figure.high))
     if MISSING in (low, high):
         return ""
     # A dash between minus signs needs room.
     return f"{low} – {high}" if "−" in low + high else f"{low}–{high}"
-
-
-def _caption(result: Mapping[str, Any]) -> str:
-    keys = ("dataset", "policy", "protocol")
-    return ", ".join(str(result[key]) for key in keys if result.get(key))

@@ -32,19 +32,20 @@ class Prior(Options):
     """Which worlds are plausible."""
 
     slope: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
-        (0.25, 2.0), description="of acceptance per deviation of interest, uniform in its logarithm"
+        (0.25, 2.0),
+        description="slope of acceptance per deviation of interest, from and to, uniform in its logarithm",
     )
     mean_accept: tuple[Share, Share] = Field(
-        (0.3, 0.7), description="mean acceptance of users' real next items"
+        (0.3, 0.7), description="mean acceptance of users' real next items, from and to"
     )
     kept_share: tuple[Share, Share] = Field(
-        (0.7, 0.9), description="share of the old vector an accepted item leaves"
+        (0.7, 0.9), description="share of the old vector an accepted item leaves, from and to"
     )
     per_user: float = Field(0.5, ge=0, le=1, description="chance that this share differs by user")
     hidden: tuple[Hidden, ...] = Field(
         ("interest", "factors", "neighbours", "content"),
         min_length=1,
-        description="kinds of interest vectors: a world has one, or two of them mixed",
+        description="kind of users' interest vectors: a world has one, or two of them mixed",
     )
 
     @model_validator(mode="after")

@@ -12,59 +12,92 @@ TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso", "order"]
 class EventColumns(Options):
     """Which columns of the event files mean what."""
 
-    user: str | None = Field(None, description="user ids")
-    item: str | None = Field(None, description="item ids")
-    time: str | None = Field(None, description="times; '' where the rows are in time order")
-    event_type: str | None = Field(None, description="kinds of events (view, purchase, …)")
+    user: str | None = Field(None, description="column of user ids; guessed if not given")
+    item: str | None = Field(None, description="column of item ids; guessed if not given")
+    time: str | None = Field(
+        None, description="column of times; guessed if not given, '' if the rows are in time order"
+    )
+    event_type: str | None = Field(
+        None, description="column of kinds of events (view, purchase, …); '' for none"
+    )
 
 
 class ItemColumns(Options):
     """Which columns of the item files mean what."""
 
-    item: str | None = Field(None, description="item ids, as in the events")
-    title: str | None = Field(None, description="titles; '' for none")
-    categories: tuple[str, ...] | None = Field(None, description="categories, one column or more")
-    text: tuple[str, ...] | None = Field(None, description="further text: descriptions, plots, …")
+    item: str | None = Field(None, description="column of item ids in the item files")
+    title: str | None = Field(None, description="column of titles; '' for none")
+    categories: tuple[str, ...] | None = Field(
+        None, description="column of categories, or several; '' for none"
+    )
+    text: tuple[str, ...] | None = Field(
+        None, description="column of further text (descriptions, plots, …), or several; '' for none"
+    )
 
 
 class TimeOptions(Options):
     """How times are written."""
 
-    unit: TimeUnit = Field("auto", description="unit of numbers, iso for texts, order for ranks")
-    format: str | None = Field(None, description="of texts, as in strptime: %d/%m/%Y %H:%M")
-    zone: str = Field("UTC", description="of times that name no zone: Europe/Berlin")
+    unit: TimeUnit = Field(
+        "auto", description="unit of times that are numbers; iso for texts, order for ranks"
+    )
+    format: str | None = Field(
+        None, description="how times are written, as in strptime: '%d/%m/%Y %H:%M'"
+    )
+    zone: str = Field("UTC", description="zone of times that name none, e.g. Europe/Berlin")
 
 
 class FileOptions(Options):
     """How text files are written."""
 
     separator: str | None = Field(
-        None, min_length=1, max_length=1, description="between columns; guessed from the header"
+        None,
+        min_length=1,
+        max_length=1,
+        description="what stands between columns of text files; guessed from the header",
     )
-    encoding: str = Field("utf-8", description="of text files: utf-8, latin-1, gb18030, utf-16, …")
-    has_header: bool = Field(True, description="else the columns are column_1, column_2, …")
+    encoding: str = Field(
+        "utf-8", description="encoding of text files: utf-8, latin-1, gb18030, utf-16, …"
+    )
+    has_header: bool = Field(
+        True,
+        description="the first line of text files names the columns; without one they are "
+        "column_1, column_2, …",
+    )
 
 
 class ImportOptions(Options):
     """Everything that decides what an import writes."""
 
-    events: tuple[str, ...] = Field(min_length=1, description="files, folders or patterns (*.csv)")
-    items: tuple[str, ...] = Field((), description="files, folders or patterns")
+    events: tuple[str, ...] = Field(
+        min_length=1,
+        description="event files, folders or patterns: CSV, TSV, JSONL, Parquet (.gz too)",
+    )
+    items: tuple[str, ...] = Field((), description="item files, folders or patterns")
     columns: EventColumns = EventColumns()
     item_columns: ItemColumns = ItemColumns()
     files: FileOptions = FileOptions()
     time: TimeOptions = TimeOptions()
-    category_separator: str | None = Field(None, description="guessed from the values if not given")
+    category_separator: str | None = Field(
+        None, description="what stands between two categories; guessed if not given"
+    )
     weights: dict[str, float] = Field(
         {}, description="weight of a kind of event; with any given, kinds that are not count 0"
     )
     min_weight: float = Field(
-        0, ge=0, description="a user and an item belong together from this summed weight on"
+        0, ge=0, description="least summed weight of a user and an item that counts"
     )
-    session_minutes: float = Field(30, gt=0, description="a longer pause begins a new session")
-    bots: Literal["flag", "drop"] = Field("flag", description="what is done with suspected bots")
-    bot_minute: int = Field(100, ge=2, description="suspect from so many events within a minute")
-    bot_day: int = Field(2000, ge=2, description="suspect from so many events within 24 hours")
+    session_minutes: float = Field(
+        30, gt=0, description="minutes; a longer pause begins a new session"
+    )
+    bots: Literal["flag", "drop"] = Field(
+        "flag", description="what is done with users of impossible rates"
+    )
+    bot_minute: int = Field(100, ge=2, description="impossible: so many events within a minute")
+    bot_day: int = Field(2000, ge=2, description="impossible: so many events within 24 hours")
     max_bad_share: float = Field(
-        0.05, ge=0, le=1, description="more unusable rows than this end the import"
+        0.05,
+        ge=0,
+        le=1,
+        description="share of unusable rows that ends the import; fewer are counted and left out",
     )

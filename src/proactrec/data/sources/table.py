@@ -31,25 +31,31 @@ class TableOptions(Options):
 
     later_fields: ClassVar[frozenset[str]] = frozenset({"rating_column"})
 
-    events: Path = Field(description="events: .csv, .tsv, .jsonl (each may end in .gz) or .parquet")
-    items: Path | None = Field(
-        default=None, description="titles and categories of items, same types"
+    events: Path = Field(
+        description="events: .csv, .tsv, .jsonl (each may end in .gz) or .parquet; for recbole the "
+        ".inter file"
     )
-    user_column: str = Field(default="user_id", description="user ids in the events")
-    item_column: str = Field(default="item_id", description="item ids in both files")
+    items: Path | None = Field(
+        default=None,
+        description="titles and categories of items, same types; for recbole the .item file",
+    )
+    user_column: str = Field(default="user_id", description="column of user ids")
+    item_column: str = Field(default="item_id", description="column of item ids, in both files")
     time_column: str | None = Field(
         default="timestamp",
-        description="times of the events; without it the rows are in time order",
+        description="column of times, numbers or ISO 8601; none, or '': rows are in time order",
     )
     title_column: str | None = Field(
-        default="title", description="titles; without it ids are shown"
+        default="title", description="column of titles; none, or '': ids are shown"
     )
-    category_column: str | None = Field(default="categories", description="categories of an item")
+    category_column: str | None = Field(
+        default="categories", description="column of categories; none, or '': there are none"
+    )
     category_separator: str = Field(
-        default="|", min_length=1, description="stands between categories"
+        default="|", min_length=1, description="what stands between two categories"
     )
     rating_column: str | None = Field(
-        default=None, description="numbers that a lowest rating can be asked of"
+        default=None, description="column of ratings, of which a lowest one can be asked"
     )
 
 

@@ -1,11 +1,10 @@
 """The figures of a benchmark as one long table."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from proactrec.evaluation.benchmark.grid import Cell
+from proactrec.measurement.results import CellResult, Figure
 
 TRAINED = ("interest", "encoder", "intents", "irn", "belief")
 """Stages that a method trains before it guides."""
@@ -13,7 +12,7 @@ REFERENCE = "oracle-lookahead"
 """Whose increase of interest the others' is a share of."""
 
 
-def figures_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def figures_table(cells: Sequence[CellResult]) -> pl.DataFrame:
     """All figures, one row per cell, metric and round.
 
     Columns: dataset, protocol, world, method, is_oracle, seed, metric, round, mean, low, high.
@@ -21,39 +20,42 @@ def figures_table(cells: Sequence[Cell], results: Sequence[Mapping[str, Any]]) -
     target_accepted, coverage, category_entropy, guidance_seconds, training_seconds and
     share_of_oracle (of the increase of interest of :class:`OracleLookahead`).
     """
-    rows = []
-    for cell, result in zip(cells, results, strict=True):
-        name = {
-            "dataset": result["dataset"],
-            "protocol": result["protocol"],
+    rows = [
+        {
+            "dataset": cell.dataset,
+            "protocol": cell.protocol,
             "world": cell.world,
             "method": cell.method,
-            "is_oracle": result["reads_hidden_users"],
-            "seed": result["seed"],
+            "is_oracle": cell.reads_hidden_users,
+            "seed": cell.seed,
+            "metric": metric,
+            "round": number,
+            "mean": figure.mean,
+            "low": figure.low,
+            "high": figure.high,
         }
-        rows += [{**name, **figure} for figure in _figures(result)]
+        for cell in cells
+        for metric, number, figure in _figures(cell)
+    ]
     schema = {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
     return pl.concat([table, _shares_of_oracle(table)])
 
 
-def _figures(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for metric, by_round in result["metrics"].items():
-        for number, estimate in by_round.items():
-            yield {"metric": metric, "round": int(number), **estimate}
-    for metric, values in result["curves"].items():
+def _figures(cell: CellResult) -> Iterator[tuple[str, int, Figure]]:
+    """Metric, round and figure."""
+    for metric, by_round in cell.metrics.items():
+        for number, figure in by_round.items():
+            yield metric, number, figure
+    for metric, values in cell.curves.items():
         for number, value in enumerate(values):
-            yield {"metric": metric, "round": number, "mean": value, "low": None, "high": None}
-    last = len(result["curves"]["interest"]) - 1
-    seconds = dict(result["seconds"])
-    outcomes = ("target_accepted", "category_entropy", "coverage")
-    single = {name: dict(result["outcome"][name]) for name in outcomes}
-    single["guidance_seconds"] = {"mean": seconds.get("guidance", 0.0)}
-    training = sum(seconds.get(kind, 0.0) for kind in TRAINED)
-    single["training_seconds"] = {"mean": training}
-    for metric, value in single.items():
-        bounds = {end: value.get(end) for end in ("low", "high")}
-        yield {"metric": metric, "round": last, "mean": value["mean"], **bounds}
+            yield metric, number, Figure(mean=value)
+    last = len(cell.curves["interest"]) - 1
+    for outcome in ("target_accepted", "category_entropy", "coverage"):
+        yield outcome, last, cell.outcome[outcome]
+    yield "guidance_seconds", last, Figure(mean=cell.seconds.get("guidance", 0.0))
+    training = sum(cell.seconds.get(kind, 0.0) for kind in TRAINED)
+    yield "training_seconds", last, Figure(mean=training)
 
 
 def _shares_of_oracle(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,13 +1,14 @@
 """The cells of a benchmark: every method in every world with every seed."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proactrec.config import digest
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.benchmark.suites import Changes
 from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
+from proactrec.measurement.results import CellResult
 from proactrec.simulator.worlds import named_world
 
 
@@ -41,6 +42,11 @@ class Cell(NamedTuple):
         if protocol.world.receptivity != protocol_of(protocol.name).world.receptivity:
             said.append(protocol.world.receptivity)
         return ", ".join(said)
+
+    def result(self, measured: Mapping[str, Any]) -> CellResult:
+        """What was measured, under the cell's name."""
+        options = self.options.protocol.metrics.model_dump(mode="json")
+        return CellResult(method=self.method, world=self.world, metric_options=options, **measured)
 
 
 def grid(

@@ -18,6 +18,7 @@ from proactrec.errors import ProactrecError
 from proactrec.evaluation.benchmark.grid import Cell
 from proactrec.evaluation.benchmark.tasks import Task, Work, Workshop, tasks_of
 from proactrec.evaluation.experiment import ExperimentOptions
+from proactrec.measurement.results import CellResult
 from proactrec.progress import Progress, silent
 
 CHECKED: dict[str, Any] = {
@@ -32,8 +33,8 @@ def run(
     workshop: Workshop,
     *,
     progress: Progress = silent,
-    finished: Callable[[Cell, dict[str, Any]], None] = lambda cell, result: None,
-) -> list[dict[str, Any]]:
+    finished: Callable[[Cell, CellResult], None] = lambda cell, result: None,
+) -> list[CellResult]:
     """Results of all cells, in their order; what they have in common is made first, and once.
 
     Every worker is a process on a core of its own. Killed at any time, the same call goes on with
@@ -53,7 +54,7 @@ def run(
     _check(cells, workshop)
     tasks = tasks_of([cell.options for cell in cells])
     first = len(tasks) - len(cells)
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, CellResult] = {}
     failures = []
     for place, result in _counted(_done(tasks, workshop), tasks, progress):
         if place < first:
@@ -62,8 +63,8 @@ def run(
         if isinstance(result, ProactrecError):
             failures.append(f"{cell.text}: {result}")
         else:
-            results[place] = result
-            finished(cell, result)
+            results[place] = cell.result(result)
+            finished(cell, results[place])
     if failures:
         raise ProactrecError(f"{len(failures)} of {len(cells)} cells failed: {failures[0]}")
     return [results[place] for place in range(first, len(tasks))]

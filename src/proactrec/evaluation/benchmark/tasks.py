@@ -9,6 +9,7 @@ import numpy as np
 from proactrec.config import digest
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.hidden_models import FITTED
+from proactrec.measurement.results import CellResult
 from proactrec.types import FloatArray, IntArray
 
 INTEREST_SETTINGS = ("dataset", "graphau", "seed")
@@ -95,6 +96,7 @@ def _fit_encoder(workshop: Workshop, options: ExperimentOptions) -> None:
 
 
 def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
+    """What a :class:`CellResult` holds beside the cell's own names."""
     experiment = workshop.experiment(options)
     result, log = experiment.result(), experiment.log
 
@@ -103,5 +105,6 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
         mean = np.where(log.is_counted[:, None], state, state[:, :1]).mean(0).tolist()
         return [mean[0], *mean[:-1]] if options.protocol.metrics.timing == "before" else mean
 
+    shared = {n: getattr(result, n) for n in CellResult.model_fields if hasattr(result, n)}
     curves = {"interest": curve(log.interest), "rank": curve(log.rank)}
-    return {**result, "curves": curves, "log": str(experiment.log_path.resolve())}
+    return {**shared, "curves": curves, "log": experiment.log_path.resolve()}

@@ -1,0 +1,112 @@
+"""A finished run, told again one journey at a time: the guide decides what the log shows."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
+from proactrec.guidance.guide import Guide
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.rails import RailsOptions
+from proactrec.guidance.replay import Replay
+
+from .drawn import N_EXAMPLES, rails_options
+from .toys import KINDS, N_USERS, POLICIES, SINGLE, SPANNING, Toy
+
+NAMES = tuple(name for name in POLICIES if name != "oracle")
+GROUPS = {f"u{user:02}": KINDS[user % 2] for user in range(N_USERS)} | {"v": KINDS[0]}
+RAILS = {
+    "bare": None,
+    "single": SINGLE,
+    "spanning": SPANNING,
+    "groups": RailsOptions(guided_pairs=0.6, equal_groups=GROUPS, item_cap_per_round=1),
+    "activity": RailsOptions(guided_pairs=9, equal_groups="activity", item_cap_total=3),
+    "days": RailsOptions(daily_cap=1, rounds_per_day=3, plain_share=0.3, stop_after=4),
+    "floor": RailsOptions(relevance_floor=0.3, item_cap_per_round=1, pause_after=1),
+}
+
+
+def told_again(
+    toy: Toy, guide: Guide, protocol: Protocol = COMMON, **how: Any
+) -> tuple[GuidanceLog, int]:
+    """The log of a run, all of whose decisions were made again, alone; and their number."""
+    exclude = how.get("exclude", protocol.rollout.exclude)
+    guide = replace(guide, shows_again=exclude == "accepted")
+    log = toy.play(guide, protocol, **how)
+    replay, n_told = Replay(guide, toy.dataset, log, protocol.rollout.padding), 0
+    for row, at in np.argwhere(log.item_idx).tolist():
+        ruled = replay.decide(np.array([row]), at + 1)
+        assert int(ruled.item_idx) == log.item_idx[row, at], (row, at)
+        assert bool(ruled.guided) == log.guided[row, at], (row, at)
+        n_told += 1
+    return log, n_told
+
+
+@pytest.mark.parametrize("rails", RAILS.values(), ids=RAILS.keys())
+@pytest.mark.parametrize("name", NAMES)
+def test_every_decision_is_made_again_alone(
+    toy: Toy, name: str, rails: RailsOptions | None
+) -> None:
+    log, n_told = told_again(toy, toy.guide(name, rails))
+    assert n_told > 50
+    if rails is not None:
+        shown = log.guided[log.is_shown]
+        assert 0 < shown.sum() < len(shown)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("rails", [None, SINGLE, SPANNING], ids=["bare", "single", "spanning"])
+@pytest.mark.parametrize("name", ["itmprec", "foresight", "next-item", "planned refusal"])
+def test_protocols_are_told_again(
+    toy: Toy, name: str, rails: RailsOptions | None, protocol: str
+) -> None:
+    assert told_again(toy, toy.guide(name, rails), PROTOCOLS[protocol])[1] > 60
+
+
+@pytest.mark.parametrize("exclude", ["shown", "accepted"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_noted_slot_of_every_slate_is_told_again(toy: Toy, name: str, exclude: str) -> None:
+    world = COMMON.world.model_copy(update={"n_slots": 3})
+    slates = COMMON.model_copy(update={"world": world})
+    log, n_told = told_again(toy, toy.guide(name), slates, exclude=exclude)
+    assert n_told > 40
+    assert (log.slate[:, :, 0] != log.item_idx).any()  # somebody took what came later
+
+
+@settings(
+    max_examples=max(5, N_EXAMPLES // 4),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rails=rails_options(),
+    name=st.sampled_from(NAMES),
+    seed=st.integers(0, 3),
+    exclude=st.sampled_from(["shown", "accepted"]),
+)
+def test_runs_within_any_rails_are_told_again(
+    toy: Toy, rails: RailsOptions, name: str, seed: int, exclude: str
+) -> None:
+    told_again(toy, toy.guide(name, rails, seed), seed=seed, exclude=exclude)
+
+
+def test_a_round_in_which_nobody_is_shown_anything_teaches_nothing(toy: Toy) -> None:
+    log, _ = told_again(toy, toy.guide("foresight", RailsOptions(stop_after=1)))
+    assert not log.is_shown[:, -2:].any()
+
+
+@pytest.mark.parametrize("name", ["foresight", "ipg"])
+def test_counts_of_rails_are_those_of_their_run(toy: Toy, name: str) -> None:
+    """A guide that was used before, for instance for a forecast, has kept nothing of that."""
+    for rails in (SINGLE, SPANNING):
+        guide = toy.guide(name, rails)
+        before = toy.played(guide, seed=5, n_rounds=4)
+        run, alone = toy.played(guide), toy.played(toy.guide(name, rails))
+        assert run.rails == alone.rails
+        assert 0 < before.rails["decisions"] < run.rails["decisions"]
+        np.testing.assert_array_equal(run.log.item_idx, alone.log.item_idx)
