@@ -187,10 +187,13 @@ class Guide:
         Raises
         ------
         InvalidInputError
-            Without a ledger for rails that span users: nobody would hold them.
+            Without a ledger for rails that span users: nobody would hold them. Without rails for
+            users who opted out: nobody would heed them.
         """
         if ledger is FREE and self.rails is not None and self.rails.options.spans_users:
             raise InvalidInputError("rails that span users need their ledger, got none")
+        if self.rails is None and journeys.users.opted_out[journeys.user_rows].any():
+            raise InvalidInputError("users who opted out need a guide with rails, got none")
         every = torch.arange(len(journeys.user), device=journeys.user.device)
 
         def decided(rows: Tensor) -> Ruled:
