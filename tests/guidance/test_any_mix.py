@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proactrec.guidance.decision import Ruled, joined
+from proactrec.guidance.decision import GUIDED, REASONS, Ruled, joined
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.ledger import FREE
 from proactrec.guidance.rails import RailsOptions
@@ -109,6 +109,16 @@ def test_any_mix_of_journeys_is_decided_as_each_alone(
     assert_agree(guide.decide(journeys), way(guide, journeys), guide, journeys)
 
 
+def test_a_pause_lasts_as_long_whoever_else_is_there(toy: Toy) -> None:
+    guide = toy.guide("ipg", RailsOptions(pause_after=1, pause_rounds=2))
+    early = Row(0, 3, [20], [REFUSED], [True])
+    late = Row(1, 3, [20, 21, 22, 23, 24], [ACCEPTED] * 5, [True] * 5)
+    journeys = journeys_of([early, late], toy, guide)
+    reasons = [REASONS.index("paused"), GUIDED]
+    assert guide.decide(journeys).reason.tolist() == reasons
+    assert one_by_one(guide, journeys).reason.tolist() == reasons
+
+
 def some_cases(n_rows: int = 30) -> list[Case]:
     rng, kinds = np.random.default_rng(5), (ACCEPTED, REFUSED, UNKNOWN)
     cases = []
@@ -137,6 +147,7 @@ def elsewhere(cases: list[Case]) -> list[list[list[float]]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_decide_as_one() -> None:
     """Each of them half of the journeys."""
     cases = some_cases()
