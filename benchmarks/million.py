@@ -84,8 +84,13 @@ def main() -> None:
     body = page(scale, parts, done.gib)
     print(body)
     if arguments.page:
-        content: dict[str, Any] = {"origin": origin(), "scale": scale._asdict() | {"folder": str(scale.folder)}}
-        content |= {"stated_bytes": parts, "gib": done.gib, "rounds": rounds(scale)}
+        content = {
+            "origin": origin(),
+            "scale": scale._asdict() | {"folder": str(scale.folder)},
+            "stated_bytes": parts,
+            "gib": done.gib,
+            "rounds": rounds(scale),
+        }
         title = f"Foresight over {scale.n_journeys:,} journeys and {scale.n_items:,} items"
         write_page(arguments.page, title, content, body)
     if done.gib > LIMIT_GIB or done.gib > total(parts) / 2**30:

@@ -86,8 +86,9 @@ def proactrec() -> list[str]:
 
 def fitted(arguments: argparse.Namespace) -> Path:
     """The guide's folder, made with all that it is made from if it is not there."""
-    folder = arguments.folder
-    guide, shop = folder / arguments.policy, folder / "shop"
+    folder: Path = arguments.folder
+    guide: Path = folder / arguments.policy
+    shop = folder / "shop"
     folder.mkdir(parents=True, exist_ok=True)
     steps: list[list[str]] = []
     if not (folder / "today.parquet").exists():
@@ -145,7 +146,8 @@ def one_user(folder: Path) -> dict[str, Any]:
     start = time.process_time()
     saved = open_guide(guide)
     opened = time.process_time() - start
-    people = People.of(saved, pl.read_parquet(folder / "today.parquet").head(0), _some(saved))
+    some = saved.known.user_ids[:N_DECISIONS]
+    people = People.of(saved, pl.read_parquet(folder / "today.parquet").head(0), some)
     everybody = people.journeys(no_journeys(), saved.guide.items.item_ids[-1:], N_ROUNDS)
     journeys = [_on_the_way(everybody.of(slice(row, row + 1))) for row in range(N_DECISIONS)]
     spent = []
@@ -155,11 +157,6 @@ def one_user(folder: Path) -> dict[str, Any]:
         spent.append(1e3 * (time.process_time() - start))
     low, middle, high = np.quantile(spent[N_DECISIONS // 10 :], [0.1, 0.5, 0.9])
     return {"open_seconds": opened, "low": low, "median": middle, "high": high}
-
-
-def _some(saved: Any) -> tuple[str, ...]:
-    ids: tuple[str, ...] = saved.known.user_ids
-    return ids[:N_DECISIONS]
 
 
 def _on_the_way(journey: Journeys) -> Journeys:

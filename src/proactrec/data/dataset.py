@@ -54,19 +54,19 @@ class Histories(NamedTuple):
 
     def rows(self, user_idx: IntArray) -> tuple[IntArray, IntArray]:
         """Place in `user_idx` and item of every interaction of these users, as two flat arrays."""
-        lengths = self.lengths[user_idx]
+        starts = self.offsets[user_idx]
+        lengths = self.offsets[user_idx + 1] - starts
         row = np.repeat(np.arange(len(user_idx)), lengths)
         within = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return row, self.item_idx[self.offsets[user_idx][row] + within]
+        return row, self.item_idx[starts[row] + within]
 
     def padded(
         self, length: int, *, side: Side = "left", user_idx: IntArray | None = None
     ) -> IntArray:
         """The newest `length` items of everybody, or of these users, padded with 0: (n, length)."""
-        lengths, ends = self.lengths, self.offsets[1:]
-        if user_idx is not None:
-            lengths, ends = lengths[user_idx], ends[user_idx]
-        kept = np.minimum(lengths, length)
+        rows = slice(None) if user_idx is None else user_idx
+        ends = self.offsets[1:][rows]
+        kept = np.minimum(ends - self.offsets[:-1][rows], length)
         if not len(self.item_idx):
             return np.zeros((len(kept), length), np.int64)
         position = np.arange(length)[None, :] - (length - kept[:, None] if side == "left" else 0)
