@@ -190,10 +190,8 @@ def _write_table(folder: Path, table: "PaperTable") -> None:
 def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) -> None:
     """The plots of one data set, protocol and world."""
     from proactrec.evaluation.benchmark.suites import SENSITIVITY
-    from proactrec.report.benchmark.cost_plot import cost_plot
-    from proactrec.report.benchmark.figures import PLACE, file_name, rank_metric
-    from proactrec.report.benchmark.rounds_plot import rounds_plot
-    from proactrec.report.benchmark.sensitivity_plot import sensitivity_plot
+    from proactrec.report.benchmark.figures import file_name, rank_metric
+    from proactrec.report.benchmark.plots import cost_plot, rounds_plot, sensitivity_plot
     from proactrec.report.drawing import save_figure
 
     drawn = {
@@ -201,12 +199,11 @@ def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) ->
         "rank": rounds_plot(figures, *place, "rank"),
         "cost": cost_plot(figures, *place),
     }
-    here = figures.filter(**dict(zip(PLACE, place, strict=True)))
     metrics = ("hr", "ioi", rank_metric(place[1]))
     for kind, values in SENSITIVITY.items():
         if set(values) <= set(figures["method"]):
             label = f"number of {kind}"
-            drawn[f"by-{kind}"] = sensitivity_plot(here, values, metrics, label, log_x=True)
+            drawn[f"by-{kind}"] = sensitivity_plot(figures, *place, values, metrics, label)
     folder.mkdir(exist_ok=True)
     for kind, figure in drawn.items():
         save_figure(figure, folder / f"{file_name(*place)}-{kind}.png")
