@@ -145,9 +145,9 @@ def show_benchmark(
     """Write the tables of a benchmark, its plots and its page into `out`, and print the tables."""
     from proactrec.report import published
     from proactrec.report.benchmark.figures import PLACE
+    from proactrec.report.benchmark.formats import terminal_table
     from proactrec.report.benchmark.page import write_benchmark
     from proactrec.report.benchmark.paper_table import paper_table
-    from proactrec.report.benchmark.terminal import terminal_table
 
     terminal = Console(quiet=quiet)
     places: list[tuple[str, str, str]] = [
@@ -177,8 +177,7 @@ def show_benchmark(
 def _write_table(folder: Path, table: "PaperTable") -> None:
     """As Markdown, LaTeX and Parquet."""
     from proactrec.report.benchmark.figures import file_name
-    from proactrec.report.benchmark.latex import latex
-    from proactrec.report.benchmark.markdown import markdown
+    from proactrec.report.benchmark.formats import latex, markdown
     from proactrec.report.benchmark.paper_table import write_parquet
 
     name = file_name(*table[:3])
