@@ -121,7 +121,8 @@ def benchmark(**values: Any) -> None:
     cells, first = _cells(values)
     out: Path = first.out
     out.mkdir(parents=True, exist_ok=True)
-    _write_settings(out, cells)
+    settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
+    (out / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
     n_workers = values["workers"] or len(os.sched_getaffinity(0))
     workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
     done: dict[str, Any] = {}
@@ -134,7 +135,7 @@ def benchmark(**values: Any) -> None:
         found = run(cells, workshop, progress=progress, finished=keep)
     figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
-    show_benchmark(out, figures, _settings(cells), quiet=values["json"])
+    show_benchmark(out, figures, settings, quiet=values["json"])
     if values["json"]:
         results.print_json(list(done.values()))
 
@@ -314,14 +315,6 @@ def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
         {name: value for name, value in zip(names.values(), one, strict=True) if value is not None}
         for one in asked
     ]
-
-
-def _settings(cells: "list[Cell]") -> dict[str, Any]:
-    return {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
-
-
-def _write_settings(out: Path, cells: "list[Cell]") -> None:
-    (out / SETTINGS).write_text(yaml.safe_dump(_settings(cells), sort_keys=False))
 
 
 take_options(benchmark, inspect.signature(_asked).parameters, NOT_ASKED)
