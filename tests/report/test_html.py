@@ -233,7 +233,7 @@ def test_trace_that_does_not_fit_is_refused(write, trace):
         ("jinja2", "html"),
         ("matplotlib", "plots"),
         ("matplotlib", "html"),
-        ("matplotlib", "benchmark.cost_plot"),
+        ("matplotlib", "benchmark.plots"),
     ],
 )
 def test_missing_extra_names_the_install_line(monkeypatch, library, module):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from proactrec.errors import InvalidInputError
 from proactrec.report import plots
 from proactrec.report.drawing import svg
 
@@ -84,8 +83,3 @@ def test_heat_map_sorts_by_the_target_and_is_symmetric_about_zero(trace):
     assert list(values[-1]) == sorted(target)
     assert values[-2].mask.all()
     assert image.norm.vmin == -image.norm.vmax
-
-
-def test_heat_map_of_vectors_of_other_length_is_refused(trace):
-    with pytest.raises(InvalidInputError, match="target_vector"):
-        plots.journey_heat_map(trace["vectors"][0], np.zeros(9))

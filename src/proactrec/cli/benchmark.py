@@ -115,7 +115,8 @@ def benchmark(**values: Any) -> None:
     cells, first = _cells(values)
     out: Path = first.out
     out.mkdir(parents=True, exist_ok=True)
-    _write_settings(out, cells)
+    settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
+    (out / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
     n_workers = values["workers"] or len(os.sched_getaffinity(0))
     workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
     done: dict[str, Any] = {}
@@ -128,7 +129,7 @@ def benchmark(**values: Any) -> None:
         found = run(cells, workshop, progress=progress, finished=keep)
     figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
-    show_benchmark(out, figures, _settings(cells), quiet=values["json"])
+    show_benchmark(out, figures, settings, quiet=values["json"])
     if values["json"]:
         results.print_json(list(done.values()))
 
@@ -139,9 +140,9 @@ def show_benchmark(
     """Write the tables of a benchmark, its plots and its page into `out`, and print the tables."""
     from proactrec.report import published
     from proactrec.report.benchmark.figures import PLACE
+    from proactrec.report.benchmark.formats import terminal_table
     from proactrec.report.benchmark.page import write_benchmark
     from proactrec.report.benchmark.paper_table import paper_table
-    from proactrec.report.benchmark.terminal import terminal_table
 
     terminal = Console(quiet=quiet)
     places: list[tuple[str, str, str]] = [
@@ -171,8 +172,7 @@ def show_benchmark(
 def _write_table(folder: Path, table: "PaperTable") -> None:
     """As Markdown, LaTeX and Parquet."""
     from proactrec.report.benchmark.figures import file_name
-    from proactrec.report.benchmark.latex import latex
-    from proactrec.report.benchmark.markdown import markdown
+    from proactrec.report.benchmark.formats import latex, markdown
     from proactrec.report.benchmark.paper_table import write_parquet
 
     name = file_name(*table[:3])
@@ -184,10 +184,8 @@ def _write_table(folder: Path, table: "PaperTable") -> None:
 def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) -> None:
     """The plots of one data set, protocol and world."""
     from proactrec.evaluation.benchmark.suites import SENSITIVITY
-    from proactrec.report.benchmark.cost_plot import cost_plot
-    from proactrec.report.benchmark.figures import PLACE, file_name, rank_metric
-    from proactrec.report.benchmark.rounds_plot import rounds_plot
-    from proactrec.report.benchmark.sensitivity_plot import sensitivity_plot
+    from proactrec.report.benchmark.figures import file_name, rank_metric
+    from proactrec.report.benchmark.plots import cost_plot, rounds_plot, sensitivity_plot
     from proactrec.report.drawing import save_figure
 
     drawn = {
@@ -195,12 +193,11 @@ def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) ->
         "rank": rounds_plot(figures, *place, "rank"),
         "cost": cost_plot(figures, *place),
     }
-    here = figures.filter(**dict(zip(PLACE, place, strict=True)))
     metrics = ("hr", "ioi", rank_metric(place[1]))
     for kind, values in SENSITIVITY.items():
         if set(values) <= set(figures["method"]):
             label = f"number of {kind}"
-            drawn[f"by-{kind}"] = sensitivity_plot(here, values, metrics, label, log_x=True)
+            drawn[f"by-{kind}"] = sensitivity_plot(figures, *place, values, metrics, label)
     folder.mkdir(exist_ok=True)
     for kind, figure in drawn.items():
         save_figure(figure, folder / f"{file_name(*place)}-{kind}.png")
@@ -308,14 +305,6 @@ def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:
         {name: value for name, value in zip(names.values(), one, strict=True) if value is not None}
         for one in asked
     ]
-
-
-def _settings(cells: "list[Cell]") -> dict[str, Any]:
-    return {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
-
-
-def _write_settings(out: Path, cells: "list[Cell]") -> None:
-    (out / SETTINGS).write_text(yaml.safe_dump(_settings(cells), sort_keys=False))
 
 
 take_options(benchmark, [*parameters(_repeated()), *own_parameters(_asked)], NOT_ASKED)

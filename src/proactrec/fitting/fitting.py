@@ -173,12 +173,13 @@ class Fitting(Models):
     @cached_property
     def guide(self) -> Guide:
         """The policy within its rails, if there are any."""
-        options, items = self.options.rails, self.items
-        if not options.is_on:
-            return Guide(self.policy, items)
-        return Guide(
-            self.policy, items, Rails(options, items, seed=self.seed), NextItem(self.encoder)
-        )
+        return self.guide_with_rails if self.options.rails.is_on else Guide(self.policy, self.items)
+
+    @cached_property
+    def guide_with_rails(self) -> Guide:
+        """The policy with rails and a recommender, even where every rail is off."""
+        rails = Rails(self.options.rails, self.items, seed=self.seed)
+        return Guide(self.policy, self.items, rails, NextItem(self.encoder))
 
     @property
     def policy_settings(self) -> dict[str, Any]:

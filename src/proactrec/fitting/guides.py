@@ -1,12 +1,11 @@
 """From fitting to a guide for real users: everything trained, nothing held back from histories."""
 
+from dataclasses import replace
+
 from proactrec.fitting.fitting import Fitting
-from proactrec.guidance.course import Rails
-from proactrec.guidance.guide import Guide
 from proactrec.guidance.known import KnownUsers
 from proactrec.guidance.rails import check_rails
 from proactrec.guidance.saved import Recipe, SavedGuide
-from proactrec.policies.next_item import NextItem
 
 
 def fit_guide(fitting: Fitting, *, shows_again: bool = False) -> SavedGuide:
@@ -19,9 +18,9 @@ def fit_guide(fitting: Fitting, *, shows_again: bool = False) -> SavedGuide:
     shows_again : bool
         Whether what was shown and refused may be shown again.
     """
-    data, rails, items = fitting.dataset, fitting.options.rails, fitting.items
-    check_rails(rails, data)
-    policy, recommender = fitting.policy, NextItem(fitting.encoder)
+    data = fitting.dataset
+    check_rails(fitting.options.rails, data)
+    guide = replace(fitting.guide_with_rails, shows_again=shows_again)
     recipe = Recipe(
         {"name": data.name, "fingerprint": data.fingerprint},
         fitting.options.policy,
@@ -30,11 +29,4 @@ def fit_guide(fitting: Fitting, *, shows_again: bool = False) -> SavedGuide:
         fitting.models,
         fitting.used_intents,
     )
-    guide = Guide(
-        policy,
-        items,
-        Rails(rails, items, seed=fitting.seed),
-        recommender,
-        shows_again=shows_again,
-    )
-    return SavedGuide(guide, KnownUsers.of(data), recipe, fitting.seed, len(items))
+    return SavedGuide(guide, KnownUsers.of(data), recipe, fitting.seed, len(fitting.items))

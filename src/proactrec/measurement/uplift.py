@@ -36,7 +36,8 @@ from proactrec.types import FloatArray, IntArray
 
 MIN_USERS = 10
 """Fewest users of a group, beside one for each covariate."""
-POWER = 0.8
+SIGMAS = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+"""Standard errors of a difference that shows with a chance of 80 %."""
 
 
 class Uplift(NamedTuple):
@@ -169,17 +170,13 @@ def held_out_users(user_idx: IntArray, share: float, *, seed: int = 0) -> IntArr
     return np.sort(drawn)
 
 
-def detectable_effect(
-    deviations: tuple[float, float], n_users: tuple[int, int], power: float = POWER
-) -> float:
-    """Smallest difference whose 95 % interval leaves out 0 with a chance of `power`."""
+def detectable_effect(deviations: tuple[float, float], n_users: tuple[int, int]) -> float:
+    """Smallest difference whose 95 % interval leaves out 0 with a chance of 80 %."""
     (guided, held_out), (n_guided, n_held_out) = deviations, n_users
-    return _sigmas(power) * math.sqrt(guided**2 / n_guided + held_out**2 / n_held_out)
+    return SIGMAS * math.sqrt(guided**2 / n_guided + held_out**2 / n_held_out)
 
 
-def users_to_hold_out(
-    effect: float, deviations: tuple[float, float], n_users: int, power: float = POWER
-) -> int | None:
+def users_to_hold_out(effect: float, deviations: tuple[float, float], n_users: int) -> int | None:
     """Fewest users of an audience to hold out so that an effect shows; None if no number will do.
 
     Parameters
@@ -194,12 +191,5 @@ def users_to_hold_out(
         raise InvalidInputError("effect must differ from 0, got 0")
     held = np.arange(MIN_USERS, n_users - MIN_USERS + 1)
     variance = deviations[0] ** 2 / (n_users - held) + deviations[1] ** 2 / held
-    enough = held[_sigmas(power) * np.sqrt(variance) <= abs(effect)]
+    enough = held[SIGMAS * np.sqrt(variance) <= abs(effect)]
     return int(enough[0]) if len(enough) else None
-
-
-def _sigmas(power: float) -> float:
-    if not 0.5 <= power < 1:
-        raise InvalidInputError(f"power must be in [0.5, 1), got {power}")
-    normal = NormalDist()
-    return normal.inv_cdf(0.975) + normal.inv_cdf(power)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.errors import MissingExtraError
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.ratios import ratio
@@ -97,7 +97,9 @@ def acceptance_plot(log: GuidanceLog) -> Figure:
     """Share of shown items that were accepted in every round, and their mean probability."""
     shown = np.where(log.is_shown, log.accepted, np.nan).astype(np.float64)
     band = bootstrap_band(shown, log.user_idx)
-    offered = _column_means(np.where(log.is_shown, log.accept_prob, np.nan))
+    chances = np.where(log.is_shown, log.accept_prob, np.nan)
+    n_known = floats(np.isfinite(chances).sum(axis=0))
+    offered = ratio(np.nansum(chances, axis=0), n_known, empty=np.nan)
     rounds = np.arange(1, log.n_rounds + 1)
     with styled("Acceptance of the shown items") as (figure, axes):
         banded_line(axes, rounds, band, BLUE, marker="o", markersize=4, linewidth=1)
@@ -160,11 +162,6 @@ def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
         Row 0 is the user before guidance.
     target_vector : float array, shape (d,)
     """
-    if vectors.ndim != 2 or target_vector.shape != vectors.shape[1:]:
-        raise InvalidInputError(
-            "vectors must be (n_rounds + 1, d) and target_vector (d,), "
-            f"got {vectors.shape} and {target_vector.shape}"
-        )
     n_rounds = len(vectors) - 1
     order = np.argsort(target_vector, kind="stable")
     gap = np.full((1, len(order)), np.nan)
@@ -216,10 +213,6 @@ def _counted(log: GuidanceLog) -> IntArray:
     """Rows of pairs that are counted; all where none is."""
     rows = log.is_counted if log.is_counted.any() else np.ones_like(log.is_counted)
     return np.flatnonzero(rows)
-
-
-def _column_means(values: FloatArray) -> FloatArray:
-    return ratio(np.nansum(values, axis=0), floats(np.isfinite(values).sum(axis=0)), empty=np.nan)
 
 
 def _last(values: FloatArray) -> float:
@@ -276,7 +269,7 @@ def _label_extremes(axes: Axes, gains: FloatArray, names: list[str]) -> None:
             )
 
 
-def _short(title: str, length: int = 28) -> str:
+def _short(title: str) -> str:
     """A title on one line, cut where it is long; control characters become spaces."""
     title = "".join(letter if letter.isprintable() else " " for letter in title)
-    return title if len(title) <= length else title[: length - 1].rstrip() + "…"
+    return title if len(title) <= 28 else title[:27].rstrip() + "…"

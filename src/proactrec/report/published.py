@@ -1,10 +1,8 @@
-"""Figures that ITMPRec's paper printed, to stand beside measured ones."""
+"""Figures that ITMPRec's paper printed (Lian, Song & Ge, WWW '25, Tables 3 and 4)."""
 
 from importlib.resources import files
 
 import polars as pl
-
-SOURCE = "Lian, Song & Ge, WWW '25, Tables 3 and 4"
 
 
 def published_figures(dataset: str) -> dict[str, dict[tuple[str, int], float]]:

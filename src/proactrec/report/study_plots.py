@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from proactrec.errors import MissingExtraError
-from proactrec.report.benchmark.rounds_plot import ROUNDS
+from proactrec.report.benchmark.plots import ROUNDS
 from proactrec.report.drawing import BLUE, FAINT, VERMILION, styled
 from proactrec.report.extra import INSTALL
 from proactrec.report.line_labels import end_labels

@@ -8,10 +8,8 @@ from rich.console import Console
 
 from proactrec.errors import InvalidInputError
 from proactrec.report.benchmark.figures import COLUMNS, over_seeds
-from proactrec.report.benchmark.latex import latex
-from proactrec.report.benchmark.markdown import markdown
+from proactrec.report.benchmark.formats import latex, markdown, terminal_table
 from proactrec.report.benchmark.paper_table import caption, paper_table, wide_frame, write_parquet
-from proactrec.report.benchmark.terminal import terminal_table
 
 PLACE = ("toy", "common", "medium")
 

@@ -1,6 +1,6 @@
 """What the plots of a benchmark have in common: colours of methods, titles, bars and panels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from proactrec.report.drawing import (
 from proactrec.types import FloatArray
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-"""Of the highlighted methods, in their order of appearance."""
+"""Of the main methods, in their order of appearance."""
 DASHES = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 LABEL_SIZE = 9
 STEPS = (1, 2, 2.5, 5, 10)
@@ -52,8 +52,8 @@ class Look(NamedTuple):
     order: int
 
 
-def main_methods(figures: pl.DataFrame, most: int = len(COLOURS)) -> list[str]:
-    """The methods to highlight where the caller names none, in their order of appearance.
+def main_methods(figures: pl.DataFrame) -> list[str]:
+    """The methods that are drawn in colour, in their order of appearance.
 
     Of those that are no oracles, the ones with the highest mean IoI at the last round, over all of
     `figures`; the first ones where IoI is missing.
@@ -63,19 +63,13 @@ def main_methods(figures: pl.DataFrame, most: int = len(COLOURS)) -> list[str]:
     ioi = known.filter(metric="ioi").filter(pl.col("round") == pl.col("round").max())
     best = ioi.group_by("method", maintain_order=True).agg(pl.col("mean").mean())
     ranked = best.sort("mean", descending=True, maintain_order=True)["method"].to_list()
-    chosen = (ranked or order)[:most]
+    chosen = (ranked or order)[: len(COLOURS)]
     return [method for method in order if method in chosen]
 
 
-def looks_of(
-    figures: pl.DataFrame, found: pl.DataFrame, highlight: Sequence[str] | None
-) -> dict[str, Look]:
+def looks_of(figures: pl.DataFrame, found: pl.DataFrame) -> dict[str, Look]:
     """Of every method in `found`; a method's colour is the same in all plots of `figures`."""
-    chosen = main_methods(figures) if highlight is None else list(highlight)
-    if len(chosen) > len(COLOURS):
-        raise InvalidInputError(
-            f"highlight must name at most {len(COLOURS)} methods, got {len(chosen)}"
-        )
+    chosen = main_methods(figures)
     is_oracle = dict(checked(figures).select("method", "is_oracle").rows())
     oracles = [method for method, reads in is_oracle.items() if reads]
     looks = {}
@@ -113,7 +107,7 @@ def bar_lengths(row: Mapping[str, Any]) -> FloatArray | None:
 
 
 def about(
-    found: pl.DataFrame, place: tuple[str, str, str] | None, mark: str, oracles: str = ""
+    found: pl.DataFrame, place: tuple[str, str, str], mark: str, oracles: str = ""
 ) -> list[str]:
     """Two lines for below a title: where the figures are from, and what marks mean."""
     fewest, most = int(min(found["n_seeds"])), int(max(found["n_seeds"]))
@@ -124,7 +118,7 @@ def about(
         meaning += f", {mark}: 95 % interval over users"
     if oracles and found["is_oracle"].any():
         meaning += f"; {oracles}: {ORACLES}"
-    return [*([place_text(*place)] if place else []), meaning]
+    return [place_text(*place), meaning]
 
 
 def under_title(axes: Axes, *lines: str) -> None:

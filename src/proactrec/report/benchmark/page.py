@@ -1,13 +1,12 @@
 """One self-contained HTML page of a benchmark: its tables, plots and settings."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from proactrec.files import write_text
-from proactrec.report.benchmark.cost_plot import cost_plot
 from proactrec.report.benchmark.figures import (
     ORACLES,
     PLACE,
@@ -16,18 +15,14 @@ from proactrec.report.benchmark.figures import (
     place_text,
     seeds_text,
 )
-from proactrec.report.benchmark.looks import main_methods
 from proactrec.report.benchmark.paper_table import (
     SIGNIFICANT,
-    Column,
     PaperTable,
-    TableCell,
     cell_number,
     notes,
     paper_table,
 )
-from proactrec.report.benchmark.rounds_plot import rounds_plot
-from proactrec.report.benchmark.worlds_plot import worlds_heat_map
+from proactrec.report.benchmark.plots import cost_plot, rounds_plot, worlds_heat_map
 from proactrec.report.drawing import svg
 from proactrec.report.page import settings_text, template
 
@@ -44,22 +39,11 @@ Place = tuple[str, str, str]
 """Data set, protocol, world."""
 
 
-class PageCell(NamedTuple):
-    """A cell as text."""
-
-    mean: str
-    half_width: str
-    mark: str
-    is_best: bool
-    is_second: bool
-
-
 class Section(NamedTuple):
     """One dataset, protocol and world; drawings are (SVG, caption)."""
 
     name: str
     table: PaperTable
-    rows: list[tuple[str, bool, list[PageCell], list[str]]]  # method, oracle, cells, published
     notes: str
     drawings: list[tuple[str, str]]
 
@@ -77,8 +61,6 @@ def write_benchmark(
     figures: pl.DataFrame,
     settings: Mapping[str, Any],
     *,
-    title: str = "Benchmark of guidance methods",
-    highlight: Sequence[str] | None = None,
     significant: Mapping[Place, Collection[tuple[str, str, int]]] | None = None,
     published: Mapping[Place, Mapping[str, Mapping[tuple[str, int], float]]] | None = None,
 ) -> Path:
@@ -91,13 +73,10 @@ def write_benchmark(
         is left out.
     settings : mapping
         Shown as YAML; may be empty.
-    highlight : sequence of methods, optional
-        Drawn in colour, as in :func:`~proactrec.report.benchmark.rounds_plot.rounds_plot`.
     significant, published : mappings from (dataset, protocol, world), optional
         To what :func:`~proactrec.report.benchmark.paper_table.paper_table` takes.
     """
     known = checked(figures)
-    chosen = main_methods(known) if highlight is None else highlight
     places = known.select(PLACE).unique(maintain_order=True).rows()
     parts = [
         Part(
@@ -107,7 +86,6 @@ def write_benchmark(
                 _section(
                     known,
                     place,
-                    chosen,
                     (significant or {}).get(place, ()),
                     (published or {}).get(place, {}),
                 )
@@ -118,8 +96,9 @@ def write_benchmark(
         for dataset in dict.fromkeys(place[0] for place in places)
     ]
     page = template("benchmark.html.j2").render(
-        title=title,
         oracles=ORACLES,
+        significant=SIGNIFICANT,
+        number=cell_number,
         facts=_facts(known),
         intervals=INTERVALS,
         parts=parts,
@@ -150,32 +129,14 @@ def _heat_maps(known: pl.DataFrame, dataset: str) -> list[str]:
 def _section(
     known: pl.DataFrame,
     place: Place,
-    highlight: Sequence[str],
     significant: Collection[tuple[str, str, int]],
     published: Mapping[str, Mapping[tuple[str, int], float]],
 ) -> Section:
     table = paper_table(known, *place, significant=significant, published=published)
-    rows = [
-        (
-            row.method,
-            row.is_oracle,
-            [_page_cell(*pair) for pair in zip(table.columns, row.cells, strict=True)],
-            [cell_number(*pair) for pair in zip(table.columns, row.published, strict=False)],
-        )
-        for row in table.rows
-    ]
-    drawings = _drawings(known, place, highlight)
-    return Section(place_text(*place), table, rows, notes(table), drawings)
+    return Section(place_text(*place), table, notes(table), _drawings(known, place))
 
 
-def _page_cell(column: Column, cell: TableCell) -> PageCell:
-    half_width = "" if cell.half_width is None else f"±{cell_number(column, cell.half_width)}"
-    mark = SIGNIFICANT * cell.is_significant
-    mean = cell_number(column, cell.mean)
-    return PageCell(mean, half_width, mark, cell.is_best, cell.is_second)
-
-
-def _drawings(known: pl.DataFrame, place: Place, highlight: Sequence[str]) -> list[tuple[str, str]]:
+def _drawings(known: pl.DataFrame, place: Place) -> list[tuple[str, str]]:
     """The plots whose metrics are there."""
     found = known.filter(**dict(zip(PLACE, place, strict=True)))
     starts = set(found.filter(round=0)["metric"])
@@ -186,11 +147,11 @@ def _drawings(known: pl.DataFrame, place: Place, highlight: Sequence[str]) -> li
         ("rank", "Mean ranks that the target rose since round 0, over all pairs; not cut."),
     ):
         if metric in starts:
-            figure = rounds_plot(known, *place, metric, highlight=highlight)
+            figure = rounds_plot(known, *place, metric)
             drawn.append((svg(figure), f"{what} Dashed: {ORACLES}."))
     ioi = found.filter(metric="ioi")
     if seconds & set(ioi["method"]):
-        figure = cost_plot(known, *place, highlight=highlight)
+        figure = cost_plot(known, *place)
         last = metric_at("ioi", int(ioi["round"].max()))  # type: ignore[arg-type]
         seeds = seeds_text(*[ioi["seed"].n_unique()] * 2)
         drawn.append((svg(figure), f"{last} by the time that guidance took, {seeds}."))

@@ -4,21 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.path import Path as Line
+from matplotlib.transforms import Bbox
 
-from proactrec.errors import MissingExtraError
 from proactrec.report.drawing import TEXT_OF
-from proactrec.report.extra import INSTALL
 from proactrec.types import FloatArray
-
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
-    from matplotlib.path import Path as Line
-    from matplotlib.transforms import Bbox
-except ImportError as error:
-    raise MissingExtraError(INSTALL) from error
 
 REACHES = (7, 11, 18, 27, 38, 52, 70, 90, 120, 160, 210, 260)
 """Points between a point and its label."""
