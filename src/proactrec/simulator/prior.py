@@ -33,7 +33,8 @@ class Prior(Options):
 
     slope: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
         (0.25, 2.0),
-        description="slope of acceptance per deviation of interest, from and to, uniform in its logarithm",
+        description="slope of acceptance per deviation of interest, from and to; uniform in "
+        "its logarithm",
     )
     mean_accept: tuple[Share, Share] = Field(
         (0.3, 0.7), description="mean acceptance of users' real next items, from and to"
