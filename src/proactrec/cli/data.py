@@ -60,8 +60,8 @@ def describe(
     if sizes:
         left_out = len(numbers["categories"]) - len(sizes)
         title = "items in category" + (f" ({left_out} smaller ones not shown)" if left_out else "")
-        names, values = zip(*sizes, strict=True)
-        console.print(_bars(Chart(title, list(names), [float(value) for value in values])))
+        names, counts = zip(*sizes, strict=True)
+        console.print(_bars(Chart(title, list(names), [float(count) for count in counts])))
     for chart in charts(loaded):
         console.print(_bars(chart))
     if plot is not None:

@@ -200,7 +200,7 @@ def _typed(annotation: Any) -> tuple[Any, tuple[str, ...]]:
         return str, get_args(kind)
     if _is_many(kind):
         one, choices = _typed(get_args(kind)[0])
-        return list[one], choices
+        return list[one], choices  # type: ignore[valid-type]
     if get_origin(kind) is tuple:
         return tuple[tuple(_plain(one) for one in get_args(kind))], ()  # type: ignore[misc]
     return (datetime if kind is date else kind), ()

@@ -58,7 +58,7 @@ def forecast(
         experiment = asked.experiment(progress)
         console.warn(results.concerns(experiment))
         caster = Forecaster(experiment, options, progress=progress)
-        told = None if seen is None else _answers(caster, seen, after, progress)
+        told = None if seen is None or after is None else _answers(caster, seen, after, progress)
         found = caster.forecast(seen=told)
     content = {
         "options": asked.options.model_dump(mode="json"),

@@ -9,34 +9,19 @@ import typer
 from proactrec.cli.flags import flags_of, given, naming, nested
 from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
+from proactrec.data.selection import SelectionOptions
+from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
 
 OWN, COUNTS = f"Own files (--dataset {', '.join(OWN_FILES)})", "What counts"
 DATA = {
-    **flags_of(DatasetOptions, None, "filter", "k", "cold_items", dataset="name"),
-    **flags_of(
-        DatasetOptions,
-        OWN,
-        "table.events",
-        "table.items",
-        "table.user_column",
-        "table.item_column",
-        "table.time_column",
-        "table.title_column",
-        "table.category_column",
-        "table.category_separator",
-        "table.rating_column",
-    ),
+    **flags_of(DatasetOptions, None, dataset="name"),
+    **flags_of(DatasetOptions, None, "filter", "k", "cold_items"),
+    **flags_of(DatasetOptions, OWN, *(f"table.{field}" for field in TableOptions.model_fields)),
     **flags_of(
         DatasetOptions,
         COUNTS,
-        "selection.repeats",
-        "selection.min_rating",
-        "selection.since",
-        "selection.until",
-        "selection.only_categorised",
-        "selection.max_per_user",
-        "selection.min_length",
+        *(f"selection.{field}" for field in SelectionOptions.model_fields),
         "categories.merge_spellings",
         category_source="categories.source",
         top_categories="categories.top",
@@ -66,17 +51,15 @@ def dataset_options(values: Mapping[str, Any]) -> DatasetOptions:
         If an option breaks its rule, or items come without events.
     """
     content = nested(given(DATA, values))
-    name, table = content.get("name"), content.get("table")
-    if values.get("events") is None:
-        if values.get("items") is not None:
-            raise InvalidInputError(f"--items needs --events, got only --items {values['items']}")
-        content.pop("table", None)
-        table = None
     # Absolute, so that a run's settings hold wherever they are read again.
-    if table is not None:
-        files = {part: table[part].absolute() for part in ("events", "items") if part in table}
-        content["table"] = table | files
-    elif name is not None and name not in NAMES and is_import(name):
-        content["name"] = str(Path(name).absolute())
+    files = {part: values[part].absolute() for part in ("events", "items") if values.get(part)}
+    if files.keys() == {"items"}:
+        raise InvalidInputError(f"--items needs --events, got only --items {values['items']}")
+    if files:
+        content["table"] |= files
+    else:
+        content.pop("table", None)
+        if values["dataset"] not in NAMES and is_import(values["dataset"]):
+            content["name"] = str(Path(values["dataset"]).absolute())
     with naming(DATA, values):
         return DatasetOptions(**content)

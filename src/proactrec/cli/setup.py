@@ -63,12 +63,12 @@ def run_flags() -> dict[str, Flag]:
     by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
     return {
         **flags_of(ExperimentOptions, GUIDE, *own, target="target_items"),
-        **model_flags(),
         **options.DATA,
         **{
             name: flag._replace(default=None, decided_by="the protocol's")
             for name, flag in by_protocol.items()
         },
+        **model_flags(),
     }
 
 

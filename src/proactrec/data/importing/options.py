@@ -61,7 +61,7 @@ class FileOptions(Options):
     )
     has_header: bool = Field(
         True,
-        description="the first line of text files names the columns; without one they are "
+        description="whether the first line of text files names the columns; if not, they are "
         "column_1, column_2, …",
     )
 
