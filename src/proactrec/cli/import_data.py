@@ -10,22 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proactrec.cli import console
+from proactrec.cli import console, options, reading
+from proactrec.cli.reading import COLUMNS
 from proactrec.data.importing.importer import PAGE, Import, Plan, Render
-from proactrec.data.importing.options import (
-    EventColumns,
-    FileOptions,
-    ImportOptions,
-    ItemColumns,
-    TimeOptions,
-    TimeUnit,
-)
+from proactrec.data.importing.options import EventColumns, ItemColumns
 from proactrec.errors import InvalidInputError, MissingExtraError
 
-COLUMNS, FILES, CHECKS = "Columns (guessed where not given)", "How the files are written", "Checks"
+CHECKS = "Checks"
 MARKS = {"yes": "[green]yes[/]", "but": "[yellow]but[/]", "no": "[red]no[/]"}
 
 
+@options.takes_options_of(reading.import_options)
 def import_(
     events: Annotated[
         list[str],
@@ -46,30 +41,9 @@ def import_(
             help="Column of times. '' if the rows are in time order.", rich_help_panel=COLUMNS
         ),
     ] = None,
-    event_type: Annotated[
-        str | None,
-        typer.Option(help="Column of kinds of events. '' for none.", rich_help_panel=COLUMNS),
-    ] = None,
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="KIND=NUMBER, repeatable: kinds that are not named are left out.",
-            rich_help_panel=COLUMNS,
-        ),
-    ] = None,
-    min_weight: Annotated[
-        float,
-        typer.Option(
-            help="Least summed weight of a user and an item that counts.", rich_help_panel=COLUMNS
-        ),
-    ] = 0,
     items: Annotated[
         list[str] | None,
         typer.Option(help="Item files, folders or patterns; repeatable.", rich_help_panel=COLUMNS),
-    ] = None,
-    items_id: Annotated[
-        str | None,
-        typer.Option(help="Column of item ids in the item files.", rich_help_panel=COLUMNS),
     ] = None,
     title: Annotated[
         str | None, typer.Option(help="Column of titles. '' for none.", rich_help_panel=COLUMNS)
@@ -80,42 +54,6 @@ def import_(
             help="Column of categories, repeatable. '' for none.", rich_help_panel=COLUMNS
         ),
     ] = None,
-    category_separator: Annotated[
-        str | None,
-        typer.Option(help="What stands between two categories.", rich_help_panel=COLUMNS),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of descriptions, repeatable. '' for none.", rich_help_panel=COLUMNS
-        ),
-    ] = None,
-    time_unit: Annotated[
-        str,
-        typer.Option(help="auto, s, ms, us, ns, iso, or order (ranks).", rich_help_panel=FILES),
-    ] = "auto",
-    time_format: Annotated[
-        str | None, typer.Option(help="E.g. '%d/%m/%Y %H:%M'.", rich_help_panel=FILES)
-    ] = None,
-    time_zone: Annotated[
-        str,
-        typer.Option(help="Of times that name none, e.g. Europe/Berlin.", rich_help_panel=FILES),
-    ] = "UTC",
-    separator: Annotated[
-        str | None,
-        typer.Option(help="Between columns of text files.", rich_help_panel=FILES),
-    ] = None,
-    encoding: Annotated[
-        str, typer.Option(help="Of text files, e.g. latin-1.", rich_help_panel=FILES)
-    ] = "utf-8",
-    no_header: Annotated[
-        bool,
-        typer.Option(
-            "--no-header",
-            help="Text files begin with data: columns are column_1, column_2, …",
-            rich_help_panel=FILES,
-        ),
-    ] = False,
     session_minutes: Annotated[
         float,
         typer.Option(help="A longer pause begins a new session.", rich_help_panel=CHECKS),
@@ -148,35 +86,26 @@ def import_(
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output.")
     ] = False,
+    **of_files: Any,
 ) -> None:
     """Turn a log of your own into a clean data set, with a report of what is in it.
 
     Example: proactrec data import events.parquet --items items.csv --out data/shop --yes
     """
-    options = ImportOptions(
-        events=tuple(events),
-        items=tuple(items or ()),
-        columns=EventColumns(user=user, item=item, time=time, event_type=event_type),
-        item_columns=ItemColumns(
-            item=items_id, title=title, categories=_several(category), text=_several(text)
-        ),
-        files=FileOptions(
-            separator="\t" if separator == "\\t" else separator,
-            encoding=encoding,
-            has_header=not no_header,
-        ),
-        time=TimeOptions(unit=_time_unit(time_unit), format=time_format, zone=time_zone),
-        category_separator=category_separator,
-        weights=dict(_weight(pair) for pair in weight or []),
-        min_weight=min_weight,
+    asked = reading.import_options(
+        events,
+        items,
+        EventColumns(user=user, item=item, time=time),
+        ItemColumns(title=title, categories=reading.several(category)),
         session_minutes=session_minutes,
         bots=bots,
         bot_minute=bot_minute,
         bot_day=bot_day,
         max_bad_share=max_bad,
+        **of_files,
     )
     render = _render()
-    with Import(options, out, overwrite=overwrite) as job:
+    with Import(asked, out, overwrite=overwrite) as job:
         _confirm(job.plan, is_sure=yes)
         with console.progress() as progress:
             result = job.run(render=render, progress=progress)
@@ -240,21 +169,3 @@ def _render() -> Render | None:
         console.warn([f"no data report is written: {error}"])
         return None
     return render
-
-
-def _several(names: list[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(name for name in names if name)
-
-
-def _time_unit(name: str) -> TimeUnit:
-    return TimeOptions(unit=name).unit
-
-
-def _weight(pair: str) -> tuple[str, float]:
-    kind, separator, number = pair.rpartition("=")
-    try:
-        if separator and float(number) >= 0:
-            return kind, float(number)
-    except ValueError:
-        pass
-    raise InvalidInputError(f"--weight must have the form KIND=NUMBER, at least 0, got {pair!r}")

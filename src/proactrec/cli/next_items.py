@@ -1,12 +1,14 @@
 """`proactrec next`: what real users are shown next, from a guide and today's logs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proactrec.cli import console, results
+from proactrec.cli import console, reading, results
 from proactrec.cli.guide import GuideFolder
+from proactrec.cli.options import takes_options_of
+from proactrec.cli.reading import COLUMNS
 from proactrec.cli.setup import listed_ids
 from proactrec.errors import InvalidInputError
 
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from proactrec.guidance.tomorrow import People
     from proactrec.journeys import Journeys
 
-COLUMNS, WHO = "Columns of --events and --items", "Whom and where to"
+WHO = "Whom and where to"
 
 
+@takes_options_of(reading.import_options)
 def next_items(
     folder: GuideFolder,
     events: Annotated[
@@ -76,21 +79,23 @@ def next_items(
         ),
     ] = None,
     user_column: Annotated[
-        str | None, typer.Option(help="User ids; guessed.", rich_help_panel=COLUMNS)
+        str | None, typer.Option(help="User ids.", rich_help_panel=COLUMNS)
     ] = None,
     item_column: Annotated[
-        str | None, typer.Option(help="Item ids; guessed.", rich_help_panel=COLUMNS)
+        str | None, typer.Option(help="Item ids.", rich_help_panel=COLUMNS)
     ] = None,
     time_column: Annotated[
         str | None,
-        typer.Option(help="Times; guessed. '' if rows are in time order.", rich_help_panel=COLUMNS),
+        typer.Option(help="Times. '' if the rows are in time order.", rich_help_panel=COLUMNS),
     ] = None,
-    separator: Annotated[
-        str | None, typer.Option(help="Between columns of text files.", rich_help_panel=COLUMNS)
+    title_column: Annotated[
+        str | None, typer.Option(help="Titles. '' for none.", rich_help_panel=COLUMNS)
     ] = None,
-    encoding: Annotated[
-        str, typer.Option(help="Of text files, e.g. latin-1.", rich_help_panel=COLUMNS)
-    ] = "utf-8",
+    category_column: Annotated[
+        list[str] | None,
+        typer.Option(help="Categories, repeatable. '' for none.", rich_help_panel=COLUMNS),
+    ] = None,
+    **of_files: Any,
 ) -> None:
     """Say what real users are shown next on the way to a target, and why.
 
@@ -99,21 +104,22 @@ def next_items(
 
     Example: proactrec next guides/shop --events today.parquet --category Jazz --out next.parquet
     """
-    from proactrec.data.importing.options import EventColumns, FileOptions, ImportOptions
+    from proactrec.data.importing.options import EventColumns, ItemColumns
     from proactrec.data.importing.reading import read_logs
     from proactrec.guidance.saved import open_guide, read_about
     from proactrec.guidance.tomorrow import People, next_items
 
     _check(target, category, out, json=json)
     read_about(folder)  # a wrong folder is said before files are read
-    options = ImportOptions(
-        events=tuple(events),
-        items=tuple(items or ()),
-        columns=EventColumns(user=user_column, item=item_column, time=time_column),
-        files=FileOptions(separator=separator, encoding=encoding),
+    asked = reading.import_options(
+        events,
+        items,
+        EventColumns(user=user_column, item=item_column, time=time_column),
+        ItemColumns(title=title_column, categories=reading.several(category_column)),
+        **of_files,
     )
     with console.progress() as progress:
-        read = read_logs(options, progress=progress)
+        read = read_logs(asked, progress=progress)
         guide = open_guide(folder, read.catalogue, seed=seed)
         people = People.of(guide, read.events, user, set(listed_ids(opt_out)) if opt_out else ())
         walks = _walks(people, target, category, journeys, n_rounds)

@@ -284,12 +284,20 @@ def dataset_options(
     )
 
 
-def takes_dataset_options(command: CommandT) -> CommandT:
-    """Give a command that takes ``**of_data`` those of :func:`dataset_options` it does not name."""
-    named = inspect.signature(command).parameters
-    own = [p for p in named.values() if p.kind is not p.VAR_KEYWORD]
-    rest = [p for n, p in inspect.signature(dataset_options).parameters.items() if n not in named]
-    taken = [*own, *(p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in rest)]
-    command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
-    return command
+def takes_options_of(source: Callable[..., Any]) -> Callable[[CommandT], CommandT]:
+    """Give a command that takes ``**rest`` the options of `source` that it does not name."""
+
+    def given(command: CommandT) -> CommandT:
+        named = inspect.signature(command).parameters
+        own = [p for p in named.values() if p.kind is not p.VAR_KEYWORD]
+        offered = inspect.signature(source, eval_str=True).parameters
+        rest = [p for n, p in offered.items() if n not in named and p.default is not p.empty]
+        taken = [*own, *(p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in rest)]
+        command.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in taken}
+        return command
+
+    return given
+
+
+takes_dataset_options = takes_options_of(dataset_options)
