@@ -63,6 +63,15 @@ def next_items(
             help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO
         ),
     ] = None,
+    known_items: Annotated[
+        bool,
+        typer.Option(
+            "--known-items",
+            help="Show only items that the guide was fitted on, none that came later or were "
+            "left out by its filter.",
+            rich_help_panel=WHO,
+        ),
+    ] = False,
     n_rounds: Annotated[
         int, typer.Option(min=1, help="Rounds that a journey has.", rich_help_panel=WHO)
     ] = 20,
@@ -120,12 +129,23 @@ def next_items(
     )
     with console.progress() as progress:
         read = read_logs(asked, progress=progress)
-        guide = open_guide(folder, read.catalogue, seed=seed)
-        people = People.of(guide, read.events, user, set(listed_ids(opt_out)) if opt_out else ())
+        guide = open_guide(folder, None if known_items else read.catalogue, seed=seed)
+        is_known = read.events["item_id"].is_in(guide.guide.items.item_ids)
+        is_out = set(listed_ids(opt_out)) if opt_out else ()
+        people = People.of(guide, read.events.filter(is_known), user, is_out)
         walks = _walks(people, target, category, journeys, n_rounds)
         table = next_items(people, walks)
-    console.warn([*read.said, *_absent(people, opt_out is not None)])
+    if read.guesses:
+        console.note(f"guessed columns: {'; '.join(read.guesses)}")
+    console.warn(read.problems)
+    if n_left := (~is_known).sum():
+        console.note(f"--known-items: {n_left:,} events of other items were left aside")
+    if opt_out is not None:
+        n_here = len(set(people.opted_out) & set(people.user_ids))
+        n_absent = len(people.opted_out) - n_here
+        console.note(f"--opt-out: {n_here:,} of its users are here, {n_absent:,} are not")
     _give(table, out, json=json)
+    console.note(_summary(table, people))
 
 
 def _check(target: list[str] | None, category: str | None, out: Path | None, *, json: bool) -> None:
@@ -163,20 +183,13 @@ def _walks(
 
 
 def _table(path: Path) -> "pl.DataFrame":
-    import polars as pl
+    from proactrec.data.sources.files import read_delimited, read_parquet
 
-    if not path.is_file():
-        raise InvalidInputError(f"--journeys must name a file, there is no {path}")
+    if not path.is_file() or path.suffix not in (".parquet", ".csv"):
+        raise InvalidInputError(f"--journeys must name a .parquet or .csv file, got {path}")
     if path.suffix == ".parquet":
-        return pl.read_parquet(path)
-    return pl.read_csv(path, infer_schema=False)
-
-
-def _absent(people: "People", is_asked: bool) -> list[str]:
-    """A sentence about ids of --opt-out that nobody here has."""
-    absent = set(people.opted_out) - set(people.user_ids)
-    known = len(people.opted_out) - len(absent)
-    return [f"--opt-out: {known} of its users are here, {len(absent)} are not"] if is_asked else []
+        return read_parquet(path)
+    return read_delimited(path, ",", quote='"')
 
 
 def _give(table: "pl.DataFrame", out: Path | None, *, json: bool) -> None:
@@ -185,14 +198,19 @@ def _give(table: "pl.DataFrame", out: Path | None, *, json: bool) -> None:
     if json or out is None:
         results.print_json(table.to_dicts())
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as partial:
         (table.write_csv if out.suffix == ".csv" else table.write_parquet)(partial)
+    console.note(f"written: {out}")
+
+
+def _summary(table: "pl.DataFrame", people: "People") -> str:
+    """How many rows are what, and who and what the guide was not fitted on."""
     n_guided, n_none = int(table["guided"].sum()), table["item_id"].null_count()
-    n_new = table.filter(~table["known_user"])["user_id"].n_unique()
-    console.errors.print(
+    n_users, n_new = len(people.user_ids), people.is_known.count(False)
+    n_later = len(people.guide.guide.items) - people.guide.n_fitted_items
+    n_shown = table.filter(~table["known_item"])["item_id"].count()
+    return (
         f"{table.height:,} rows: {n_guided:,} guided, {table.height - n_guided - n_none:,} plain, "
-        f"{n_none:,} with nothing to show; {n_new:,} users came after the guide. written: {out}",
-        soft_wrap=True,
-        highlight=False,
+        f"{n_none:,} with nothing to show; {n_new:,} of {n_users:,} users and {n_later:,} items "
+        f"are not of those the guide was fitted on, {n_shown:,} rows show such an item"
     )

@@ -20,8 +20,9 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
 from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
+from proactrec.guidance.rails import targets_in
 from proactrec.guidance.saved import SavedGuide
-from proactrec.journeys import UNKNOWN, Journeys, Users
+from proactrec.journeys import ACCEPTED, UNKNOWN, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance, View
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
@@ -30,6 +31,8 @@ JOURNEY_COLUMNS = ("user_id", "target_id", "round", "item_id", "guided", "answer
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
+MOST_ROUNDS = 1000
+"""Of a journey: more is a mistake in a file, and every round takes memory for everybody."""
 
 
 class Left(NamedTuple):
@@ -51,7 +54,7 @@ class People:
     guide : SavedGuide
     user_ids : tuple of length n_users
     history : Histories
-        Of each: what the guide knows of them, then their events that it does not, by time.
+        Of each: what the guide knows of them, then their events since, by time.
     opted_out : collection of str
         Ids, known here or not.
     """
@@ -82,13 +85,14 @@ class People:
         UnknownIdError
             If a user has no event and is not known to the guide.
         """
-        wanted = tuple(user_ids or events["user_id"].unique(maintain_order=True))
+        wanted = tuple(dict.fromkeys(user_ids or events["user_id"]))
         has_event = set(events["user_id"])
-        for user_id in wanted:
-            if user_id not in has_event and user_id not in guide.known.index:
-                raise UnknownIdError(
-                    f"user {user_id!r} has no event, and the guide knows no such one"
-                )
+        nobody = [one for one in wanted if one not in has_event and one not in guide.known.index]
+        if nobody:
+            raise UnknownIdError(
+                f"{len(nobody)} users have no event and are not known to the guide, "
+                f"first {nobody[0]!r}"
+            )
         return cls(guide, wanted, _histories(guide, events, wanted), opted_out)
 
     @property
@@ -116,7 +120,7 @@ class People:
         )
 
     def journeys(self, past: pl.DataFrame, target_ids: Sequence[str], n_rounds: int) -> Journeys:
-        """Every user on the way to every target, with what was shown so far.
+        """Every user on the way to every target, the first of them first, with what was shown.
 
         Parameters
         ----------
@@ -125,11 +129,9 @@ class People:
         n_rounds : int
             Rounds that a journey has; it goes on after them, with none left.
         """
-        items = self.guide.guide.items.index
-        n_users = len(self.user_ids)
-        user = np.tile(np.arange(n_users), len(target_ids))
-        target = np.repeat([items[target_id] for target_id in target_ids], n_users)
-        return self._on_the_way(past, user, target, n_rounds)
+        items, n_users = self.guide.guide.items.index, len(self.user_ids)
+        targets = [items[target_id] for target_id in dict.fromkeys(target_ids)]
+        return self._on_the_way(past, np.repeat(targets, n_users), n_rounds)
 
     def journeys_in(self, past: pl.DataFrame, category: str, n_rounds: int) -> Journeys:
         """Every user on the way to the item of a category that suits best.
@@ -138,7 +140,7 @@ class People:
         that the encoder finds most relevant, of those that they don't have.
         """
         guide, users = self.guide.guide, self.users
-        items = torch.from_numpy(guide.items.of_category(category))
+        items = torch.from_numpy(targets_in(self.guide.rails, guide.items, category))
         everybody = torch.arange(len(users.key))
         begun = Journeys.begun(users, everybody, items[:1].expand(len(everybody)), 1)
         assert guide.recommender is not None
@@ -153,15 +155,22 @@ class People:
         reached = going.filter((pl.col("item") == pl.col("target")) & (pl.col("answer") == 1))
         going = going.join(reached, on=["user", "target"], how="anti")
         target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
-        return self._on_the_way(past, np.arange(len(users.key)), target, n_rounds)
+        return self._on_the_way(past, target, n_rounds)
 
-    def _on_the_way(
-        self, past: pl.DataFrame, user: IntArray, target: IntArray, n_rounds: int
-    ) -> Journeys:
+    def rows_of(self, journeys: Journeys) -> IntArray:
+        """Row of every journey's user here: (n,)."""
+        return journeys.user_rows % len(self.user_ids)
+
+    def _on_the_way(self, past: pl.DataFrame, target: IntArray, n_rounds: int) -> Journeys:
+        """Journeys of all users, over and over, to these targets."""
+        user = np.arange(len(target)) % len(self.user_ids)
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
         most = max(n_rounds, known["round"].to_numpy().max(initial=0) + 1)
-        begun = Journeys.begun(self.users, torch.from_numpy(user), torch.from_numpy(target), most)
+        accepted = past.filter(pl.col("answer") == ACCEPTED).join(rows, on="user")
+        own = pl.col("target") == pl.col("target_right")
+        users = self._before(user, accepted.filter(own), accepted.filter(~own))
+        begun = Journeys.begun(users, torch.arange(len(user)), torch.from_numpy(target), most)
         at = torch.from_numpy(known["row"].to_numpy().astype(np.int64))
         column = torch.from_numpy(known["round"].to_numpy() - 1)
         shown, answer, guided = begun.shown, begun.answer, begun.guided
@@ -175,27 +184,67 @@ class People:
         owns[row[item == target[row]]] = True
         return journeys._replace(is_over=journeys.has_arrived | torch.from_numpy(owns))
 
+    def _before(self, user: IntArray, own: pl.DataFrame, others: pl.DataFrame) -> Users:
+        """Users of journeys, one for each: with what they accepted on the way to other targets.
+
+        What they accepted in the journey itself is none of it. Shops log that as an event too: it
+        would count twice.
+        """
+        users, n_rows = self.users, len(self.guide.guide.items) + 1
+        row, item = self.history.rows(user)
+        before = row * n_rows + item
+        taken, more = (
+            table["row"].to_numpy().astype(np.int64) * n_rows + table["item"].to_numpy()
+            for table in (own, others)
+        )
+        more = more[~np.isin(more, before)]
+        whole = np.concatenate([before, more[np.sort(np.unique(more, return_index=True)[1])]])
+        whole = whole[~np.isin(whole, taken)]
+        whole = whole[np.argsort(whole // n_rows, kind="stable")]
+        return Users(
+            key=users.key[user],
+            known=users.known[user],
+            history=_grouped(whole // n_rows, whole % n_rows, len(user)),
+            opted_out=users.opted_out[user],
+        )
+
 
 def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str]) -> Histories:
-    """What users had when the guide was fitted, and their events since."""
+    """What users had when the guide was fitted, and their events since.
+
+    What they had of items that the fit left out (its filter) is older, if events show that.
+    """
     items, known = guide.guide.items.index, guide.known
-    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row")
+    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row").cast({"row": pl.Int64})
     at = np.array([known.index.get(user_id, -1) for user_id in user_ids], np.int64)
     row, item = known.history.rows(at[at >= 0])
-    before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item}).cast(
-        {"row": rows.schema["row"]}
-    )
-    since = (
+    before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item})
+    all_events = (
         events.join(rows, on="user_id", how="inner", maintain_order="left")
         .with_columns(item=pl.col("item_id").replace_strict(items, return_dtype=pl.Int64))
         .sort("timestamp", maintain_order=True)
         .unique(["row", "item"], keep="first", maintain_order=True)
-        .join(before, on=["row", "item"], how="anti", maintain_order="left")
+        .with_row_index("place")
+        .join(
+            before.with_columns(is_known=True),
+            on=["row", "item"],
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(last=pl.col("place").filter("is_known").max().over("row"))
+        .filter(pl.col("is_known").is_null())
     )
-    whole = pl.concat([before, since.select("row", "item")]).sort("row", maintain_order=True)
-    lengths = np.bincount(whole["row"].to_numpy(), minlength=len(user_ids))
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    return Histories(offsets, whole["item"].to_numpy())
+    is_older = (pl.col("place") < pl.col("last")).fill_null(False)
+    parts = all_events.filter(is_older), before, all_events.filter(~is_older)
+    whole = pl.concat([part.select("row", "item") for part in parts])
+    whole = whole.sort("row", maintain_order=True)
+    return _grouped(whole["row"].to_numpy(), whole["item"].to_numpy(), len(user_ids))
+
+
+def _grouped(row: IntArray, item_idx: IntArray, n_rows: int) -> Histories:
+    """Items by row, ascending."""
+    lengths = np.bincount(row, minlength=n_rows)
+    return Histories(np.concatenate([[0], lengths.cumsum()]).astype(np.int64), item_idx)
 
 
 def no_journeys() -> pl.DataFrame:
@@ -232,20 +281,23 @@ def checked_journeys(table: pl.DataFrame, people: People) -> tuple[pl.DataFrame,
     found = table.select(
         _index_of("user_id", people.index).alias("user"),
         _index_of("target_id", items).alias("target"),
-        pl.col("round").cast(pl.Int64, strict=False),
+        _number("round").alias("round"),
         _index_of("item_id", items).alias("item"),
         _number("guided").alias("guided"),
         _number("answer").alias("answer"),
-        is_empty=pl.col("answer").cast(pl.String).fill_null("") == "",
+        is_empty=_is_empty("answer"),
+        is_shown=~_is_empty("item_id"),
     )
     rules = (
         ("users who are not asked about", pl.col("user").is_not_null()),
+        ("nothing was shown", pl.col("is_shown")),
         ("targets or items that the guide does not know", ~pl.any_horizontal(
             pl.col("target", "item").is_null()
         )),
-        ("rounds below 1", pl.col("round").fill_null(0) >= 1),
-        ("answers other than 1, 0 and empty", pl.col("is_empty") | pl.col("answer").is_in([0, 1])),
-        ("guided other than 1 and 0", pl.col("guided").is_in([0, 1])),
+        (f"rounds other than 1 to {MOST_ROUNDS:,}", (pl.col("round") % 1 == 0)
+            & pl.col("round").is_between(1, MOST_ROUNDS)),
+        ("answers other than 1, 0 and empty", pl.col("is_empty") | pl.col("answer").is_in([0.0, 1.0])),
+        ("guided other than 1 and 0", pl.col("guided").is_in([0.0, 1.0])),
     )  # fmt: skip
     left: list[Left] = []
     for why, holds in rules:
@@ -259,7 +311,7 @@ def checked_journeys(table: pl.DataFrame, people: People) -> tuple[pl.DataFrame,
     return kept.select(
         "user",
         "target",
-        "round",
+        pl.col("round").cast(pl.Int64),
         "item",
         pl.col("guided") == 1,
         pl.col("answer").fill_null(UNKNOWN).cast(pl.Int64),
@@ -271,14 +323,14 @@ def _index_of(column: str, index: dict[str, int]) -> pl.Expr:
     return ids.replace_strict(index, default=None, return_dtype=pl.Int64)
 
 
+def _is_empty(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.String).fill_null("") == ""
+
+
 def _number(column: str) -> pl.Expr:
-    """1 or 0 of numbers, truth values and texts; null otherwise."""
+    """Numbers, of truth values and texts as well; null otherwise."""
     text = pl.col(column).cast(pl.String).str.to_lowercase()
-    return (
-        text.replace({"true": "1", "false": "0"})
-        .cast(pl.Float64, strict=False)
-        .cast(pl.Int64, strict=False)
-    )
+    return text.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
 
 
 def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
@@ -296,7 +348,7 @@ def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
         )
     if not rails.spans_users:
         return FREE
-    ledger = MemoryLedger(rails, len(people.guide.guide.items), journeys.user_rows)
+    ledger = MemoryLedger(rails, len(people.guide.guide.items), people.rows_of(journeys))
     ledger.resume(journeys)
     return ledger
 
@@ -320,7 +372,7 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
     def named(names: Sequence[str], item_idx: Tensor) -> list[str | None]:
         return [names[item - 1] if item else None for item in item_idx.tolist()]
 
-    user = journeys.user_rows
+    user = people.rows_of(journeys)
     known = np.array(people.is_known)
     return pl.DataFrame(
         {
