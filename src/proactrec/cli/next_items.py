@@ -165,7 +165,7 @@ def _walks(
     n_rounds: int,
 ) -> "Journeys":
     """Journeys of all users, with what was shown before."""
-    from proactrec.guidance.tomorrow import checked_journeys, no_journeys
+    from proactrec.guidance.past import checked_journeys, no_journeys
 
     known = people.guide.guide.items
     for target_id in target or ():
@@ -175,7 +175,7 @@ def _walks(
             )
     rounds = no_journeys()
     if past is not None:
-        rounds, left = checked_journeys(_table(past), people)
+        rounds, left = checked_journeys(_table(past), people.index, known.index)
         console.warn([f"--journeys: {one}" for one in left])
     if category is not None:
         return people.journeys_in(rounds, category, n_rounds)

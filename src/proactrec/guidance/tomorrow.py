@@ -8,7 +8,6 @@ and categories do.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,27 +21,14 @@ from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import targets_in
 from proactrec.guidance.saved import SavedGuide
-from proactrec.journeys import ACCEPTED, UNKNOWN, Journeys, Users
+from proactrec.journeys import ACCEPTED, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance, View
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
-JOURNEY_COLUMNS = ("user_id", "target_id", "round", "item_id", "guided", "answer")
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
-MOST_ROUNDS = 1000
-"""Of a journey: more is a mistake in a file, and every round takes memory for everybody."""
-
-
-class Left(NamedTuple):
-    """Rows that could not be used, counted by why."""
-
-    n: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.n} rows left aside: {self.why}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +111,7 @@ class People:
         Parameters
         ----------
         past : DataFrame
-            Rounds so far, as :func:`checked_journeys` gives them.
+            Rounds so far, as :func:`proactrec.guidance.past.checked_journeys` gives them.
         n_rounds : int
             Rounds that a journey has; it goes on after them, with none left.
         """
@@ -136,7 +122,7 @@ class People:
     def journeys_in(self, past: pl.DataFrame, category: str, n_rounds: int) -> Journeys:
         """Every user on the way to the item of a category that suits best.
 
-        Whoever is on the way to one of them goes on, until it is reached; all others go to the one
+        Whoever is on the way to one of them goes on until they have it; all others go to the one
         that the encoder finds most relevant, of those that they don't have.
         """
         guide, users = self.guide.guide, self.users
@@ -152,7 +138,11 @@ class People:
             best.append(items[(relevance + allowed)[:, items].argmax(1)])
         target = torch.cat(best).numpy()
         going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
-        reached = going.filter((pl.col("item") == pl.col("target")) & (pl.col("answer") == 1))
+        reached = going.filter(
+            (pl.col("item") == pl.col("target")) & (pl.col("answer") == ACCEPTED)
+        ).select("user", "target")
+        user, owned = self.history.rows(np.arange(len(target)))
+        reached = pl.concat([reached, pl.DataFrame({"user": user, "target": owned})])
         going = going.join(reached, on=["user", "target"], how="anti")
         target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
         return self._on_the_way(past, target, n_rounds)
@@ -171,12 +161,14 @@ class People:
         own = pl.col("target") == pl.col("target_right")
         users = self._before(user, accepted.filter(own), accepted.filter(~own))
         begun = Journeys.begun(users, torch.arange(len(user)), torch.from_numpy(target), most)
-        at = torch.from_numpy(known["row"].to_numpy().astype(np.int64))
-        column = torch.from_numpy(known["round"].to_numpy() - 1)
-        shown, answer, guided = begun.shown, begun.answer, begun.guided
-        shown[at, column] = torch.from_numpy(known["item"].to_numpy())
-        answer[at, column] = torch.from_numpy(known["answer"].to_numpy()).to(torch.int8)
-        guided[at, column] = torch.from_numpy(known["guided"].to_numpy())
+        at = torch.tensor(known["row"].to_list(), dtype=torch.int64)
+        column = torch.tensor(known["round"].to_list(), dtype=torch.int64) - 1
+        for place, name in (
+            (begun.shown, "item"),
+            (begun.answer, "answer"),
+            (begun.guided, "guided"),
+        ):
+            place[at, column] = torch.tensor(known[name].to_list(), dtype=place.dtype)
         last = torch.zeros_like(begun.round).scatter_reduce(0, at, column + 1, "amax")
         journeys = begun._replace(round=last + 1, rounds_left=(n_rounds - 1 - last).clamp(min=0))
         row, item = self.history.rows(user)
@@ -238,99 +230,13 @@ def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str])
     parts = all_events.filter(is_older), before, all_events.filter(~is_older)
     whole = pl.concat([part.select("row", "item") for part in parts])
     whole = whole.sort("row", maintain_order=True)
-    return _grouped(whole["row"].to_numpy(), whole["item"].to_numpy(), len(user_ids))
+    return _grouped(whole["row"].to_numpy(), whole["item"].to_numpy(writable=True), len(user_ids))
 
 
 def _grouped(row: IntArray, item_idx: IntArray, n_rows: int) -> Histories:
     """Items by row, ascending."""
     lengths = np.bincount(row, minlength=n_rows)
     return Histories(np.concatenate([[0], lengths.cumsum()]).astype(np.int64), item_idx)
-
-
-def no_journeys() -> pl.DataFrame:
-    """Rounds so far where there were none."""
-    names = ("user", "target", "round", "item", "guided", "answer")
-    kinds = {name: pl.Boolean() if name == "guided" else pl.Int64() for name in names}
-    return pl.DataFrame(schema=kinds)
-
-
-def checked_journeys(table: pl.DataFrame, people: People) -> tuple[pl.DataFrame, list[Left]]:
-    """Rounds so far by inside indices, and what could not be used.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The columns of :data:`JOURNEY_COLUMNS`: `round` counts from 1, `guided` is true or false, 1
-        or 0, `answer` 1, 0 or empty: not known yet.
-
-    Returns
-    -------
-    table with `user`, `target`, `round`, `item`, `guided`, `answer`
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing.
-    """
-    if missing := [name for name in JOURNEY_COLUMNS if name not in table.columns]:
-        raise InvalidInputError(
-            f"journeys must have the columns {', '.join(JOURNEY_COLUMNS)}; "
-            f"{', '.join(missing)} is missing"
-        )
-    items = people.guide.guide.items.index
-    found = table.select(
-        _index_of("user_id", people.index).alias("user"),
-        _index_of("target_id", items).alias("target"),
-        _number("round").alias("round"),
-        _index_of("item_id", items).alias("item"),
-        _number("guided").alias("guided"),
-        _number("answer").alias("answer"),
-        is_empty=_is_empty("answer"),
-        is_shown=~_is_empty("item_id"),
-    )
-    rules = (
-        ("users who are not asked about", pl.col("user").is_not_null()),
-        ("nothing was shown", pl.col("is_shown")),
-        ("targets or items that the guide does not know", ~pl.any_horizontal(
-            pl.col("target", "item").is_null()
-        )),
-        (f"rounds other than 1 to {MOST_ROUNDS:,}", (pl.col("round") % 1 == 0)
-            & pl.col("round").is_between(1, MOST_ROUNDS)),
-        ("answers other than 1, 0 and empty", pl.col("is_empty") | pl.col("answer").is_in([0.0, 1.0])),
-        ("guided other than 1 and 0", pl.col("guided").is_in([0.0, 1.0])),
-    )  # fmt: skip
-    left: list[Left] = []
-    for why, holds in rules:
-        kept = found.filter(holds)
-        if kept.height < found.height:
-            left.append(Left(found.height - kept.height, why))
-        found = kept
-    kept = found.unique(["user", "target", "round"], keep="last", maintain_order=True)
-    if kept.height < found.height:
-        left.append(Left(found.height - kept.height, "a round told again; the last row counts"))
-    return kept.select(
-        "user",
-        "target",
-        pl.col("round").cast(pl.Int64),
-        "item",
-        pl.col("guided") == 1,
-        pl.col("answer").fill_null(UNKNOWN).cast(pl.Int64),
-    ), left
-
-
-def _index_of(column: str, index: dict[str, int]) -> pl.Expr:
-    ids = pl.col(column).cast(pl.String)
-    return ids.replace_strict(index, default=None, return_dtype=pl.Int64)
-
-
-def _is_empty(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.String).fill_null("") == ""
-
-
-def _number(column: str) -> pl.Expr:
-    """Numbers, of truth values and texts as well; null otherwise."""
-    text = pl.col(column).cast(pl.String).str.to_lowercase()
-    return text.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
 
 
 def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
