@@ -25,7 +25,12 @@ def progress() -> Iterator[Callback]:
 def warn(sentences: list[str]) -> None:
     """Print warnings on standard error."""
     for sentence in sentences:
-        errors.print(f"warning: {sentence}", highlight=False, soft_wrap=True)
+        note(f"warning: {sentence}")
+
+
+def note(sentence: str) -> None:
+    """Print what is good to know on standard error."""
+    errors.print(sentence, highlight=False, soft_wrap=True, markup=False)
 
 
 def _bars() -> Progress:

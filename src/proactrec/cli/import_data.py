@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from proactrec.cli import console, options
-from proactrec.cli.flags import built, flags_of, help_of, option, takes
+from proactrec.cli.flags import flags_of, help_of, option, takes
+from proactrec.cli.reading import COLUMNS, FILES, Weight, import_options
 from proactrec.data.importing.importer import PAGE, Import, Plan, Render
 from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError, MissingExtraError
@@ -22,29 +23,14 @@ MARKS = {"yes": "[green]yes[/]", "but": "[yellow]but[/]", "no": "[red]no[/]"}
 FLAGS = {
     **flags_of(
         ImportOptions,
-        "Columns (guessed where not given)",
+        COLUMNS,
         "columns.user",
         "columns.item",
         "columns.time",
-        "columns.event_type",
-        "min_weight",
-        "items",
         "item_columns.title",
-        "item_columns.text",
-        "category_separator",
-        items_id="item_columns.item",
         category="item_columns.categories",
     ),
-    **flags_of(
-        ImportOptions,
-        "How the files are written",
-        "files.separator",
-        "files.encoding",
-        no_header="files.has_header",
-        time_unit="time.unit",
-        time_format="time.format",
-        time_zone="time.zone",
-    ),
+    **FILES,
     **flags_of(
         ImportOptions,
         "Checks",
@@ -61,13 +47,7 @@ FLAGS = {
 def import_(
     events: Annotated[list[str], typer.Argument(help=help_of(ImportOptions, "events"))],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="KIND=NUMBER, repeatable: kinds that are not named are left out.",
-            rich_help_panel=FLAGS["user"].panel,
-        ),
-    ] = None,
+    weight: Weight = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take the guessed columns without asking.")
     ] = False,
@@ -81,10 +61,7 @@ def import_(
 
     Example: proactrec data import events.parquet --items items.csv --out data/shop --yes
     """
-    if values["separator"] == "\\t":
-        values["separator"] = "\t"
-    weights = dict(map(_weight, weight or []))
-    asked = built(ImportOptions, FLAGS, values, events=tuple(events), weights=weights)
+    asked = import_options(FLAGS, values, events, weight)
     render = _render()
     with Import(asked, out, overwrite=overwrite) as job:
         _confirm(job.plan, is_sure=yes)
@@ -146,13 +123,3 @@ def _render() -> Render | None:
         console.warn([f"no data report is written: {error}"])
         return None
     return render
-
-
-def _weight(pair: str) -> tuple[str, float]:
-    kind, separator, number = pair.rpartition("=")
-    try:
-        if separator and float(number) >= 0:
-            return kind, float(number)
-    except ValueError:
-        pass
-    raise InvalidInputError(f"--weight must have the form KIND=NUMBER, at least 0, got {pair!r}")

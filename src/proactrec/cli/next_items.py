@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proactrec.cli import console, options, results
-from proactrec.cli.flags import built, flags_of, takes
+from proactrec.cli.flags import flags_of, takes
+from proactrec.cli.reading import COLUMNS, FILES, Weight, import_options
 from proactrec.cli.setup import listed_ids
 from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError
@@ -18,19 +19,21 @@ if TYPE_CHECKING:
     from proactrec.journeys import Journeys
 
 WHO = "Whom and where to"
-COLUMNS = flags_of(
-    ImportOptions,
-    "Columns of --events and --items",
-    "items",
-    "files.separator",
-    "files.encoding",
-    user_column="columns.user",
-    item_column="columns.item",
-    time_column="columns.time",
-)
+FLAGS = {
+    **flags_of(
+        ImportOptions,
+        COLUMNS,
+        user_column="columns.user",
+        item_column="columns.item",
+        time_column="columns.time",
+        title_column="item_columns.title",
+        category_column="item_columns.categories",
+    ),
+    **FILES,
+}
 
 
-@takes(COLUMNS)
+@takes(FLAGS)
 def next_items(
     folder: options.GuideFolder,
     events: Annotated[
@@ -72,6 +75,15 @@ def next_items(
             help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO
         ),
     ] = None,
+    known_items: Annotated[
+        bool,
+        typer.Option(
+            "--known-items",
+            help="Show only items that the guide was fitted on, none that came later or were "
+            "left out by its filter.",
+            rich_help_panel=WHO,
+        ),
+    ] = False,
     n_rounds: Annotated[
         int, typer.Option(min=1, help="Rounds that a journey has.", rich_help_panel=WHO)
     ] = 20,
@@ -80,6 +92,7 @@ def next_items(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
     json: options.Json = False,
+    weight: Weight = None,
     **values: Any,
 ) -> None:
     """Say what real users are shown next on the way to a target, and why.
@@ -95,15 +108,26 @@ def next_items(
 
     _check(target, category, out, json=json)
     read_about(folder)  # a wrong folder is said before files are read
-    files = built(ImportOptions, COLUMNS, values, events=tuple(events))
+    asked = import_options(FLAGS, values, events, weight)
     with console.progress() as progress:
-        read = read_logs(files, progress=progress)
-        guide = open_guide(folder, read.catalogue, seed=seed)
-        people = People.of(guide, read.events, user, set(listed_ids(opt_out)) if opt_out else ())
+        read = read_logs(asked, progress=progress)
+        guide = open_guide(folder, None if known_items else read.catalogue, seed=seed)
+        is_known = read.events["item_id"].is_in(guide.guide.items.item_ids)
+        is_out = set(listed_ids(opt_out)) if opt_out else ()
+        people = People.of(guide, read.events.filter(is_known), user, is_out)
         walks = _walks(people, target, category, journeys, n_rounds)
         table = next_items(people, walks)
-    console.warn([*read.said, *_absent(people, opt_out is not None)])
+    if read.guesses:
+        console.note(f"guessed columns: {'; '.join(read.guesses)}")
+    console.warn(read.problems)
+    if n_left := (~is_known).sum():
+        console.note(f"--known-items: {n_left:,} events of other items were left aside")
+    if opt_out is not None:
+        n_here = len(set(people.opted_out) & set(people.user_ids))
+        n_absent = len(people.opted_out) - n_here
+        console.note(f"--opt-out: {n_here:,} of its users are here, {n_absent:,} are not")
     _give(table, out, json=json)
+    console.note(_summary(table, people))
 
 
 def _check(target: list[str] | None, category: str | None, out: Path | None, *, json: bool) -> None:
@@ -123,7 +147,7 @@ def _walks(
     n_rounds: int,
 ) -> "Journeys":
     """Journeys of all users, with what was shown before."""
-    from proactrec.guidance.tomorrow import checked_journeys, no_journeys
+    from proactrec.guidance.past import checked_journeys, no_journeys
 
     known = people.guide.guide.items
     for target_id in target or ():
@@ -133,7 +157,7 @@ def _walks(
             )
     rounds = no_journeys()
     if past is not None:
-        rounds, left = checked_journeys(_table(past), people)
+        rounds, left = checked_journeys(_table(past), people.index, known.index)
         console.warn([f"--journeys: {one}" for one in left])
     if category is not None:
         return people.journeys_in(rounds, category, n_rounds)
@@ -141,20 +165,13 @@ def _walks(
 
 
 def _table(path: Path) -> "pl.DataFrame":
-    import polars as pl
+    from proactrec.data.sources.files import read_delimited, read_parquet
 
-    if not path.is_file():
-        raise InvalidInputError(f"--journeys must name a file, there is no {path}")
+    if not path.is_file() or path.suffix not in (".parquet", ".csv"):
+        raise InvalidInputError(f"--journeys must name a .parquet or .csv file, got {path}")
     if path.suffix == ".parquet":
-        return pl.read_parquet(path)
-    return pl.read_csv(path, infer_schema=False)
-
-
-def _absent(people: "People", is_asked: bool) -> list[str]:
-    """A sentence about ids of --opt-out that nobody here has."""
-    absent = set(people.opted_out) - set(people.user_ids)
-    known = len(people.opted_out) - len(absent)
-    return [f"--opt-out: {known} of its users are here, {len(absent)} are not"] if is_asked else []
+        return read_parquet(path)
+    return read_delimited(path, ",", quote='"')
 
 
 def _give(table: "pl.DataFrame", out: Path | None, *, json: bool) -> None:
@@ -163,14 +180,19 @@ def _give(table: "pl.DataFrame", out: Path | None, *, json: bool) -> None:
     if json or out is None:
         results.print_json(table.to_dicts())
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as partial:
         (table.write_csv if out.suffix == ".csv" else table.write_parquet)(partial)
+    console.note(f"written: {out}")
+
+
+def _summary(table: "pl.DataFrame", people: "People") -> str:
+    """How many rows are what, and who and what the guide was not fitted on."""
     n_guided, n_none = int(table["guided"].sum()), table["item_id"].null_count()
-    n_new = table.filter(~table["known_user"])["user_id"].n_unique()
-    console.errors.print(
+    n_users, n_new = len(people.user_ids), people.is_known.count(False)
+    n_later = len(people.guide.guide.items) - people.guide.n_fitted_items
+    n_shown = table.filter(~table["known_item"])["item_id"].count()
+    return (
         f"{table.height:,} rows: {n_guided:,} guided, {table.height - n_guided - n_none:,} plain, "
-        f"{n_none:,} with nothing to show; {n_new:,} users came after the guide. written: {out}",
-        soft_wrap=True,
-        highlight=False,
+        f"{n_none:,} with nothing to show; {n_new:,} of {n_users:,} users and {n_later:,} items "
+        f"are not of those the guide was fitted on, {n_shown:,} rows show such an item"
     )

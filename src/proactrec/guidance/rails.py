@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
+from proactrec.data.items import Items
 from proactrec.errors import InvalidInputError
 from proactrec.rng import generator, keys_of, uniform_at
 from proactrec.types import BoolArray, IntArray
@@ -162,19 +163,51 @@ def check_rails(rails: RailsOptions, dataset: Dataset, targets: IntArray = NO_IT
         dataset.items_of(name)
     if rails.equal_groups is not None:
         groups_of(rails, dataset)
-    kinds = {
-        "forbidden_categories": rails.forbidden_categories,
-        "protected_categories": rails.protected_categories,
-        "category_caps, with a cap of 0": [n for n, cap in rails.category_caps.items() if not cap],
-    }
-    for kind, categories in kinds.items():
+    check_targets(rails, dataset.items, targets)
+
+
+def check_targets(rails: RailsOptions, items: Items, targets: IntArray) -> None:
+    """Refuse targets that rails forbid, protect or cap at 0.
+
+    Raises
+    ------
+    InvalidInputError
+        For the first of them.
+    """
+    for kind, categories in _without_targets(rails).items():
         for category in categories:
-            wrong = np.intersect1d(targets, dataset.items_of(category))
+            wrong = np.intersect1d(targets, items.of_category(category))
             if len(wrong):
                 raise InvalidInputError(
-                    f"target {dataset.titles[wrong[0] - 1]!r} is of the category {category!r} in "
+                    f"target {items.titles[wrong[0] - 1]!r} is of the category {category!r} in "
                     f"rails.{kind}: choose other targets, or change the rail"
                 )
+
+
+def targets_in(rails: RailsOptions, items: Items, category: str) -> IntArray:
+    """Items of a category to which rails let anybody be led.
+
+    Raises
+    ------
+    UnknownIdError
+        If no item carries the category.
+    InvalidInputError
+        If rails leave none of its items.
+    """
+    found = items.of_category(category)
+    left: IntArray = found[~items.carry(sum(_without_targets(rails).values(), ()))[found]]
+    if not len(left):
+        check_targets(rails, items, found)
+    return left
+
+
+def _without_targets(rails: RailsOptions) -> dict[str, tuple[str, ...]]:
+    """Categories whose items can't be targets, by the rail that says so."""
+    return {
+        "forbidden_categories": rails.forbidden_categories,
+        "protected_categories": rails.protected_categories,
+        "category_caps, with a cap of 0": tuple(n for n, c in rails.category_caps.items() if not c),
+    }
 
 
 def opted_out(rails: RailsOptions, user_ids: Sequence[str], *, seed: int) -> BoolArray:

@@ -8,7 +8,6 @@ and categories do.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,26 +19,16 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
 from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
+from proactrec.guidance.rails import targets_in
 from proactrec.guidance.saved import SavedGuide
-from proactrec.journeys import UNKNOWN, Journeys, Users
+from proactrec.journeys import ACCEPTED, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance, View
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
-JOURNEY_COLUMNS = ("user_id", "target_id", "round", "item_id", "guided", "answer")
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
-
-
-class Left(NamedTuple):
-    """Rows that could not be used, counted by why."""
-
-    n: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.n} rows left aside: {self.why}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +40,7 @@ class People:
     guide : SavedGuide
     user_ids : tuple of length n_users
     history : Histories
-        Of each: what the guide knows of them, then their events that it does not, by time.
+        Of each: what the guide knows of them, then their events since, by time.
     opted_out : collection of str
         Ids, known here or not.
     """
@@ -82,13 +71,14 @@ class People:
         UnknownIdError
             If a user has no event and is not known to the guide.
         """
-        wanted = tuple(user_ids or events["user_id"].unique(maintain_order=True))
+        wanted = tuple(dict.fromkeys(user_ids or events["user_id"]))
         has_event = set(events["user_id"])
-        for user_id in wanted:
-            if user_id not in has_event and user_id not in guide.known.index:
-                raise UnknownIdError(
-                    f"user {user_id!r} has no event, and the guide knows no such one"
-                )
+        nobody = [one for one in wanted if one not in has_event and one not in guide.known.index]
+        if nobody:
+            raise UnknownIdError(
+                f"{len(nobody)} users have no event and are not known to the guide, "
+                f"first {nobody[0]!r}"
+            )
         return cls(guide, wanted, _histories(guide, events, wanted), opted_out)
 
     @property
@@ -116,29 +106,27 @@ class People:
         )
 
     def journeys(self, past: pl.DataFrame, target_ids: Sequence[str], n_rounds: int) -> Journeys:
-        """Every user on the way to every target, with what was shown so far.
+        """Every user on the way to every target, the first of them first, with what was shown.
 
         Parameters
         ----------
         past : DataFrame
-            Rounds so far, as :func:`checked_journeys` gives them.
+            Rounds so far, as :func:`proactrec.guidance.past.checked_journeys` gives them.
         n_rounds : int
             Rounds that a journey has; it goes on after them, with none left.
         """
-        items = self.guide.guide.items.index
-        n_users = len(self.user_ids)
-        user = np.tile(np.arange(n_users), len(target_ids))
-        target = np.repeat([items[target_id] for target_id in target_ids], n_users)
-        return self._on_the_way(past, user, target, n_rounds)
+        items, n_users = self.guide.guide.items.index, len(self.user_ids)
+        targets = [items[target_id] for target_id in dict.fromkeys(target_ids)]
+        return self._on_the_way(past, np.repeat(targets, n_users), n_rounds)
 
     def journeys_in(self, past: pl.DataFrame, category: str, n_rounds: int) -> Journeys:
         """Every user on the way to the item of a category that suits best.
 
-        Whoever is on the way to one of them goes on, until it is reached; all others go to the one
+        Whoever is on the way to one of them goes on until they have it; all others go to the one
         that the encoder finds most relevant, of those that they don't have.
         """
         guide, users = self.guide.guide, self.users
-        items = torch.from_numpy(guide.items.of_category(category))
+        items = torch.from_numpy(targets_in(self.guide.rails, guide.items, category))
         everybody = torch.arange(len(users.key))
         begun = Journeys.begun(users, everybody, items[:1].expand(len(everybody)), 1)
         assert guide.recommender is not None
@@ -150,24 +138,37 @@ class People:
             best.append(items[(relevance + allowed)[:, items].argmax(1)])
         target = torch.cat(best).numpy()
         going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
-        reached = going.filter((pl.col("item") == pl.col("target")) & (pl.col("answer") == 1))
+        reached = going.filter(
+            (pl.col("item") == pl.col("target")) & (pl.col("answer") == ACCEPTED)
+        ).select("user", "target")
+        user, owned = self.history.rows(np.arange(len(target)))
+        reached = pl.concat([reached, pl.DataFrame({"user": user, "target": owned})])
         going = going.join(reached, on=["user", "target"], how="anti")
         target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
-        return self._on_the_way(past, np.arange(len(users.key)), target, n_rounds)
+        return self._on_the_way(past, target, n_rounds)
 
-    def _on_the_way(
-        self, past: pl.DataFrame, user: IntArray, target: IntArray, n_rounds: int
-    ) -> Journeys:
+    def rows_of(self, journeys: Journeys) -> IntArray:
+        """Row of every journey's user here: (n,)."""
+        return journeys.user_rows % len(self.user_ids)
+
+    def _on_the_way(self, past: pl.DataFrame, target: IntArray, n_rounds: int) -> Journeys:
+        """Journeys of all users, over and over, to these targets."""
+        user = np.arange(len(target)) % len(self.user_ids)
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
         most = max(n_rounds, known["round"].to_numpy().max(initial=0) + 1)
-        begun = Journeys.begun(self.users, torch.from_numpy(user), torch.from_numpy(target), most)
-        at = torch.from_numpy(known["row"].to_numpy().astype(np.int64))
-        column = torch.from_numpy(known["round"].to_numpy() - 1)
-        shown, answer, guided = begun.shown, begun.answer, begun.guided
-        shown[at, column] = torch.from_numpy(known["item"].to_numpy())
-        answer[at, column] = torch.from_numpy(known["answer"].to_numpy()).to(torch.int8)
-        guided[at, column] = torch.from_numpy(known["guided"].to_numpy())
+        accepted = past.filter(pl.col("answer") == ACCEPTED).join(rows, on="user")
+        own = pl.col("target") == pl.col("target_right")
+        users = self._before(user, accepted.filter(own), accepted.filter(~own))
+        begun = Journeys.begun(users, torch.arange(len(user)), torch.from_numpy(target), most)
+        at = torch.tensor(known["row"].to_list(), dtype=torch.int64)
+        column = torch.tensor(known["round"].to_list(), dtype=torch.int64) - 1
+        for place, name in (
+            (begun.shown, "item"),
+            (begun.answer, "answer"),
+            (begun.guided, "guided"),
+        ):
+            place[at, column] = torch.tensor(known[name].to_list(), dtype=place.dtype)
         last = torch.zeros_like(begun.round).scatter_reduce(0, at, column + 1, "amax")
         journeys = begun._replace(round=last + 1, rounds_left=(n_rounds - 1 - last).clamp(min=0))
         row, item = self.history.rows(user)
@@ -175,110 +176,67 @@ class People:
         owns[row[item == target[row]]] = True
         return journeys._replace(is_over=journeys.has_arrived | torch.from_numpy(owns))
 
+    def _before(self, user: IntArray, own: pl.DataFrame, others: pl.DataFrame) -> Users:
+        """Users of journeys, one for each: with what they accepted on the way to other targets.
+
+        What they accepted in the journey itself is none of it. Shops log that as an event too: it
+        would count twice.
+        """
+        users, n_rows = self.users, len(self.guide.guide.items) + 1
+        row, item = self.history.rows(user)
+        before = row * n_rows + item
+        taken, more = (
+            table["row"].to_numpy().astype(np.int64) * n_rows + table["item"].to_numpy()
+            for table in (own, others)
+        )
+        more = more[~np.isin(more, before)]
+        whole = np.concatenate([before, more[np.sort(np.unique(more, return_index=True)[1])]])
+        whole = whole[~np.isin(whole, taken)]
+        whole = whole[np.argsort(whole // n_rows, kind="stable")]
+        return Users(
+            key=users.key[user],
+            known=users.known[user],
+            history=_grouped(whole // n_rows, whole % n_rows, len(user)),
+            opted_out=users.opted_out[user],
+        )
+
 
 def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str]) -> Histories:
-    """What users had when the guide was fitted, and their events since."""
+    """What users had when the guide was fitted, and their events since.
+
+    What they had of items that the fit left out (its filter) is older, if events show that.
+    """
     items, known = guide.guide.items.index, guide.known
-    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row")
+    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row").cast({"row": pl.Int64})
     at = np.array([known.index.get(user_id, -1) for user_id in user_ids], np.int64)
     row, item = known.history.rows(at[at >= 0])
-    before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item}).cast(
-        {"row": rows.schema["row"]}
-    )
-    since = (
+    before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item})
+    all_events = (
         events.join(rows, on="user_id", how="inner", maintain_order="left")
         .with_columns(item=pl.col("item_id").replace_strict(items, return_dtype=pl.Int64))
         .sort("timestamp", maintain_order=True)
         .unique(["row", "item"], keep="first", maintain_order=True)
-        .join(before, on=["row", "item"], how="anti", maintain_order="left")
-    )
-    whole = pl.concat([before, since.select("row", "item")]).sort("row", maintain_order=True)
-    lengths = np.bincount(whole["row"].to_numpy(), minlength=len(user_ids))
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    return Histories(offsets, whole["item"].to_numpy())
-
-
-def no_journeys() -> pl.DataFrame:
-    """Rounds so far where there were none."""
-    names = ("user", "target", "round", "item", "guided", "answer")
-    kinds = {name: pl.Boolean() if name == "guided" else pl.Int64() for name in names}
-    return pl.DataFrame(schema=kinds)
-
-
-def checked_journeys(table: pl.DataFrame, people: People) -> tuple[pl.DataFrame, list[Left]]:
-    """Rounds so far by inside indices, and what could not be used.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The columns of :data:`JOURNEY_COLUMNS`: `round` counts from 1, `guided` is true or false, 1
-        or 0, `answer` 1, 0 or empty: not known yet.
-
-    Returns
-    -------
-    table with `user`, `target`, `round`, `item`, `guided`, `answer`
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing.
-    """
-    if missing := [name for name in JOURNEY_COLUMNS if name not in table.columns]:
-        raise InvalidInputError(
-            f"journeys must have the columns {', '.join(JOURNEY_COLUMNS)}; "
-            f"{', '.join(missing)} is missing"
+        .with_row_index("place")
+        .join(
+            before.with_columns(is_known=True),
+            on=["row", "item"],
+            how="left",
+            maintain_order="left",
         )
-    items = people.guide.guide.items.index
-    found = table.select(
-        _index_of("user_id", people.index).alias("user"),
-        _index_of("target_id", items).alias("target"),
-        pl.col("round").cast(pl.Int64, strict=False),
-        _index_of("item_id", items).alias("item"),
-        _number("guided").alias("guided"),
-        _number("answer").alias("answer"),
-        is_empty=pl.col("answer").cast(pl.String).fill_null("") == "",
+        .with_columns(last=pl.col("place").filter("is_known").max().over("row"))
+        .filter(pl.col("is_known").is_null())
     )
-    rules = (
-        ("users who are not asked about", pl.col("user").is_not_null()),
-        ("targets or items that the guide does not know", ~pl.any_horizontal(
-            pl.col("target", "item").is_null()
-        )),
-        ("rounds below 1", pl.col("round").fill_null(0) >= 1),
-        ("answers other than 1, 0 and empty", pl.col("is_empty") | pl.col("answer").is_in([0, 1])),
-        ("guided other than 1 and 0", pl.col("guided").is_in([0, 1])),
-    )  # fmt: skip
-    left: list[Left] = []
-    for why, holds in rules:
-        kept = found.filter(holds)
-        if kept.height < found.height:
-            left.append(Left(found.height - kept.height, why))
-        found = kept
-    kept = found.unique(["user", "target", "round"], keep="last", maintain_order=True)
-    if kept.height < found.height:
-        left.append(Left(found.height - kept.height, "a round told again; the last row counts"))
-    return kept.select(
-        "user",
-        "target",
-        "round",
-        "item",
-        pl.col("guided") == 1,
-        pl.col("answer").fill_null(UNKNOWN).cast(pl.Int64),
-    ), left
+    is_older = (pl.col("place") < pl.col("last")).fill_null(False)
+    parts = all_events.filter(is_older), before, all_events.filter(~is_older)
+    whole = pl.concat([part.select("row", "item") for part in parts])
+    whole = whole.sort("row", maintain_order=True)
+    return _grouped(whole["row"].to_numpy(), whole["item"].to_numpy(writable=True), len(user_ids))
 
 
-def _index_of(column: str, index: dict[str, int]) -> pl.Expr:
-    ids = pl.col(column).cast(pl.String)
-    return ids.replace_strict(index, default=None, return_dtype=pl.Int64)
-
-
-def _number(column: str) -> pl.Expr:
-    """1 or 0 of numbers, truth values and texts; null otherwise."""
-    text = pl.col(column).cast(pl.String).str.to_lowercase()
-    return (
-        text.replace({"true": "1", "false": "0"})
-        .cast(pl.Float64, strict=False)
-        .cast(pl.Int64, strict=False)
-    )
+def _grouped(row: IntArray, item_idx: IntArray, n_rows: int) -> Histories:
+    """Items by row, ascending."""
+    lengths = np.bincount(row, minlength=n_rows)
+    return Histories(np.concatenate([[0], lengths.cumsum()]).astype(np.int64), item_idx)
 
 
 def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
@@ -296,7 +254,7 @@ def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
         )
     if not rails.spans_users:
         return FREE
-    ledger = MemoryLedger(rails, len(people.guide.guide.items), journeys.user_rows)
+    ledger = MemoryLedger(rails, len(people.guide.guide.items), people.rows_of(journeys))
     ledger.resume(journeys)
     return ledger
 
@@ -320,7 +278,7 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
     def named(names: Sequence[str], item_idx: Tensor) -> list[str | None]:
         return [names[item - 1] if item else None for item in item_idx.tolist()]
 
-    user = journeys.user_rows
+    user = people.rows_of(journeys)
     known = np.array(people.is_known)
     return pl.DataFrame(
         {

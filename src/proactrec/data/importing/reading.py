@@ -14,11 +14,12 @@ from proactrec.progress import Progress, silent
 
 
 class Read(NamedTuple):
-    """What was read, and sentences about what could not be used or had to be guessed."""
+    """What was read, which columns were guessed, and sentences about what could not be used."""
 
     events: pl.DataFrame  # user_id, item_id, timestamp
     catalogue: Catalogue
-    said: list[str]
+    guesses: list[str]
+    problems: list[str]
 
 
 def read_logs(options: ImportOptions, *, progress: Progress = silent) -> Read:
@@ -35,6 +36,6 @@ def read_logs(options: ImportOptions, *, progress: Progress = silent) -> Read:
             guesses = [*job.plan.event_guesses, *job.plan.item_guesses]
             result = job.run(progress=progress)
         events, catalogue = imported.load(out)
-    guessed = [f"{g.meaning} is the column {g.column or 'none'}: {g.why}" for g in guesses]
-    said = [*guessed, *result["problems"], *result["item_problems"], *result["notes"]]
-    return Read(events.table, catalogue, said)
+    guessed = [f"{g.meaning} = {g.column or 'none'} ({g.why})" for g in guesses]
+    problems = [*result["problems"], *result["item_problems"], *result["notes"]]
+    return Read(events.table, catalogue, guessed, problems)
