@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Dataset, Histories
 from proactrec.data.interactions import Interactions
 from proactrec.errors import DataError, UnknownIdError
 
@@ -65,6 +65,12 @@ def test_padded_histories_keep_the_newest(small: Dataset) -> None:
     assert small.histories.padded(3).tolist() == [[0, 2, 1], [2, 3, 1]]
     assert small.histories.padded(2).tolist() == [[2, 1], [3, 1]]
     assert small.histories.padded(4, side="right").tolist() == [[2, 1, 0, 0], [2, 3, 1, 0]]
+
+
+def test_who_has_nothing_is_padded_with_nothing_also_alone() -> None:
+    nobody = Histories(np.zeros(3, np.int64), np.zeros(0, np.int64))
+    assert nobody.padded(2).tolist() == [[0, 0], [0, 0]]
+    assert nobody.padded(2, side="right", user_idx=np.array([1])).tolist() == [[0, 0]]
 
 
 def test_categories_are_found_whatever_their_case(small: Dataset) -> None:
