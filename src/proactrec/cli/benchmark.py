@@ -33,15 +33,8 @@ if TYPE_CHECKING:
     from proactrec.report.benchmark.paper_table import PaperTable
 
 FIGURES, SETTINGS = "figures.parquet", "settings.yaml"
-OWN = {"suite", "also", "only", "workers"}
 NOT_ASKED = ("target", "policy", "without", "encoder_folder")
-SET_BY_WORLDS = {
-    "world": None,
-    "receptivity": None,
-    "hidden": "interest",
-    "named_world": None,
-    "seed": 0,
-}
+SET_BY_WORLDS = ("world", "receptivity", "hidden", "named_world", "seed")
 """Options of a run that cells differ in."""
 
 
@@ -246,11 +239,11 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     """All cells that the options ask for, and the first run's setup."""
     from proactrec.evaluation.benchmark.grid import grid
 
-    shared = {name: value for name, value in values.items() if name not in OWN}
+    shared = {**values, **dict.fromkeys(SET_BY_WORLDS)}
     if values["response"] == "distribution":
         shared |= dict.fromkeys(("llm_url", "llm_model", "replay"))
     setups = [
-        setup(**{**shared, **SET_BY_WORLDS, "dataset": dataset, "protocol": protocol})
+        setup(**{**shared, "dataset": dataset, "protocol": protocol})
         for dataset, protocol in product(values["dataset"], values["protocol"])
     ]
     # Every method has the same targets, whichever encoder it stands on.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GUIDE, MACHINE = "Guidance", "Machine"
 OF_WORLD = {"protocol.world.world", "protocol.world.receptivity", "hidden"}
+"""Settings that a named world decides."""
 
 
 class Setup(NamedTuple):
@@ -76,7 +77,7 @@ def model_flags() -> dict[str, Flag]:
     """Flags for whatever asks a language model; which setting they stand for, that decides."""
     from proactrec.llm.prompted import PromptedOptions
 
-    found = flags_of(PromptedOptions, GUIDE, "replay", llm_url="url", llm_model="model")
+    found = flags_of(PromptedOptions, GUIDE, llm_url="url", llm_model="model", replay="replay")
     return found | {"llm_url": found["llm_url"]._replace(default=None)}
 
 
