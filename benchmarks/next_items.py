@@ -23,9 +23,9 @@ import torch
 from child import taken
 from page import origin, write_page
 from proactrec.files import read_json, replacing
-from proactrec.guidance.saved import ABOUT, open_guide
-from proactrec.guidance.tomorrow import People, 
 from proactrec.guidance.past import no_journeys
+from proactrec.guidance.saved import ABOUT, open_guide
+from proactrec.guidance.tomorrow import People
 from proactrec.journeys import Journeys
 from proactrec.rng import generator
 

@@ -19,7 +19,7 @@ from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.ruling import Ruling, first_reason
-from proactrec.journeys import Journeys, Rows, Users
+from proactrec.journeys import REFUSED, Journeys, Rows, Users
 from proactrec.policies.base import (
     Candidates,
     EncoderPolicy,
@@ -331,7 +331,7 @@ def what_may_be_shown(
     """
     history, device = journeys.users.history, journeys.user.device
     penalty = penalties(history, journeys.user_rows, n_rows, device)
-    shown = [journeys.shown * journeys.accepted]
+    shown = [journeys.shown * (journeys.answer != REFUSED)]  # an answer may be to come
     if not shows_again:
         shown = [journeys.shown, journeys.also_shown]
     for items in (*shown, *([] if without is None else [without])):
