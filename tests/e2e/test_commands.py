@@ -446,8 +446,14 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     ("wrong", "message"),
     [
         (["--after", "3"], "--after and --seen go together, got 3 and None"),
-        (["--worlds", "10"], "'--worlds': Input should be greater than or equal to 39"),
-        (["--sample", "5"], "'--sample': Input should be greater than or equal to 20"),
+        (
+            ["--worlds", "10"],
+            "n_worlds: input should be greater than or equal to 39, got 10 (--worlds)",
+        ),
+        (
+            ["--sample", "5"],
+            "n_users: input should be greater than or equal to 20, got 5 (--sample)",
+        ),
         (["--slope", "2", "1"], "slope must go from low to high, got 2.0 and 1.0"),
         (["--kind", "magic"], "Prior.hidden.0: input should be"),
     ],
