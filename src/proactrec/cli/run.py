@@ -73,5 +73,5 @@ def simulate(setup: Setup) -> None:
         results.print_json(about)
     else:
         Console().print(
-            f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} pairs: {path}"
+            f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} journeys: {path}"
         )

@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 class Episodes:
-    """n pairs side by side, each in a round of its own: what both environments share.
+    """n journeys side by side, each in a round of its own: what both environments share.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Episodes:
 
     @property
     def journeys(self) -> Journeys:
-        """What a recommender knows of every pair, each in a round of its own."""
+        """What a recommender knows of every journey, each in a round of its own."""
         user, target, number, slates = (
             torch.from_numpy(x) for x in (self.user_idx, self.target_idx, self.round, self.shown)
         )
@@ -163,7 +163,7 @@ class Episodes:
         return what_may_be_shown(self.journeys, n_rows, shows_again=self._shows_again).penalty
 
     def observation(self) -> Arrays:
-        """What a recommender sees of every pair; new arrays."""
+        """What a recommender sees of every journey; new arrays."""
         history = self.journeys.sequence(self.history_length, "left")
         return {
             "history": history.numpy(),

@@ -40,11 +40,11 @@ class RolloutOptions(Options):
     padding: Literal["left", "right"] = Field(
         "left", description="side of the padding in the first history; the code's is right (D21)"
     )
-    n_traced: int = Field(10, ge=0, description="pairs, drawn at random, whose vectors are kept")
+    n_traced: int = Field(10, ge=0, description="journeys, drawn at random, whose vectors are kept")
 
 
 class Trace(NamedTuple):
-    """Hidden vectors of some pairs over the rounds, for showing how they move."""
+    """Hidden vectors of some journeys over the rounds, for showing how they move."""
 
     pairs: IntArray  # (n_traced,), rows of the log
     vectors: FloatArray  # (n_traced, n_rounds + 1, d)
@@ -86,7 +86,7 @@ def rollout(
     """Guide users toward every target and log what happens.
 
     Guidance starts from the train histories. Block size, worker count and order change nothing
-    but rounding: a pair's luck belongs to (seed, user, target, round).
+    but rounding: a journey's luck belongs to (seed, user, target, round).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What happened in a guidance run, per (user, target) pair and round; kept as one Parquet table."""
+"""What happened in a guidance run, per journey and round; kept as one Parquet table."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,7 +16,7 @@ class GuidanceLog:
     """Outcome of a rollout.
 
     Column 0 of `interest` and `rank` is the state before guidance, column r the state after
-    round r. A pair that has stopped (its target was accepted, or nothing was left to show) keeps
+    round r. A journey that has stopped (its target was accepted, or nothing was left to show) keeps
     its last state, and shows item 0 from then on.
 
     Parameters
@@ -83,7 +83,7 @@ class GuidanceLog:
         return has_left
 
     def of(self, rows: BoolArray | IntArray) -> "GuidanceLog":
-        """The log of these pairs only."""
+        """The log of these journeys only."""
         return GuidanceLog(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def to_table(self) -> pl.DataFrame:

@@ -96,7 +96,7 @@ class LLMIPP(EncoderPolicy):
         self._matcher = TitleMatcher(items.titles, threshold=options.fuzzy_threshold)
         self._model = PromptedModel(options, "plan", cache, progress)
         self._counts = Counter(dict.fromkeys(COUNTED, 0))
-        self._lock = threading.Lock()  # blocks of pairs are played in threads
+        self._lock = threading.Lock()  # blocks of journeys are played in threads
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:

@@ -18,7 +18,7 @@ from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 from proactrec.policies.ingredients import Ingredients
 
 SCORED_ROWS = 256
-"""Pairs scored at once: their scores over a small catalogue stay in the cache."""
+"""Journeys scored at once: their scores over a small catalogue stay in the cache."""
 
 Link = Literal["sigmoid", "raw"]
 
@@ -118,7 +118,7 @@ class IPG(EncoderPolicy):
         """Step toward the target that each item would bring: (B, I + 1)."""
         targets = target_idx
         if bool((target_idx == target_idx[0]).all()):
-            targets = target_idx[:1]  # pairs of one target stand together: one row serves all
+            targets = target_idx[:1]  # journeys of one target stand together: one row serves all
         if self.guidance_options.guidance == "dot":
             here = (users * self.items[target_idx]).sum(1, keepdim=True)
             return self.items[targets] @ self.items.T - here

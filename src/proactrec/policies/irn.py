@@ -22,7 +22,7 @@ from proactrec.ranking import penalties
 ANYBODY = ""
 """Id of a user after all known ones, unknown to every model: the mean of those it was fitted on."""
 PLANNED_ROWS = 512
-"""Pairs planned at once: bounds the memory of their penalties."""
+"""Journeys planned at once: bounds the memory of their penalties."""
 
 
 class IRNPolicyOptions(Options):
