@@ -32,6 +32,7 @@ from proactrec.llm.held_out import (
     held_out_questions,
 )
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
+from proactrec.measurement.results import Figure, GuidanceFigures
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
 
@@ -97,7 +98,9 @@ def study(calibrated: Experiment, model: Experiment, options: StudyOptions | Non
         "targets": calibrated.fitting.target_list(),
         "responses": {name: e.world.response.describe() for name, e in experiments.items()},
         "held_out": held_out,
-        "guidance": guidance,
+        "guidance": {
+            name: of.model_dump(mode="json", exclude_unset=True) for name, of in guidance.items()
+        },
         "differences": _differences(calibrated, logs),
         "journeys": _journeys(calibrated.dataset, logs, options.n_journeys, calibrated.seed),
         "cost": _cost(agent, tokens, held_out["n_decisions"], int(logs[MODEL].is_shown.sum())),
@@ -190,18 +193,19 @@ def _tokens(agent: ClickAgent, asked: Questions) -> dict[str, float]:
     }
 
 
-def _guidance(experiment: Experiment) -> dict[str, Any]:
+def _guidance(experiment: Experiment) -> GuidanceFigures:
     """Figures of a run, and IoI and IoR after every round."""
     log = experiment.log
     every = {"rounds": tuple(range(1, log.n_rounds + 1))}
     options = experiment.protocol.metrics.model_copy(update=every)
     weights = bootstrap_weights(len(np.unique(log.user_idx)), seed=experiment.seed)
 
-    def curve(metric: str) -> list[dict[str, float]]:
+    def curve(metric: str) -> list[Figure]:
         users = METRICS[metric](log, options).by_user()
-        return [estimate.as_dict() for estimate in ratio_estimates(users, weights)]
+        return [Figure(**estimate.as_dict()) for estimate in ratio_estimates(users, weights)]
 
-    return {**experiment.figures, "curves": {metric: curve(metric) for metric in CURVES}}
+    curves = {metric: curve(metric) for metric in CURVES}
+    return GuidanceFigures(**experiment.figures, curves=curves)
 
 
 def _differences(calibrated: Experiment, logs: Mapping[str, GuidanceLog]) -> list[dict[str, Any]]:
@@ -211,12 +215,12 @@ def _differences(calibrated: Experiment, logs: Mapping[str, GuidanceLog]) -> lis
     return [{"metric": d.metric, "round": d.round, **d.estimate.as_dict()} for d in found]
 
 
-def _rounds(guidance: Mapping[str, Any]) -> pl.DataFrame:
+def _rounds(guidance: Mapping[str, GuidanceFigures]) -> pl.DataFrame:
     rows = [
-        {"click_model": name, "metric": metric, "round": number, **estimate}
+        {"click_model": name, "metric": metric, "round": number, **figure.model_dump()}
         for name, figures in guidance.items()
-        for metric, curve in figures["curves"].items()
-        for number, estimate in enumerate(curve, start=1)
+        for metric, curve in figures.curves.items()
+        for number, figure in enumerate(curve, start=1)
     ]
     return pl.DataFrame(rows)
 

@@ -175,6 +175,16 @@ class CellResult(Options):
     log: Path | None = Field(None, description="its guidance log")
 
 
+class GuidanceFigures(Options):
+    """What a study notes of guidance under one click model."""
+
+    metrics: MetricFigures
+    outcome: dict[str, Figure]
+    pairs: PairCounts
+    groups: dict[str, GroupFigures] = Field({}, description="under the rail equal_groups")
+    curves: dict[str, tuple[Figure, ...]] = Field({}, description="IoI and IoR after every round")
+
+
 def read_cells(folder: Path) -> list[CellResult]:
     """The cells of a benchmark's folder."""
     content = _read(folder / CELLS, "benchmark")

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from proactrec.files import write_text
-from proactrec.measurement.results import Figure
+from proactrec.measurement.results import Figure, GuidanceFigures
 from proactrec.report.drawing import svg
 from proactrec.report.html import Comparison
 from proactrec.report.page import settings_text, template
@@ -84,7 +85,7 @@ def study_tables(figures: Mapping[str, Any], spent: Mapping[str, Any]) -> dict[s
 def _side_by_side(columns: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Keys]) -> Comparison:
     """A column each, and in every row the figure at the end of a path."""
     texts = [
-        (label, _texts([reduce(lambda part, key: part[key], path, of) for of in columns.values()]))
+        (label, _texts([_figure(reduce(getitem, path, of)) for of in columns.values()]))
         for label, path in rows.items()
     ]
     return Comparison(list(columns), texts)
@@ -92,17 +93,17 @@ def _side_by_side(columns: Mapping[str, Mapping[str, Any]], rows: Mapping[str, K
 
 def _guidance(figures: Mapping[str, Any]) -> Comparison:
     """HR, IoI and IoR at rounds under both click models, and the paired difference."""
-    by_model = figures["guidance"]
+    by_model = {name: GuidanceFigures(**of) for name, of in figures["guidance"].items()}
     rows = [
         (
             f"{label_of(d['metric'])}@{d['round']}",
-            _texts([of["metrics"][d["metric"]][str(d["round"])] for of in by_model.values()])
-            + _texts([{end: d[end] for end in ("mean", "low", "high")}]),
+            _texts([of.metrics[d["metric"]][d["round"]] for of in by_model.values()])
+            + _texts([Figure(mean=d["mean"], low=d["low"], high=d["high"])]),
         )
         for d in figures["differences"]
     ]
-    accepted = _texts([of["outcome"]["target_accepted"] for of in by_model.values()])
-    no_answer = [f"{of['pairs']['n_no_answer']:,}" for of in by_model.values()]
+    accepted = _texts([of.outcome["target_accepted"] for of in by_model.values()])
+    no_answer = [f"{of.pairs.n_no_answer:,}" for of in by_model.values()]
     rows.append((label_of("target_accepted"), [*accepted, MISSING]))
     rows.append(("decisions without an answer", [*no_answer, MISSING]))
     return Comparison([*(LABELS.get(name, name) for name in by_model), "difference"], rows)
@@ -127,13 +128,13 @@ def _cost(cost: Mapping[str, Any], spent: Mapping[str, Any]) -> Comparison:
     return Comparison(["language model"], [(label, [text]) for label, text in rows.items()])
 
 
-def _texts(figures: Sequence[Any]) -> list[str]:
-    """Intervals, or numbers, as texts with the same decimals."""
-    read = [_figure(figure) for figure in figures]
-    return [f"{mean} ({ends})" if ends else mean for mean, ends in interval_texts(read)]
+def _texts(figures: Sequence[Figure | None]) -> list[str]:
+    """Figures as texts with the same decimals."""
+    return [f"{mean} ({ends})" if ends else mean for mean, ends in interval_texts(figures)]
 
 
 def _figure(found: Mapping[str, float | None] | float | None) -> Figure | None:
+    """An interval, or a number; None where the figure is not defined."""
     of = found if isinstance(found, Mapping) else {"mean": found}
     return None if of["mean"] is None else Figure(**of)
 
