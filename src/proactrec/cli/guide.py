@@ -9,6 +9,7 @@ from rich.table import Table
 
 from proactrec.cli import console, options, results
 from proactrec.cli.setup import parsed_setting
+from proactrec.errors import InvalidInputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +23,9 @@ GuideFolder = Annotated[Path, typer.Argument(metavar="GUIDE", help="Folder of a 
 @app.command()
 @options.takes_dataset_options
 def fit(
-    out: Annotated[Path, typer.Option(help="Folder of the guide; one that is there is replaced.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the guide; an earlier guide in it is replaced.")
+    ],
     dataset: options.DatasetName = "demo",
     data_dir: options.DataDir = None,
     policy: Annotated[
@@ -65,13 +68,21 @@ def fit(
 
     Example: proactrec guide fit --dataset data/shop --policy foresight --out guides/shop
     """
+    from proactrec.evaluation.oracles import ReadsMinds
     from proactrec.fitting.fitting import Fitting
     from proactrec.fitting.guides import fit_guide
     from proactrec.fitting.options import FittingOptions
+    from proactrec.guidance.saved import check_place
+    from proactrec.policies.registry import policy_type
 
+    check_place(out)
     data = options.dataset_options(dataset=dataset, **of_data)
     plain = FittingOptions(dataset=data, policy=policy, encoder=encoder, seed=seed)
     wanted = plain.changed(dict(parsed_setting(text) for text in set_ or []))
+    if issubclass(policy_type(wanted.policy), ReadsMinds):
+        raise InvalidInputError(
+            f"--policy {wanted.policy} reads the minds of simulated users: real ones need another"
+        )
     stages = store or out.with_name(f"{out.name}.store")
     with console.progress() as progress:
         fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
