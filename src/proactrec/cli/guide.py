@@ -39,7 +39,7 @@ def fit(
         str,
         typer.Option(help="Sequence encoder, which says what is relevant, or a .py file."),
     ] = "iclrec",
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides everything random.")] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,7 +113,7 @@ def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
         "rails": rails or "none",
         "made from": f"{about['dataset']['name']} ({about['dataset']['fingerprint']})",
         "knows": f"{about['n_items']:,} items, {about['n_users']:,} users",
-        "learned from": f"{about['knowledge_version']} batches of answers",
+        "knowledge": f"version {about['knowledge_version']}",
         "seed": about["seed"],
         "made": f"{about['made']}, proactrec {about['versions']['proactrec']}",
     }
