@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from proactrec.evaluation.metrics import evaluate as evaluate
     from proactrec.evaluation.rollout import rollout as rollout
     from proactrec.graphau import fit_graphau as fit_graphau
+    from proactrec.guidance.saved import open_guide as open_guide
     from proactrec.intents import fit_intents as fit_intents
     from proactrec.policies.ipg import IPG as IPG
     from proactrec.policies.itmprec import ITMPRec as ITMPRec
@@ -35,6 +36,7 @@ _HOME = {
     "fit_graphau": "graphau",
     "fit_intents": "intents",
     "load_dataset": "data.load",
+    "open_guide": "guidance.saved",
     "rollout": "evaluation.rollout",
     "select_targets": "targets",
 }

@@ -10,6 +10,7 @@ from rich.table import Table
 from proactrec.cli import console, options, results
 from proactrec.cli.flags import flags_of, given, naming, takes
 from proactrec.cli.setup import parsed_setting
+from proactrec.errors import InvalidInputError
 from proactrec.fitting.fitting import Fitting
 from proactrec.fitting.guides import fit_guide
 from proactrec.fitting.options import FittingOptions
@@ -27,7 +28,9 @@ FITTED["policy"] = FITTED["policy"]._replace(default="foresight")
 @app.command()
 @takes(options.DATA, FITTED)
 def fit(
-    out: Annotated[Path, typer.Option(help="Folder of the guide; one that is there is replaced.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the guide; an earlier guide in it is replaced.")
+    ],
     data_dir: options.DataDir = None,
     set_: Annotated[
         list[str] | None,
@@ -57,10 +60,19 @@ def fit(
 
     Example: proactrec guide fit --dataset data/shop --policy foresight --out guides/shop
     """
+    from proactrec.evaluation.oracles import ReadsMinds
+    from proactrec.guidance.saved import check_place
+    from proactrec.policies.registry import policy_type
+
+    check_place(out)
     plain = FittingOptions(dataset=options.dataset_options(values))
     changes = {**given(FITTED, values), **dict(map(parsed_setting, set_ or []))}
     with naming(FITTED, values):
         wanted = plain.changed(changes)
+    if issubclass(policy_type(wanted.policy), ReadsMinds):
+        raise InvalidInputError(
+            f"--policy {wanted.policy} reads the minds of simulated users: real ones need another"
+        )
     stages = store or out.with_name(f"{out.name}.store")
     with console.progress() as progress:
         fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
@@ -91,7 +103,7 @@ def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
         "rails": rails or "none",
         "made from": f"{about['dataset']['name']} ({about['dataset']['fingerprint']})",
         "knows": f"{about['n_items']:,} items, {about['n_users']:,} users",
-        "learned from": f"{about['knowledge_version']} batches of answers",
+        "knowledge": f"version {about['knowledge_version']}",
         "seed": about["seed"],
         "made": f"{about['made']}, proactrec {about['versions']['proactrec']}",
     }

@@ -88,7 +88,8 @@ def next_items(
         int, typer.Option(min=1, help="Rounds that a journey has.", rich_help_panel=WHO)
     ] = 20,
     seed: Annotated[
-        int | None, typer.Option(help="Draws plain rounds; the guide's own if not given.")
+        int | None,
+        typer.Option(min=0, help="Draws plain rounds; the guide's own if not given."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
     json: options.Json = False,

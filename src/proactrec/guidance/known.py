@@ -50,7 +50,7 @@ class KnownUsers:
         lists = np.split(self.history.item_idx.astype(np.int32), offsets[1:-1])
         columns = {
             "user_id": self.user_ids,
-            "items": pl.Series(lists, dtype=pl.List(pl.Int32)),
+            "items": pl.Series(lists).cast(pl.List(pl.Int32)),  # equal lengths: made an Array
             "n_fitted": self.n_fitted,
         }
         pl.DataFrame(columns).write_parquet(path)

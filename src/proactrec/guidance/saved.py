@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -118,19 +120,22 @@ class SavedGuide:
         InvalidInputError
             If something else lies there, or the guide holds items that came after the fit.
         """
-        if folder.exists() and not (folder / ABOUT).is_file() and any(folder.iterdir()):
-            raise InvalidInputError(f"{folder} is not empty, and no guide: choose another folder")
+        check_place(folder)
         if self.n_fitted_items < len(self.guide.items):
             raise InvalidInputError("a guide opened with later items can't be saved: fit it anew")
-        partial = folder.absolute().parent / f".{folder.name}.guide-{os.getpid()}"
+        partial, old = (
+            folder.absolute().parent / f".{folder.name}.{kind}-{os.getpid()}"
+            for kind in ("guide", "old")
+        )
         partial.mkdir(parents=True)
         try:
             self._write(partial)
             if folder.exists():
-                shutil.rmtree(folder)
+                os.replace(folder, old)
             os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
     def _write(self, folder: Path) -> None:
         guide, recipe = self.guide, self.recipe
@@ -271,13 +276,21 @@ def open_guide(
     """
     about = read_about(folder)
     try:
-        known = KnownUsers.load(folder / USERS)
-        items = Items.load(folder / ITEMS, about["dataset"]["name"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtefactError(f"guide {folder} is damaged: {error}") from error
+        return _opened(folder, about, later_items, about["seed"] if seed is None else seed)
+    except ArtefactError:
+        raise
+    except (OSError, ValueError, KeyError, PolarsError, SafetensorError) as error:
+        sentence = " ".join(str(error).split())
+        raise ArtefactError(f"guide {folder} can't be opened: {sentence}") from error
+
+
+def _opened(
+    folder: Path, about: dict[str, Any], later_items: Catalogue | None, draws: int
+) -> SavedGuide:
+    known = KnownUsers.load(folder / USERS)
+    items = Items.load(folder / ITEMS, about["dataset"]["name"])
     if later_items is not None:
         items = items.extended(later_items)
-    draws = about["seed"] if seed is None else seed
     kept, kind = Kept(folder, about, items, known, draws), policy_type(about["policy"])
     if (source_of(about["policy"]), kind.version) != (
         about["policy_source"],
@@ -302,6 +315,13 @@ def open_guide(
         intents,
     )
     return SavedGuide(guide, known, recipe, draws, about["n_items"], about["knowledge_version"])
+
+
+def check_place(folder: Path) -> None:
+    """Raise :class:`InvalidInputError` if a guide can't be written there: something else is."""
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / ABOUT).is_file():
+        raise InvalidInputError(f"{folder} is not empty, and no guide: choose another folder")
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
 from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
-from proactrec.guidance.rails import targets_in
+from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
 from proactrec.journeys import ACCEPTED, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance, View
@@ -75,9 +75,9 @@ class People:
         has_event = set(events["user_id"])
         nobody = [one for one in wanted if one not in has_event and one not in guide.known.index]
         if nobody:
+            more = f" ({len(nobody) - 1} more are like that)" if len(nobody) > 1 else ""
             raise UnknownIdError(
-                f"{len(nobody)} users have no event and are not known to the guide, "
-                f"first {nobody[0]!r}"
+                f"user {nobody[0]!r} has no event and is not known to the guide{more}"
             )
         return cls(guide, wanted, _histories(guide, events, wanted), opted_out)
 
@@ -117,6 +117,7 @@ class People:
         """
         items, n_users = self.guide.guide.items.index, len(self.user_ids)
         targets = [items[target_id] for target_id in dict.fromkeys(target_ids)]
+        check_targets(self.guide.rails, self.guide.guide.items, np.array(targets))
         return self._on_the_way(past, np.repeat(targets, n_users), n_rounds)
 
     def journeys_in(self, past: pl.DataFrame, category: str, n_rounds: int) -> Journeys:
@@ -275,8 +276,9 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
     is_shown = (shown > 0).numpy()
     items = guide.items
 
-    def named(names: Sequence[str], item_idx: Tensor) -> list[str | None]:
-        return [names[item - 1] if item else None for item in item_idx.tolist()]
+    def named(names: Sequence[str], item_idx: Tensor) -> pl.Series:
+        found = [names[item - 1] if item else None for item in item_idx.tolist()]
+        return pl.Series(found, dtype=pl.String)  # even if there is nothing to show to anybody
 
     user = people.rows_of(journeys)
     known = np.array(people.is_known)

@@ -123,7 +123,7 @@ class TimeReader:
         if filled.len() and self._of_texts(filled).null_count() > filled.len() / 2:
             raise DataError(
                 f"{sample.name} holds no times that are understood, first {filled[0]!r}: give "
-                "--time-format (as %d/%m/%Y %H:%M), --time-unit, or another --time column"
+                "--time-format (as %d/%m/%Y %H:%M), --time-unit, or another column of times"
             )
 
 
