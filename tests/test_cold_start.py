@@ -163,5 +163,5 @@ def test_a_data_set_keeps_cold_items_when_asked() -> None:
     torch.testing.assert_close(chosen, torch.full((2,), 0.5**0.5))
     assert kept.item_ids == ("1", "2", "3", "4", "5")
     assert kept.texts[4] == "fresh"
-    assert kept.is_cold.tolist() == [False, False, True, True, True]  # two are held out
+    assert kept.items.is_cold.tolist() == [False, False, True, True, True]  # two are held out
     assert Dataset.build("toy", *data).item_ids == ("1", "2", "3", "4")

@@ -133,7 +133,7 @@ def user_from_category(dataset: Dataset, item_vectors: Tensor, category: str) ->
         If none of its items has a train interaction.
     """
     counts = dataset.train_counts
-    items = dataset.items_of(category)
+    items = dataset.items.of_category(category)
     if not counts[items].any():
         raise InvalidInputError(f"no item of the category {category!r} has a train interaction")
     weights = torch.from_numpy(counts[items]).to(item_vectors)
