@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page import origin, write_page
-from proactrec.cold_start import fit_content_map, folded_in, user_from_category, user_from_items
+from proactrec.cold_start import fit_content_map, user_from_category, user_from_items
 from proactrec.content import ContentOptions, content_vectors
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
@@ -199,7 +199,7 @@ def user_figures(split: Split, vectors: InterestVectors) -> dict[str, dict[str, 
             made.setdefault(f"mean of the first {n}", []).append(user_from_items(items, first))
             made.setdefault(f"ridge of the first {n}", []).append(folded_in(items, first))
         category = favourite(kept, history[:longest])
-        listed = kept.items_of(category) if category else history[:longest]
+        listed = kept.items.of_category(category) if category else history[:longest]
         made.setdefault("a category: mean of its items", []).append(user_from_items(items, listed))
         taken = user_from_category(kept, items, category) if category else made[ONE_EVENT][-1]
         made.setdefault("a category: mean of its interactions", []).append(taken)
@@ -212,6 +212,17 @@ def user_figures(split: Split, vectors: InterestVectors) -> dict[str, dict[str, 
     shape = (len(histories), kept.n_items)
     same = np.broadcast_to(popularity[1:].astype(np.float64), shape)
     return {"popularity": ranking_figures(same, answers, known), **figures}
+
+
+def folded_in(item_vectors: Tensor, item_idx: IntArray, penalty: float = 1.0) -> Tensor:
+    r"""A user's unit vector by ridge regression to an interest of 1 in the first events.
+
+    With their vectors V it is :math:`n((V^\top V + \lambda I)^{-1} V^\top 1)`: items that lie near
+    each other count less than in the mean.
+    """
+    rows = item_vectors[torch.from_numpy(item_idx)].double()
+    gram = rows.t() @ rows + penalty * torch.eye(rows.shape[1], dtype=torch.float64)
+    return F.normalize(torch.linalg.solve(gram, rows.sum(0)), dim=0).float()
 
 
 def cold_answers(split: Split) -> list[IntArray]:
@@ -264,7 +275,7 @@ def neighbours(similarity: Tensor, vectors: Tensor) -> Tensor:
 
 def memberships(dataset: Dataset) -> Tensor:
     """Which item has which category: (n_items, n_categories)."""
-    column = {name: number for number, name in enumerate(dataset.category_names)}
+    column = {name: number for number, name in enumerate(dataset.items.category_names)}
     found = torch.zeros(dataset.n_items, max(1, len(column)))
     for row, names in enumerate(dataset.categories):
         found[row, [column[name] for name in names]] = 1

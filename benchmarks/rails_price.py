@@ -141,7 +141,7 @@ def of_data(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
     """Caps on the promoted category, and the largest categories without a target."""
     data = experiment.dataset
     carried = {name for item in experiment.targets.item_idx for name in data.categories[item - 1]}
-    free = [name for name in data.category_names if name not in carried]
+    free = [name for name in data.items.category_names if name not in carried]
     protected = dict.fromkeys(tuple(free[:n]) for n in N_PROTECTED)
     return {
         "category_caps": tuple({experiment.fitting.category: cap} for cap in CAPS),

@@ -133,23 +133,8 @@ def user_from_category(dataset: Dataset, item_vectors: Tensor, category: str) ->
         If none of its items has a train interaction.
     """
     counts = dataset.train_counts
-    items = dataset.items_of(category)
+    items = dataset.items.of_category(category)
     if not counts[items].any():
         raise InvalidInputError(f"no item of the category {category!r} has a train interaction")
     weights = torch.from_numpy(counts[items]).to(item_vectors)
     return F.normalize(weights @ item_vectors[torch.from_numpy(items)], dim=0)
-
-
-def folded_in(item_vectors: Tensor, item_idx: IntArray, penalty: float = 1.0) -> Tensor:
-    r"""A user's unit vector from first events by ridge regression to an interest of 1.
-
-    .. math::
-        e_u = n\left((V^\top V + \lambda I)^{-1} V^\top 1\right)
-
-    with V the vectors of the items. Items that lie near each other count less than in the mean.
-    """
-    if not len(item_idx):
-        raise InvalidInputError("a user's place needs at least one item, got none")
-    rows = item_vectors[torch.from_numpy(item_idx)].double()
-    gram = rows.t() @ rows + penalty * torch.eye(rows.shape[1], dtype=torch.float64)
-    return F.normalize(torch.linalg.solve(gram, rows.sum(0)), dim=0).float()

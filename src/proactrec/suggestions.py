@@ -75,14 +75,14 @@ def suggest_categories(
     InvalidInputError
         If no item has a category.
     """
-    if not dataset.category_names:
+    if not dataset.items.category_names:
         raise InvalidInputError(f"{dataset.name} has no categories to choose from")
     users, items = user_vectors.double(), item_vectors.double()
     counts = dataset.train_counts
     middle, spread = _chance(users, items, seed)
     found = []
-    for category in dataset.category_names:
-        pool = dataset.items_of(category)
+    for category in dataset.items.category_names:
+        pool = dataset.items.of_category(category)
         best = prematch(users, items, pool, n_targets).item_idx
         seen = float(counts[best].mean()) / dataset.n_users
         interest = float(users.mean(0) @ items[torch.from_numpy(best)].mean(0))

@@ -99,13 +99,10 @@ def select_targets(
     options = options or TargetOptions()
     check_choice(dataset, category, options)
     if options.mode == "random_all":
-        pool = np.arange(1, dataset.n_items + 1)
-        chosen = _shuffled_everything(pool, options, seed)[: options.n_targets]
-        return Targets(chosen, np.full(len(chosen), np.nan))
-    pool = dataset.items_of(category)
+        return _unscored(_shuffled_everything(dataset.n_items, options, seed)[: options.n_targets])
+    pool = dataset.items.of_category(category)
     if options.mode == "random_category":
-        chosen = _shuffled(pool, options, seed)[: options.n_targets]
-        return Targets(chosen, np.full(len(chosen), np.nan))
+        return _unscored(_shuffled(pool, options, seed)[: options.n_targets])
     if options.pool is not None and options.pool < len(pool):
         pool = np.sort(_shuffled(pool, options, seed)[: options.pool])
     return prematch(user_vectors, item_vectors, pool, options.n_targets)
@@ -118,7 +115,7 @@ def check_choice(dataset: Dataset, category: str, options: TargetOptions) -> Non
             f"n_targets must be at most the number of items ({dataset.n_items}), "
             f"got {options.n_targets}"
         )
-    dataset.items_of(category)
+    dataset.items.of_category(category)
 
 
 def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
@@ -129,7 +126,7 @@ def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
     UnknownIdError
         If an id is not in the data set.
     """
-    rows = {item_id: row for row, item_id in enumerate(dataset.item_ids, start=1)}
+    rows = dataset.items.index
     unknown = [item_id for item_id in item_ids if item_id not in rows]
     if unknown:
         raise UnknownIdError(
@@ -139,13 +136,16 @@ def given_targets(dataset: Dataset, item_ids: Sequence[str]) -> Targets:
     found = np.array([rows[item_id] for item_id in dict.fromkeys(item_ids)], dtype=np.int64)
     if not len(found):
         raise InvalidInputError("targets must name at least one item, got none")
-    return Targets(found, np.full(len(found), np.nan))
+    return _unscored(found)
+
+
+def _unscored(item_idx: IntArray) -> Targets:
+    return Targets(item_idx, np.full(len(item_idx), np.nan))
 
 
 def share_seen(dataset: Dataset, targets: IntArray) -> FloatArray:
     """Share of users who have a target in their train history already: (n_targets,)."""
-    counts = dataset.train_counts
-    return counts[targets] / dataset.n_users
+    return dataset.train_counts[targets] / dataset.n_users
 
 
 def _shuffled(pool: IntArray, options: TargetOptions, seed: int) -> IntArray:
@@ -156,10 +156,10 @@ def _shuffled(pool: IntArray, options: TargetOptions, seed: int) -> IntArray:
     return generator(seed, "targets").permutation(pool)
 
 
-def _shuffled_everything(pool: IntArray, options: TargetOptions, seed: int) -> IntArray:
+def _shuffled_everything(n_items: int, options: TargetOptions, seed: int) -> IntArray:
     if not options.official_shuffle:
-        return generator(seed, "targets").permutation(pool)
+        return _shuffled(np.arange(1, n_items + 1), options, seed)
     # The authors shuffle 0 … max id + 1, so that two of the indices name no item.
-    order = list(range(len(pool) + 2))
+    order = list(range(n_items + 2))
     random.Random(OFFICIAL_RANDOM_SEED).shuffle(order)
-    return np.array([row + 1 for row in order if row < len(pool)], dtype=np.int64)
+    return np.array([row + 1 for row in order if row < n_items], dtype=np.int64)

@@ -83,6 +83,6 @@ def test_column_that_there_is_not_is_refused() -> None:
 def test_items_left_without_a_category_are_kept() -> None:
     plain = load_dataset("demo")
     fewer = load_dataset("demo", categories=CategoryOptions(top=2))
-    assert len(fewer.category_names) == 2
+    assert len(fewer.items.category_names) == 2
     assert fewer.item_ids == plain.item_ids
     assert sum(not names for names in fewer.categories) > 0

@@ -74,10 +74,10 @@ def test_who_has_nothing_is_padded_with_nothing_also_alone() -> None:
 
 
 def test_categories_are_found_whatever_their_case(small: Dataset) -> None:
-    assert small.category_names == ("A", "B")
-    assert small.items_of("a").tolist() == [1, 2]
+    assert small.items.category_names == ("A", "B")
+    assert small.items.of_category("a").tolist() == [1, 2]
     with pytest.raises(UnknownIdError, match=re.escape("category 'C' does not exist in small")):
-        small.items_of("C")
+        small.items.of_category("C")
 
 
 def test_item_that_the_catalogue_lacks_is_refused() -> None:

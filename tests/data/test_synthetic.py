@@ -55,8 +55,8 @@ def test_core_keeps_nearly_everything(seed: int) -> None:
     assert dataset.n_users == 1_000
     assert dataset.n_items > 0.95 * 1_500
     assert dataset.n_interactions > 0.99 * len(events)
-    assert len(dataset.category_names) == 12
-    assert min(len(dataset.items_of(name)) for name in dataset.category_names) >= 60
+    assert len(dataset.items.category_names) == 12
+    assert min(len(dataset.items.of_category(name)) for name in dataset.items.category_names) >= 60
 
 
 def test_items_have_one_to_three_distinct_categories(world: World) -> None:

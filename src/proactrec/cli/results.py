@@ -65,7 +65,7 @@ def concerns(experiment: "Experiment") -> list[str]:
             f"{len(titles)} of {n_chosen} targets have been seen by more than half of the users: "
             f"{', '.join(titles[:5])}"
         )
-    if titles := [data.titles[item - 1] for item in items if data.is_cold[item - 1]]:
+    if titles := [data.titles[item - 1] for item in items if data.items.is_cold[item - 1]]:
         placed = experiment.options.dataset.cold_items
         why = "placed by title, text and categories" if placed else "so their vectors are random"
         found.append(

@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, Removal
 from proactrec.data.items import Items
-from proactrec.data.removal import Removal
 from proactrec.errors import DataError
-from proactrec.types import BoolArray, IntArray
+from proactrec.types import IntArray
 
 Split = Literal["train", "validation", "test"]
 Side = Literal["left", "right"]
@@ -169,13 +168,6 @@ class Dataset:
         return len(self.histories.item_idx)
 
     @cached_property
-    def is_cold(self) -> BoolArray:
-        """Whether an item is in nobody's train history, so that no vector is learnt: (n_items,)."""
-        counts = self.train_counts
-        is_cold: BoolArray = counts[1:] == 0
-        return is_cold
-
-    @cached_property
     def train_counts(self) -> IntArray:
         """Number of users who have the item in the train part: (n_items + 1,), 0 for padding."""
         return np.bincount(self.before("train").item_idx, minlength=self.n_items + 1)
@@ -185,20 +177,6 @@ class Dataset:
         """The catalogue with its train counts."""
         about = self.name, self.item_ids, self.titles, self.categories
         return Items(*about, self.train_counts, self.texts)
-
-    @property
-    def category_sizes(self) -> dict[str, int]:
-        """See :attr:`Items.category_sizes`."""
-        return self.items.category_sizes
-
-    @property
-    def category_names(self) -> tuple[str, ...]:
-        """See :attr:`Items.category_names`."""
-        return self.items.category_names
-
-    def items_of(self, category: str) -> IntArray:
-        """See :meth:`Items.of_category`."""
-        return self.items.of_category(category)
 
     def before(self, split: Split) -> Histories:
         """What is known before the answers of a split: train histories for `train` and

@@ -8,6 +8,7 @@ import numpy as np
 from proactrec.data.clock import iso, unit_of
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.types import IntArray
 
 LENGTH_EDGES = (1, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -40,7 +41,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "density": dataset.n_interactions / (dataset.n_users * dataset.n_items),
         "mean_length": float(lengths.mean()),
         "median_length": float(np.median(lengths)),
-        "categories": dataset.category_sizes,
+        "categories": dataset.items.category_sizes,
         "n_without_category": sum(not categories for categories in dataset.categories),
         "first_time": _iso(dataset, int(dataset.timestamps.min())),
         "last_time": _iso(dataset, int(dataset.timestamps.max())),
@@ -50,7 +51,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 def charts(dataset: Dataset, *, n_periods: int = 12) -> tuple[Chart, Chart, Chart]:
     """Activity over time, the long tail of items, and the lengths of the users' histories."""
-    return _activity(dataset, n_periods), _long_tail(dataset), _lengths(dataset)
+    counts = np.bincount(dataset.histories.item_idx, minlength=dataset.n_items + 1)[1:]
+    tail = long_tail(np.sort(counts)[::-1])
+    return _activity(dataset, n_periods), tail, _lengths(dataset)
 
 
 def save_charts(dataset: Dataset, path: Path) -> None:
@@ -93,13 +96,11 @@ def _activity(dataset: Dataset, n_periods: int) -> Chart:
     return Chart("interactions over time", labels, counts.astype(float).tolist())
 
 
-def _long_tail(dataset: Dataset) -> Chart:
-    counts = np.bincount(dataset.histories.item_idx, minlength=dataset.n_items + 1)[1:]
-    n_tenths = min(10, dataset.n_items)
-    tenths = np.array_split(np.sort(counts)[::-1], n_tenths)
-    shares = [100 * float(tenth.sum()) / dataset.n_interactions for tenth in tenths]
-    ends = np.cumsum([len(tenth) for tenth in tenths])
-    labels = [f"to item {end:,}" for end in ends]
+def long_tail(counts: IntArray) -> Chart:
+    """Share of the interactions that each tenth of the items has, by their counts, falling."""
+    tenths = np.array_split(counts, min(10, len(counts)))
+    shares = [100 * float(tenth.sum()) / int(counts.sum()) for tenth in tenths]
+    labels = [f"to item {end:,}" for end in np.cumsum([len(tenth) for tenth in tenths])]
     return Chart("% of interactions by item popularity", labels, shares)
 
 

@@ -1,7 +1,8 @@
-"""Who touched what, and when: the raw events, checked once."""
+"""Who touched what, and when: the raw events, checked once; what a step takes out, counted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 
@@ -44,6 +45,41 @@ class Interactions:
 
     def __len__(self) -> int:
         return self.table.height
+
+
+class Removal(NamedTuple):
+    """How many users, items and interactions a step removed, and of how many."""
+
+    rule: str
+    users: int
+    of_users: int
+    items: int
+    of_items: int
+    interactions: int
+    of_interactions: int
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        return (
+            f"{self.rule} removed {self.users:,} of {self.of_users:,} users, "
+            f"{self.items:,} of {self.of_items:,} items and "
+            f"{self.interactions:,} of {self.of_interactions:,} interactions"
+        )
+
+
+def removal(rule: str, before: pl.DataFrame, after: pl.DataFrame) -> Removal:
+    """The difference between two tables of events."""
+    n_users, n_items = before["user_id"].n_unique(), before["item_id"].n_unique()
+    return Removal(
+        rule,
+        users=n_users - after["user_id"].n_unique(),
+        of_users=n_users,
+        items=n_items - after["item_id"].n_unique(),
+        of_items=n_items,
+        interactions=before.height - after.height,
+        of_interactions=before.height,
+    )
 
 
 def check_columns(

@@ -1,5 +1,6 @@
 """The items that a model or a data set knows, by inside index: what they are called and are."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +42,7 @@ class Items:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    @property
+    @cached_property
     def is_cold(self) -> BoolArray:
         """Whether nothing was learnt of an item from interactions: (n_items,)."""
         is_cold: BoolArray = self.train_counts[1:] == 0
@@ -60,10 +61,7 @@ class Items:
     @cached_property
     def category_sizes(self) -> dict[str, int]:
         """Number of items of every category, most items first, then by name."""
-        sizes: dict[str, int] = {}
-        for names in self.categories:
-            for name in names:
-                sizes[name] = sizes.get(name, 0) + 1
+        sizes = Counter(name for names in self.categories for name in names)
         return dict(sorted(sizes.items(), key=lambda size: (-size[1], size[0])))
 
     @property

@@ -13,8 +13,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.categories import CategoryOptions, choose_categories
 from proactrec.data.dataset import MIN_SPLIT_LENGTH, Dataset
 from proactrec.data.filters import filter_interactions
-from proactrec.data.interactions import Interactions
-from proactrec.data.removal import Removal, removal
+from proactrec.data.interactions import Interactions, Removal, removal
 from proactrec.data.selection import SelectionOptions, select_events
 from proactrec.data.sources import SOURCES, recbole, table
 from proactrec.data.sources.table import TableOptions
@@ -81,15 +80,8 @@ def load_dataset(
         By default the environment variable PROACTREC_DATA.
     filter : {"k-core", "paper", "none"}
         See :func:`proactrec.data.filters.filter_interactions`.
-    k : int, at least 1
-    table : TableOptions, optional
-        The user's own files.
-    selection : SelectionOptions, optional
-        Which events count, before the filter.
-    categories : CategoryOptions, optional
-        What becomes a category, instead of what the source says.
-    cold_items : bool
-        Whether items of the catalogue that have no interactions left are kept.
+    k, table, selection, categories, cold_items
+        As in :class:`DatasetOptions`.
 
     Raises
     ------
@@ -121,8 +113,11 @@ def load(options: DatasetOptions, *, data_dir: Path | str | None = None) -> Data
         catalogue = choose_categories(catalogue, interactions, options.categories)
     selected, removed = select_events(interactions, catalogue, selection)
     if options.filter == "paper":
-        titled = _titled(selected, catalogue)
-        selected = _noted(selected, titled, "leaving out items without a title", removed)
+        # As in the published counts: Last.fm has artists without a name.
+        titled = catalogue.table.filter(pl.col("title") != "")
+        events = selected.table.join(titled, on="item_id", how="semi", maintain_order="left")
+        rule = "leaving out items without a title"
+        selected = _noted(selected, Interactions(events), rule, removed)
     rule, kept = _filtered(selected, options, selection.min_length or 1)
     _noted(selected, kept, rule, removed)
     dataset = Dataset.build(options.name, kept, catalogue, removed, keep_cold=options.cold_items)
@@ -135,9 +130,8 @@ def _filtered(
 ) -> tuple[str, Interactions]:
     """What the filter leaves, and that again until all users have enough; the rule in words."""
     rule = f"the {options.filter} filter with k={options.k}"
-    if min_length == 1:
-        return rule, filter_interactions(interactions, options.filter, options.k)
-    rule = f"{rule} and at least {min_length} of each user"
+    if min_length > 1:
+        rule = f"{rule} and at least {min_length} of each user"
     while True:
         kept = filter_interactions(interactions, options.filter, options.k)
         enough = kept.table.filter(pl.len().over("user_id") >= min_length)
@@ -206,13 +200,6 @@ def _folder(
             f"{folder} is no folder; the data folder must come {expected}{fetch}"
         )
     return folder
-
-
-def _titled(interactions: Interactions, catalogue: Catalogue) -> Interactions:
-    """Events with titled items, as in the published counts (Last.fm has artists without a name)."""
-    titled = catalogue.table.filter(pl.col("title") != "")
-    events = interactions.table.join(titled, on="item_id", how="semi", maintain_order="left")
-    return Interactions(events)
 
 
 def _check_usable(dataset: Dataset, options: DatasetOptions) -> None:

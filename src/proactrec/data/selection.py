@@ -9,8 +9,7 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.clock import start_of, unit_of
-from proactrec.data.interactions import Interactions
-from proactrec.data.removal import Removal, removal
+from proactrec.data.interactions import Interactions, Removal, removal
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.types import Repeats
 
@@ -69,52 +68,44 @@ def select_events(
 
 def _steps(catalogue: Catalogue, options: SelectionOptions) -> Iterator[tuple[str, Step]]:
     if options.min_rating is not None:
-        yield f"a rating of at least {options.min_rating:g}", _rated(options.min_rating)
+        least = options.min_rating
+        yield f"a rating of at least {least:g}", lambda table: _rated(table, least)
     if options.since or options.until:
         days = f"{options.since or 'the first day'} to {options.until or 'the last'}"
-        yield f"the days {days}", _within(options.since, options.until)
+        yield f"the days {days}", lambda table: _within(table, options.since, options.until)
     if options.only_categorised:
-        yield "leaving out items without a category", _categorised(catalogue)
+        known = catalogue.table.filter(pl.col("categories").list.len() > 0)
+        yield (
+            "leaving out items without a category",
+            lambda table: table.join(known, on="item_id", how="semi", maintain_order="left"),
+        )
     if options.max_per_user is not None:
-        yield f"the newest {options.max_per_user} of each user", _newest(options.max_per_user)
+        n = options.max_per_user
+        yield f"the newest {n} of each user", lambda table: _newest(table, n)
 
 
-def _rated(least: float) -> Step:
-    def step(table: pl.DataFrame) -> pl.DataFrame:
-        if "rating" not in table.columns:
-            raise InvalidInputError(f"min_rating {least:g} needs ratings, which this data lacks")
-        return table.filter(pl.col("rating") >= least)
-
-    return step
+def _rated(table: pl.DataFrame, least: float) -> pl.DataFrame:
+    if "rating" not in table.columns:
+        raise InvalidInputError(f"min_rating {least:g} needs ratings, which this data lacks")
+    return table.filter(pl.col("rating") >= least)
 
 
-def _within(since: date | None, until: date | None) -> Step:
-    def step(table: pl.DataFrame) -> pl.DataFrame:
-        newest = int(table["timestamp"].max())  # type: ignore[arg-type]
-        unit = unit_of(newest)
-        if unit is None:
-            raise InvalidInputError(
-                f"since and until need times from 1980 to 2100, but the newest is {newest} "
-                "in no unit that gives one"
-            )
-        if since is not None:
-            table = table.filter(pl.col("timestamp") >= start_of(since, unit))
-        if until is not None:
-            table = table.filter(pl.col("timestamp") < start_of(until + timedelta(days=1), unit))
-        return table
-
-    return step
+def _within(table: pl.DataFrame, since: date | None, until: date | None) -> pl.DataFrame:
+    newest = int(table["timestamp"].max())  # type: ignore[arg-type]
+    unit = unit_of(newest)
+    if unit is None:
+        raise InvalidInputError(
+            f"since and until need times from 1980 to 2100, but the newest is {newest} "
+            "in no unit that gives one"
+        )
+    if since is not None:
+        table = table.filter(pl.col("timestamp") >= start_of(since, unit))
+    if until is not None:
+        table = table.filter(pl.col("timestamp") < start_of(until + timedelta(days=1), unit))
+    return table
 
 
-def _categorised(catalogue: Catalogue) -> Step:
-    known = catalogue.table.filter(pl.col("categories").list.len() > 0)
-    return lambda table: table.join(known, on="item_id", how="semi", maintain_order="left")
-
-
-def _newest(n: int) -> Step:
-    def step(table: pl.DataFrame) -> pl.DataFrame:
-        rows = table.with_row_index("row")
-        newest = rows.sort("timestamp", maintain_order=True).group_by("user_id").tail(n)
-        return newest.sort("row").drop("row").select(table.columns)
-
-    return step
+def _newest(table: pl.DataFrame, n: int) -> pl.DataFrame:
+    rows = table.with_row_index("row")
+    newest = rows.sort("timestamp", maintain_order=True).group_by("user_id").tail(n)
+    return newest.sort("row").drop("row").select(table.columns)

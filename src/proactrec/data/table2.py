@@ -14,9 +14,9 @@ from proactrec.types import FilterName
 class Published(NamedTuple):
     """A row of the paper's table."""
 
-    users: int
-    items: int
-    interactions: int
+    n_users: int
+    n_items: int
+    n_interactions: int
     density: float
     mean_length: float
 
@@ -60,19 +60,9 @@ def table2(data_dir: Path | None = None) -> list[Row]:
     rows = []
     for name in (*PUBLISHED, *OTHERS):
         if name in PUBLISHED:
-            rows.append(Row(name, "published", _figures(PUBLISHED[name])))
+            rows.append(Row(name, "published", PUBLISHED[name]._asdict()))
         rows += _ours(name, data_dir)
     return rows
-
-
-def _figures(row: Published) -> dict[str, Any]:
-    return {
-        "n_users": row.users,
-        "n_items": row.items,
-        "n_interactions": row.interactions,
-        "density": row.density,
-        "mean_length": row.mean_length,
-    }
 
 
 def _ours(name: str, data_dir: Path | None) -> list[Row]:

@@ -160,7 +160,7 @@ class Forecaster:
     ) -> None:
         self.experiment, self.options = experiment, options or ForecastOptions()
         self.prior = self.options.prior
-        if not experiment.dataset.category_names:
+        if not experiment.dataset.items.category_names:
             if self.prior.hidden == ("content",):
                 raise InvalidInputError(
                     f"a prior of content alone needs categories, {experiment.dataset.name} has none"

@@ -154,7 +154,7 @@ def shown_categories(log: GuidanceLog, dataset: Dataset) -> FloatArray:
     float array, shape (n_guided_users, n_categories + 1)
         By ascending `user_idx`.
     """
-    names = {name: column for column, name in enumerate(dataset.category_names)}
+    names = {name: column for column, name in enumerate(dataset.items.category_names)}
     of_item = np.zeros((dataset.n_items + 1, len(names) + 1))
     for row, categories in enumerate(dataset.categories, start=1):
         columns = [names[name] for name in categories] or [len(names)]

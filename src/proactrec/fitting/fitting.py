@@ -57,7 +57,7 @@ class Fitting(Models):
         if name is None:
             raise InvalidInputError(
                 f"category must be named for {self.dataset.name}; "
-                f"there are {', '.join(self.dataset.category_names[:20]) or 'none'}"
+                f"there are {', '.join(self.dataset.items.category_names[:20]) or 'none'}"
             )
         return name
 

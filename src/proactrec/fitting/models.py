@@ -105,7 +105,9 @@ class Models:
         """The vectors with cold items where their content suggests: see :class:`Ingredients`."""
         if self._content is None:
             return vectors
-        items = place_items(vectors.item_vectors, self._content, self.dataset.is_cold, is_unit=True)
+        items = place_items(
+            vectors.item_vectors, self._content, self.dataset.items.is_cold, is_unit=True
+        )
         return vectors._replace(item_vectors=items)
 
     @cached_property
@@ -150,7 +152,7 @@ class Models:
                 progress=self.progress,
             )
             if self._content is not None:
-                encoder.place_cold_items(self._content, self.dataset.is_cold)
+                encoder.place_cold_items(self._content, self.dataset.items.is_cold)
             encoder.save(folder, self.dataset)
             write_json(folder / "training.json", record.model_dump())
 
@@ -184,7 +186,7 @@ class Models:
     @cached_property
     def _content(self) -> Tensor | None:
         """Content vectors, where the data set keeps cold items and has some: (n_items, d)."""
-        if not self.options.dataset.cold_items or not self.dataset.is_cold.any():
+        if not self.options.dataset.cold_items or not self.dataset.items.is_cold.any():
             return None
         return self._described
 

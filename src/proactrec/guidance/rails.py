@@ -160,7 +160,7 @@ def check_rails(rails: RailsOptions, dataset: Dataset, targets: IntArray = NO_IT
         without a group.
     """
     for name in rails.category_caps:
-        dataset.items_of(name)
+        dataset.items.of_category(name)
     if rails.equal_groups is not None:
         groups_of(rails, dataset)
     check_targets(rails, dataset.items, targets)

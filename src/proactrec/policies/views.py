@@ -196,7 +196,7 @@ def categories(dataset: Dataset, size: int) -> InterestVectors | None:
     Centred, so that what all items share counts nothing. Users stand at the mean of their train
     items.
     """
-    if not dataset.category_names:
+    if not dataset.items.category_names:
         return None
     nameless = [""] * dataset.n_items
     options = ContentOptions(n_components=size, min_items=1)

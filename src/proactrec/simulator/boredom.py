@@ -8,7 +8,7 @@ from proactrec.data.dataset import Dataset
 
 def carried_categories(dataset: Dataset) -> Tensor:
     """1 where an item carries a category, else 0: (n_items + 1, n_categories), row 0 padding."""
-    names = {name: place for place, name in enumerate(dataset.category_names)}
+    names = {name: place for place, name in enumerate(dataset.items.category_names)}
     carried = torch.zeros(dataset.n_items + 1, len(names))
     for item, categories in enumerate(dataset.categories, start=1):
         carried[item, [names[name] for name in categories]] = 1

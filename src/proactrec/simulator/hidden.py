@@ -52,7 +52,8 @@ def hidden_vectors(kind: str, dataset: Dataset) -> Vectors:
         "content": _content,
     }
     if kind == "divided":
-        return _divided(dataset, [k for k in makers if k != "content" or dataset.category_names])
+        known = [k for k in makers if k != "content" or dataset.items.category_names]
+        return _divided(dataset, known)
     if kind not in makers:
         raise InvalidInputError(f"hidden must be one of {', '.join(HIDDEN)}, got {kind!r}")
     train = dataset.before("train")
@@ -74,7 +75,7 @@ def _neighbours(dataset: Dataset, touched: Tensor) -> Tensor:
 
 
 def _content(dataset: Dataset, touched: Tensor) -> Tensor:
-    if not dataset.category_names:
+    if not dataset.items.category_names:
         raise InvalidInputError(f"hidden content needs categories, {dataset.name} has none")
     has = carried_categories(dataset)
     shared = F.normalize(has - has[1:].mean(0), dim=1)

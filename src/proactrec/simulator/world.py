@@ -191,7 +191,7 @@ class World:
         return torch.full(user_idx.shape, self.options.kept_share, device=self.device)
 
     def _boring_categories(self, dataset: Dataset) -> Tensor:
-        if not dataset.category_names:
+        if not dataset.items.category_names:
             raise InvalidInputError(f"boredom needs categories, {dataset.name} has none")
         if not isinstance(self.response, DistributionResponse):
             raise InvalidInputError("boredom needs the click model `distribution`")

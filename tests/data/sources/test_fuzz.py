@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proactrec.data.sources import SOURCES, recbole, table
-from proactrec.data.sources.double_colon import read_double_colon
 from proactrec.data.sources.files import read_delimited, read_parquet
-from proactrec.data.sources.records import parse_json, parse_literal, read_columns
+from proactrec.data.sources.movielens import read_double_colon
+from proactrec.data.sources.records import parse_literal, read_columns
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import DataError, DataWarning, ProactrecError
 
@@ -178,7 +178,7 @@ def test_text_that_is_no_literal_is_not_read_as_one(text: str) -> None:
 def test_every_record_is_a_row_or_the_file_is_refused(
     rows: list[dict[str, object]], tmp_path: Path
 ) -> None:
-    for parse, write in ((parse_json, json.dumps), (parse_literal, repr)):
+    for parse, write in ((json.loads, json.dumps), (parse_literal, repr)):
         path = tmp_path / "x.jsonl"
         path.write_text("".join(f"{write(row)}\n\n" for row in rows))  # type: ignore[operator]
         try:

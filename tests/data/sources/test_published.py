@@ -40,8 +40,8 @@ def test_plain_core_of_all_tagged_artists_is_the_one_of_other_papers(data_dir: P
 def test_target_categories_have_the_published_sizes(data_dir: Path) -> None:
     films = load_dataset("ml-100k", data_dir=data_dir, filter="paper")
     artists = load_dataset("lastfm", data_dir=data_dir, filter="paper")
-    assert len(films.items_of("Sci-Fi")) == 96
-    assert len(artists.items_of("hard rock")) == 229
+    assert len(films.items.of_category("Sci-Fi")) == 96
+    assert len(artists.items.of_category("hard rock")) == 229
 
 
 def test_film_titles_are_read_as_latin_1(data_dir: Path) -> None:

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from proactrec.data.download.archives import unpack
 from proactrec.data.download.transfer import UnreachableError, check_url, fetch, fetch_text
-from proactrec.data.sources import SOURCES, Source
-from proactrec.data.sources.published import PART, Remote
+from proactrec.data.sources import PART, SOURCES, Remote, Source
 from proactrec.errors import DataWarning, DownloadError, InvalidInputError, UnknownIdError
 from proactrec.files import write_text
 from proactrec.progress import Progress, silent

@@ -1,27 +1,19 @@
 """What an import found, in numbers; ready for JSON and for the data report."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from proactrec.data.describe import Chart
-from proactrec.data.importing.behaviour import DAY
+from proactrec.data.clock import iso
+from proactrec.data.describe import Chart, long_tail
+from proactrec.data.importing.behaviour import DAY, MICROSECONDS
 from proactrec.types import IntArray
 
 K = 5
 """Fewest interactions of a user and an item in the default filter."""
 LENGTHS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 MOST_PERIODS = 24
-
-
-class Core(NamedTuple):
-    """What the default filter would leave."""
-
-    n_users: int
-    n_items: int
-    n_pairs: int
 
 
 def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> dict[str, Any]:
@@ -44,7 +36,6 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
     is_tie = is_same_user & (pairs["time"] == pairs["time"].shift(1))
     sizes = category_sizes(catalogue)
     is_categorised = catalogue["categories"].list.len() > 0
-    core = k_core(pairs)
     return {
         "n_users": len(lengths),
         "n_items": len(catalogue),
@@ -56,7 +47,7 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
         "n_users_below_3": int((lengths < 3).sum()),
         "top_percent_share": float(seen[: max(1, len(seen) // 100)].sum() / pairs.height),
         "n_items_below_5": int((seen < K).sum()),
-        "core": core._asdict(),
+        "core": k_core(pairs),
         "tie_share": float(is_tie.sum() / max(1, int(is_same_user.sum()))),
         "n_sessions": int(pairs.select(pl.struct("user", "session").n_unique()).item()),
         "categories": dict(list(sizes.items())[:200]),
@@ -67,8 +58,8 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
         ),
         "n_without_title": int((catalogue["title"] == "").sum()),
         "n_with_text": int((catalogue["text"] != "").sum()),
-        "first_time": _iso(pairs["time"].min()) if has_dates else None,
-        "last_time": _iso(pairs["time"].max()) if has_dates else None,
+        "first_time": iso(int(pairs["time"].min()), MICROSECONDS) if has_dates else None,
+        "last_time": iso(int(pairs["time"].max()), MICROSECONDS) if has_dates else None,
         "gaps": gaps(pairs["time"]) if has_dates else [],
         "charts": [chart._asdict() for chart in charts(pairs, lengths, seen, sizes, has_dates)],
     }
@@ -76,18 +67,11 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
 
 def category_sizes(catalogue: pl.DataFrame) -> dict[str, int]:
     """Number of items of every category, most first, then by name."""
-    counted = (
-        catalogue.select(name=pl.col("categories"))
-        .explode("name")
-        .drop_nulls()
-        .group_by("name")
-        .agg(n=pl.len())
-        .sort("n", "name", descending=[True, False])
-    )
-    return dict(counted.rows())
+    counted = catalogue["categories"].explode().drop_nulls().value_counts(name="n")
+    return dict(counted.sort("n", "categories", descending=[True, False]).rows())
 
 
-def k_core(pairs: pl.DataFrame, k: int = K) -> Core:
+def k_core(pairs: pl.DataFrame, k: int = K) -> dict[str, int]:
     """Size of what the filter `k-core` leaves."""
     user, item = pairs["user"].to_numpy(), pairs["item"].to_numpy()
     n = -1
@@ -97,7 +81,8 @@ def k_core(pairs: pl.DataFrame, k: int = K) -> Core:
         user, item = user[is_kept], item[is_kept]
         is_kept = np.bincount(user)[user] >= k if len(user) else np.zeros(0, dtype=bool)
         user, item = user[is_kept], item[is_kept]
-    return Core(len(np.unique(user)), len(np.unique(item)), len(user))
+    kept = {"n_users": len(np.unique(user)), "n_items": len(np.unique(item))}
+    return {**kept, "n_pairs": len(user)}
 
 
 def gaps(times: pl.Series, n: int = 5) -> list[dict[str, Any]]:
@@ -117,15 +102,7 @@ def charts(
 ) -> list[Chart]:
     """Bars of activity, popularity, history lengths and categories."""
     found = [_activity(pairs["time"])] if has_dates else []
-    tenths = np.array_split(seen, min(10, len(seen)))
-    ends = np.cumsum([len(tenth) for tenth in tenths])
-    found.append(
-        Chart(
-            "% of interactions by item popularity",
-            [f"to item {end:,}" for end in ends],
-            [100 * float(tenth.sum()) / pairs.height for tenth in tenths],
-        )
-    )
+    found.append(long_tail(seen))
     counts, _ = np.histogram(lengths, bins=(*LENGTHS, np.inf))
     tops = [str(edge - 1) for edge in LENGTHS[1:]]
     labels = [
@@ -136,7 +113,7 @@ def charts(
     largest = list(sizes.items())[:20]
     if largest:
         names, values = zip(*largest, strict=True)
-        found.append(Chart("items in category", list(names), [float(v) for v in values]))
+        found.append(Chart("items in category", list(names), list(map(float, values))))
     return found
 
 
@@ -153,9 +130,4 @@ def _activity(times: pl.Series) -> Chart:
 
 
 def _day(day: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date().isoformat()
-
-
-def _iso(microseconds: Any) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))
-    return moment.isoformat(timespec="seconds")
+    return iso(day * DAY, MICROSECONDS).split("T")[0]

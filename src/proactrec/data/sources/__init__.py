@@ -1,4 +1,7 @@
-"""Where data comes from: one file a source, and the published data sets by name."""
+"""Where data comes from: one file a source, and the published data sets by name.
+
+Of each: addresses, checksums and what its licence asks.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +15,42 @@ from proactrec.data.sources import (
     lastfm,
     ml_100k,
     movielens,
-    movietweetings,
-    published,
     steam,
     steam_200k,
 )
-from proactrec.data.sources.published import GROUPLENS, MCAULEY, PART, RESEARCH, Remote
 from proactrec.types import Repeats
 
+GROUPLENS = "https://files.grouplens.org/datasets"
+MCAULEY = "https://mcauleylab.ucsd.edu/public_datasets/data"
+MOVIELENS_OLD = "research use only, not redistributable (GroupLens)"
+MOVIELENS = "research use, no commercial use without permission; redistributable alike (GroupLens)"
+RESEARCH = "no licence is stated: research use, cite the papers on the publisher's page"
+PART = "{part}"
+"""Stands in an address for the part of a set that is asked for, e.g. a category of Amazon."""
 OR = " or "
 CATEGORY = "CATEGORY"
 """Stands in a file's name for the category of goods."""
 
 
+class Remote(NamedTuple):
+    """A file on a publisher's server."""
+
+    url: str
+    members: tuple[str, ...] = ()
+    """Files to take out of it, if it is an archive."""
+    md5: str | None = None
+    """Checksum that the publisher gives, if there is one."""
+    has_md5_file: bool = False
+    """Whether the publisher keeps the checksum beside the file, as `.md5`."""
+
+
+Load = Callable[[Path, Repeats], tuple[Interactions, Catalogue]]
+
+
 class Source(NamedTuple):
     """A published data set: how it is read, its files, licence and home, and how to fetch it."""
 
-    load: Callable[[Path, Repeats], tuple[Interactions, Catalogue]]
+    load: Load
     files: tuple[str, ...]
     licence: str
     home: str
@@ -61,64 +83,57 @@ _TWEETINGS = "https://raw.githubusercontent.com/sidooms/MovieTweetings/master/la
 _AMAZON_FILES = ("CATEGORY{0}", "meta_CATEGORY{0}")
 
 
-def _movielens(name: str, md5: str | None) -> Source:
+def _movielens(
+    name: str,
+    md5: str | None,
+    load: Load = movielens.load,
+    files: tuple[str, ...] = movielens.FILES,
+    optional: tuple[str, ...] = ("tags.csv",),
+    licence: str = MOVIELENS_OLD,
+) -> Source:
+    url = f"{GROUPLENS}/movielens/{name}.zip"
     return Source(
-        movielens.load,
-        movielens.FILES,
-        published.MOVIELENS,
+        load,
+        files,
+        licence,
         f"{_MOVIELENS_HOME}{name.removeprefix('ml-').removesuffix('-small')}/",
-        published.movielens(name, (*movielens.FILES, "tags.csv"), md5),
-        optional=("tags.csv",),
+        (Remote(url, (*files, *optional), md5, has_md5_file=md5 is None),),
+        optional=optional,
     )
 
 
 SOURCES: dict[str, Source] = {
-    "ml-100k": Source(
-        ml_100k.load,
-        ml_100k.FILES,
-        published.MOVIELENS_OLD,
-        f"{_MOVIELENS_HOME}100k/",
-        published.movielens("ml-100k", ml_100k.FILES, "0e33842e24a9c977be4e0107933c0723"),
+    "ml-100k": _movielens(
+        "ml-100k", "0e33842e24a9c977be4e0107933c0723", ml_100k.load, ml_100k.FILES, ()
     ),
-    "ml-1m": Source(
-        movielens.load_1m,
-        movielens.OLD_FILES,
-        published.MOVIELENS_OLD,
-        f"{_MOVIELENS_HOME}1m/",
-        published.movielens("ml-1m", movielens.OLD_FILES, "c4d9eecfca2ab87c1945afe126590906"),
+    "ml-1m": _movielens(
+        "ml-1m", "c4d9eecfca2ab87c1945afe126590906", movielens.load_1m, movielens.OLD_FILES, ()
     ),
-    "ml-10m": Source(
+    "ml-10m": _movielens(
+        "ml-10m",
+        "ce571fd55effeba0271552578f2648bd",
         movielens.load_10m,
         movielens.OLD_FILES,
-        published.MOVIELENS_OLD,
-        f"{_MOVIELENS_HOME}10m/",
-        published.movielens(
-            "ml-10m", (*movielens.OLD_FILES, "tags.dat"), "ce571fd55effeba0271552578f2648bd"
-        ),
-        optional=("tags.dat",),
+        ("tags.dat",),
     ),
-    "ml-20m": _movielens("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
-    "ml-25m": _movielens("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
-    "ml-32m": _movielens("ml-32m", "d472be332d4daa821edc399621853b57"),
-    "ml-latest-small": _movielens("ml-latest-small", None),  # changes from time to time
+    "ml-20m": _movielens("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", licence=MOVIELENS),
+    "ml-25m": _movielens("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", licence=MOVIELENS),
+    "ml-32m": _movielens("ml-32m", "d472be332d4daa821edc399621853b57", licence=MOVIELENS),
+    # This one changes from time to time.
+    "ml-latest-small": _movielens("ml-latest-small", None, licence=MOVIELENS),
     "lastfm": Source(
         lastfm.load,
         lastfm.FILES,
         "non-commercial use only (Last.fm, HetRec 2011)",
         "https://grouplens.org/datasets/hetrec-2011/",
-        (
-            Remote(
-                f"{GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip",
-                ("user_taggedartists-timestamps.dat", "artists.dat", "tags.dat"),
-            ),
-        ),
+        (Remote(f"{GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip", lastfm.FILES),),
     ),
     "movietweetings": Source(
-        movietweetings.load,
-        movietweetings.FILES,
+        movielens.load_10m,
+        movielens.OLD_FILES,
         "MIT (Simon Dooms); cite the CrowdRec 2013 paper",
         "https://github.com/sidooms/MovieTweetings",
-        tuple(Remote(f"{_TWEETINGS}/{name}") for name in movietweetings.FILES),
+        tuple(Remote(f"{_TWEETINGS}/{name}") for name in movielens.OLD_FILES),
         is_free=True,
     ),
     "steam": Source(

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.sources.faults import first_fault, has_sound_quotes
-from proactrec.data.sources.lines import check_is_file, line_of
+from proactrec.data.sources.lines import check_is_file, in_line
 from proactrec.errors import DataError
 
 
@@ -24,26 +24,19 @@ def read_text(path: Path, *, encoding: str = "utf-8-sig", or_else: str | None = 
         If it cannot be read, unpacked or decoded, or holds nothing.
     """
     content = _read_bytes(path)
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        if or_else is not None and (other := _decoded(content, or_else)) is not None:
-            return _with_line_feeds(other, path)
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        raise DataError(
-            f"{path} is not {error.encoding} text: byte 0x{content[error.start]:02x} "
-            f"in line {line}, column {column}"
-            + (f", and no {or_else} text either" if or_else else "")
-        ) from error
-    return _with_line_feeds(text, path)
-
-
-def _decoded(content: bytes, encoding: str) -> str | None:
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
+    faults = []
+    for name in filter(None, (encoding, or_else)):
+        try:
+            return _with_line_feeds(content.decode(name), path)
+        except UnicodeDecodeError as error:
+            faults.append(error)
+    first = faults[0]
+    line = content.count(b"\n", 0, first.start) + 1
+    column = first.start - content.rfind(b"\n", 0, first.start)
+    raise DataError(
+        f"{path} is not {first.encoding} text: byte 0x{content[first.start]:02x} "
+        f"in line {line}, column {column}" + (f", and no {or_else} text either" if or_else else "")
+    ) from first
 
 
 def _with_line_feeds(text: str, path: Path) -> str:
@@ -82,8 +75,8 @@ def read_delimited(
     ------
     DataError, InvalidInputError
         As :func:`read_text`; also if a line has more columns than the first, a name stands twice in
-        the header, a file without a
-        header has another number of columns than `names`, or there is only a header.
+        the header, a file without a header has another number of columns than `names`, or there is
+        only a header.
     """
     text = read_text(path, encoding=encoding, or_else=or_else)
     if quote is not None and not has_sound_quotes(text, separator, quote):
@@ -192,13 +185,8 @@ def raise_bad_values(values: pl.Series, is_bad: pl.Series, rule: str, path: Path
         row = is_bad.arg_true()[0]
         raise DataError(
             f"{values.name} {rule} in {path}; {is_bad.sum()} of {values.len()} rows break this, "
-            f"first row {row + 1} with {values[row]!r}{_in_line(path, row, values.len())}"
+            f"first row {row + 1} with {values[row]!r}{in_line(path, row, values.len())}"
         )
-
-
-def _in_line(path: Path, row: int, n_rows: int) -> str:
-    line = line_of(path, row, n_rows)
-    return "" if line is None else f", line {line}"
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -50,23 +50,23 @@ def check_is_file(path: Path) -> None:
         raise InvalidInputError(f"{path} does not exist")
 
 
-def line_of(path: Path, row: int, n_rows: int) -> int | None:
-    """Line that holds a data row (from 0) of a text file with `n_rows`, counted from 1.
+def in_line(path: Path, row: int, n_rows: int) -> str:
+    """E.g. ", line 7": which line (from 1) holds a row (from 0) of a text file with `n_rows`.
 
-    Where the first line is a header is told from how many rows there are. None where no line can be
-    told: in a file without lines, or for rows that are not those of the file.
+    Where the first line is a header is told from how many rows there are. Empty where no line can
+    be told: in a file without lines, or for rows that are not those of the file.
     """
     kind = kind_of(path)
     if kind == ".parquet":
-        return None
+        return ""
     for is_quoted in (kind in QUOTED, kind not in QUOTED):  # any text may have quotes after all
         try:
             starts = _row_starts(path, is_quoted=is_quoted, skips_blank=kind in RECORDS)
         except DataError:
-            return None
+            return ""
         if (n_headers := len(starts) - n_rows) in (0, 1):
-            return starts[row + n_headers]
-    return None
+            return f", line {starts[row + n_headers]}"
+    return ""
 
 
 def _row_starts(path: Path, *, is_quoted: bool, skips_blank: bool) -> "array[int]":

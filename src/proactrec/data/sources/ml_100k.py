@@ -6,18 +6,11 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
-from proactrec.data.sources.files import (
-    check_complete,
-    packed,
-    parse_integers,
-    parse_numbers,
-    read_delimited,
-)
-from proactrec.data.sources.repeats import keep_one
+from proactrec.data.sources.files import check_complete, packed, read_delimited
+from proactrec.data.sources.movielens import RATINGS, rated_events
 from proactrec.types import Repeats
 
 FILES = ("u.data", "u.item", "u.genre")
-EVENT_COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
 ITEM_COLUMNS = ["item_id", "title", "release_date", "video_date", "url"]
 NO_GENRE = "unknown"
 
@@ -33,11 +26,8 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
         If a file is missing, damaged or has other columns than expected.
     """
     path = packed(root / "u.data")
-    ratings = read_delimited(path, "\t", names=EVENT_COLUMNS)
-    check_complete(ratings, EVENT_COLUMNS, path)
-    times = parse_integers(ratings["timestamp"], path)
-    events = ratings.select("user_id", "item_id", times, parse_numbers(ratings["rating"], path))
-    return keep_one(events, str(path), repeats), Catalogue(_films(root))
+    ratings = read_delimited(path, "\t", names=RATINGS)
+    return rated_events(ratings, path, repeats), Catalogue(_films(root))
 
 
 def _films(root: Path) -> pl.DataFrame:

@@ -1,4 +1,8 @@
-"""MovieLens 1M to 32M and latest-small (GroupLens): `::` files up to 10M, CSV files after it."""
+"""MovieLens 1M to 32M and latest-small (GroupLens): `::` files up to 10M, CSV files after it.
+
+MovieTweetings (Simon Dooms) is read as MovieLens 10M: ratings of films found in tweets, from 0 to
+10; a film's id is its IMDb number and keeps its zeros.
+"""
 
 from pathlib import Path
 
@@ -6,14 +10,15 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
-from proactrec.data.sources.double_colon import read_double_colon
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
     packed,
     parse_integers,
     parse_numbers,
+    raise_bad_values,
     read_delimited,
+    read_text,
 )
 from proactrec.data.sources.items import lists_of, with_lists
 from proactrec.data.sources.repeats import keep_one
@@ -65,7 +70,7 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     if tags_path.exists():
         tags = _renamed(tags_path, {"movieId": "item_id"}, ["item_id"])
         check_columns_exist(tags, ["tag"], tags_path)  # single ones may be missing
-    return _events(ratings, path, repeats), _films(films, tags, films_path)
+    return rated_events(ratings, path, repeats), _films(films, tags, films_path)
 
 
 def _load_old(root: Path, repeats: Repeats, *, encoding: str) -> tuple[Interactions, Catalogue]:
@@ -76,7 +81,36 @@ def _load_old(root: Path, repeats: Repeats, *, encoding: str) -> tuple[Interacti
     tags = None
     if tags_path.exists():
         tags = read_double_colon(tags_path, TAGS, free="tag", encoding=encoding)
-    return _events(ratings, path, repeats), _films(films, tags, films_path)
+    return rated_events(ratings, path, repeats), _films(films, tags, films_path)
+
+
+def read_double_colon(
+    path: Path, names: list[str], *, free: str, encoding: str = "utf-8-sig"
+) -> pl.DataFrame:
+    """Rows of a file without a header, every value as text and empty fields as null.
+
+    Parameters
+    ----------
+    path : Path
+    names : list of str
+        Column names, in order.
+    free : str
+        The column that may hold `::` itself, e.g. a title.
+    encoding : str
+
+    Raises
+    ------
+    DataError, InvalidInputError
+        As :func:`proactrec.data.sources.files.read_text`; also if a line has too few columns.
+    """
+    lines = pl.Series("line", read_text(path, encoding=encoding).split("\n"))
+    n_before = names.index(free)
+    groups = ["(.*?)"] * n_before + ["(.*)"] * (len(names) - n_before)
+    pattern = f"^{'::'.join(groups)}$"
+    columns = {name: lines.str.extract(pattern, n) for n, name in enumerate(names, start=1)}
+    shape = f"must have the form {'::'.join(names)}"
+    raise_bad_values(lines, columns[names[0]].is_null(), shape, path)
+    return pl.DataFrame({name: column.replace("", None) for name, column in columns.items()})
 
 
 def _renamed(path: Path, names: dict[str, str], wanted: list[str]) -> pl.DataFrame:
@@ -86,7 +120,8 @@ def _renamed(path: Path, names: dict[str, str], wanted: list[str]) -> pl.DataFra
     return rows.rename(names)
 
 
-def _events(ratings: pl.DataFrame, path: Path, repeats: Repeats) -> Interactions:
+def rated_events(ratings: pl.DataFrame, path: Path, repeats: Repeats) -> Interactions:
+    """Events from the columns `RATINGS`, all of them text."""
     check_complete(ratings, RATINGS, path)
     times = parse_integers(ratings["timestamp"], path)
     stars = parse_numbers(ratings["rating"], path)

@@ -19,11 +19,6 @@ NO_RECORD = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
 """What parsers raise on text that is no record of theirs, too deep or too long ones included."""
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text."""
-    return json.loads(text)
-
-
 def parse_literal(text: str) -> Any:
     """The value of a Python literal, e.g. ``{u'id': u'7'}``; nothing in it is run.
 
@@ -54,7 +49,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no Python literal")
 
 
-def read_records(path: Path, parse: Parse = parse_json) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_records(path: Path, parse: Parse = json.loads) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and record of every line that is not blank.
 
     Raises
@@ -74,7 +69,7 @@ def read_records(path: Path, parse: Parse = parse_json) -> Iterator[tuple[int, d
 
 
 def read_columns(
-    path: Path, fields: Sequence[str], parse: Parse = parse_json, *, optional: Sequence[str] = ()
+    path: Path, fields: Sequence[str], parse: Parse = json.loads, *, optional: Sequence[str] = ()
 ) -> pl.DataFrame:
     """One row a record: fields as text, null where missing; a field that is ever a list as lists,
     empty where missing.
@@ -152,7 +147,7 @@ def _record(line: bytes, number: int, path: Path, parse: Parse) -> dict[str, Any
             f"{path} is not utf-8 text: byte 0x{line[error.start]:02x} in line {number}, "
             f"column {error.start + 1}"
         ) from error
-    kind = "JSON" if parse is parse_json else "a Python literal"
+    kind = "JSON" if parse is json.loads else "a Python literal"
     try:
         value = parse(text.strip())
     except NO_RECORD as error:
