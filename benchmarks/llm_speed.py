@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "llm"))
 from conftest import Server  # type: ignore[import-not-found]
 from page import origin, write_page
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMOptions, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.messages import Message
+from proactrec.llm.options import LLMOptions
 
 LATENCY_S = 0.05
 N_DECISIONS = 18860

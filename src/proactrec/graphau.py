@@ -5,7 +5,6 @@ Source: Yang et al. 2023, arXiv:2308.09292. Differences: all train interactions 
 """
 
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, mean_and_deviation, ndcg, next_item_figures
 from proactrec.rng import generator, torch_generator
-from proactrec.training import StoppingOptions, TrainingRecord, train
+from proactrec.training import StoppingOptions, TrainingRecord, mean_loss, train
 from proactrec.types import IntArray
 
 TILE_ROWS = 256
@@ -243,7 +242,10 @@ def fit_graphau(
 
     def run_epoch(rng: torch.Generator) -> float:
         order = torch.randperm(len(users), generator=rng).to(target)
-        return _epoch(model, optimizer, users, items, order.split(options.batch_size))
+        # A last batch of one edge has no pair to be uniform over.
+        batches = (edges for edges in order.split(options.batch_size) if len(edges) > 1)
+        losses = (model.loss(users[edges], items[edges]) for edges in batches)
+        return mean_loss(optimizer, losses)
 
     def validate() -> float:
         if options.stop_on == "ndcg":
@@ -263,25 +265,6 @@ def fit_graphau(
     )
     vectors = model.vectors()
     return InterestVectors(vectors.user_vectors.cpu(), vectors.item_vectors.cpu()), record
-
-
-def _epoch(
-    model: GraphAU,
-    optimizer: torch.optim.Optimizer,
-    users: Tensor,
-    items: Tensor,
-    batches: Iterable[Tensor],
-) -> float:
-    """Mean loss of one pass over the edges."""
-    losses = []
-    # A last batch of one edge has no pair to be uniform over.
-    for batch in (b for b in batches if len(b) > 1):
-        optimizer.zero_grad()
-        loss = model.loss(users[batch], items[batch])
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
 
 
 def spread(

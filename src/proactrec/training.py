@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,17 @@ def train(
     model.load_state_dict(best)
     model.eval()
     return record
+
+
+def mean_loss(optimizer: torch.optim.Optimizer, losses: Iterable[Tensor]) -> float:
+    """Mean loss of batches, each computed after the optimizer's step for the one before."""
+    found = []
+    for loss in losses:
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append(loss.detach())
+    return float(torch.stack(found).mean())
 
 
 def _is_finished(record: TrainingRecord, stopping: StoppingOptions) -> bool:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.layers import CausalTransformer, attention_mask, dropout
 from proactrec.types import FloatArray
 
@@ -16,9 +17,10 @@ N_ITEMS, DIM, N_HEADS, LENGTH = 9, 8, 2, 6
 
 def transformer(n_layers: int = 2, rate: float = 0.5) -> CausalTransformer:
     """Weights of ordinary size, biases and norms included, so that nothing hides."""
-    made = CausalTransformer(
-        N_ITEMS, dim=DIM, n_layers=n_layers, n_heads=N_HEADS, dropout=rate, max_len=LENGTH
+    options = EncoderOptions(
+        embedding_dim=DIM, n_layers=n_layers, n_heads=N_HEADS, dropout=rate, max_seq_len=LENGTH
     )
+    made = CausalTransformer(N_ITEMS, options)
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in made.parameters():
@@ -131,7 +133,7 @@ def test_mask_hides_padding_and_the_future() -> None:
 
 
 def test_start_is_normal_with_neutral_norms() -> None:
-    made = CausalTransformer(3000, dim=64, n_layers=1, n_heads=2, dropout=0, max_len=5)
+    made = CausalTransformer(3000, EncoderOptions(n_layers=1, dropout=0, max_seq_len=5))
     made.initialise(torch.Generator().manual_seed(0))
     items = made.items.weight.detach()
     assert items[0].abs().max() == 0

@@ -29,12 +29,13 @@ SEQUENCES = [
 ]
 
 
-def transformer(n_layers: int = 1, **changes: object) -> StochasticTransformer:
+def transformer(
+    n_layers: int = 1, *, updates_mean: bool = True, **changes: object
+) -> StochasticTransformer:
     """Weights of ordinary size, biases and norms included, so that nothing hides."""
-    settings = {"dropout": 0.3, "attention_dropout": 0.0, "updates_mean": True, **changes}
-    made = StochasticTransformer(
-        N_ITEMS, dim=DIM, n_layers=n_layers, n_heads=N_HEADS, max_len=LENGTH, **settings
-    )
+    sizes = {"embedding_dim": DIM, "n_layers": n_layers, "n_heads": N_HEADS, "max_seq_len": LENGTH}
+    changes |= {"mean_stream": "updated" if updates_mean else "frozen"}
+    made = StochasticTransformer(N_ITEMS, MSteinOptions(**{**sizes, "dropout": 0.3, **changes}))
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in made.parameters():
@@ -211,16 +212,7 @@ class TestTransformer:
         torch.testing.assert_close(model(short), model(long)[:, 3:], atol=1e-5, rtol=1e-5)
 
     def test_start_is_normal_about_a_hundredth(self) -> None:
-        made = StochasticTransformer(
-            3000,
-            dim=64,
-            n_layers=1,
-            n_heads=2,
-            dropout=0,
-            attention_dropout=0,
-            max_len=5,
-            updates_mean=True,
-        )
+        made = StochasticTransformer(3000, MSteinOptions(dropout=0, max_seq_len=5))
         made.initialise(torch.Generator().manual_seed(0))
         n = 3000 * 64
         for table in (made.items.weight.detach(), made.item_covariances.weight.detach()):

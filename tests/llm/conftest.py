@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMOptions, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.messages import Message
+from proactrec.llm.options import LLMOptions
 
 SERVER = Path(__file__).with_name("scripted_server.py")
 SHORT = {
@@ -138,7 +140,9 @@ def start_asking(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]
 import dataclasses, json, sys
 from pathlib import Path
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMOptions, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.messages import Message
+from proactrec.llm.options import LLMOptions
 options, n = LLMOptions(**json.loads(sys.argv[2])), int(sys.argv[3])
 with AnswerCache(Path(sys.argv[1])) as cache, LLMClient(options, cache) as client:
     client.ask([(Message("user", f"prompt number {i}"),) for i in range(n)])

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from proactrec.llm.breaker import Breaker, backoff_s
-from proactrec.llm.client import LLMError, LLMOptions
-from proactrec.llm.errors import RetryableError
+from proactrec.llm.errors import LLMError, RetryableError
+from proactrec.llm.options import LLMOptions
 
 FAILURE = RetryableError("server error", "status 500")
 

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from proactrec.llm.budget import Budget, Usage
-from proactrec.llm.client import LimitReachedError, LLMOptions
+from proactrec.llm.errors import LimitReachedError
+from proactrec.llm.options import LLMOptions
 
 
 def budget(**limits: float) -> Budget:

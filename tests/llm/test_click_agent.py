@@ -22,8 +22,9 @@ from proactrec.data.interactions import Interactions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.llm.click_agent import ONCE_MORE, ClickAgent, ClickAgentOptions
 from proactrec.llm.errors import LLMError
-from proactrec.llm.fence import inside_fences, outside_fences
 from proactrec.simulator.response import Shown
+
+from .fence_reader import inside_fences, outside_fences
 
 Serve = Callable[..., Any]
 LIKELY = 1 / (1 + math.exp(-1.25))  # of log probabilities -0.25 and -1.5

@@ -13,7 +13,9 @@ from werkzeug import Request, Response
 
 from proactrec.errors import InvalidInputError
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import Answer, LimitReachedError, LLMClient, LLMError, Message
+from proactrec.llm.client import Answer, LLMClient
+from proactrec.llm.errors import LimitReachedError, LLMError
+from proactrec.llm.messages import Message
 
 Prompts = Callable[[int], list[tuple[Message, ...]]]
 Right = Callable[[tuple[Message, ...]], str]
@@ -174,14 +176,6 @@ def test_progress_is_told_from_the_calling_thread(
     assert told[-1] == ("asking", 30, 30, threading.main_thread())
     assert [step[1] for step in told if step[2] == 30] == sorted(s[1] for s in told if s[2] == 30)
     assert len(told) >= 4
-
-
-def test_longer_answers_for_one_call(serve: Serve, connect: Connect, prompts: Prompts) -> None:
-    client = connect(serve())
-    client.ask(prompts(1))
-    assert not client.ask(prompts(1), max_answer_tokens=500)[0].is_cached
-    with pytest.raises(InvalidInputError, match="max_answer_tokens must be at least 1, got 0"):
-        client.ask(prompts(1), max_answer_tokens=0)
 
 
 def test_nothing_to_ask_and_a_prompt_without_messages(connect: Connect) -> None:

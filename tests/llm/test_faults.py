@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMError, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.errors import LLMError
+from proactrec.llm.messages import Message
 
 Prompts = Callable[[int], list[tuple[Message, ...]]]
 Right = Callable[[tuple[Message, ...]], str]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from proactrec.llm.client import LLMOptions, Message
-from proactrec.llm.messages import Question, Reply, UnusableReplyError, read_reply
+from proactrec.llm.messages import Message, Question, Reply, UnusableReplyError, read_reply
+from proactrec.llm.options import LLMOptions
 
 OPTIONS = LLMOptions(model="tiny")
 QUESTION = Question(

@@ -11,10 +11,10 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.llm.click_agent import ClickAgent, ClickAgentOptions
-from proactrec.llm.client import Message
-from proactrec.llm.fence import outside_fences
+from proactrec.llm.messages import Message
 from proactrec.llm.prompting import click_prompt, load_prompt
 
+from .fence_reader import outside_fences
 from .injections import INJECTIONS
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from proactrec.errors import InvalidInputError
-from proactrec.llm.client import LLMOptions
+from proactrec.llm.options import LLMOptions
 
 
 @pytest.mark.parametrize(

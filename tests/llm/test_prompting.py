@@ -17,9 +17,6 @@ from proactrec.llm.fence import (
     cut_title,
     escape_title,
     fenced,
-    inside_fences,
-    outside_fences,
-    unescape_title,
 )
 from proactrec.llm.messages import Message
 from proactrec.llm.prompting import (
@@ -30,9 +27,9 @@ from proactrec.llm.prompting import (
     plan_prompt,
 )
 
+from .fence_reader import LINE, inside_fences, outside_fences, unescape_title
 from .injections import FENCES, INJECTIONS, ROLE_MARKERS
 
-LINE = re.compile(r'"(?:[^"\\]|\\u[0-9a-f]{4})*"')
 MARKERS = re.compile(
     r"[<>|`\[\]{}#~=]|(?:system|user|assistant|human|answer|tool|model|\ba)\W*:|: ?[01]\b",
     re.IGNORECASE,
@@ -168,9 +165,6 @@ def test_escapes_are_those_that_are_documented(title: str, escaped: str) -> None
 def test_a_long_title_is_cut_with_a_mark_that_shows() -> None:
     assert escape_title("a" * 201) == '"' + "a" * 199 + '…"'
     assert escape_title("a" * 200) == '"' + "a" * 200 + '"'
-    assert escape_title("abcdef", max_chars=4) == '"abc…"'
-    with pytest.raises(InvalidInputError, match="max_chars must be at least 2, got 1"):
-        escape_title("a", max_chars=1)
 
 
 @pytest.mark.parametrize("line", ["Alien", '"a"b"', '"a\\n"', '"a"\n', '"', r'"\u12"'])

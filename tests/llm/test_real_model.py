@@ -22,8 +22,9 @@ from proactrec.data.load import DatasetOptions, load
 from proactrec.llm.answers import digit_probability
 from proactrec.llm.cache import AnswerCache
 from proactrec.llm.click_agent import ClickAgent, ClickAgentOptions
-from proactrec.llm.client import LLMClient, Message
+from proactrec.llm.client import LLMClient
 from proactrec.llm.errors import LLMError
+from proactrec.llm.messages import Message
 
 from . import tiny_model
 from .real_servers import TinyServer, TransformersServe

@@ -13,7 +13,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import LLMClient, LLMError, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.errors import LLMError
+from proactrec.llm.messages import Message
 from proactrec.llm.transport import _is_this_machine, _key_for, _retry_after_s
 
 KEY = "sk-very-secret-0123456789"

@@ -1,20 +1,13 @@
 """Random views of item sequences for contrastive learning: crop, mask, reorder."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-
-class ViewShares(NamedTuple):
-    """How much of a sequence each operation touches (values of ICLRec)."""
-
-    crop: float = 0.2
-    mask: float = 0.7
-    reorder: float = 0.2
+CROP, MASK, REORDER = 0.2, 0.7, 0.2
+"""How much of a sequence each operation touches (values of ICLRec)."""
 
 
-def random_view(item_seq: Tensor, rng: torch.Generator, shares: ViewShares | None = None) -> Tensor:
+def random_view(item_seq: Tensor, rng: torch.Generator) -> Tensor:
     """One random view of every sequence, the operation drawn uniformly per row.
 
     - crop: keep a contiguous piece of ``floor(0.2 n)`` items (one item at least);
@@ -30,13 +23,12 @@ def random_view(item_seq: Tensor, rng: torch.Generator, shares: ViewShares | Non
     -------
     int tensor, shape (B, L), left-padded.
     """
-    shares = shares or ViewShares()
     operation = torch.randint(3, (len(item_seq),), generator=rng)
     order = torch.rand(item_seq.shape, generator=rng)
     views = [
-        cropped(item_seq, shares.crop, rng),
-        masked(item_seq, shares.mask, order),
-        reordered(item_seq, shares.reorder, order, rng),
+        cropped(item_seq, CROP, rng),
+        masked(item_seq, MASK, order),
+        reordered(item_seq, REORDER, order, rng),
     ]
     return chosen(views, operation)
 

@@ -1,6 +1,5 @@
 """What every sequence encoder offers, and how one is trained, saved and measured."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
@@ -13,7 +12,7 @@ from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
-from proactrec.encoders.saved import ItemModel, read_model, save_model
+from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
@@ -184,14 +183,7 @@ class Encoder(ItemModel):
 
     def build(self) -> CausalTransformer:
         """The network; its weights are set by :meth:`start`."""
-        return CausalTransformer(
-            self.n_items,
-            dim=self.options.embedding_dim,
-            n_layers=self.options.n_layers,
-            n_heads=self.options.n_heads,
-            dropout=self.options.dropout,
-            max_len=self.options.max_seq_len,
-        )
+        return CausalTransformer(self.n_items, self.options)
 
     @property
     def item_vectors(self) -> Tensor:
@@ -271,28 +263,5 @@ class Encoder(ItemModel):
 
     def save(self, folder: Path, dataset: Dataset) -> None:
         """Write weights (safetensors) and what is needed to load them (JSON) into `folder`."""
-        about = {
-            "encoder": self.name,
-            "options": self.options.model_dump(mode="json"),
-        }
+        about = {"encoder": self.name, "options": self.options.model_dump(mode="json")}
         save_model(self, folder, "encoder", dataset, about)
-
-
-def read_encoder(
-    folder: Path,
-    encoders: dict[str, type[Encoder]],
-    item_ids: Sequence[str],
-    content: Tensor | None = None,
-) -> Encoder:
-    """The encoder that :meth:`Encoder.save` wrote, beside these items.
-
-    See :func:`proactrec.encoders.saved.read_model`.
-    """
-
-    def build(about: Mapping[str, Any]) -> Encoder:
-        kind = encoders[about["encoder"]]
-        return kind(len(about["item_ids"]), kind.options_type(**about["options"]))
-
-    return read_model(
-        folder, "encoder", build, called="encoder", item_ids=item_ids, content=content
-    )

@@ -69,14 +69,7 @@ class FilteringTransformer(CausalTransformer):
 
     def __init__(self, n_items: int, options: BSARecOptions) -> None:
         super().__init__(
-            n_items,
-            dim=options.embedding_dim,
-            n_layers=options.n_layers,
-            n_heads=options.n_heads,
-            dropout=options.dropout,
-            max_len=options.max_seq_len,
-            make_layer=lambda: BSARecLayer(options),
-            cuts_padding=False,
+            n_items, options, make_layer=lambda: BSARecLayer(options), cuts_padding=False
         )
 
     def initialise(self, rng: torch.Generator) -> None:

@@ -1,6 +1,6 @@
 """Train an encoder, load a trained one, and measure how well it predicts the next item."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder, read_encoder
+from proactrec.encoders.base import Encoder
 from proactrec.encoders.bsarec import BSARec
 from proactrec.encoders.iclrec import ICLRec
 from proactrec.encoders.icsrec import ICSRec
 from proactrec.encoders.mstein import MStein
 from proactrec.encoders.sasrec import SASRec
+from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.plugins import from_file, is_file
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, ndcg, next_item_figures
-from proactrec.training import EpochRecord, TrainingRecord, train
+from proactrec.training import EpochRecord, TrainingRecord, mean_loss, train
 from proactrec.types import IntArray
 
 ENCODERS: dict[str, type[Encoder]] = {
@@ -80,23 +81,17 @@ def fit_encoder(
     sequences = encoder.training_rows(dataset)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=encoder.options.learning_rate)
 
-    def run_epoch(rng: torch.Generator) -> float:
+    def losses(rng: torch.Generator) -> Iterator[Tensor]:
         encoder.eval()
         encoder.start_epoch(sequences, seed)
         encoder.train()
-        losses = []
         for rows in sequences.order(rng).split(encoder.options.batch_size):
-            optimizer.zero_grad()
-            loss = encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return float(torch.stack(losses).mean())
+            yield encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
 
     record = train(
         encoder,
         optimizer,
-        run_epoch=run_epoch,
+        run_epoch=lambda rng: mean_loss(optimizer, losses(rng)),
         validate=lambda: ndcg(next_item_places(encoder, dataset, "validation"), 20),
         stopping=encoder.options.stopping,
         seed=seed,
@@ -129,7 +124,14 @@ def load_encoder(
         Somebody's own, beside those that proactrec has.
     """
     encoders = {**ENCODERS, **{kind.name: kind for kind in own}}
-    return read_encoder(folder, encoders, item_ids, content)
+
+    def build(about: Mapping[str, Any]) -> Encoder:
+        kind = encoders[about["encoder"]]
+        return kind(len(about["item_ids"]), kind.options_type(**about["options"]))
+
+    return read_model(
+        folder, "encoder", build, called="encoder", item_ids=item_ids, content=content
+    )
 
 
 def next_item_places(

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from proactrec.encoders.base import EncoderOptions
 
 MASKED = -10_000.0
 """Added to masked attention scores: finite, so that an all-padding sequence gives no NaN."""
@@ -105,23 +109,20 @@ class CausalTransformer(nn.Module):
     def __init__(
         self,
         n_items: int,
+        options: "EncoderOptions",
         *,
-        dim: int,
-        n_layers: int,
-        n_heads: int,
-        dropout: float,
-        max_len: int,
         make_layer: Callable[[], nn.Module] | None = None,
         cuts_padding: bool = True,
     ) -> None:
         super().__init__()
-        self.dropout, self.max_len, self._cuts_padding = dropout, max_len, cuts_padding
+        self.dropout, self.max_len = options.dropout, options.max_seq_len
+        self._cuts_padding, dim = cuts_padding, options.embedding_dim
         self.items = nn.Embedding(n_items + 1, dim, padding_idx=0)
-        self.positions = nn.Embedding(max_len, dim)
+        self.positions = nn.Embedding(self.max_len, dim)
         self.input_norm = nn.LayerNorm(dim, eps=1e-12)
         self.layers = nn.ModuleList(
-            make_layer() if make_layer else TransformerLayer(dim, n_heads, dropout)
-            for _ in range(n_layers)
+            make_layer() if make_layer else TransformerLayer(dim, options.n_heads, options.dropout)
+            for _ in range(options.n_layers)
         )
 
     def initialise(self, rng: torch.Generator) -> None:

@@ -86,17 +86,7 @@ class MStein(Encoder):
 
     def build(self) -> StochasticTransformer:
         """The stochastic transformer."""
-        options = self.options
-        return StochasticTransformer(
-            self.n_items,
-            dim=options.embedding_dim,
-            n_layers=options.n_layers,
-            n_heads=options.n_heads,
-            dropout=options.dropout,
-            attention_dropout=options.attention_dropout,
-            max_len=options.max_seq_len,
-            updates_mean=options.mean_stream == "updated",
-        )
+        return StochasticTransformer(self.n_items, self.options)
 
     @property
     def item_tables(self) -> tuple[Tensor, ...]:

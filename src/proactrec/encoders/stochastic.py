@@ -8,12 +8,16 @@ Source: Fan et al. 2022, arXiv:2201.06035 (STOSA), as MStein uses it.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from proactrec.encoders.layers import CausalTransformer, attention_mask, dropout
+
+if TYPE_CHECKING:
+    from proactrec.encoders.mstein import MSteinOptions
 
 HIDDEN = 1.0 - 2.0**32
 """Attention score of hidden keys, as published: finite, and lower than any distance makes it."""
@@ -43,34 +47,22 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 class WassersteinLayer(nn.Module):
     """Attention by distance, then feed-forward, for means and covariances.
 
-    Parameters
-    ----------
-    dim, n_heads : int
-    dropout, attention_dropout : float
-    updates_mean : bool
-        Whether the mean passes through the layer, or only the covariance (see MStein's
-        `mean_stream`). If not, the mean's weights beyond queries and keys are never used.
+    With `mean_stream="frozen"` only the covariance passes through the layer, and the mean's weights
+    beyond queries and keys are never used.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        n_heads: int,
-        dropout: float,
-        attention_dropout: float = 0.0,
-        *,
-        updates_mean: bool = True,
-    ) -> None:
+    def __init__(self, options: "MSteinOptions") -> None:
         super().__init__()
-        self.n_heads, self.dropout, self.attention_dropout = n_heads, dropout, attention_dropout
-        self.updates_mean = updates_mean
+        dim, self.n_heads, self.dropout = options.embedding_dim, options.n_heads, options.dropout
+        self.attention_dropout = options.attention_dropout
+        self.updates_mean = options.mean_stream == "updated"
         self.mean_projection, self.covariance_projection = (
             nn.Linear(dim, 3 * dim) for _ in range(2)
         )  # query, key, value
         self.mean_out, self.covariance_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.attention_norm = nn.LayerNorm(dim, eps=1e-12)  # one for both
-        self.mean_feed_forward = FeedForward(dim, dropout)
-        self.covariance_feed_forward = FeedForward(dim, dropout)
+        self.mean_feed_forward = FeedForward(dim, self.dropout)
+        self.covariance_feed_forward = FeedForward(dim, self.dropout)
 
     def forward(self, mean: Tensor, covariance: Tensor, is_hidden: Tensor) -> tuple[Tensor, Tensor]:
         r"""New means and covariances of all positions, both (B, L, d).
@@ -180,39 +172,13 @@ class FeedForward(nn.Module):
 class StochasticTransformer(CausalTransformer):
     """Item sequences to Gaussians, as points [mean, root of covariance] (B, L, 2d).
 
-    Parameters
-    ----------
-    n_items : int
-        Both item tables have `n_items + 1` rows; row 0 is padding and stays zero.
-    updates_mean : bool
-        See :class:`WassersteinLayer`.
+    Both item tables have `n_items + 1` rows; row 0 is padding and stays zero.
     """
 
-    def __init__(
-        self,
-        n_items: int,
-        *,
-        dim: int,
-        n_layers: int,
-        n_heads: int,
-        dropout: float,
-        attention_dropout: float,
-        max_len: int,
-        updates_mean: bool,
-    ) -> None:
-        super().__init__(
-            n_items,
-            dim=dim,
-            n_layers=n_layers,
-            n_heads=n_heads,
-            dropout=dropout,
-            max_len=max_len,
-            make_layer=lambda: WassersteinLayer(
-                dim, n_heads, dropout, attention_dropout, updates_mean=updates_mean
-            ),
-        )
-        self.item_covariances = nn.Embedding(n_items + 1, dim, padding_idx=0)
-        self.position_covariances = nn.Embedding(max_len, dim)
+    def __init__(self, n_items: int, options: "MSteinOptions") -> None:
+        super().__init__(n_items, options, make_layer=lambda: WassersteinLayer(options))
+        self.item_covariances = nn.Embedding(n_items + 1, options.embedding_dim, padding_idx=0)
+        self.position_covariances = nn.Embedding(options.max_seq_len, options.embedding_dim)
 
     def initialise(self, rng: torch.Generator) -> None:
         """Weights from N(0.01, 0.02²), biases 0, LayerNorm 1 and 0, the padding rows 0."""

@@ -14,7 +14,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.irn.network import IRN, IRNOptions
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.training import TrainingRecord, train
+from proactrec.training import TrainingRecord, mean_loss, train
 from proactrec.types import IntArray
 
 VALIDATION_SHARE = 0.1
@@ -157,15 +157,10 @@ def _run_epoch(
     model: IRN, optimizer: torch.optim.Optimizer, pieces: Pieces, rng: torch.Generator
 ) -> float:
     item_seq, user_idx = _tensors(model, pieces)
-    losses = []
-    for rows in torch.randperm(len(item_seq), generator=rng).split(model.options.batch_size):
-        rows = rows.to(model.device)
-        optimizer.zero_grad()
-        loss = next_item_losses(model, item_seq[rows], user_idx[rows]).mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
+    order = torch.randperm(len(item_seq), generator=rng).to(model.device)
+    batches = order.split(model.options.batch_size)
+    losses = (next_item_losses(model, item_seq[rows], user_idx[rows]).mean() for rows in batches)
+    return mean_loss(optimizer, losses)
 
 
 def _tensors(model: IRN, pieces: Pieces) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Protocol
+
+from proactrec.llm.client import Answer
 
 _DIGIT = re.compile(r"""(?:(?:a|answer)\s*:\s*)?(["']?)([01])\1\.?""", re.IGNORECASE)
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?\s*```", re.DOTALL | re.IGNORECASE)
@@ -13,19 +14,7 @@ _KEYS = ("answer", "a")
 _MAX_JSON_CHARS = 100
 
 
-class TokenAnswer(Protocol):
-    """What of an answer is read here."""
-
-    @property
-    def text(self) -> str:
-        """All that the model said."""
-
-    @property
-    def top_logprobs(self) -> Mapping[str, float] | None:
-        """Natural logarithms of the chances of the first token, by token; None if not told."""
-
-
-def click_probability(answer: TokenAnswer) -> float | None:
+def click_probability(answer: Answer) -> float | None:
     """Chance of a click, in [0, 1]; None if the answer is neither 1 nor 0.
 
     With chances of the first token, :math:`p(1) / (p(0) + p(1))` over all ways to write the

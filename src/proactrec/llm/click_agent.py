@@ -15,7 +15,8 @@ from torch import Tensor
 
 from proactrec.data.dataset import Dataset
 from proactrec.llm.answers import click_probability
-from proactrec.llm.client import Feature, LLMClient, Message
+from proactrec.llm.client import LLMClient
+from proactrec.llm.messages import Feature, Message
 from proactrec.llm.prompted import PromptedModel, PromptedOptions, fingerprint
 from proactrec.llm.prompting import click_prompt
 from proactrec.progress import Progress, silent

@@ -5,34 +5,43 @@ synchronous; underneath, `concurrency` tasks share one event loop. An answer is 
 cache before anyone sees it, so a run that was killed goes on from there and pays nothing twice.
 """
 
+import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
 from proactrec.errors import InvalidInputError
 from proactrec.llm.asker import Asked, Asker
 from proactrec.llm.budget import Usage
 from proactrec.llm.cache import AnswerCache, Entry
-from proactrec.llm.errors import LimitReachedError, LLMError
-from proactrec.llm.loop import LoopThread
+from proactrec.llm.errors import LLMError
 from proactrec.llm.messages import Feature, Message, Question
 from proactrec.llm.options import LLMOptions
 from proactrec.progress import Progress, silent
 
-__all__ = [
-    "Answer",
-    "Feature",
-    "LLMClient",
-    "LLMError",
-    "LLMOptions",
-    "LimitReachedError",
-    "Message",
-    "Usage",
-]
-
 STAGE = "asking"
 PROGRESS_S = 0.2
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for callers that are synchronous, or have a loop of their own (notebooks)."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start a coroutine."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def close(self) -> None:
+        """Stop the loop and end the thread."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
 
 
 class Answer(NamedTuple):
@@ -81,11 +90,7 @@ class LLMClient:
         self._asker: Asker | None = None
 
     def ask(
-        self,
-        prompts: Sequence[tuple[Message, ...]],
-        *,
-        wants: Sequence[Feature] = (),
-        max_answer_tokens: int | None = None,
+        self, prompts: Sequence[tuple[Message, ...]], *, wants: Sequence[Feature] = ()
     ) -> list[Answer]:
         """One answer a prompt, in order; the same prompt is asked once.
 
@@ -94,8 +99,6 @@ class LLMClient:
         wants : sequence of {"logprobs", "digit schema"}
             What to ask for, best first. An endpoint that refuses it is found out by the first
             requests and then asked for the next; `Answer.top_logprobs` is None without "logprobs".
-        max_answer_tokens : int, optional
-            Instead of the one in the options.
 
         Raises
         ------
@@ -104,13 +107,9 @@ class LLMClient:
         LLMError
             If the model cannot be asked, or a replay lacks an answer.
         """
-        n_tokens = (
-            self.options.max_answer_tokens if max_answer_tokens is None else max_answer_tokens
-        )
-        if n_tokens < 1:
-            raise InvalidInputError(f"max_answer_tokens must be at least 1, got {n_tokens}")
         if not all(prompts):
             raise InvalidInputError("every prompt must hold a message, got one without")
+        n_tokens = self.options.max_answer_tokens
         questions = [Question(tuple(prompt), n_tokens, tuple(wants)) for prompt in prompts]
         keys = [question.key(self.options) for question in questions]
         entries = self.cache.get_many(list(dict.fromkeys(keys)))

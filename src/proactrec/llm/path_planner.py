@@ -19,7 +19,7 @@ from proactrec.data.items import Items
 from proactrec.encoders.base import Encoder
 from proactrec.journeys import Journeys
 from proactrec.llm.answers import path_titles
-from proactrec.llm.client import Message
+from proactrec.llm.messages import Message
 from proactrec.llm.prompted import PromptedModel, PromptedOptions, fingerprint
 from proactrec.llm.prompting import plan_prompt
 from proactrec.llm.titles import FUZZY_THRESHOLD, TitleMatcher

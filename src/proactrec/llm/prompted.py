@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import Answer, Feature, LLMClient, LLMOptions, Message
+from proactrec.llm.client import Answer, LLMClient
+from proactrec.llm.messages import Feature, Message
+from proactrec.llm.options import LLMOptions
 from proactrec.llm.prompting import HISTORY_LEN, Kind, load_prompt
 from proactrec.progress import Progress
 

@@ -16,15 +16,14 @@ from string import Template
 from typing import Literal, get_args
 
 from proactrec.errors import InvalidInputError
-from proactrec.llm.fence import CLOSE, MAX_TITLE_CHARS, OPEN, fenced
+from proactrec.llm.fence import CLOSE, OPEN, fenced
 from proactrec.llm.messages import Message
 
-Domain = Literal["generic", "movies", "music", "games"]
 Kind = Literal["click", "plan"]
 Role = Literal["system", "user", "assistant"]
 
 HISTORY_LEN = 20
-DOMAINS: tuple[str, ...] = get_args(Domain)
+DOMAINS = ("generic", "movies", "music", "games")
 TITLE_SLOTS: Mapping[Kind, frozenset[str]] = {
     "click": frozenset({"history", "item"}),
     "plan": frozenset({"history", "target", "skipped"}),
@@ -58,14 +57,10 @@ class Prompt:
     turns: tuple[tuple[Role, str], ...]
 
     def fill(
-        self,
-        titles: Mapping[str, Sequence[str]],
-        numbers: Mapping[str, int],
-        *,
-        max_title_chars: int,
+        self, titles: Mapping[str, Sequence[str]], numbers: Mapping[str, int]
     ) -> tuple[Message, ...]:
         """The messages, with fenced titles and numbers in the slots."""
-        slots = {name: fenced(t, max_chars=max_title_chars) for name, t in titles.items()}
+        slots = {name: fenced(t) for name, t in titles.items()}
         slots |= {name: str(number) for name, number in numbers.items()}
         return tuple(Message(role, Template(text).substitute(slots)) for role, text in self.turns)
 
@@ -129,7 +124,6 @@ def click_prompt(
     history: Sequence[str],
     item: str,
     history_len: int = HISTORY_LEN,
-    max_title_chars: int = MAX_TITLE_CHARS,
 ) -> tuple[Message, ...]:
     """The question whether a user would accept an item.
 
@@ -152,7 +146,7 @@ def click_prompt(
     """
     _check_kind(prompt, "click")
     titles = {"history": _newest(history, history_len), "item": [item]}
-    return prompt.fill(titles, {}, max_title_chars=max_title_chars)
+    return prompt.fill(titles, {})
 
 
 def plan_prompt(
@@ -163,7 +157,6 @@ def plan_prompt(
     path_len: int,
     skipped: Sequence[str] = (),
     history_len: int = HISTORY_LEN,
-    max_title_chars: int = MAX_TITLE_CHARS,
 ) -> tuple[Message, ...]:
     """The request for a path of `path_len` titles from a history to a target (LLM-IPP).
 
@@ -171,8 +164,8 @@ def plan_prompt(
     ----------
     prompt : Prompt
         Of kind "plan".
-    history : sequence of str
-        Titles that the user accepted, newest last; the last `history_len` are written.
+    history
+        As in :func:`click_prompt`.
     target : str
         Title of the item to lead to.
     path_len : int, at least 1
@@ -189,7 +182,7 @@ def plan_prompt(
     if path_len < 1:
         raise InvalidInputError(f"path_len must be at least 1, got {path_len}")
     titles = {"history": _newest(history, history_len), "target": [target], "skipped": skipped}
-    return prompt.fill(titles, {"path_len": path_len}, max_title_chars=max_title_chars)
+    return prompt.fill(titles, {"path_len": path_len})
 
 
 def _newest(history: Sequence[str], history_len: int) -> Sequence[str]:
@@ -219,12 +212,12 @@ def _turns(text: str, source: str) -> tuple[tuple[Role, str], ...]:
 
 
 def _role(name: str, source: str) -> Role:
-    for role in get_args(Role):
-        if name == role:
-            return role  # type: ignore[no-any-return]  # get_args does not know its members
-    raise InvalidInputError(
-        f"{source} has a message '=== {name}'; there are {', '.join(get_args(Role))}"
-    )
+    roles: dict[str, Role] = {role: role for role in get_args(Role)}
+    if name not in roles:
+        raise InvalidInputError(
+            f"{source} has a message '=== {name}'; there are {', '.join(roles)}"
+        )
+    return roles[name]
 
 
 def _check_slots(texts: Sequence[str], kind: Kind, source: str) -> None:
