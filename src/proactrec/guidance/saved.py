@@ -255,7 +255,7 @@ class Kept:
 
 
 def open_guide(
-    folder: Path, later_items: Catalogue | None = None, *, seed: int | None = None
+    folder: Path | str, later_items: Catalogue | None = None, *, seed: int | None = None
 ) -> SavedGuide:
     """The guide in a folder.
 
@@ -274,6 +274,7 @@ def open_guide(
     ArtefactError
         If a file is missing or damaged, or of another format.
     """
+    folder = Path(folder)
     about = read_about(folder)
     try:
         return _opened(folder, about, later_items, about["seed"] if seed is None else seed)
