@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -58,7 +59,7 @@ class Shop(NamedTuple):
 def shop(cli: Command, made_once: Callable[..., Path]) -> Shop:
     def fill(folder: Path) -> None:
         data = load_dataset("demo")
-        user, item = data.histories.rows(range(data.n_users))
+        user, item = data.histories.rows(np.arange(data.n_users))
         rows = {
             "user_id": [data.user_ids[row] for row in user],
             "item_id": [data.item_ids[row - 1] for row in item],

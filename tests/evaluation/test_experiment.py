@@ -251,7 +251,7 @@ def test_ids_of_nobody_who_opted_out_are_counted(options: Maker, store: Path) ->
         Experiment(options(rails=RailsOptions(opt_out=ids)), store)
         for ids in (("3",), ("3", "nobody", "no one"))
     )
-    told, usual = (run.result()["policy_notes"]["rails"] for run in (listed, known))
+    told, usual = (run.result().policy_notes["rails"] for run in (listed, known))
     assert told == {**usual, "unknown_opt_outs": 2}
     assert usual["opted_out"] > 0
     np.testing.assert_array_equal(listed.log.item_idx, known.log.item_idx)

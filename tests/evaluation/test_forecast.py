@@ -210,7 +210,7 @@ def test_a_run_after_a_forecast_counts_its_own_rails(
     railed = options.changed({"rails.plain_share": 0.4, "rails.item_cap_per_round": 9})
     alone, used = (Experiment(railed, folder) for folder in (tmp_path, store))
     Forecaster(used, ForecastOptions(n_worlds=39, n_users=20)).forecast()
-    counts, wanted = (run.result()["policy_notes"]["rails"] for run in (used, alone))
+    counts, wanted = (run.result().policy_notes["rails"] for run in (used, alone))
     assert counts == wanted
     assert counts["plain_share"] > 0
 

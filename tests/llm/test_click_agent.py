@@ -171,10 +171,10 @@ def test_killed_in_the_middle_nothing_is_paid_twice(
     server = serve(latency_s=0.05)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\nfrom test_click_agent import run\n"
+        "from pathlib import Path\nfrom llm.test_click_agent import run\n"
         "run(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], concurrency=4).log"
     )
-    here, store = str(Path(__file__).parent), tmp_path / "store"
+    here, store = str(Path(__file__).parents[1]), tmp_path / "store"
     process = subprocess.Popen([sys.executable, "-c", code, here, events, store, server.url])
     end = time.monotonic() + 60
     while server.counts()["n_requests"] < 20:
