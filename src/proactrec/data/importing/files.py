@@ -43,7 +43,6 @@ class Lines(NamedTuple):
 
     n_lines: int
     n_quotes: int
-    has_nul: bool
 
 
 def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
@@ -116,16 +115,15 @@ def plain(path: Path, encoding: str, folder: Path) -> Path:
 
 
 def look(path: Path) -> Lines:
-    """Lines, quotes and NUL bytes of a text file, at the speed of the disk."""
+    """Lines and quotes of a text file, at the speed of the disk."""
     n_lines = n_quotes = 0
-    has_nul, last = False, b""
+    last = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             n_lines += chunk.count(b"\n")
             n_quotes += chunk.count(b'"')
-            has_nul = has_nul or b"\0" in chunk
             last = chunk[-1:]
-    return Lines(n_lines + (last not in (b"\n", b"")), n_quotes, has_nul)
+    return Lines(n_lines + (last not in (b"\n", b"")), n_quotes)
 
 
 def _paths(pattern: str) -> tuple[list[Path], bool]:

@@ -18,8 +18,8 @@ from proactrec.data.importing.facts import facts
 from proactrec.data.importing.guess import Guess, guess_events, guess_items, plain_name
 from proactrec.data.importing.options import ImportOptions
 from proactrec.data.importing.problems import Problems
+from proactrec.data.importing.tables import open_table
 from proactrec.data.importing.tables.base import Table, check_columns, first_sample
-from proactrec.data.importing.tables.opening import open_table
 from proactrec.data.importing.verdicts import verdicts
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.progress import Progress, silent
@@ -36,10 +36,7 @@ class Plan(NamedTuple):
     options: ImportOptions  # every column named
     events: list[Table]
     items: list[Table]
-    event_guesses: list[Guess]
-    item_guesses: list[Guess]
-    examples: dict[str, str]  # of event columns
-    item_examples: dict[str, str]
+    guesses: list[tuple[Guess, str]]  # with examples of the column's values
     event_columns: list[str]
     notes: list[str]
 
@@ -96,23 +93,21 @@ class Import:
         given = options.columns
         check_columns(events[0], [name for name in given.model_dump().values() if name])
         sample = first_sample(events)
-        columns, event_guesses = guess_events(sample, given)
-        item_columns, item_sample = options.item_columns, pl.DataFrame()
-        item_guesses: list[Guess] = []
+        columns, found = guess_events(sample, given)
+        guesses = _with_examples(found, sample)
+        item_columns = options.item_columns
         if items_:
             item_sample = first_sample(items_)
             some = sample[str(columns.item)].drop_nulls().cast(pl.String, strict=False)
-            item_columns, item_guesses = guess_items(
+            item_columns, found = guess_items(
                 item_sample, item_columns, str(columns.item), set(some.to_list())
             )
+            guesses += _with_examples(found, item_sample)
         return Plan(
             options.model_copy(update={"columns": columns, "item_columns": item_columns}),
             events,
             items_,
-            event_guesses,
-            item_guesses,
-            _examples(sample),
-            _examples(item_sample),
+            guesses,
             events[0].columns,
             [*notes, *more],
         )
@@ -217,7 +212,7 @@ class Import:
             "columns": options.columns.model_dump(),
             "item_columns": options.item_columns.model_dump() if plan.items else None,
             "category_separator": found.separator,
-            "guesses": [g._asdict() for g in [*plan.event_guesses, *plan.item_guesses]],
+            "guesses": [guess._asdict() for guess, _ in plan.guesses],
             "files": [
                 {"path": str(t.path), "rows": t.n_rows, "bytes": t.path.stat().st_size}
                 for t in [*plan.events, *plan.items]
@@ -376,13 +371,14 @@ def _ratings(plan: Plan) -> list[str]:
     return [x for x in plan.event_columns if plain_name(x) in RATINGS and x not in used]
 
 
-def _examples(sample: pl.DataFrame, n: int = 3) -> dict[str, str]:
-    found = {}
-    for name in sample.columns:
-        values = sample[name].drop_nulls()
-        first = values[:1] if values.dtype.is_nested() else values.unique(maintain_order=True)[:n]
-        found[name] = ", ".join(str(value)[:40] for value in first.to_list())
-    return found
+def _with_examples(guesses: list[Guess], sample: pl.DataFrame) -> list[tuple[Guess, str]]:
+    return [(guess, _example(sample[guess.column]) if guess.column else "") for guess in guesses]
+
+
+def _example(values: pl.Series, n: int = 3) -> str:
+    filled = values.drop_nulls()
+    first = filled[:1] if filled.dtype.is_nested() else filled.unique(maintain_order=True)[:n]
+    return ", ".join(str(value)[:40] for value in first.to_list())
 
 
 def _place(partial: Path, out: Path) -> None:

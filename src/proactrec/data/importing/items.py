@@ -173,13 +173,7 @@ def _lists(values: list[pl.Series], height: int) -> pl.Series:
         else v.cast(pl.String).reshape((-1, 1)).cast(pl.List(pl.String))
         for v in values
     ]
-    return (
-        pl.DataFrame({str(n): v for n, v in enumerate(as_lists)})
-        .select(
-            pl.concat_list(pl.col(name).fill_null([]) for name in map(str, range(len(as_lists))))
-        )
-        .to_series()
-    )
+    return pl.select(pl.concat_list([lists.fill_null([]) for lists in as_lists])).to_series()
 
 
 def _texts(values: pl.Series, path: Path) -> pl.Series:
@@ -191,7 +185,5 @@ def _texts(values: pl.Series, path: Path) -> pl.Series:
 def _joined(texts: list[pl.Series], empty: pl.Series) -> pl.Series:
     if not texts:
         return empty
-    table = pl.DataFrame({str(number): text for number, text in enumerate(texts)})
-    return table.select(
-        pl.concat_str(pl.all().fill_null(""), separator=" ").str.strip_chars()
-    ).to_series()
+    filled = [text.fill_null("") for text in texts]
+    return pl.select(pl.concat_str(filled, separator=" ").str.strip_chars()).to_series()

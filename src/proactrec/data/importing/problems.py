@@ -1,6 +1,6 @@
 """Rows that could not be used: how many, why, and where the first one is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -33,18 +33,12 @@ class Problems:
 
     def add(self, reason: str, where: str, value: Any, n: int = 1) -> None:
         """Count `n` more rows; the place and value of the first ever are kept."""
-        if reason in self.by_reason:
-            self.by_reason[reason].n += n
-        else:
-            self.by_reason[reason] = Problem(n, where, shown(value))
+        self.by_reason.setdefault(reason, Problem(0, where, shown(value))).n += n
 
     def take(self, others: "Problems") -> None:
         """Count what `others` counted."""
         for reason, problem in others.by_reason.items():
-            if reason in self.by_reason:
-                self.by_reason[reason].n += problem.n
-            else:
-                self.by_reason[reason] = Problem(problem.n, problem.where, problem.value)
+            self.by_reason.setdefault(reason, replace(problem, n=0)).n += problem.n
 
     def sentences(self) -> list[str]:
         """A sentence a reason."""

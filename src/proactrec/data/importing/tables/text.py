@@ -1,9 +1,10 @@
 """Text files whose columns a separator divides."""
 
 import csv
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -14,18 +15,45 @@ from proactrec.data.importing.problems import Problems
 from proactrec.data.importing.tables.base import (
     LINE,
     SAMPLE_ROWS,
-    SLOW_BATCH_ROWS,
     TornTableError,
+    batched,
+    first_filled_line,
     first_line,
     numbered,
-    of_rows,
 )
-from proactrec.data.importing.tables.lines import NumberedLines, first_filled_line
 from proactrec.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
 JOINED_LINES = 20
 """Over how many lines a quoted value may reach where a file is read line by line."""
+
+
+class NumberedLines:
+    """Numbered lines of a file that can be looked at before they are taken."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._ahead, self._number = file, deque[bytes](), 0
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        while line := (self._ahead.popleft() if self._ahead else self._file.readline()):
+            self._number += 1
+            yield self._number, line
+
+    def ahead(self, n: int) -> Iterator[bytes]:
+        """The next `n` lines, not taken."""
+        for place in range(n):
+            if place == len(self._ahead):
+                line = self._file.readline()
+                if not line:
+                    return
+                self._ahead.append(line)
+            yield self._ahead[place]
+
+    def skip(self, n: int) -> None:
+        """Take `n` lines that were looked at."""
+        for _ in range(n):
+            self._ahead.popleft()
+        self._number += n
 
 
 class TextTable:
@@ -112,22 +140,20 @@ class TextTable:
     def _by_line(
         self, columns: Sequence[str], problems: Problems, notes: list[str]
     ) -> Iterator[pl.DataFrame]:
+        yield from batched(self._whole(columns, problems), columns)
+        notes.append(f"{self.path} breaks the form of a table, so it was read line by line")
+
+    def _whole(self, columns: Sequence[str], problems: Problems) -> Iterator[list[Any]]:
+        """Number and wanted values of every row that is no wider than the header."""
         places = [self.columns.index(name) for name in columns]
         width = len(self.columns)
-        rows: list[list[Any]] = []
         for number, fields in self._fields(problems):
             if len(fields) > width:
                 reason = f"the line has more values than the header ({width})"
                 problems.add(reason, f"{self.path}, line {number}", len(fields))
                 continue
             fields += [""] * (width - len(fields))
-            rows.append([number, *(fields[place] or None for place in places)])
-            if len(rows) == SLOW_BATCH_ROWS:
-                yield of_rows(rows, columns)
-                rows = []
-        notes.append(f"{self.path} breaks the form of a table, so it was read line by line")
-        if rows:
-            yield of_rows(rows, columns)
+            yield [number, *(fields[place] or None for place in places)]
 
     def _fields(self, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         """Number and values of every line that is not blank, a value's line ends joined."""
