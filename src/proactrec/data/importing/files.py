@@ -31,13 +31,6 @@ CHUNK = 1 << 24
 BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class InputFile(NamedTuple):
-    """A file to read."""
-
-    path: Path
-    kind: Kind
-
-
 class Lines(NamedTuple):
     """What a look at the bytes of a text file tells."""
 
@@ -45,7 +38,7 @@ class Lines(NamedTuple):
     n_quotes: int
 
 
-def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
+def find(patterns: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Files that patterns name, in the order of their names, and those of no known kind.
 
     A folder stands for all that lies in it and below, but for hidden files and those whose name
@@ -60,9 +53,8 @@ def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
     for pattern in patterns:
         paths, is_named = _paths(pattern)
         for path in paths:
-            kind = kind_of(path)
-            if kind is not None:
-                found.append(InputFile(path, kind))
+            if kind_of(path):
+                found.append(path)
             elif is_named:
                 raise InvalidInputError(
                     f"{path} must end in {', '.join(KINDS)} (text also with .gz), to tell its type"

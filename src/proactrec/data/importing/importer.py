@@ -70,6 +70,7 @@ class Import:
         if not is_free and not overwrite:
             raise InvalidInputError(f"--out {out} holds an import already: give --overwrite")
         self._partial = self.out.parent / f".{self.out.name}.import-{os.getpid()}"
+        self._unpacked = self._partial / "unpacked"
 
     def __enter__(self) -> Self:
         self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +80,6 @@ class Import:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
-
-    @property
-    def _unpacked(self) -> Path:
-        return self._partial / "unpacked"
 
     @cached_property
     def plan(self) -> Plan:
@@ -139,20 +136,20 @@ class Import:
         return result
 
     def _tables(self, patterns: Sequence[str]) -> tuple[list[Table], list[str]]:
-        sources, ignored = files.find(patterns)
+        paths, ignored = files.find(patterns)
         notes, tables, empty = [], [], []
-        for source in sources:
+        for path in paths:
             try:
-                tables.append(open_table(source, self._options.files, self._unpacked))
+                tables.append(open_table(path, self._options.files, self._unpacked))
             except DataError as error:
                 # One of many may be empty: a day without events. A single one may not.
-                if len(sources) == 1 or source.path.stat().st_size:
+                if len(paths) == 1 or path.stat().st_size:
                     raise
                 empty.append(str(error))
         if not tables:
-            raise DataError(f"all {len(sources)} files of {', '.join(patterns)} are empty")
+            raise DataError(f"all {len(paths)} files of {', '.join(patterns)} are empty")
         if empty:
-            notes.append(f"{len(empty)} of {len(sources)} files are empty, first: {empty[0]}")
+            notes.append(f"{len(empty)} of {len(paths)} files are empty, first: {empty[0]}")
         if ignored:
             notes.append(f"{len(ignored)} files of other kinds were not read, first {ignored[0]}")
         return tables, notes
@@ -292,8 +289,7 @@ def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
 
 def _named(suspects: list[behaviour.Suspect], users: Ids) -> list[dict[str, Any]]:
     """Suspects with their ids, most events first."""
-    numbers = pl.DataFrame({"user": pl.Series([s.user for s in suspects], dtype=pl.UInt32)})
-    names = numbers.select(users.texts(pl.col("user"))).to_series().to_list()
+    names = users.listed([suspect.user for suspect in suspects])
     named = [{**s._asdict(), "user": name} for s, name in zip(suspects, names, strict=True)]
     return sorted(named, key=lambda suspect: (-suspect["n_events"], suspect["user"]))
 

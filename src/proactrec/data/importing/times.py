@@ -57,7 +57,10 @@ class TimeReader:
     """
 
     def __init__(self, sample: pl.Series, options: TimeOptions) -> None:
-        _check_zone(options.zone)
+        try:
+            ZoneInfo(options.zone)
+        except (ValueError, OSError, KeyError) as error:
+            raise InvalidInputError(f"time zone {options.zone!r} does not exist") from error
         self._zone, self._format = options.zone, options.format
         self._formats = [options.format] if options.format else list(FORMATS)
         self.unit: str = options.unit
@@ -178,10 +181,3 @@ def _of_moments(moments: pl.Series, zone: str) -> pl.Series:
         moved = later.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
         moments = local.fill_null(moved)
     return moments.to_physical().cast(pl.Int64)
-
-
-def _check_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError) as error:
-        raise InvalidInputError(f"time zone {zone!r} does not exist") from error

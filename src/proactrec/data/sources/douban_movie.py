@@ -31,11 +31,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     `comment`, `time` (YYYY-MM-DD), `labels` (the reviewer's own, separated by `|`). Films: `UID` or
     `movie_id`, `name`, `tag` (separated by `|`, or as a list in brackets) and more. UTF-8, or else
     GB18030. A film's column `labels` has those of all its reviewers.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other columns than expected.
     """
     path, films_path = packed(root / REVIEWS), packed(root / FILMS)
     rows = _read(path)

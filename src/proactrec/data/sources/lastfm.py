@@ -24,11 +24,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     number), so that every category is a shared one: the same rows that make the events make the
     categories, as in the published target file. The catalogue's column `tags` has them all. An
     artist that a user tagged twice counts at the first of these rows, whatever `repeats` says.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other columns than expected.
     """
     artists_path = packed(root / "artists.dat")
     artists = read_delimited(artists_path, "\t")

@@ -4,13 +4,14 @@ import html
 import re
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
+from proactrec.data.clock import start_of
 from proactrec.data.interactions import Interactions
 from proactrec.data.sources.files import (
     check_columns_exist,
@@ -46,11 +47,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
 
     One Python literal a line. `user_id` is missing in most reviews, so users are told by their
     name, as in the published sequence experiments.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other fields than expected.
     """
     path = packed(root / REVIEWS)
     fields = ["username", "product_id", "date"]
@@ -119,7 +115,7 @@ def _times(values: pl.Series, path: Path) -> pl.Series:
             DataWarning,
             stacklevel=3,
         )
-    return seconds.fill_null(_seconds(date(YEAR_OF_CRAWL, 12, 31)))
+    return seconds.fill_null(start_of(date(YEAR_OF_CRAWL, 12, 31), 1))
 
 
 def _day(text: str) -> int | None:
@@ -127,14 +123,10 @@ def _day(text: str) -> int | None:
         if posted := POSTED.fullmatch(text):
             month, day, year = posted.groups()
             text = f"{year or YEAR_OF_CRAWL} {month} {day}"
-            return _seconds(datetime.strptime(text, "%Y %B %d").date())
-        return _seconds(date.fromisoformat(text))
+            return start_of(datetime.strptime(text, "%Y %B %d").date(), 1)
+        return start_of(date.fromisoformat(text), 1)
     except ValueError:
         return None
-
-
-def _seconds(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 def _with_games(root: Path, events: Interactions) -> tuple[Interactions, Catalogue]:

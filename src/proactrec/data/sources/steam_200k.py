@@ -29,11 +29,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     where a game's id is its title, or else from the three files of CaseRec. There are no times: the
     rows' order stands for them, with a :class:`DataWarning`. If `steam_games.json` lies beside
     them, games whose names match (letters and digits only) get its genres, tags and specs.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or of another layout.
     """
     plain = packed(root / TABLE)
     path, bought, hours, items = _published(plain) if plain.exists() else _split(root)

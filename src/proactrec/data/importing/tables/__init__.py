@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from proactrec.data.importing import files
-from proactrec.data.importing.files import InputFile
 from proactrec.data.importing.options import FileOptions
 from proactrec.data.importing.tables.base import Table
 from proactrec.data.importing.tables.json_lines import JsonLinesTable
@@ -11,7 +10,7 @@ from proactrec.data.importing.tables.parquet import ParquetTable
 from proactrec.data.importing.tables.text import TextTable
 
 
-def open_table(source: InputFile, options: FileOptions, folder: Path) -> Table:
+def open_table(path: Path, options: FileOptions, folder: Path) -> Table:
     """The table in a file; unpacked or recoded text goes into `folder`.
 
     Raises
@@ -19,9 +18,10 @@ def open_table(source: InputFile, options: FileOptions, folder: Path) -> Table:
     DataError
         If the file is empty, damaged, of another encoding, or has no usable header.
     """
-    if source.kind == "parquet":
-        return ParquetTable(source.path)
-    plain = files.plain(source.path, options.encoding, folder)
-    if source.kind == "jsonl":
-        return JsonLinesTable(source.path, plain)
-    return TextTable(source.path, plain, options)
+    kind = files.kind_of(path)
+    if kind == "parquet":
+        return ParquetTable(path)
+    plain = files.plain(path, options.encoding, folder)
+    if kind == "jsonl":
+        return JsonLinesTable(path, plain)
+    return TextTable(path, plain, options)

@@ -64,7 +64,8 @@ class JsonLinesTable:
                 try:
                     content = read(line.decode("utf-8-sig").strip())
                 except (ValueError, RecursionError) as error:
-                    problems.add(f"the line is no JSON ({_kind(error)})", where, line[:60])
+                    fault = getattr(error, "msg", type(error).__name__)  # of a JSONDecodeError
+                    problems.add(f"the line is no JSON ({fault})", where, line[:60])
                     continue
                 if not isinstance(content, dict):
                     problems.add("the line is no JSON object", where, line[:60])
@@ -82,7 +83,3 @@ def _flat(content: dict[str, Any], before: str = "") -> dict[str, str | None]:
         else:
             flat[before + name] = json.dumps(value)
     return flat
-
-
-def _kind(error: Exception) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__

@@ -1,7 +1,6 @@
 """Text files whose columns a separator divides."""
 
 import csv
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -26,34 +25,6 @@ from proactrec.errors import DataError
 SEPARATORS = (",", "\t", ";", "|")
 JOINED_LINES = 20
 """Over how many lines a quoted value may reach where a file is read line by line."""
-
-
-class NumberedLines:
-    """Numbered lines of a file that can be looked at before they are taken."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._ahead, self._number = file, deque[bytes](), 0
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        while line := (self._ahead.popleft() if self._ahead else self._file.readline()):
-            self._number += 1
-            yield self._number, line
-
-    def ahead(self, n: int) -> Iterator[bytes]:
-        """The next `n` lines, not taken."""
-        for place in range(n):
-            if place == len(self._ahead):
-                line = self._file.readline()
-                if not line:
-                    return
-                self._ahead.append(line)
-            yield self._ahead[place]
-
-    def skip(self, n: int) -> None:
-        """Take `n` lines that were looked at."""
-        for _ in range(n):
-            self._ahead.popleft()
-        self._number += n
 
 
 class TextTable:
@@ -158,19 +129,22 @@ class TextTable:
     def _fields(self, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         """Number and values of every line that is not blank, a value's line ends joined."""
         with self._plain.open("rb") as file:
-            lines = NumberedLines(file)
-            for number, line in lines:
+            number = 0
+            while line := file.readline():
+                number += 1
                 if number < self._header_line + self._has_header or not line.strip():
                     continue
-                where = f"{self.path}, line {number}"
+                first, where = number, f"{self.path}, line {number}"
                 try:
                     fields = self._split(line)
                     if line.count(b'"') % 2 and self._opens(line):
-                        fields = self._joined(lines, line) or fields
+                        if joined := self._joined(file, line):
+                            fields, n_more = joined
+                            number += n_more
                         if fields[-1].endswith("\n"):  # what an unclosed quote leaves
                             problems.add("a quote is not closed", where, fields[-1].strip())
                             continue
-                    yield number, fields
+                    yield first, fields
                 except UnicodeDecodeError as error:
                     reason = "the line is not UTF-8 text (for other encodings give --encoding)"
                     problems.add(reason, where, line[error.start : error.start + 8])
@@ -185,19 +159,24 @@ class TextTable:
         """Whether some value begins with a quote, so that it may go over line ends."""
         return line.startswith(b'"') or self._separator.encode() + b'"' in line
 
-    def _joined(self, lines: NumberedLines, line: bytes) -> list[str] | None:
-        """Values of a line with those after it up to the closing quote, if that makes a row."""
-        for n, following in enumerate(lines.ahead(JOINED_LINES), start=1):
-            line += following
-            if line.count(b'"') % 2 == 0:
-                reader = csv.reader(
-                    line.decode().splitlines(keepends=True), delimiter=self._separator
-                )
-                fields = next(reader)
-                if len(fields) == len(self.columns):
-                    lines.skip(n)
-                    return fields
-                return None
+    def _joined(self, file: IO[bytes], line: bytes) -> tuple[list[str], int] | None:
+        """Values of a line with those after it up to the closing quote, if that makes a row.
+
+        With how many lines that were; they stay in the file where it makes none.
+        """
+        end = file.tell()
+        try:
+            for n in range(1, JOINED_LINES + 1):
+                line += file.readline()
+                if line.count(b'"') % 2 == 0:
+                    text = line.decode().splitlines(keepends=True)
+                    fields = next(csv.reader(text, delimiter=self._separator))
+                    if len(fields) == len(self.columns):
+                        end = file.tell()
+                        return fields, n
+                    break
+        finally:
+            file.seek(end)
         return None
 
 
