@@ -49,8 +49,6 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
     ----------
     main : int array, shape (n_topics,)
         Main category of every topic, as an index into `CATEGORIES`.
-    topic_size : int
-    rng : numpy.random.Generator
 
     Returns
     -------

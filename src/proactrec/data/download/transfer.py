@@ -106,10 +106,13 @@ def _go_on(url: str, part: Path, progress: Progress) -> None:
             _receive(response, answer, part, progress, url)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code != 416:
-            raise _refused(error, url) from error
-        part.unlink(missing_ok=True)  # it cannot be what is there now
-        raise _BrokenError("has changed since the transfer broke off") from error
+        if error.code == 416:
+            part.unlink(missing_ok=True)  # it cannot be what is there now
+            raise _BrokenError("has changed since the transfer broke off") from error
+        said = f"answers {error.code} {error.reason}"
+        if error.code in GONE_ON:
+            raise _BrokenError(said) from error
+        raise DownloadError(f"{url} {said}") from error
     except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
         n = part.stat().st_size if part.exists() else 0
         raise _BrokenError(f"broke off after {n:,} bytes ({type(error).__name__})") from error
@@ -196,8 +199,3 @@ def _open(request: urllib.request.Request) -> Any:
         raise
     except urllib.error.URLError as error:
         raise UnreachableError(f"{request.full_url} cannot be reached ({error.reason})") from error
-
-
-def _refused(error: urllib.error.HTTPError, url: str) -> Exception:
-    said = f"answers {error.code} {error.reason}"
-    return _BrokenError(said) if error.code in GONE_ON else DownloadError(f"{url} {said}")

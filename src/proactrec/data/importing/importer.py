@@ -48,7 +48,6 @@ class Import:
 
     Parameters
     ----------
-    options : ImportOptions
     out : Path
         Folder to make.
     overwrite : bool

@@ -33,7 +33,9 @@ class Problems:
 
     def add(self, reason: str, where: str, value: Any, n: int = 1) -> None:
         """Count `n` more rows; the place and value of the first ever are kept."""
-        self.by_reason.setdefault(reason, Problem(0, where, shown(value))).n += n
+        text = repr(value)
+        shown = text if len(text) <= 60 else f"{text[:57]}…"
+        self.by_reason.setdefault(reason, Problem(0, where, shown)).n += n
 
     def take(self, others: "Problems") -> None:
         """Count what `others` counted."""
@@ -68,9 +70,3 @@ def sift(
             problems.add(reason, f"{place} {line[row]}", value[row], n)
             is_good = is_good & ~is_bad
     return is_good
-
-
-def shown(value: Any) -> str:
-    """A value as messages show it, never long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

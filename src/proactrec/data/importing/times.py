@@ -46,7 +46,6 @@ class TimeReader:
     ----------
     sample : Series
         First values of the column.
-    options : TimeOptions
 
     Raises
     ------

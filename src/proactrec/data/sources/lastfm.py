@@ -5,10 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import check_complete, packed, parse_integers, read_delimited
 from proactrec.data.sources.items import lists_of, with_lists
-from proactrec.data.sources.repeats import keep_one
 from proactrec.types import Repeats
 
 FILES = ("user_taggedartists-timestamps.dat", "artists.dat", "tags.dat")

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
@@ -21,7 +21,6 @@ from proactrec.data.sources.files import (
     read_text,
 )
 from proactrec.data.sources.items import lists_of, with_lists
-from proactrec.data.sources.repeats import keep_one
 from proactrec.types import Repeats
 
 FILES_100K = ("u.data", "u.item", "u.genre")

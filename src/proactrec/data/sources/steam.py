@@ -3,7 +3,6 @@
 import html
 import re
 import warnings
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import polars as pl
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.clock import start_of
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
@@ -28,7 +27,6 @@ from proactrec.data.sources.records import (
     read_columns,
     read_records,
 )
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import DataError, DataWarning
 from proactrec.types import Repeats
 
@@ -83,22 +81,17 @@ def load_australian(root: Path, repeats: Repeats = "earliest") -> tuple[Interact
 def _nested_reviews(path: Path) -> pl.DataFrame:
     names, numbers = ("user_id", "item_id", "posted", "recommend"), []
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for number, user_id, review in _reviews(path):
-        numbers.append(number)
-        columns["user_id"].append(user_id)
-        for name in names[1:]:
-            columns[name].append(plain(review.get(name), name, number, path))
-    return pl.DataFrame([as_column(name, columns[name], numbers, path) for name in names])
-
-
-def _reviews(path: Path) -> Iterator[tuple[int, Any, dict[str, Any]]]:
     for number, record in read_records(path, parse_literal):
         user_id = plain(record.get("user_id"), "user_id", number, path)
         reviews = record.get("reviews")
         if not isinstance(reviews, list) or not all(isinstance(one, dict) for one in reviews):
             raise DataError(f"reviews must be a list of records in {path}, line {number}")
         for review in reviews:
-            yield number, user_id, review
+            numbers.append(number)
+            columns["user_id"].append(user_id)
+            for name in names[1:]:
+                columns[name].append(plain(review.get(name), name, number, path))
+    return pl.DataFrame([as_column(name, columns[name], numbers, path) for name in names])
 
 
 def _times(values: pl.Series, path: Path) -> pl.Series:

@@ -7,10 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import check_complete, packed, parse_numbers, read_delimited
 from proactrec.data.sources.items import complete_catalogue
-from proactrec.data.sources.repeats import keep_one
 from proactrec.data.sources.steam import GAMES, LIST_FIELDS, read_games
 from proactrec.errors import DataError, DataWarning
 from proactrec.types import Repeats

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources import columns
 from proactrec.data.sources.files import (
     check_columns_exist,
@@ -18,7 +18,6 @@ from proactrec.data.sources.files import (
 )
 from proactrec.data.sources.lines import check_is_file, kind_of
 from proactrec.data.sources.records import read_columns
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import InvalidInputError
 from proactrec.types import Repeats
 
