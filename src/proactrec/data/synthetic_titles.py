@@ -55,7 +55,10 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
     list of str, length n_topics * topic_size
     """
     places = _places(len(main), rng)
-    plain = {name: _shuffled(_plain_titles(words), rng) for name, words in WORDS.items()}
+    adjectives, plain = ADJECTIVES.split(), {}
+    for name, words in WORDS.items():
+        pairs = product(adjectives, words.split())
+        plain[name] = _shuffled([f"The {adjective} {word}" for adjective, word in pairs], rng)
     titles = []
     for category, place in zip(main, places, strict=True):
         name = CATEGORIES[category]
@@ -73,11 +76,6 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
 def _places(n: int, rng: np.random.Generator) -> list[str]:
     parts = (PLACE_STARTS.split(), PLACE_MIDDLES.split(), PLACE_ENDS.split())
     return _shuffled(["".join(place) for place in product(*parts)], rng)[:n]
-
-
-def _plain_titles(words: str) -> list[str]:
-    pairs = product(ADJECTIVES.split(), words.split())
-    return [f"The {adjective} {word}" for adjective, word in pairs]
 
 
 def _shuffled(texts: list[str], rng: np.random.Generator) -> list[str]:

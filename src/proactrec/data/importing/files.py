@@ -85,8 +85,11 @@ def plain(path: Path, encoding: str, folder: Path) -> Path:
     """
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
+    try:
+        is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    except LookupError as error:
+        raise InvalidInputError(f"encoding {encoding!r} does not exist") from error
     is_packed = path.suffix.lower() == ".gz"
-    is_utf8 = _codec(encoding) in ("utf-8", "utf-8-sig", "ascii")
     if not is_packed and is_utf8:
         _refuse_utf16(path, path)
         return path
@@ -134,13 +137,6 @@ def _paths(pattern: str) -> tuple[list[Path], bool]:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _codec(encoding: str) -> str:
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError as error:
-        raise InvalidInputError(f"encoding {encoding!r} does not exist") from error
 
 
 def _refuse_utf16(path: Path, called: Path) -> None:
