@@ -62,11 +62,11 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
     titles = []
     for category, place in zip(main, places, strict=True):
         name = CATEGORIES[category]
-        words = rng.permutation(WORDS[name].split())
+        main_words = rng.permutation(WORDS[name].split())
         years = 1975 + np.sort(rng.integers(0, 45, topic_size))
         for position in range(topic_size):
             if position < len(WITH_PLACE):
-                title = WITH_PLACE[position].format(word=words[position], place=place)
+                title = WITH_PLACE[position].format(word=main_words[position], place=place)
             else:
                 title = plain[name].pop()
             titles.append(f"{_with_article(title)} ({years[position]})")
