@@ -61,19 +61,17 @@ def fit_content_map(content: Tensor, vectors: Tensor) -> ContentMap:
     z, e = content.double() - z_mean, vectors.double() - e_mean
     left, values, right = torch.linalg.svd(z, full_matrices=False)
     projected = left.t() @ e  # (k, d)
-    best: tuple[float, float] | None = None
+    errors = []
     for penalty in PENALTIES:
         kept = values.square() / (values.square() + penalty)  # (k,)
         fitted = left @ (kept[:, None] * projected)
         leverage = (left.square() * kept).sum(1) + 1 / len(z)
         residual = (e - fitted) / (1 - leverage).clamp_min(1e-9)[:, None]
-        error = float(residual.square().sum(1).mean())
-        if best is None or error < best[0]:
-            best = (error, penalty)
-    assert best is not None
-    shrunk = values / (values.square() + best[1])
+        errors.append(float(residual.square().sum(1).mean()))
+    error, penalty = min(zip(errors, PENALTIES, strict=True))
+    shrunk = values / (values.square() + penalty)
     weights = right.t() @ (shrunk[:, None] * projected)
-    return ContentMap(weights, z_mean, e_mean, best[1], best[0])
+    return ContentMap(weights, z_mean, e_mean, penalty, error)
 
 
 def place_items(

@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -34,15 +34,6 @@ class ContentOptions(Options):
     text_weight: float = Field(1.0, ge=0, description="length of the block of title and text")
     category_weight: float = Field(1.0, ge=0, description="length of the block of categories")
     min_items: int = Field(2, ge=1, description="items that a word or category must occur in")
-
-
-class _Terms(NamedTuple):
-    """Sparse rows: weights of terms."""
-
-    row: list[int]
-    column: list[int]
-    weight: list[float]
-    n_columns: int
 
 
 def content_vectors(
@@ -86,21 +77,21 @@ def content_vectors(
     documents = [f"{title} {text}" for title, text in zip(titles, texts or titles, strict=True)]
     if texts is None:
         documents = list(titles)
-    category_block = _weighted((list(names) for names in categories), options.min_items)
+    least, weight = options.min_items, options.category_weight
+    category_block = _weighted((list(names) for names in categories), least, weight)
     if options.encoder == "sentence":
         words = options.text_weight * F.normalize(_sentences(documents, options), dim=1)
-        blocks = [(category_block, options.category_weight)]
-        return torch.cat([words, _reduced(blocks, len(titles), options, seed)], dim=1)
-    text_block = _weighted((WORD.findall(d.casefold()) for d in documents), options.min_items)
-    blocks = [(text_block, options.text_weight), (category_block, options.category_weight)]
-    vectors = _reduced(blocks, len(titles), options, seed)
+        return torch.cat([words, _reduced([category_block], options, seed)], dim=1)
+    spoken = (WORD.findall(document.casefold()) for document in documents)
+    text_block = _weighted(spoken, least, options.text_weight)
+    vectors = _reduced([text_block, category_block], options, seed)
     if vectors.shape[1] == 0:
         raise InvalidInputError("no word and no category occurs often enough to describe items")
     return vectors
 
 
-def _weighted(documents: Iterable[list[str]], min_items: int) -> _Terms:
-    """TF-IDF of terms that occur in enough documents, rows of length 1."""
+def _weighted(documents: Iterable[list[str]], min_items: int, weight: float) -> Tensor:
+    """TF-IDF of terms that occur in enough documents: sparse, with rows of length `weight`."""
     counts = [Counter(terms) for terms in documents]
     n_items: Counter[str] = Counter()
     for terms in counts:
@@ -108,35 +99,27 @@ def _weighted(documents: Iterable[list[str]], min_items: int) -> _Terms:
     known = sorted(term for term, n in n_items.items() if n >= min_items)
     column = {term: number for number, term in enumerate(known)}
     rarity = {term: math.log((1 + len(counts)) / (1 + n_items[term])) + 1 for term in known}
-    block = _Terms([], [], [], len(known))
+    places: list[tuple[int, int]] = []
+    values: list[float] = []
     for row, terms in enumerate(counts):
         weights = {t: (1 + math.log(n)) * rarity[t] for t, n in terms.items() if t in column}
-        length = math.sqrt(sum(weight**2 for weight in weights.values()))
-        block.row.extend([row] * len(weights))
-        block.column.extend(column[term] for term in weights)
-        block.weight.extend(weight / length for weight in weights.values())
-    return block
-
-
-def _reduced(
-    blocks: list[tuple[_Terms, float]], n_items: int, options: ContentOptions, seed: int
-) -> Tensor:
-    """The blocks side by side, reduced to their strongest directions."""
-    rows, columns, weights, start = [], [], [], 0
-    for block, weight in blocks:
-        rows += block.row
-        columns += [start + column for column in block.column]
-        weights += [weight * value for value in block.weight]
-        start += block.n_columns
-    size = min(options.n_components, n_items, start)
-    if size == 0:
-        return torch.zeros(n_items, 0)
-    matrix = torch.sparse_coo_tensor(
-        torch.tensor([rows, columns]),
-        torch.tensor(weights, dtype=torch.float64),
-        (n_items, start),
+        length = math.sqrt(sum(value**2 for value in weights.values()))
+        places += [(row, column[term]) for term in weights]
+        values += [weight * (value / length) for value in weights.values()]
+    return torch.sparse_coo_tensor(
+        torch.tensor(places, dtype=torch.int64).reshape(-1, 2).t(),
+        torch.tensor(values, dtype=torch.float64),
+        (len(counts), len(known)),
         check_invariants=False,
-    ).coalesce()
+    )
+
+
+def _reduced(blocks: list[Tensor], options: ContentOptions, seed: int) -> Tensor:
+    """The blocks side by side, reduced to their strongest directions."""
+    matrix = torch.cat(blocks, dim=1).coalesce()
+    size = min(options.n_components, *matrix.shape)
+    if size == 0:
+        return torch.zeros(len(matrix), 0)
     directions, strength = left_singular(matrix, size, torch_generator(seed, "content"))
     return (directions * strength).float()
 

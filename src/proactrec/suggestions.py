@@ -10,7 +10,6 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.rng import generator
 from proactrec.targets import prematch
-from proactrec.types import IntArray
 
 COLD_BELOW = 5
 """An item with fewer train interactions has a vector that says little."""
@@ -79,6 +78,7 @@ def suggest_categories(
         raise InvalidInputError(f"{dataset.name} has no categories to choose from")
     users, items = user_vectors.double(), item_vectors.double()
     counts = dataset.train_counts
+    known = dataset.before("train")
     middle, spread = _chance(users, items, seed)
     found = []
     for category in dataset.items.category_names:
@@ -87,6 +87,7 @@ def suggest_categories(
         seen = float(counts[best].mean()) / dataset.n_users
         interest = float(users.mean(0) @ items[torch.from_numpy(best)].mean(0))
         distance = (middle - interest) / spread
+        has_met = np.unique(known.user_idx[np.isin(known.item_idx, pool)])
         n_cold = int((counts[pool] < COLD_BELOW).sum())
         nearness = 1 / (1 + np.exp(distance))
         share = min(1.0, (len(pool) - n_cold) / n_targets)
@@ -96,7 +97,7 @@ def suggest_categories(
                 score=float(np.cbrt(share * (1 - seen) * nearness)),
                 n_items=len(pool),
                 n_cold=n_cold,
-                reach=_reach(dataset, pool),
+                reach=len(has_met) / dataset.n_users,
                 seen=seen,
                 distance=distance,
                 reasons=(
@@ -140,9 +141,3 @@ def _chance(users: Tensor, items: Tensor, seed: int) -> tuple[float, float]:
     what = torch.from_numpy(rng.integers(1, len(items), N_PAIRS))
     interest = (users[who] * items[what]).sum(1)
     return float(interest.mean()), max(float(interest.std()), 1e-12)
-
-
-def _reach(dataset: Dataset, pool: IntArray) -> float:
-    known = dataset.before("train")
-    has_met = np.unique(known.user_idx[np.isin(known.item_idx, pool)])
-    return len(has_met) / dataset.n_users

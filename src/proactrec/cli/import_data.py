@@ -75,30 +75,21 @@ def import_(
 
 
 def _confirm(plan: Plan, *, is_sure: bool) -> None:
-    guesses = [*plan.event_guesses, *plan.item_guesses]
-    if not guesses:
+    if not plan.guesses:
         return
     table = Table("meaning", "column", "why", "for example", title="guessed", title_justify="left")
-    for guesses_of, examples in (
-        (plan.event_guesses, plan.examples),
-        (plan.item_guesses, plan.item_examples),
-    ):
-        for guess in guesses_of:
-            example = examples.get(guess.column, "")
-            table.add_row(*map(Text, (guess.meaning, guess.column or "none", guess.why, example)))
+    for guess, example in plan.guesses:
+        table.add_row(*map(Text, (guess.meaning, guess.column or "none", guess.why, example)))
     console.errors.print(table)
     if is_sure:
         return
+    names = ", ".join(option(guess.meaning) for guess, _ in plan.guesses)
     if not sys.stdin.isatty():
         raise InvalidInputError(
-            "the guessed columns need a yes: give --yes, or name them "
-            f"({', '.join(option(guess.meaning) for guess in guesses)})"
+            f"the guessed columns need a yes: give --yes, or name them ({names})"
         )
     if not typer.confirm("Is that right?", default=True, err=True):
-        raise InvalidInputError(
-            "nothing was imported: name the columns "
-            f"({', '.join(option(guess.meaning) for guess in guesses)})"
-        )
+        raise InvalidInputError(f"nothing was imported: name the columns ({names})")
 
 
 def _show(result: dict[str, Any], out: Path, *, has_page: bool) -> None:

@@ -43,6 +43,3 @@ class Catalogue:
                 f"catalogue ids must be unique; {repeated.len()} occur more than once, "
                 f"first {repeated.head(3).to_list()}"
             )
-
-    def __len__(self) -> int:
-        return self.table.height

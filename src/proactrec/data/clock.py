@@ -14,9 +14,8 @@ def unit_of(newest: int) -> int | None:
 
 def iso(timestamp: int, unit: int) -> str:
     """ISO 8601 in UTC, to the second; also for times before 1970."""
-    return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp / unit)).isoformat(
-        timespec="seconds"
-    )
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp / unit)
+    return moment.isoformat(timespec="seconds")
 
 
 def start_of(day: date, unit: int) -> int:

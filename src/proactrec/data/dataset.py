@@ -179,11 +179,10 @@ class Dataset:
         return Items(*about, self.train_counts, self.texts)
 
     def before(self, split: Split) -> Histories:
-        """What is known before the answers of a split: train histories for `train` and
-        `validation`'s inputs are the same; `test` inputs also hold the validation item.
+        """What is known before the answers of a split.
 
-        `before("train")` ends two items before the end (what models are fitted on),
-        `before("validation")` the same, `before("test")` one item before the end.
+        `before("train")`, what models are fitted on, and `before("validation")` end two items
+        before the end; `before("test")` ends one before it, at the validation item.
         """
         held_out = {"train": 2, "validation": 2, "test": 1}[split]
         lengths = self.histories.lengths

@@ -12,7 +12,6 @@ def filter_interactions(interactions: Interactions, name: FilterName, k: int = 5
 
     Parameters
     ----------
-    interactions : Interactions
     name : {"k-core", "paper", "none"}
         "k-core" drops items, then users, with fewer than `k` rows until none is left. "paper"
         is what the public code behind the published tables does: whenever a column has a count
@@ -48,13 +47,9 @@ def _core(table: pl.DataFrame, k: int, *, drop_maximum: bool) -> pl.DataFrame:
     while table.height != height:
         height = table.height
         for column in ("item_id", "user_id"):
-            table = _drop_rare(table, column, k, drop_maximum=drop_maximum)
+            counts = table.select(count=pl.len().over(column))["count"]
+            is_kept = counts >= k
+            if drop_maximum and not is_kept.all():
+                is_kept &= counts < counts.max()
+            table = table.filter(is_kept)
     return table
-
-
-def _drop_rare(table: pl.DataFrame, column: str, k: int, *, drop_maximum: bool) -> pl.DataFrame:
-    counts = table.select(pl.len().over(column).alias("count"))["count"]
-    is_kept = counts >= k
-    if is_kept.all():
-        return table
-    return table.filter(is_kept & (counts < counts.max()) if drop_maximum else is_kept)

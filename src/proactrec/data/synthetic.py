@@ -46,36 +46,25 @@ class _World(NamedTuple):
     film_pull: FloatArray  # (n_topics, topic_size), log popularity
 
 
-class _Watched(NamedTuple):
-    """What the users did, one row a step."""
-
-    item: IntArray  # (n_steps, n_users), topic * topic_size + position in the topic
-    is_new: BoolArray  # (n_steps, n_users), whether a session starts
-
-
 def demo_world(seed: int = 0) -> tuple[Interactions, Catalogue]:
     """About 1,000 users, 1,500 films in 12 categories and 60,000 events, in time order.
 
     Films have one to three categories. Popularity has a long tail; the next event depends on the
-    last few and on a drifting long-term taste. All names are invented.
-
-    Parameters
-    ----------
-    seed : int
-        The same seed gives the same world.
+    last few and on a drifting long-term taste. All names are invented. The same seed gives the same
+    world.
     """
     world = _world(generator(seed, "demo-world"))
     rng = generator(seed, "demo-users")
     length = np.clip(rng.lognormal(np.log(54), 0.46, N_USERS), 15, 160).astype(np.int64)
-    watched = _watch(world, length, rng)
-    times = _times(watched.is_new, rng)
+    watched, is_new = _watch(world, length, rng)
+    times = _times(is_new, rng)
     rng = generator(seed, "demo-catalogue")
     ids = np.array([f"m{number:04d}" for number in 1 + rng.permutation(N_ITEMS)])
     step, user = np.nonzero(np.arange(length.max())[:, None] < length)
     events = pl.DataFrame(
         {
             "user_id": [f"u{number:04d}" for number in 1 + user],
-            "item_id": ids[watched.item[step, user]],
+            "item_id": ids[watched[step, user]],
             "timestamp": times[step, user],
         }
     )
@@ -116,7 +105,8 @@ def _category_places() -> FloatArray:
     return _unit(np.stack(waves, axis=1))
 
 
-def _watch(world: _World, length: IntArray, rng: np.random.Generator) -> _Watched:
+def _watch(world: _World, length: IntArray, rng: np.random.Generator) -> tuple[IntArray, BoolArray]:
+    """Film of every step of every user, and whether a session starts: both (n_steps, n_users)."""
     everyone = np.arange(len(length))
     first, last = (_unit(rng.standard_normal((len(length), N_DIMENSIONS))) for _ in range(2))
     is_seen = np.zeros((len(length), N_TOPICS, TOPIC_SIZE), dtype=bool)
@@ -148,7 +138,7 @@ def _watch(world: _World, length: IntArray, rng: np.random.Generator) -> _Watche
         items.append(shown * TOPIC_SIZE + chosen)
         starts.append(is_new)
         topic, position = np.where(is_aside, (topic, position), (shown, chosen))
-    return _Watched(np.stack(items), np.stack(starts))
+    return np.stack(items), np.stack(starts)
 
 
 def _draw(logit: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -49,23 +49,24 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
     ----------
     main : int array, shape (n_topics,)
         Main category of every topic, as an index into `CATEGORIES`.
-    topic_size : int
-    rng : numpy.random.Generator
 
     Returns
     -------
     list of str, length n_topics * topic_size
     """
     places = _places(len(main), rng)
-    plain = {name: _shuffled(_plain_titles(words), rng) for name, words in WORDS.items()}
+    adjectives, plain = ADJECTIVES.split(), {}
+    for name, words in WORDS.items():
+        pairs = product(adjectives, words.split())
+        plain[name] = _shuffled([f"The {adjective} {word}" for adjective, word in pairs], rng)
     titles = []
     for category, place in zip(main, places, strict=True):
         name = CATEGORIES[category]
-        words = rng.permutation(WORDS[name].split())
+        main_words = rng.permutation(WORDS[name].split())
         years = 1975 + np.sort(rng.integers(0, 45, topic_size))
         for position in range(topic_size):
             if position < len(WITH_PLACE):
-                title = WITH_PLACE[position].format(word=words[position], place=place)
+                title = WITH_PLACE[position].format(word=main_words[position], place=place)
             else:
                 title = plain[name].pop()
             titles.append(f"{_with_article(title)} ({years[position]})")
@@ -75,11 +76,6 @@ def film_titles(main: IntArray, topic_size: int, rng: np.random.Generator) -> li
 def _places(n: int, rng: np.random.Generator) -> list[str]:
     parts = (PLACE_STARTS.split(), PLACE_MIDDLES.split(), PLACE_ENDS.split())
     return _shuffled(["".join(place) for place in product(*parts)], rng)[:n]
-
-
-def _plain_titles(words: str) -> list[str]:
-    pairs = product(ADJECTIVES.split(), words.split())
-    return [f"The {adjective} {word}" for adjective, word in pairs]
 
 
 def _shuffled(texts: list[str], rng: np.random.Generator) -> list[str]:

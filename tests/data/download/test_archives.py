@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proactrec.data.download import archives
 from proactrec.data.download.archives import unpack
 from proactrec.errors import DownloadError
 
@@ -87,8 +88,11 @@ def test_named_files_are_written_without_their_folders(tmp_path: Path) -> None:
     assert found == {"ratings.dat": GOOD[1], "movies.dat": b"films"}
 
 
-def test_archive_larger_than_allowed_is_refused(tmp_path: Path) -> None:
+def test_archive_larger_than_allowed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_BYTES", 5)
     archive = tmp_path / "ml.zip"
     archive.write_bytes(zipped(GOOD))
     with pytest.raises(DownloadError, match="would swell"):
-        unpack(archive, ("ratings.dat",), tmp_path, max_bytes=5)
+        unpack(archive, ("ratings.dat",), tmp_path)

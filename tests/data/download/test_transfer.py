@@ -17,18 +17,15 @@ CONTENT = random.Random(5).randbytes(300_000)
 
 
 @pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "CHUNK", 10_000)
+    monkeypatch.setattr(transfer, "PAUSE_S", 0)
 
 
 @pytest.fixture
 def url(publisher: Publisher) -> str:
     publisher.files["/ml.zip"] = CONTENT
     return f"{publisher.url}/ml.zip"
-
-
-def quickly(url: str, target: Path, **options: int) -> None:
-    fetch(url, target, pause_s=0, **options)
 
 
 def test_file_is_there_when_it_is_whole_and_alone(url: str, tmp_path: Path) -> None:
@@ -43,7 +40,7 @@ def test_broken_transfer_goes_on_where_it_stopped(
     url: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     publisher.replies = [publisher.breaking_after(120_000), publisher.breaking_after(60_000)]
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
     asked = [(request.range, request.condition) for request in publisher.requests]
     assert asked == [(None, None), ("bytes=120000-", '"v1"'), ("bytes=180000-", '"v1"')]
@@ -55,9 +52,9 @@ def test_later_call_goes_on_where_an_earlier_one_gave_up(
     publisher.replies = [publisher.breaking_after(20_000) for _ in range(5)]
     message = "ml.zip broke off after 100,000 of 300,000 bytes; the same command goes on from there"
     with pytest.raises(DownloadError, match=re.escape(message)):
-        quickly(url, tmp_path / "ml.zip")
+        fetch(url, tmp_path / "ml.zip")
     assert not (tmp_path / "ml.zip").exists()
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
     assert publisher.requests[-1].range == "bytes=100000-"
 
@@ -66,7 +63,7 @@ def test_file_that_changed_meanwhile_starts_again(
     url: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     publisher.replies = [publisher.breaking_after(120_000, tag='"v0"')]
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
     assert publisher.requests[-1].condition == '"v0"'
 
@@ -77,8 +74,8 @@ def test_rest_of_another_address_is_not_continued(
     publisher.replies = [publisher.breaking_after(20_000) for _ in range(5)]
     publisher.files["/other.zip"] = b"other"
     with pytest.raises(DownloadError):
-        quickly(url, tmp_path / "ml.zip")
-    quickly(f"{publisher.url}/other.zip", tmp_path / "ml.zip")
+        fetch(url, tmp_path / "ml.zip")
+    fetch(f"{publisher.url}/other.zip", tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == b"other"
 
 
@@ -88,22 +85,22 @@ def test_rest_longer_than_the_file_is_thrown_away(
     publisher.replies = [publisher.breaking_after(200_000)]
     publisher.replies += [answering(503)] * 4
     with pytest.raises(DownloadError, match="answers 503"):
-        quickly(url, tmp_path / "ml.zip")
+        fetch(url, tmp_path / "ml.zip")
     publisher.files["/ml.zip"] = CONTENT[:150_000]
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT[:150_000]
 
 
 def test_server_without_tags_starts_again(url: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.replies = [answering(200, {"Content-Length": "300000"}, CONTENT[:5_000])]
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
     assert publisher.requests[-1].range is None
 
 
 def test_busy_server_is_asked_again(url: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.replies = [answering(503), answering(429), closing]
-    quickly(url, tmp_path / "ml.zip")
+    fetch(url, tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
 
 
@@ -114,7 +111,7 @@ def closing(handler: BaseHTTPRequestHandler) -> None:
 
 def test_redirects_are_followed(url: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.replies = [answering(302, {"Location": "/ml.zip"})]
-    quickly(f"{publisher.url}/old.zip", tmp_path / "ml.zip")
+    fetch(f"{publisher.url}/old.zip", tmp_path / "ml.zip")
     assert (tmp_path / "ml.zip").read_bytes() == CONTENT
 
 
@@ -132,7 +129,7 @@ def chunked(body: bytes) -> Reply:
 
 def test_file_of_untold_length_is_fetched(url: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.replies = [chunked(CHUNKED)]
-    quickly(url, tmp_path / "x")
+    fetch(url, tmp_path / "x")
     assert (tmp_path / "x").read_bytes() == b"hello"
 
 
@@ -154,12 +151,13 @@ BAD_REPLIES = {
 
 @pytest.mark.parametrize("kind", BAD_REPLIES)
 def test_bad_reply_ends_in_one_sentence(
-    kind: str, url: str, publisher: Publisher, tmp_path: Path
+    kind: str, url: str, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transfer, "MAX_BYTES", 1_000_000)
     reply, message = BAD_REPLIES[kind]
     publisher.replies = [reply]
     with pytest.raises(DownloadError, match=re.escape(message)) as caught:
-        quickly(url, tmp_path / "x", max_bytes=1_000_000)
+        fetch(url, tmp_path / "x")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "x").exists()
 
@@ -180,7 +178,7 @@ def test_reply_that_is_never_whole_is_given_up(
 ) -> None:
     publisher.replies = [BREAKING[kind]] * 5
     with pytest.raises(DownloadError, match="the same command goes on from there"):
-        quickly(url, tmp_path / "x")
+        fetch(url, tmp_path / "x")
     assert len(publisher.requests) == 5
     assert not (tmp_path / "x").exists()
 
@@ -188,7 +186,7 @@ def test_reply_that_is_never_whole_is_given_up(
 def test_redirect_in_circles_ends(url: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.replies = [answering(302, {"Location": "/ml.zip"})] * 20
     with pytest.raises(DownloadError, match="answers 302"):
-        quickly(url, tmp_path / "x")
+        fetch(url, tmp_path / "x")
 
 
 def test_encrypted_address_is_never_left_for_an_open_one() -> None:
@@ -210,7 +208,7 @@ def test_full_disk_is_noticed_before_anything_is_sent(
     usage = type("Usage", (), {"free": 1_000})
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(DownloadError, match=r"needs 300,000 bytes in .*, 1,000 are free"):
-        quickly(url, tmp_path / "x")
+        fetch(url, tmp_path / "x")
 
 
 def test_proxy_of_the_environment_is_used(
@@ -219,7 +217,7 @@ def test_proxy_of_the_environment_is_used(
     publisher.files["http://files.example.org/x.dat"] = b"through the proxy"
     monkeypatch.setenv("http_proxy", publisher.url)
     monkeypatch.delenv("no_proxy", raising=False)
-    quickly("http://files.example.org/x.dat", tmp_path / "x.dat")
+    fetch("http://files.example.org/x.dat", tmp_path / "x.dat")
     assert (tmp_path / "x.dat").read_bytes() == b"through the proxy"
     assert publisher.requests[0].path == "http://files.example.org/x.dat"
 

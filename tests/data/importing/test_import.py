@@ -182,7 +182,7 @@ def test_items_are_joined_and_every_item_is_kept(tmp_path: Path) -> None:
     )
     interactions, catalogue = load(out)
     assert len(interactions) == 3
-    assert len(catalogue) == 4
+    assert catalogue.table.height == 4
 
 
 @pytest.mark.parametrize(

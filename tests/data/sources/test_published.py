@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from proactrec.data.filters import filter_interactions
+from proactrec.data.interactions import keep_one
 from proactrec.data.load import load_dataset
 from proactrec.data.sources import lastfm
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import DataError
 
 

@@ -71,14 +71,12 @@ def download(
 
     Parameters
     ----------
-    name : str
     root : Path
         The data folder. An archive that was put there by hand is used instead of fetching it.
     mirror : str, optional
         Address of a folder that has the same files, instead of the publisher's.
     part : str, optional
         Which part of a set that comes in parts, e.g. All_Beauty of amazon-2023.
-    progress : Progress
 
     Returns
     -------

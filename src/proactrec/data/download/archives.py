@@ -16,9 +16,7 @@ HARMLESS_BYTES = 64 << 20
 """Up to here nobody minds how well something was packed."""
 
 
-def unpack(
-    archive: Path, names: tuple[str, ...], folder: Path, *, max_bytes: int = MAX_BYTES
-) -> None:
+def unpack(archive: Path, names: tuple[str, ...], folder: Path) -> None:
     """Write the named files of an archive into a folder, without the folders they lie in.
 
     The whole archive is refused if any name in it leads out of it or is a link, and before a byte
@@ -28,14 +26,14 @@ def unpack(
     ------
     DownloadError
         If it is no ZIP archive or a damaged one, lacks a file, wants to write elsewhere, or holds
-        more than `max_bytes` or than `MAX_RATIO` times its own size.
+        more than `MAX_BYTES` or than `MAX_RATIO` times its own size.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 _check_place(member, archive)
             members = [_member(opened, name, archive) for name in names]
-            _check_size(members, archive, max_bytes)
+            _check_size(members, archive)
             folder.mkdir(parents=True, exist_ok=True)
             for member, name in zip(members, names, strict=True):
                 with opened.open(member) as packed, (folder / name).open("wb") as file:
@@ -66,9 +64,9 @@ def _member(opened: zipfile.ZipFile, name: str, archive: Path) -> zipfile.ZipInf
     return min(found, key=lambda one: one.filename.count("/"))
 
 
-def _check_size(members: list[zipfile.ZipInfo], archive: Path, max_bytes: int) -> None:
+def _check_size(members: list[zipfile.ZipInfo], archive: Path) -> None:
     n_bytes = sum(member.file_size for member in members)
-    if n_bytes > max_bytes or n_bytes > max(HARMLESS_BYTES, MAX_RATIO * archive.stat().st_size):
+    if n_bytes > MAX_BYTES or n_bytes > max(HARMLESS_BYTES, MAX_RATIO * archive.stat().st_size):
         raise DownloadError(
             f"{archive} would swell from {archive.stat().st_size:,} to {n_bytes:,} bytes: "
             "nothing was unpacked"

@@ -20,6 +20,8 @@ MAX_BYTES = 64 << 30
 """No published file is larger: a server that sends more sends something else."""
 TIMEOUT_S = 30.0
 N_ATTEMPTS = 5
+PAUSE_S = 1.0
+"""Before the second attempt; twice as long before each further one."""
 SCHEMES = ("http", "https")
 GONE_ON = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which it is worth asking again."""
@@ -41,14 +43,7 @@ class ServerAnswer(NamedTuple):
     validator: str | None
 
 
-def fetch(
-    url: str,
-    target: Path,
-    *,
-    progress: Progress = silent,
-    max_bytes: int = MAX_BYTES,
-    pause_s: float = 1.0,
-) -> None:
+def fetch(url: str, target: Path, *, progress: Progress = silent) -> None:
     """Fetch a file to `target`, which appears when it is whole.
 
     Until then it grows as `target.part`; a later call goes on from there if the server still has
@@ -60,7 +55,7 @@ def fetch(
     UnreachableError
         If there is no way to the server.
     DownloadError
-        If it refuses, redirects to where it must not, sends more than `max_bytes`, or breaks off
+        If it refuses, redirects to where it must not, sends more than `MAX_BYTES`, or breaks off
         too often.
     """
     check_url(url)
@@ -68,23 +63,23 @@ def fetch(
     part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(N_ATTEMPTS):
         try:
-            _go_on(url, part, progress, max_bytes)
+            _go_on(url, part, progress)
             break
         except _BrokenError as error:
             if attempt + 1 == N_ATTEMPTS:
                 again = "the same command goes on from there"
                 raise DownloadError(f"{url} {error}; {again}") from error
-            time.sleep(pause_s * 2**attempt)
+            time.sleep(PAUSE_S * 2**attempt)
     os.replace(part, target)
     _about(part).unlink(missing_ok=True)
 
 
-def fetch_text(url: str, max_bytes: int = 1 << 16) -> str:
+def fetch_text(url: str) -> str:
     """A short text, e.g. a checksum; raises as :func:`fetch`, without trying again."""
     check_url(url)
     try:
         with _open(urllib.request.Request(url)) as response:
-            return str(response.read(max_bytes).decode("utf-8", "replace"))
+            return str(response.read(1 << 16).decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -97,7 +92,7 @@ def check_url(url: str) -> None:
         raise InvalidInputError(f"an address must begin with http:// or https://, got {url!r}")
 
 
-def _go_on(url: str, part: Path, progress: Progress, max_bytes: int) -> None:
+def _go_on(url: str, part: Path, progress: Progress) -> None:
     start, validator = _kept(part, url)
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     if start and validator:
@@ -106,36 +101,35 @@ def _go_on(url: str, part: Path, progress: Progress, max_bytes: int) -> None:
     try:
         with _open(request) as response:
             answer = _answer(response, start)
-            _check_size(answer, part, max_bytes, url)
+            _check_size(answer, part, url)
             _about(part).write_text(json.dumps({"url": url, "validator": answer.validator}))
-            _receive(response, answer, part, progress, max_bytes, url)
+            _receive(response, answer, part, progress, url)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code != 416:
-            raise _refused(error, url) from error
-        part.unlink(missing_ok=True)  # it cannot be what is there now
-        raise _BrokenError("has changed since the transfer broke off") from error
+        if error.code == 416:
+            part.unlink(missing_ok=True)  # it cannot be what is there now
+            raise _BrokenError("has changed since the transfer broke off") from error
+        said = f"answers {error.code} {error.reason}"
+        if error.code in GONE_ON:
+            raise _BrokenError(said) from error
+        raise DownloadError(f"{url} {said}") from error
     except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
         n = part.stat().st_size if part.exists() else 0
         raise _BrokenError(f"broke off after {n:,} bytes ({type(error).__name__})") from error
 
 
 def _receive(
-    response: IO[bytes],
-    answer: ServerAnswer,
-    part: Path,
-    progress: Progress,
-    max_bytes: int,
-    url: str,
+    response: IO[bytes], answer: ServerAnswer, part: Path, progress: Progress, url: str
 ) -> None:
     with part.open("r+b" if answer.start else "wb") as file:
         file.truncate(answer.start)
         done = file.seek(0, os.SEEK_END)
         while chunk := response.read(CHUNK):
             done += file.write(chunk)
-            if done > max_bytes:
-                raise DownloadError(f"{url} sends more than {max_bytes:,} bytes")
-            _tell(progress, part, done, answer.total)
+            if done > MAX_BYTES:
+                raise DownloadError(f"{url} sends more than {MAX_BYTES:,} bytes")
+            total = max((answer.total or done) >> 20, 1)
+            progress(part.name.removesuffix(".part"), done >> 20, total, "MiB")
         file.flush()
         os.fsync(file.fileno())
     if answer.total is not None and done < answer.total:
@@ -156,11 +150,11 @@ def _answer(response: Any, start: int) -> ServerAnswer:
     return ServerAnswer(0, int(length) if length.isdigit() else None, validator)
 
 
-def _check_size(answer: ServerAnswer, part: Path, max_bytes: int, url: str) -> None:
+def _check_size(answer: ServerAnswer, part: Path, url: str) -> None:
     if answer.total is None:
         return
-    if answer.total > max_bytes:
-        raise DownloadError(f"{url} would be {answer.total:,} bytes, more than {max_bytes:,}")
+    if answer.total > MAX_BYTES:
+        raise DownloadError(f"{url} would be {answer.total:,} bytes, more than {MAX_BYTES:,}")
     free = shutil.disk_usage(part.parent).free
     if answer.total - answer.start > free:
         raise DownloadError(
@@ -181,11 +175,6 @@ def _kept(part: Path, url: str) -> tuple[int, str | None]:
 
 def _about(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
-
-
-def _tell(progress: Progress, part: Path, done: int, total: int | None) -> None:
-    n_done, n_total = done >> 20, (total or done) >> 20
-    progress(part.name.removesuffix(".part"), n_done, max(n_total, 1), "MiB")
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -210,8 +199,3 @@ def _open(request: urllib.request.Request) -> Any:
         raise
     except urllib.error.URLError as error:
         raise UnreachableError(f"{request.full_url} cannot be reached ({error.reason})") from error
-
-
-def _refused(error: urllib.error.HTTPError, url: str) -> Exception:
-    said = f"answers {error.code} {error.reason}"
-    return _BrokenError(said) if error.code in GONE_ON else DownloadError(f"{url} {said}")

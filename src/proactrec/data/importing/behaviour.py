@@ -33,13 +33,10 @@ def suspects(events: pl.DataFrame, options: ImportOptions, resolution: int) -> l
         From :func:`resolution_of`: where it is a minute or a day, many events at one time say
         nothing, and the rule of that length is left out.
     """
-    rules = [
-        (n, length)
-        for n, length in ((options.bot_minute, MINUTE), (options.bot_day, DAY))
-        if resolution < length
-    ]
     found: set[int] = set()
-    for n, length in rules:
+    for n, length in ((options.bot_minute, MINUTE), (options.bot_day, DAY)):
+        if resolution >= length:
+            continue
         # The n-th event from here, if it is the same user's, lies less than `length` away.
         is_dense = (pl.col("user").shift(1 - n) == pl.col("user")) & (
             pl.col("time").shift(1 - n) - pl.col("time") < length

@@ -19,6 +19,7 @@ from proactrec.data.importing.tables.base import (
 )
 from proactrec.data.importing.tables.parquet import ParquetTable
 from proactrec.data.importing.times import TimeReader
+from proactrec.data.sources.columns import is_no_id
 from proactrec.errors import DataError
 from proactrec.progress import Progress, silent
 
@@ -58,10 +59,12 @@ class Ids:
 
     def text(self, number: int) -> str:
         """The text of one number, "" where there is none."""
-        if number >= self._n:
-            return ""
-        found = pl.DataFrame({"number": pl.Series([number], dtype=pl.UInt32)})
-        return str(found.select(self.texts(pl.col("number"))).item())
+        return self.listed([number])[0] if number < self._n else ""
+
+    def listed(self, numbers: Sequence[int]) -> list[str]:
+        """The texts of some numbers."""
+        table = pl.DataFrame({"number": pl.Series(numbers, dtype=pl.UInt32)})
+        return table.select(self.texts(pl.col("number"))).to_series().to_list()
 
     def __len__(self) -> int:
         return self._n
@@ -75,9 +78,9 @@ class Ids:
         return _is_among(numbers, self._broken)
 
     def _look(self, start: int, end: int) -> None:
-        numbers = pl.DataFrame({"number": pl.int_range(start, end, dtype=pl.UInt32, eager=True)})
-        texts = numbers.select(self.texts(pl.col("number"))).to_series()
-        self._missing.update((start + ids.is_missing(texts).arg_true()).to_list())
+        numbers = pl.int_range(start, end, dtype=pl.UInt32)
+        texts = pl.select(self.texts(numbers)).to_series()
+        self._missing.update((start + is_no_id(texts).arg_true()).to_list())
         self._broken.update((start + ids.is_broken(texts).arg_true()).to_list())
 
 

@@ -14,6 +14,8 @@ K = 5
 """Fewest interactions of a user and an item in the default filter."""
 LENGTHS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 MOST_PERIODS = 24
+WIDTHS = (1, 7, 14, 30, 91, 365, 3650)
+"""Days that a bar of activity may stand for."""
 
 
 def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
     has_dates : bool
         Whether times are moments and not ranks.
     """
-    users = np.bincount(pairs["user"].to_numpy())
+    users, times = np.bincount(pairs["user"].to_numpy()), pairs["time"].to_numpy()
     lengths = users[users > 0]
     counts = np.sort(catalogue["n_users"].to_numpy())[::-1]
     seen = counts[counts > 0]
@@ -58,8 +60,8 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
         ),
         "n_without_title": int((catalogue["title"] == "").sum()),
         "n_with_text": int((catalogue["text"] != "").sum()),
-        "first_time": iso(int(pairs["time"].min()), MICROSECONDS) if has_dates else None,
-        "last_time": iso(int(pairs["time"].max()), MICROSECONDS) if has_dates else None,
+        "first_time": iso(int(times.min()), MICROSECONDS) if has_dates else None,
+        "last_time": iso(int(times.max()), MICROSECONDS) if has_dates else None,
         "gaps": gaps(pairs["time"]) if has_dates else [],
         "charts": [chart._asdict() for chart in charts(pairs, lengths, seen, sizes, has_dates)],
     }
@@ -120,12 +122,10 @@ def charts(
 def _activity(times: pl.Series) -> Chart:
     days = (times // DAY).to_numpy()
     first, last = int(days.min()), int(days.max())
-    width = next(w for w in (1, 7, 14, 30, 91, 365, 3650) if (last - first) // w < MOST_PERIODS)
+    width = next(width for width in WIDTHS if (last - first) // width < MOST_PERIODS)
     counts = np.bincount((days - first) // width)
     labels = [_day(first + width * number) for number in range(len(counts))]
-    name = {1: "day", 7: "week", 14: "14 days", 30: "30 days", 91: "91 days", 365: "365 days"}.get(
-        width, "decade"
-    )
+    name = {1: "day", 7: "week", 3650: "decade"}.get(width, f"{width} days")
     return Chart(f"interactions per {name}", labels, counts.astype(float).tolist())
 
 

@@ -31,22 +31,14 @@ CHUNK = 1 << 24
 BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class InputFile(NamedTuple):
-    """A file to read."""
-
-    path: Path
-    kind: Kind
-
-
 class Lines(NamedTuple):
     """What a look at the bytes of a text file tells."""
 
     n_lines: int
     n_quotes: int
-    has_nul: bool
 
 
-def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
+def find(patterns: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Files that patterns name, in the order of their names, and those of no known kind.
 
     A folder stands for all that lies in it and below, but for hidden files and those whose name
@@ -61,9 +53,8 @@ def find(patterns: Sequence[str]) -> tuple[list[InputFile], list[Path]]:
     for pattern in patterns:
         paths, is_named = _paths(pattern)
         for path in paths:
-            kind = kind_of(path)
-            if kind is not None:
-                found.append(InputFile(path, kind))
+            if kind_of(path):
+                found.append(path)
             elif is_named:
                 raise InvalidInputError(
                     f"{path} must end in {', '.join(KINDS)} (text also with .gz), to tell its type"
@@ -94,8 +85,11 @@ def plain(path: Path, encoding: str, folder: Path) -> Path:
     """
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
+    try:
+        is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    except LookupError as error:
+        raise InvalidInputError(f"encoding {encoding!r} does not exist") from error
     is_packed = path.suffix.lower() == ".gz"
-    is_utf8 = _codec(encoding) in ("utf-8", "utf-8-sig", "ascii")
     if not is_packed and is_utf8:
         _refuse_utf16(path, path)
         return path
@@ -116,16 +110,15 @@ def plain(path: Path, encoding: str, folder: Path) -> Path:
 
 
 def look(path: Path) -> Lines:
-    """Lines, quotes and NUL bytes of a text file, at the speed of the disk."""
+    """Lines and quotes of a text file, at the speed of the disk."""
     n_lines = n_quotes = 0
-    has_nul, last = False, b""
+    last = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             n_lines += chunk.count(b"\n")
             n_quotes += chunk.count(b'"')
-            has_nul = has_nul or b"\0" in chunk
             last = chunk[-1:]
-    return Lines(n_lines + (last not in (b"\n", b"")), n_quotes, has_nul)
+    return Lines(n_lines + (last not in (b"\n", b"")), n_quotes)
 
 
 def _paths(pattern: str) -> tuple[list[Path], bool]:
@@ -144,13 +137,6 @@ def _paths(pattern: str) -> tuple[list[Path], bool]:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _codec(encoding: str) -> str:
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError as error:
-        raise InvalidInputError(f"encoding {encoding!r} does not exist") from error
 
 
 def _refuse_utf16(path: Path, called: Path) -> None:

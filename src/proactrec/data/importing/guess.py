@@ -31,6 +31,7 @@ NAMES = {meaning: words.split() for meaning, words in _WORDS.items()}
 """Names of columns by their meaning, the likeliest first."""
 MOST_KINDS = 50
 """Most kinds of events that a column may tell apart."""
+TEXTS = (pl.String, pl.List(pl.String))
 SEPARATORS = ("|", ";", ",")
 
 
@@ -127,7 +128,7 @@ def guess_items(
         found["categories"] = (named,) if named else ()
         guesses += [Guess("category", named, "by its name")] if named else []
     if "text" not in found:
-        named = _named(free(), NAMES["text"], lambda name: _is_text(sample[name]))
+        named = _named(free(), NAMES["text"], lambda name: sample[name].dtype in TEXTS)
         found["text"] = (named,) if named else ()
         guesses += [Guess("text", named, "by its name")] if named else []
     return ItemColumns(**found), guesses
@@ -183,11 +184,11 @@ def _time(sample: pl.DataFrame, columns: Sequence[str]) -> tuple[str, str] | Non
 def _item_column(sample: pl.DataFrame, event_column: str, event_ids: set[str]) -> tuple[str, str]:
     if event_column in sample.columns:
         return event_column, "the same name as in the events"
-    shares = {
-        name: len(event_ids.intersection(_as_ids(sample[name]))) / max(1, sample.height)
-        for name in sample.columns
-        if _may_be_id(sample[name])
-    }
+    shares = {}
+    for name in sample.columns:
+        if _may_be_id(sample[name]):
+            ids = sample[name].drop_nulls().cast(pl.String, strict=False)
+            shares[name] = len(event_ids.intersection(ids)) / max(1, sample.height)
     best = max(shares, key=lambda name: shares[name], default=None)
     if best is not None and shares[best] > 0:
         return best, f"{shares[best]:.0%} of its first values are items of the events"
@@ -197,10 +198,6 @@ def _item_column(sample: pl.DataFrame, event_column: str, event_ids: set[str]) -
         f"no column can be told to hold the item ids: give --items-id COLUMN; "
         f"there are {sample.columns}"
     )
-
-
-def _as_ids(values: pl.Series) -> list[str]:
-    return values.drop_nulls().cast(pl.String, strict=False).to_list()
 
 
 def _may_be_id(values: pl.Series) -> bool:
@@ -215,10 +212,6 @@ def _may_be_id(values: pl.Series) -> bool:
     lengths = filled.cast(pl.String, strict=False).str.len_chars()
     middle = lengths.median()
     return isinstance(middle, float) and middle <= 100
-
-
-def _is_text(values: pl.Series) -> bool:
-    return values.dtype == pl.String or values.dtype == pl.List(pl.String)
 
 
 def _may_be_kind(values: pl.Series) -> bool:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 
-from proactrec.data.sources.columns import NO_ID
 from proactrec.errors import DataError
 
 LARGEST_WHOLE_FLOAT = 2.0**53
@@ -29,11 +28,6 @@ def texts(values: pl.Series, path: Path) -> pl.Series:
     if kind.is_nested() or kind in (pl.Duration, pl.Object):
         raise DataError(f"{values.name} must hold ids in {path}, got the type {kind}")
     return values.cast(pl.String)
-
-
-def is_missing(ids: pl.Series) -> pl.Series:
-    """Whether an id is null, blank, or a word that programs write for a missing one."""
-    return ids.str.strip_chars().str.to_lowercase().is_in(NO_ID).fill_null(True)
 
 
 def is_broken(ids: pl.Series) -> pl.Series:

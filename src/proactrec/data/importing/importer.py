@@ -18,8 +18,8 @@ from proactrec.data.importing.facts import facts
 from proactrec.data.importing.guess import Guess, guess_events, guess_items, plain_name
 from proactrec.data.importing.options import ImportOptions
 from proactrec.data.importing.problems import Problems
+from proactrec.data.importing.tables import open_table
 from proactrec.data.importing.tables.base import Table, check_columns, first_sample
-from proactrec.data.importing.tables.opening import open_table
 from proactrec.data.importing.verdicts import verdicts
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.progress import Progress, silent
@@ -36,10 +36,7 @@ class Plan(NamedTuple):
     options: ImportOptions  # every column named
     events: list[Table]
     items: list[Table]
-    event_guesses: list[Guess]
-    item_guesses: list[Guess]
-    examples: dict[str, str]  # of event columns
-    item_examples: dict[str, str]
+    guesses: list[tuple[Guess, str]]  # with examples of the column's values
     event_columns: list[str]
     notes: list[str]
 
@@ -51,7 +48,6 @@ class Import:
 
     Parameters
     ----------
-    options : ImportOptions
     out : Path
         Folder to make.
     overwrite : bool
@@ -73,6 +69,7 @@ class Import:
         if not is_free and not overwrite:
             raise InvalidInputError(f"--out {out} holds an import already: give --overwrite")
         self._partial = self.out.parent / f".{self.out.name}.import-{os.getpid()}"
+        self._unpacked = self._partial / "unpacked"
 
     def __enter__(self) -> Self:
         self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +80,6 @@ class Import:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    @property
-    def _unpacked(self) -> Path:
-        return self._partial / "unpacked"
-
     @cached_property
     def plan(self) -> Plan:
         """Files and columns; what was not said is guessed."""
@@ -96,23 +89,21 @@ class Import:
         given = options.columns
         check_columns(events[0], [name for name in given.model_dump().values() if name])
         sample = first_sample(events)
-        columns, event_guesses = guess_events(sample, given)
-        item_columns, item_sample = options.item_columns, pl.DataFrame()
-        item_guesses: list[Guess] = []
+        columns, found = guess_events(sample, given)
+        guesses = _with_examples(found, sample)
+        item_columns = options.item_columns
         if items_:
             item_sample = first_sample(items_)
             some = sample[str(columns.item)].drop_nulls().cast(pl.String, strict=False)
-            item_columns, item_guesses = guess_items(
+            item_columns, found = guess_items(
                 item_sample, item_columns, str(columns.item), set(some.to_list())
             )
+            guesses += _with_examples(found, item_sample)
         return Plan(
             options.model_copy(update={"columns": columns, "item_columns": item_columns}),
             events,
             items_,
-            event_guesses,
-            item_guesses,
-            _examples(sample),
-            _examples(item_sample),
+            guesses,
             events[0].columns,
             [*notes, *more],
         )
@@ -144,20 +135,20 @@ class Import:
         return result
 
     def _tables(self, patterns: Sequence[str]) -> tuple[list[Table], list[str]]:
-        sources, ignored = files.find(patterns)
+        paths, ignored = files.find(patterns)
         notes, tables, empty = [], [], []
-        for source in sources:
+        for path in paths:
             try:
-                tables.append(open_table(source, self._options.files, self._unpacked))
+                tables.append(open_table(path, self._options.files, self._unpacked))
             except DataError as error:
                 # One of many may be empty: a day without events. A single one may not.
-                if len(sources) == 1 or source.path.stat().st_size:
+                if len(paths) == 1 or path.stat().st_size:
                     raise
                 empty.append(str(error))
         if not tables:
-            raise DataError(f"all {len(sources)} files of {', '.join(patterns)} are empty")
+            raise DataError(f"all {len(paths)} files of {', '.join(patterns)} are empty")
         if empty:
-            notes.append(f"{len(empty)} of {len(sources)} files are empty, first: {empty[0]}")
+            notes.append(f"{len(empty)} of {len(paths)} files are empty, first: {empty[0]}")
         if ignored:
             notes.append(f"{len(ignored)} files of other kinds were not read, first {ignored[0]}")
         return tables, notes
@@ -217,7 +208,7 @@ class Import:
             "columns": options.columns.model_dump(),
             "item_columns": options.item_columns.model_dump() if plan.items else None,
             "category_separator": found.separator,
-            "guesses": [g._asdict() for g in [*plan.event_guesses, *plan.item_guesses]],
+            "guesses": [guess._asdict() for guess, _ in plan.guesses],
             "files": [
                 {"path": str(t.path), "rows": t.n_rows, "bytes": t.path.stat().st_size}
                 for t in [*plan.events, *plan.items]
@@ -297,8 +288,7 @@ def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
 
 def _named(suspects: list[behaviour.Suspect], users: Ids) -> list[dict[str, Any]]:
     """Suspects with their ids, most events first."""
-    numbers = pl.DataFrame({"user": pl.Series([s.user for s in suspects], dtype=pl.UInt32)})
-    names = numbers.select(users.texts(pl.col("user"))).to_series().to_list()
+    names = users.listed([suspect.user for suspect in suspects])
     named = [{**s._asdict(), "user": name} for s, name in zip(suspects, names, strict=True)]
     return sorted(named, key=lambda suspect: (-suspect["n_events"], suspect["user"]))
 
@@ -376,13 +366,14 @@ def _ratings(plan: Plan) -> list[str]:
     return [x for x in plan.event_columns if plain_name(x) in RATINGS and x not in used]
 
 
-def _examples(sample: pl.DataFrame, n: int = 3) -> dict[str, str]:
-    found = {}
-    for name in sample.columns:
-        values = sample[name].drop_nulls()
-        first = values[:1] if values.dtype.is_nested() else values.unique(maintain_order=True)[:n]
-        found[name] = ", ".join(str(value)[:40] for value in first.to_list())
-    return found
+def _with_examples(guesses: list[Guess], sample: pl.DataFrame) -> list[tuple[Guess, str]]:
+    return [(guess, _example(sample[guess.column]) if guess.column else "") for guess in guesses]
+
+
+def _example(values: pl.Series, n: int = 3) -> str:
+    filled = values.drop_nulls()
+    first = filled[:1] if filled.dtype.is_nested() else filled.unique(maintain_order=True)[:n]
+    return ", ".join(str(value)[:40] for value in first.to_list())
 
 
 def _place(partial: Path, out: Path) -> None:

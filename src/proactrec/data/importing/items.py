@@ -13,6 +13,7 @@ from proactrec.data.importing.guess import guess_separator
 from proactrec.data.importing.options import ItemColumns
 from proactrec.data.importing.problems import Problems, sift
 from proactrec.data.importing.tables.base import LINE, Table, TornTableError, check_columns
+from proactrec.data.sources.columns import is_no_id
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
@@ -80,7 +81,7 @@ def _cleaned(
 ) -> pl.DataFrame:
     item = ids.texts(rows[str(columns.item)], table.path)
     reasons = [
-        (f"{columns.item} holds no item", ids.is_missing(item), item),
+        (f"{columns.item} holds no item", is_no_id(item), item),
         (f"{columns.item} holds a line end or NUL", ids.is_broken(item), item),
     ]
     is_good = sift(reasons, rows[LINE], f"{table.path}, {table.unit}", problems)
@@ -173,13 +174,7 @@ def _lists(values: list[pl.Series], height: int) -> pl.Series:
         else v.cast(pl.String).reshape((-1, 1)).cast(pl.List(pl.String))
         for v in values
     ]
-    return (
-        pl.DataFrame({str(n): v for n, v in enumerate(as_lists)})
-        .select(
-            pl.concat_list(pl.col(name).fill_null([]) for name in map(str, range(len(as_lists))))
-        )
-        .to_series()
-    )
+    return pl.select(pl.concat_list([lists.fill_null([]) for lists in as_lists])).to_series()
 
 
 def _texts(values: pl.Series, path: Path) -> pl.Series:
@@ -191,7 +186,5 @@ def _texts(values: pl.Series, path: Path) -> pl.Series:
 def _joined(texts: list[pl.Series], empty: pl.Series) -> pl.Series:
     if not texts:
         return empty
-    table = pl.DataFrame({str(number): text for number, text in enumerate(texts)})
-    return table.select(
-        pl.concat_str(pl.all().fill_null(""), separator=" ").str.strip_chars()
-    ).to_series()
+    filled = [text.fill_null("") for text in texts]
+    return pl.select(pl.concat_str(filled, separator=" ").str.strip_chars()).to_series()

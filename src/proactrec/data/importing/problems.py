@@ -1,6 +1,6 @@
 """Rows that could not be used: how many, why, and where the first one is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -33,18 +33,14 @@ class Problems:
 
     def add(self, reason: str, where: str, value: Any, n: int = 1) -> None:
         """Count `n` more rows; the place and value of the first ever are kept."""
-        if reason in self.by_reason:
-            self.by_reason[reason].n += n
-        else:
-            self.by_reason[reason] = Problem(n, where, shown(value))
+        text = repr(value)
+        shown = text if len(text) <= 60 else f"{text[:57]}…"
+        self.by_reason.setdefault(reason, Problem(0, where, shown)).n += n
 
     def take(self, others: "Problems") -> None:
         """Count what `others` counted."""
         for reason, problem in others.by_reason.items():
-            if reason in self.by_reason:
-                self.by_reason[reason].n += problem.n
-            else:
-                self.by_reason[reason] = Problem(problem.n, problem.where, problem.value)
+            self.by_reason.setdefault(reason, replace(problem, n=0)).n += problem.n
 
     def sentences(self) -> list[str]:
         """A sentence a reason."""
@@ -74,9 +70,3 @@ def sift(
             problems.add(reason, f"{place} {line[row]}", value[row], n)
             is_good = is_good & ~is_bad
     return is_good
-
-
-def shown(value: Any) -> str:
-    """A value as messages show it, never long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -33,9 +33,8 @@ def read_logs(options: ImportOptions, *, progress: Progress = silent) -> Read:
     with tempfile.TemporaryDirectory(prefix="proactrec-") as folder:
         out = Path(folder) / "read"
         with Import(options, out) as job:
-            guesses = [*job.plan.event_guesses, *job.plan.item_guesses]
             result = job.run(progress=progress)
         events, catalogue = imported.load(out)
-    guessed = [f"{g.meaning} = {g.column or 'none'} ({g.why})" for g in guesses]
+    guessed = [f"{g['meaning']} = {g['column'] or 'none'} ({g['why']})" for g in result["guesses"]]
     problems = [*result["problems"], *result["item_problems"], *result["notes"]]
     return Read(events.table, catalogue, guessed, problems)

@@ -46,7 +46,6 @@ class TimeReader:
     ----------
     sample : Series
         First values of the column.
-    options : TimeOptions
 
     Raises
     ------
@@ -57,7 +56,10 @@ class TimeReader:
     """
 
     def __init__(self, sample: pl.Series, options: TimeOptions) -> None:
-        _check_zone(options.zone)
+        try:
+            ZoneInfo(options.zone)
+        except (ValueError, OSError, KeyError) as error:
+            raise InvalidInputError(f"time zone {options.zone!r} does not exist") from error
         self._zone, self._format = options.zone, options.format
         self._formats = [options.format] if options.format else list(FORMATS)
         self.unit: str = options.unit
@@ -86,19 +88,17 @@ class TimeReader:
     def _of_numbers(self, values: pl.Series) -> pl.Series:
         if values.dtype == pl.String:
             values = values.str.strip_chars()
-        whole = values.cast(pl.Int64, strict=False) if not values.dtype.is_float() else None
+        whole = values.cast(pl.Int64, strict=False)
         if self.is_order:
-            return whole if whole is not None else values.cast(pl.Int64, strict=False)
-        per_second = PER_SECOND[self.unit]
-        if whole is not None and whole.null_count() == values.null_count():
-            return whole // 1_000 if self.unit == "ns" else whole * (1_000_000 // per_second)
+            return whole
+        per_second, may_be_whole = PER_SECOND[self.unit], not values.dtype.is_float()
+        scaled = whole // 1_000 if self.unit == "ns" else whole * (1_000_000 // per_second)
+        if may_be_whole and whole.null_count() == values.null_count():
+            return scaled
         numbers = values.cast(pl.Float64, strict=False)
         numbers = numbers.set(~numbers.is_finite(), None)
         exact = (numbers * (1_000_000 / per_second)).round().cast(pl.Int64, strict=False)
-        if whole is None:
-            return exact
-        scaled = whole // 1_000 if self.unit == "ns" else whole * (1_000_000 // per_second)
-        return scaled.zip_with(whole.is_not_null(), exact)
+        return scaled.zip_with(whole.is_not_null(), exact) if may_be_whole else exact
 
     def _of_texts(self, values: pl.Series) -> pl.Series:
         times = pl.Series(values.name, [None] * len(values), dtype=pl.Int64)
@@ -143,7 +143,8 @@ def guessed_unit(sample: pl.Series) -> str | None:
     for unit, per_second in PER_SECOND.items():
         if low <= middle / per_second < high:
             return unit
-    is_date = _looks_as_date(middle)
+    # 20240131, or 20240131235959
+    is_date = 19_800_101 <= middle < 21_000_101 or 19_800_101e6 <= middle < 21_000_101e6
     return None if is_date else "order"
 
 
@@ -165,11 +166,6 @@ def looks_as_times(sample: pl.Series) -> bool:
     return times.null_count() + int(is_implausible.sum()) <= 0.05 * filled.len()
 
 
-def _looks_as_date(number: float) -> bool:
-    """20240131, or 20240131235959."""
-    return 19_800_101 <= number < 21_000_101 or 19_800_101e6 <= number < 21_000_101e6
-
-
 def _of_moments(moments: pl.Series, zone: str) -> pl.Series:
     """Microseconds in UTC; a time without a zone is one of `zone`.
 
@@ -184,10 +180,3 @@ def _of_moments(moments: pl.Series, zone: str) -> pl.Series:
         moved = later.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
         moments = local.fill_null(moved)
     return moments.to_physical().cast(pl.Int64)
-
-
-def _check_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError) as error:
-        raise InvalidInputError(f"time zone {zone!r} does not exist") from error

@@ -13,7 +13,6 @@ from proactrec.data.sources import (
     amazon,
     douban_movie,
     lastfm,
-    ml_100k,
     movielens,
     steam,
     steam_200k,
@@ -51,6 +50,7 @@ class Source(NamedTuple):
     """A published data set: how it is read, its files, licence and home, and how to fetch it."""
 
     load: Load
+    """Of a folder; raises DataError or InvalidInputError if a file is missing, damaged or odd."""
     files: tuple[str, ...]
     licence: str
     home: str
@@ -104,7 +104,7 @@ def _movielens(
 
 SOURCES: dict[str, Source] = {
     "ml-100k": _movielens(
-        "ml-100k", "0e33842e24a9c977be4e0107933c0723", ml_100k.load, ml_100k.FILES, ()
+        "ml-100k", "0e33842e24a9c977be4e0107933c0723", movielens.load_100k, movielens.FILES_100K, ()
     ),
     "ml-1m": _movielens(
         "ml-1m", "c4d9eecfca2ab87c1945afe126590906", movielens.load_1m, movielens.OLD_FILES, ()

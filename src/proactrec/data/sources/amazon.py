@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
@@ -16,7 +16,6 @@ from proactrec.data.sources.files import (
 )
 from proactrec.data.sources.items import complete_catalogue, name_lists
 from proactrec.data.sources.records import read_columns
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import InvalidInputError
 from proactrec.types import Repeats
 

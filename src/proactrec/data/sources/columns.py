@@ -25,9 +25,13 @@ def ids(values: pl.Series, path: Path) -> pl.Series:
         If any is null, blank, or one of `NO_ID`.
     """
     texts = _texts(values, path)
-    is_missing = texts.str.strip_chars().str.to_lowercase().is_in(NO_ID).fill_null(True)
-    raise_bad_values(values, is_missing, "must be an id", path)
+    raise_bad_values(values, is_no_id(texts), "must be an id", path)
     return texts
+
+
+def is_no_id(texts: pl.Series) -> pl.Series:
+    """Whether a text is null, blank, or a word that programs write for a missing id."""
+    return texts.str.strip_chars().str.to_lowercase().is_in(NO_ID).fill_null(True)
 
 
 def times(values: pl.Series, path: Path) -> pl.Series:
@@ -84,14 +88,12 @@ def _numbers(values: pl.Series, path: Path) -> pl.Series:
     if values.dtype.is_float():
         return _from_floats(values)
     # The reading that leaves the fewest values out: the rest is what the caller hears about.
-    best: pl.Series | None = None
+    tried = []
     for numbers in _readings(_texts(values, path).str.strip_chars()):
-        if best is None or numbers.null_count() < best.null_count():
-            best = numbers
-        if best.null_count() == 0:
+        tried.append(numbers)
+        if numbers.null_count() == 0:
             break
-    assert best is not None
-    return best
+    return min(tried, key=pl.Series.null_count)
 
 
 def _readings(texts: pl.Series) -> Iterator[pl.Series]:

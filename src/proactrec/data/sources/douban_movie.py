@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources import columns
 from proactrec.data.sources.files import (
     check_columns_exist,
@@ -15,7 +15,6 @@ from proactrec.data.sources.files import (
     read_delimited,
 )
 from proactrec.data.sources.items import complete_catalogue, lists_of, with_lists
-from proactrec.data.sources.repeats import keep_one
 from proactrec.types import Repeats
 
 REVIEWS, FILMS = "moviereviews_cleaned.txt", "movies_cleaned.txt"
@@ -31,11 +30,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     `comment`, `time` (YYYY-MM-DD), `labels` (the reviewer's own, separated by `|`). Films: `UID` or
     `movie_id`, `name`, `tag` (separated by `|`, or as a list in brackets) and more. UTF-8, or else
     GB18030. A film's column `labels` has those of all its reviewers.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other columns than expected.
     """
     path, films_path = packed(root / REVIEWS), packed(root / FILMS)
     rows = _read(path)

@@ -22,17 +22,7 @@ def has_sound_quotes(text: str, separator: str, quote: str) -> bool:
 
 
 def first_fault(text: str, separator: str, quote: str | None) -> str | None:
-    """Line, column and fault in words of the first broken row; None if none is found.
-
-    Parameters
-    ----------
-    text : str
-        A table with line feeds for line ends.
-    separator : str
-        One character.
-    quote : str, optional
-        The character around values that hold a separator or a line feed.
-    """
+    """Line, column and fault in words of a text table's first broken row; None if none is found."""
     n_columns: int | None = None
     line, place = 1, 0
     while place < len(text):

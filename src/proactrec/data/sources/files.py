@@ -145,13 +145,7 @@ def check_complete(table: pl.DataFrame, columns: list[str], path: Path) -> None:
 
 
 def parse_integers(values: pl.Series, path: Path) -> pl.Series:
-    """A text column as Int64.
-
-    Raises
-    ------
-    DataError
-        If a value is not an integer, with the count and the first.
-    """
+    """A text column as Int64; raises :class:`DataError` if a value is not an integer."""
     numbers = values.cast(pl.Int64, strict=False)
     raise_bad_values(values, numbers.is_null(), "must be an integer", path)
     return numbers
@@ -160,10 +154,7 @@ def parse_integers(values: pl.Series, path: Path) -> pl.Series:
 def parse_numbers(values: pl.Series, path: Path, *, may_be_missing: bool = False) -> pl.Series:
     """A text column as Float64, null where it may be missing and is.
 
-    Raises
-    ------
-    DataError
-        If a value is not a finite number, with the count and the first.
+    Raises :class:`DataError` if another value is not a finite number.
     """
     numbers = values.cast(pl.Float64, strict=False)
     is_bad = ~numbers.is_finite().fill_null(False)

@@ -5,10 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import check_complete, packed, parse_integers, read_delimited
 from proactrec.data.sources.items import lists_of, with_lists
-from proactrec.data.sources.repeats import keep_one
 from proactrec.types import Repeats
 
 FILES = ("user_taggedartists-timestamps.dat", "artists.dat", "tags.dat")
@@ -24,11 +23,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     number), so that every category is a shared one: the same rows that make the events make the
     categories, as in the published target file. The catalogue's column `tags` has them all. An
     artist that a user tagged twice counts at the first of these rows, whatever `repeats` says.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other columns than expected.
     """
     artists_path = packed(root / "artists.dat")
     artists = read_delimited(artists_path, "\t")

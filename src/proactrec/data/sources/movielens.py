@@ -1,4 +1,4 @@
-"""MovieLens 1M to 32M and latest-small (GroupLens): `::` files up to 10M, CSV files after it.
+"""MovieLens 100K to 32M and latest-small (GroupLens): `::` files up to 10M, then CSV files.
 
 MovieTweetings (Simon Dooms) is read as MovieLens 10M: ratings of films found in tweets, from 0 to
 10; a film's id is its IMDb number and keeps its zeros.
@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
@@ -21,15 +21,27 @@ from proactrec.data.sources.files import (
     read_text,
 )
 from proactrec.data.sources.items import lists_of, with_lists
-from proactrec.data.sources.repeats import keep_one
 from proactrec.types import Repeats
 
+FILES_100K = ("u.data", "u.item", "u.genre")
 OLD_FILES = ("ratings.dat", "movies.dat")
 FILES = ("ratings.csv", "movies.csv")
 RATINGS = ["user_id", "item_id", "rating", "timestamp"]
 FILMS = ["item_id", "title", "genres"]
 TAGS = ["user_id", "item_id", "tag", "timestamp"]
+FILMS_100K = ["item_id", "title", "release_date", "video_date", "url"]
+NO_GENRE_100K = "unknown"
 NO_GENRES = "(no genres listed)"
+
+
+def load_100k(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
+    """Every rating as a positive event, and films with their genres.
+
+    The genre flag "unknown" is no category: its films have none.
+    """
+    path = packed(root / "u.data")
+    ratings = read_delimited(path, "\t", names=RATINGS)
+    return _events(ratings, path, repeats), Catalogue(_films_100k(root))
 
 
 def load_1m(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:
@@ -42,11 +54,6 @@ def load_10m(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, C
 
     Layout: `UserID::MovieID::Rating::Timestamp`, `MovieID::Title::Genres` with genres separated by
     `|`, `UserID::MovieID::Tag::Timestamp` (README of MovieLens 10M).
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or of another layout.
     """
     return _load_old(root, repeats, encoding="utf-8-sig")
 
@@ -56,11 +63,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
 
     Layout: CSV with the headers `userId,movieId,rating,timestamp`, `movieId,title,genres` and
     `userId,movieId,tag,timestamp` (README of MovieLens 20M and later).
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other columns than expected.
     """
     path = packed(root / "ratings.csv")
     ratings = _renamed(path, {"userId": "user_id", "movieId": "item_id"}, RATINGS)
@@ -70,7 +72,21 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     if tags_path.exists():
         tags = _renamed(tags_path, {"movieId": "item_id"}, ["item_id"])
         check_columns_exist(tags, ["tag"], tags_path)  # single ones may be missing
-    return rated_events(ratings, path, repeats), _films(films, tags, films_path)
+    return _events(ratings, path, repeats), _films(films, tags, films_path)
+
+
+def _films_100k(root: Path) -> pl.DataFrame:
+    path = packed(root / "u.genre")
+    rows = read_delimited(path, "|", names=["genre", "number"])
+    check_complete(rows, ["genre"], path)
+    genres = rows["genre"].to_list()
+    path = packed(root / "u.item")
+    films = read_delimited(path, "|", names=FILMS_100K + genres, encoding="latin-1")
+    check_complete(films, ["item_id", "title", *genres], path)
+    flags = [
+        pl.when(pl.col(name) == "1").then(pl.lit(name)) for name in genres if name != NO_GENRE_100K
+    ]
+    return films.select("item_id", "title", categories=pl.concat_list(flags).list.drop_nulls())
 
 
 def _load_old(root: Path, repeats: Repeats, *, encoding: str) -> tuple[Interactions, Catalogue]:
@@ -81,7 +97,7 @@ def _load_old(root: Path, repeats: Repeats, *, encoding: str) -> tuple[Interacti
     tags = None
     if tags_path.exists():
         tags = read_double_colon(tags_path, TAGS, free="tag", encoding=encoding)
-    return rated_events(ratings, path, repeats), _films(films, tags, films_path)
+    return _events(ratings, path, repeats), _films(films, tags, films_path)
 
 
 def read_double_colon(
@@ -89,19 +105,8 @@ def read_double_colon(
 ) -> pl.DataFrame:
     """Rows of a file without a header, every value as text and empty fields as null.
 
-    Parameters
-    ----------
-    path : Path
-    names : list of str
-        Column names, in order.
-    free : str
-        The column that may hold `::` itself, e.g. a title.
-    encoding : str
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        As :func:`proactrec.data.sources.files.read_text`; also if a line has too few columns.
+    The column `free` may hold `::` itself, e.g. a title. Raises as
+    :func:`proactrec.data.sources.files.read_text`; also if a line has too few columns.
     """
     lines = pl.Series("line", read_text(path, encoding=encoding).split("\n"))
     n_before = names.index(free)
@@ -120,8 +125,7 @@ def _renamed(path: Path, names: dict[str, str], wanted: list[str]) -> pl.DataFra
     return rows.rename(names)
 
 
-def rated_events(ratings: pl.DataFrame, path: Path, repeats: Repeats) -> Interactions:
-    """Events from the columns `RATINGS`, all of them text."""
+def _events(ratings: pl.DataFrame, path: Path, repeats: Repeats) -> Interactions:
     check_complete(ratings, RATINGS, path)
     times = parse_integers(ratings["timestamp"], path)
     stars = parse_numbers(ratings["rating"], path)

@@ -3,15 +3,15 @@
 import html
 import re
 import warnings
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.clock import start_of
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import (
     check_columns_exist,
     check_complete,
@@ -27,7 +27,6 @@ from proactrec.data.sources.records import (
     read_columns,
     read_records,
 )
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import DataError, DataWarning
 from proactrec.types import Repeats
 
@@ -46,11 +45,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
 
     One Python literal a line. `user_id` is missing in most reviews, so users are told by their
     name, as in the published sequence experiments.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or has other fields than expected.
     """
     path = packed(root / REVIEWS)
     fields = ["username", "product_id", "date"]
@@ -87,22 +81,17 @@ def load_australian(root: Path, repeats: Repeats = "earliest") -> tuple[Interact
 def _nested_reviews(path: Path) -> pl.DataFrame:
     names, numbers = ("user_id", "item_id", "posted", "recommend"), []
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for number, user_id, review in _reviews(path):
-        numbers.append(number)
-        columns["user_id"].append(user_id)
-        for name in names[1:]:
-            columns[name].append(plain(review.get(name), name, number, path))
-    return pl.DataFrame([as_column(name, columns[name], numbers, path) for name in names])
-
-
-def _reviews(path: Path) -> Iterator[tuple[int, Any, dict[str, Any]]]:
     for number, record in read_records(path, parse_literal):
         user_id = plain(record.get("user_id"), "user_id", number, path)
         reviews = record.get("reviews")
         if not isinstance(reviews, list) or not all(isinstance(one, dict) for one in reviews):
             raise DataError(f"reviews must be a list of records in {path}, line {number}")
         for review in reviews:
-            yield number, user_id, review
+            numbers.append(number)
+            columns["user_id"].append(user_id)
+            for name in names[1:]:
+                columns[name].append(plain(review.get(name), name, number, path))
+    return pl.DataFrame([as_column(name, columns[name], numbers, path) for name in names])
 
 
 def _times(values: pl.Series, path: Path) -> pl.Series:
@@ -119,7 +108,7 @@ def _times(values: pl.Series, path: Path) -> pl.Series:
             DataWarning,
             stacklevel=3,
         )
-    return seconds.fill_null(_seconds(date(YEAR_OF_CRAWL, 12, 31)))
+    return seconds.fill_null(start_of(date(YEAR_OF_CRAWL, 12, 31), 1))
 
 
 def _day(text: str) -> int | None:
@@ -127,14 +116,10 @@ def _day(text: str) -> int | None:
         if posted := POSTED.fullmatch(text):
             month, day, year = posted.groups()
             text = f"{year or YEAR_OF_CRAWL} {month} {day}"
-            return _seconds(datetime.strptime(text, "%Y %B %d").date())
-        return _seconds(date.fromisoformat(text))
+            return start_of(datetime.strptime(text, "%Y %B %d").date(), 1)
+        return start_of(date.fromisoformat(text), 1)
     except ValueError:
         return None
-
-
-def _seconds(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 def _with_games(root: Path, events: Interactions) -> tuple[Interactions, Catalogue]:

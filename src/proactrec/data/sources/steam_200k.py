@@ -7,10 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources.files import check_complete, packed, parse_numbers, read_delimited
 from proactrec.data.sources.items import complete_catalogue
-from proactrec.data.sources.repeats import keep_one
 from proactrec.data.sources.steam import GAMES, LIST_FIELDS, read_games
 from proactrec.errors import DataError, DataWarning
 from proactrec.types import Repeats
@@ -29,11 +28,6 @@ def load(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, Catal
     where a game's id is its title, or else from the three files of CaseRec. There are no times: the
     rows' order stands for them, with a :class:`DataWarning`. If `steam_games.json` lies beside
     them, games whose names match (letters and digits only) get its genres, tags and specs.
-
-    Raises
-    ------
-    DataError, InvalidInputError
-        If a file is missing, damaged or of another layout.
     """
     plain = packed(root / TABLE)
     path, bought, hours, items = _published(plain) if plain.exists() else _split(root)

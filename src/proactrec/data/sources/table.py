@@ -8,7 +8,7 @@ from pydantic import Field
 
 from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
-from proactrec.data.interactions import Interactions
+from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources import columns
 from proactrec.data.sources.files import (
     check_columns_exist,
@@ -18,7 +18,6 @@ from proactrec.data.sources.files import (
 )
 from proactrec.data.sources.lines import check_is_file, kind_of
 from proactrec.data.sources.records import read_columns
-from proactrec.data.sources.repeats import keep_one
 from proactrec.errors import InvalidInputError
 from proactrec.types import Repeats
 
@@ -109,7 +108,7 @@ def read_items(rows: pl.DataFrame, options: TableOptions, path: Path) -> Catalog
     """Catalogue from the rows of an items file."""
     check_columns_exist(rows, _items(options), path)
     ids = columns.ids(rows[options.item_column], path)
-    table = pl.DataFrame({"item_id": ids, "title": ids, "categories": _no_categories(len(ids))})
+    table = _plain(ids)
     if options.title_column:
         titles = columns.titles(rows[options.title_column], ids, path)
         table = table.with_columns(title=titles)
@@ -122,10 +121,7 @@ def read_items(rows: pl.DataFrame, options: TableOptions, path: Path) -> Catalog
 
 def ids_only(interactions: Interactions) -> Catalogue:
     """Catalogue of the items that occur, with ids for titles and no categories."""
-    ids = interactions.table["item_id"].unique(maintain_order=True)
-    return Catalogue(
-        pl.DataFrame({"item_id": ids, "title": ids, "categories": _no_categories(len(ids))})
-    )
+    return Catalogue(_plain(interactions.table["item_id"].unique(maintain_order=True)))
 
 
 def _events(options: TableOptions) -> list[str]:
@@ -138,8 +134,9 @@ def _items(options: TableOptions) -> list[str]:
     return [name for name in wanted if name]
 
 
-def _no_categories(n: int) -> pl.Series:
-    return pl.Series([[]] * n, dtype=pl.List(pl.String))
+def _plain(ids: pl.Series) -> pl.DataFrame:
+    none = pl.Series([[]] * len(ids), dtype=pl.List(pl.String))
+    return pl.DataFrame({"item_id": ids, "title": ids, "categories": none})
 
 
 def _read(path: Path, columns: list[str]) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What every kind of table can do, and what its readers have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,10 +73,43 @@ def numbered(scan: pl.LazyFrame, first: int) -> Iterator[pl.DataFrame]:
         yield batch.with_columns(numbers.alias(LINE))
 
 
+def batched(rows: Iterable[list[Any]], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Batches of rows of number and texts."""
+    left = iter(rows)
+    while some := list(islice(left, SLOW_BATCH_ROWS)):
+        yield of_rows(some, columns)
+
+
 def of_rows(rows: list[list[Any]], columns: Sequence[str]) -> pl.DataFrame:
     """A batch of rows of number and texts."""
     schema = {LINE: pl.Int64, **dict.fromkeys(columns, pl.String)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def first_filled_line(path: Path, plain: Path) -> tuple[int, str]:
+    """Number and text of the first line that is not blank.
+
+    Raises
+    ------
+    DataError
+        If there is none, or the file is no UTF-8 text with line feeds.
+    """
+    with plain.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and b"\0" in line:
+                raise DataError(f"{path} is not a text file: line 1 holds NUL bytes")
+            if line.strip():
+                try:
+                    text = line.decode("utf-8-sig").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{path} is not UTF-8 text: byte 0x{line[error.start]:02x} in line {number}"
+                        "; give --encoding"
+                    ) from error
+                if "\r" in text:
+                    raise DataError(f"{path} ends its lines with \\r alone; line feeds are needed")
+                return number, text
+    raise DataError(f"{path} holds nothing but blank lines")
 
 
 def first_line(error: BaseException) -> str:

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from proactrec.data.importing.problems import Problems
-from proactrec.data.importing.tables.base import LINE, SAMPLE_ROWS, SLOW_BATCH_ROWS, of_rows
-from proactrec.data.importing.tables.lines import first_filled_line
+from proactrec.data.importing.tables.base import (
+    LINE,
+    SAMPLE_ROWS,
+    batched,
+    first_filled_line,
+    of_rows,
+)
 from proactrec.errors import DataError
 
 
@@ -26,36 +32,27 @@ class JsonLinesTable:
         if first.lstrip().startswith("["):
             raise DataError(f"{path} begins as one JSON list; one object a line is needed")
         names: dict[str, None] = {}
-        for number, (_, row) in enumerate(self._rows(Problems())):
+        for _, row in islice(self._rows(Problems()), SAMPLE_ROWS // 10 + 1):
             names.update(dict.fromkeys(row))
-            if number == SAMPLE_ROWS // 10:
-                break
         if not names:
             raise DataError(f"{path} has no line that is a JSON object, first line {first[:60]!r}")
         self.columns = list(names)
 
     def sample(self, columns: Sequence[str]) -> pl.DataFrame:
         """The first rows."""
-        rows: list[list[Any]] = []
-        for number, row in self._rows(Problems()):
-            rows.append([number, *(row.get(name) for name in columns)])
-            if len(rows) == SAMPLE_ROWS:
-                break
-        return of_rows(rows, columns).drop(LINE)
+        first = islice(self._picked(columns, Problems()), SAMPLE_ROWS)
+        return of_rows(list(first), columns).drop(LINE)
 
     def batches(self, columns: Sequence[str], problems: Problems) -> Iterator[pl.DataFrame]:
         """All rows."""
-        rows: list[list[Any]] = []
         self.n_rows = 0
+        for batch in batched(self._picked(columns, problems), columns):
+            self.n_rows += batch.height
+            yield batch
+
+    def _picked(self, columns: Sequence[str], problems: Problems) -> Iterator[list[Any]]:
         for number, row in self._rows(problems):
-            rows.append([number, *(row.get(name) for name in columns)])
-            if len(rows) == SLOW_BATCH_ROWS:
-                self.n_rows += len(rows)
-                yield of_rows(rows, columns)
-                rows = []
-        self.n_rows += len(rows)
-        if rows:
-            yield of_rows(rows, columns)
+            yield [number, *(row.get(name) for name in columns)]
 
     def _rows(self, problems: Problems) -> Iterator[tuple[int, dict[str, str | None]]]:
         read = json.JSONDecoder(parse_int=str, parse_float=str).decode
@@ -67,7 +64,8 @@ class JsonLinesTable:
                 try:
                     content = read(line.decode("utf-8-sig").strip())
                 except (ValueError, RecursionError) as error:
-                    problems.add(f"the line is no JSON ({_kind(error)})", where, line[:60])
+                    fault = getattr(error, "msg", type(error).__name__)  # of a JSONDecodeError
+                    problems.add(f"the line is no JSON ({fault})", where, line[:60])
                     continue
                 if not isinstance(content, dict):
                     problems.add("the line is no JSON object", where, line[:60])
@@ -85,7 +83,3 @@ def _flat(content: dict[str, Any], before: str = "") -> dict[str, str | None]:
         else:
             flat[before + name] = json.dumps(value)
     return flat
-
-
-def _kind(error: Exception) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__

@@ -17,14 +17,13 @@ class ParquetTable:
     unit = "row"
 
     def __init__(self, path: Path) -> None:
-        self.path, self.n_rows, self.notes = path, None, list[str]()
+        self.path, self.notes = path, list[str]()
+        self.n_rows: int | None = None
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty")
         self.columns = self._read(
             lambda: pl.scan_parquet(path, glob=False).collect_schema().names()
         )
-
-    n_rows: int | None
 
     def sample(self, columns: Sequence[str]) -> pl.DataFrame:
         """The first rows."""

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -14,13 +14,12 @@ from proactrec.data.importing.problems import Problems
 from proactrec.data.importing.tables.base import (
     LINE,
     SAMPLE_ROWS,
-    SLOW_BATCH_ROWS,
     TornTableError,
+    batched,
+    first_filled_line,
     first_line,
     numbered,
-    of_rows,
 )
-from proactrec.data.importing.tables.lines import NumberedLines, first_filled_line
 from proactrec.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -112,39 +111,40 @@ class TextTable:
     def _by_line(
         self, columns: Sequence[str], problems: Problems, notes: list[str]
     ) -> Iterator[pl.DataFrame]:
+        yield from batched(self._whole(columns, problems), columns)
+        notes.append(f"{self.path} breaks the form of a table, so it was read line by line")
+
+    def _whole(self, columns: Sequence[str], problems: Problems) -> Iterator[list[Any]]:
+        """Number and wanted values of every row that is no wider than the header."""
         places = [self.columns.index(name) for name in columns]
         width = len(self.columns)
-        rows: list[list[Any]] = []
         for number, fields in self._fields(problems):
             if len(fields) > width:
                 reason = f"the line has more values than the header ({width})"
                 problems.add(reason, f"{self.path}, line {number}", len(fields))
                 continue
             fields += [""] * (width - len(fields))
-            rows.append([number, *(fields[place] or None for place in places)])
-            if len(rows) == SLOW_BATCH_ROWS:
-                yield of_rows(rows, columns)
-                rows = []
-        notes.append(f"{self.path} breaks the form of a table, so it was read line by line")
-        if rows:
-            yield of_rows(rows, columns)
+            yield [number, *(fields[place] or None for place in places)]
 
     def _fields(self, problems: Problems) -> Iterator[tuple[int, list[str]]]:
         """Number and values of every line that is not blank, a value's line ends joined."""
         with self._plain.open("rb") as file:
-            lines = NumberedLines(file)
-            for number, line in lines:
+            number = 0
+            while line := file.readline():
+                number += 1
                 if number < self._header_line + self._has_header or not line.strip():
                     continue
-                where = f"{self.path}, line {number}"
+                first, where = number, f"{self.path}, line {number}"
                 try:
                     fields = self._split(line)
                     if line.count(b'"') % 2 and self._opens(line):
-                        fields = self._joined(lines, line) or fields
+                        if joined := self._joined(file, line):
+                            fields, n_more = joined
+                            number += n_more
                         if fields[-1].endswith("\n"):  # what an unclosed quote leaves
                             problems.add("a quote is not closed", where, fields[-1].strip())
                             continue
-                    yield number, fields
+                    yield first, fields
                 except UnicodeDecodeError as error:
                     reason = "the line is not UTF-8 text (for other encodings give --encoding)"
                     problems.add(reason, where, line[error.start : error.start + 8])
@@ -159,19 +159,24 @@ class TextTable:
         """Whether some value begins with a quote, so that it may go over line ends."""
         return line.startswith(b'"') or self._separator.encode() + b'"' in line
 
-    def _joined(self, lines: NumberedLines, line: bytes) -> list[str] | None:
-        """Values of a line with those after it up to the closing quote, if that makes a row."""
-        for n, following in enumerate(lines.ahead(JOINED_LINES), start=1):
-            line += following
-            if line.count(b'"') % 2 == 0:
-                reader = csv.reader(
-                    line.decode().splitlines(keepends=True), delimiter=self._separator
-                )
-                fields = next(reader)
-                if len(fields) == len(self.columns):
-                    lines.skip(n)
-                    return fields
-                return None
+    def _joined(self, file: IO[bytes], line: bytes) -> tuple[list[str], int] | None:
+        """Values of a line with those after it up to the closing quote, if that makes a row.
+
+        With how many lines that were; they stay in the file where it makes none.
+        """
+        end = file.tell()
+        try:
+            for n in range(1, JOINED_LINES + 1):
+                line += file.readline()
+                if line.count(b'"') % 2 == 0:
+                    text = line.decode().splitlines(keepends=True)
+                    fields = next(csv.reader(text, delimiter=self._separator))
+                    if len(fields) == len(self.columns):
+                        end = file.tell()
+                        return fields, n
+                    break
+        finally:
+            file.seek(end)
         return None
 
 
