@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from proactrec.errors import ArtefactError
-from proactrec.llm.cache import AnswerCache, CacheStatistics, Entry
+from proactrec.llm.cache import Answer, AnswerCache, CacheStatistics
 
-ENTRY = Entry("1", {"1": -0.25, "0": -1.5}, 100, 1, 0.5)
+ENTRY = Answer("1", {"1": -0.25, "0": -1.5}, 100, 1, 0.5)
 
 
 def key(i: int) -> bytes:
@@ -23,7 +23,7 @@ def key(i: int) -> bytes:
 
 
 def test_answers_come_back_as_they_went_in(cache: AnswerCache) -> None:
-    odd = Entry('ünï"code\n\x00 \U0001f600', None, 3, 2, 0.0)
+    odd = Answer('ünï"code\n\x00 \U0001f600', None, 3, 2, 0.0)
     assert cache.put(key(0), ENTRY) == ENTRY
     assert cache.put(key(1), odd) == odd
     assert cache.get_many([key(2), key(1), key(0)]) == {key(0): ENTRY, key(1): odd}
@@ -32,7 +32,7 @@ def test_answers_come_back_as_they_went_in(cache: AnswerCache) -> None:
 
 def test_first_answer_stays_and_every_payment_is_counted(cache: AnswerCache) -> None:
     cache.put(key(0), ENTRY)
-    assert cache.put(key(0), Entry("0", None, 100, 1, 0.25)) == ENTRY._replace(cost=0.75)
+    assert cache.put(key(0), Answer("0", None, 100, 1, 0.25)) == ENTRY._replace(cost=0.75)
     assert cache.statistics() == CacheStatistics(1, 2, 200, 2, 0.75)
 
 
@@ -64,10 +64,10 @@ def test_threads_share_one_cache(cache: AnswerCache) -> None:
 PUT_MANY = """
 import hashlib, sys
 from pathlib import Path
-from proactrec.llm.cache import AnswerCache, Entry
+from proactrec.llm.cache import AnswerCache, Answer
 with AnswerCache(Path(sys.argv[1])) as cache:
     for i in range(int(sys.argv[2]), int(sys.argv[3])):
-        cache.put(hashlib.sha256(str(i).encode()).digest(), Entry("1", None, 1, 1, 1.0))
+        cache.put(hashlib.sha256(str(i).encode()).digest(), Answer("1", None, 1, 1, 1.0))
         print(i, flush=True)
 """
 

@@ -134,8 +134,9 @@ def test_a_click_has_the_chance_that_the_model_computes(
     assert all(0 < chance < 1 for chance in found)
     assert found == pytest.approx(expected, abs=1e-5)
     prompt = one.prompt(*asked[0])
+    n_requests = one.client.usage.n_requests
     (answer,) = one.client.ask([prompt], wants=("logprobs",))
-    assert answer.is_cached
+    assert one.client.usage.n_requests == n_requests
     assert answer.top_logprobs is not None
     best = computed(prompt).topk(one.options.n_top_logprobs)
     texts = [computed.tokenizer.decode([token]) for token in best.indices.tolist()]

@@ -19,7 +19,7 @@ class ResponseKind(Protocol):
 
     options_type: type[Options]
 
-    def build(self, dataset: Dataset, options: Any, cache: Path, progress: Progress) -> Response:
+    def __call__(self, dataset: Dataset, options: Any, cache: Path, progress: Progress) -> Response:
         """The click model of a run."""
         ...
 

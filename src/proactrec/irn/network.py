@@ -101,13 +101,7 @@ class DecoderLayer(TransformerLayer):
 
 
 class IRN(ItemModel):
-    """Influential Recommender Network.
-
-    Parameters
-    ----------
-    n_items, n_users : int
-    options : IRNOptions, optional
-    """
+    """Influential Recommender Network."""
 
     positions: Tensor
 

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from proactrec.llm.client import Answer
+from proactrec.llm.cache import Answer
 
 _DIGIT = re.compile(r"""(?:(?:a|answer)\s*:\s*)?(["']?)([01])\1\.?""", re.IGNORECASE)
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?\s*```", re.DOTALL | re.IGNORECASE)

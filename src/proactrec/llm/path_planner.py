@@ -67,15 +67,7 @@ class LLMIPP(EncoderPolicy):
     out, as are names that mean no item of the catalogue. A path of which nothing is left is no
     path: the encoder's next items take its place, without the target.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        Fills up paths.
-    items : Items
-        Titles.
-    options : LLMIPPOptions
-    cache : Path
-        File of answers.
+    The encoder fills up paths; `cache` is the file of answers.
     """
 
     name: ClassVar[str] = "llm-ipp"
@@ -219,12 +211,8 @@ class LLMIPP(EncoderPolicy):
 
     def _penalty(self, journeys: Journeys) -> Tensor:
         """-inf for what a path may not hold: known, shown, and the target itself."""
-        penalty = penalties(
-            journeys.users.history,
-            journeys.user_rows,
-            len(self._titles),
-            journeys.user.device,
-        )
+        users, device = journeys.users, journeys.user.device
+        penalty = penalties(users.history, journeys.user_rows, len(self._titles), device)
         shown = torch.cat([journeys.shown, journeys.target_idx[:, None]], 1)
         return penalty.scatter_(1, shown, -torch.inf)
 

@@ -39,22 +39,12 @@ _ROLE = re.compile(r"^=== (?P<role>.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Prompt:
-    """A checked prompt file; `load_prompt` makes it.
-
-    Attributes
-    ----------
-    kind : {"click", "plan"}
-    version : int
-        From the first line of the file.
-    source : str
-        The file, for messages.
-    turns : tuple of (role, text with slots)
-    """
+    """A checked prompt file; `load_prompt` makes it."""
 
     kind: Kind
-    version: int
-    source: str
-    turns: tuple[tuple[Role, str], ...]
+    version: int  # from the first line of the file
+    source: str  # the file, for messages
+    turns: tuple[tuple[Role, str], ...]  # role, text with slots
 
     def fill(
         self, titles: Mapping[str, Sequence[str]], numbers: Mapping[str, int]
@@ -100,13 +90,7 @@ def load_prompt(domain: str, kind: Kind, *, folder: Path | str | None = None) ->
 
 
 def parse_prompt(text: str, kind: Kind, *, source: str) -> Prompt:
-    """The prompt that a file's text holds, checked.
-
-    Raises
-    ------
-    InvalidInputError
-        If the text does not keep to the format.
-    """
+    """The prompt that a file's text holds, checked as in :func:`load_prompt`."""
     first, _, rest = text.partition("\n")
     head = _VERSION.fullmatch(first.strip())
     if head is None or head["kind"] != kind:
