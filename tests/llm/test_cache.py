@@ -63,9 +63,10 @@ def test_threads_share_one_cache(cache: AnswerCache) -> None:
 
 PUT_MANY = """
 import hashlib, sys
+from contextlib import closing
 from pathlib import Path
 from proactrec.llm.cache import AnswerCache, Answer
-with AnswerCache(Path(sys.argv[1])) as cache:
+with closing(AnswerCache(Path(sys.argv[1]))) as cache:
     for i in range(int(sys.argv[2]), int(sys.argv[3])):
         cache.put(hashlib.sha256(str(i).encode()).digest(), Answer("1", None, 1, 1, 1.0))
         print(i, flush=True)
@@ -83,7 +84,7 @@ def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> N
     for process in processes:
         process.communicate()
         assert process.returncode == 0
-    with AnswerCache(path) as cache:
+    with closing(AnswerCache(path)) as cache:
         assert cache.statistics() == CacheStatistics(500, 800, 800, 800, 800.0)
 
 
@@ -96,7 +97,7 @@ def test_what_was_put_survives_a_kill(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     rest, _ = process.communicate()
     last = int(rest.split("\n")[-2]) if "\n" in rest else 300  # said to be stored
-    with AnswerCache(path) as cache:
+    with closing(AnswerCache(path)) as cache:
         assert len(cache.get_many([key(i) for i in range(last + 1)])) == last + 1
 
 
@@ -113,7 +114,7 @@ def test_another_file_is_refused_and_kept(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    with AnswerCache(tmp_path / "c.sqlite") as cache:
+    with closing(AnswerCache(tmp_path / "c.sqlite")) as cache:
         cache._connection.execute("PRAGMA user_version=7")
     with pytest.raises(ArtefactError, match="of format 7, this program reads 1"):
         AnswerCache(tmp_path / "c.sqlite")

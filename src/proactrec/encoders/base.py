@@ -70,15 +70,12 @@ class TrainingRows(Protocol):
     @property
     def item_seq(self) -> Tensor:
         """Sequences (n, L) that stand for all rows, from which intents are found; on the CPU."""
-        ...
 
     def order(self, rng: torch.Generator) -> Tensor:
         """The rows of an epoch in random order, (n,)."""
-        ...
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The batch of these rows."""
-        ...
 
 
 class TrainingSequences:
@@ -191,15 +188,7 @@ class Encoder(ItemModel):
         """Set fresh weights; `item_vectors` (n_items + 1, d) become the item table if given."""
         self.transformer.initialise(torch_generator(seed, self.name, "start"))
         if item_vectors is not None:
-            table = self.transformer.items.weight
-            if item_vectors.shape != table.shape:
-                raise InvalidInputError(
-                    f"item_vectors must have shape {tuple(table.shape)}, "
-                    f"got {tuple(item_vectors.shape)}"
-                )
-            with torch.no_grad():
-                table.copy_(item_vectors)
-                table[0] = 0
+            self.start_items(item_vectors)
 
     @property
     def item_tables(self) -> tuple[Tensor, ...]:

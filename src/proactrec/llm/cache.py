@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from proactrec.errors import ArtefactError
 
@@ -118,12 +118,6 @@ class AnswerCache:
         """Close the file; what is in it stays."""
         with self._lock:
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _answer(row: Sequence[object]) -> Answer:

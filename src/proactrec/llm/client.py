@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from proactrec.errors import InvalidInputError
 from proactrec.llm.asker import Asked, Asker
@@ -47,7 +47,7 @@ class LoopThread:
 class LLMClient:
     """Asks one language model, and remembers what it said.
 
-    Use it as a context manager, or `close` it.
+    `close` it in the end.
 
     Parameters
     ----------
@@ -110,12 +110,6 @@ class LLMClient:
         if thread is not None and asker is not None:
             thread.submit(asker.close()).result()
             thread.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _ask_missing(self, missing: Mapping[bytes, Question], entries: dict[bytes, Answer]) -> None:
         """Add what is missing to `entries`."""

@@ -126,9 +126,7 @@ class LLMIPP(EncoderPolicy):
             led = [*path, target] if path or n_left == 1 else []
             items = [*led, *(item for item in fill if item not in led)][:n_left]
             self._count(Counter(filled=max(0, len(items) - len(led))))
-            planned[row, first - 1 : first - 1 + len(items)] = torch.tensor(
-                items, dtype=planned.dtype
-            )
+            planned[row, first - 1 : first - 1 + len(items)] = planned.new_tensor(items)
         return planned
 
     def decide(self, view: View) -> Decision:
