@@ -32,7 +32,7 @@ from proactrec.data.interactions import Interactions
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.comparison import compared_logs
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import rollout
 from proactrec.guidance.log import GuidanceLog
 from proactrec.irn.fitting import fit_irn

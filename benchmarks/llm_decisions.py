@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ class Study:
 
     def n_stored(self) -> int:
         """Answers that the run has."""
-        with AnswerCache(self.answers()) as cache:
+        with closing(AnswerCache(self.answers())) as cache:
             return cache.statistics().n_entries
 
     def asks(self, stop_at: int | None) -> list[Reached]:

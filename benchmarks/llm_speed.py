@@ -7,6 +7,7 @@ second beside concurrency ÷ latency and CPU a call, at 50 ms, and a run's answe
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def calibration_s() -> float:
 def calls(server: Server, cache: AnswerCache, concurrency: int, n: int) -> dict[str, Any]:
     """Rate and CPU of n new prompts."""
     options = LLMOptions(url=server.url, model="tiny", concurrency=concurrency)
-    with LLMClient(options, cache) as client:
+    with closing(LLMClient(options, cache)) as client:
         client.ask(prompts(f"warm {concurrency}", concurrency), wants=["logprobs"])
         cpu, start = time.process_time(), time.perf_counter()
         client.ask(prompts(f"at {concurrency}", n), wants=["logprobs"])
@@ -57,7 +58,7 @@ def calls(server: Server, cache: AnswerCache, concurrency: int, n: int) -> dict[
 def warm(cache: AnswerCache) -> float:
     """Seconds for a run's decisions from the cache."""
     asked = prompts("at 64", N_DECISIONS)
-    with LLMClient(LLMOptions(model="tiny"), cache, replay=True) as client:
+    with closing(LLMClient(LLMOptions(model="tiny"), cache, replay=True)) as client:
         start = time.perf_counter()
         client.ask(asked, wants=["logprobs"])
         return time.perf_counter() - start
@@ -68,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "log", {"latency_s": LATENCY_S})
         try:
-            with AnswerCache(Path(folder) / "answers.sqlite") as cache:
+            with closing(AnswerCache(Path(folder) / "answers.sqlite")) as cache:
                 sizes = ((16, 1600), (32, 3200), (64, N_DECISIONS))
                 found: dict[str, Any] = {
                     "calibration_s": calibration_s(),

@@ -263,8 +263,7 @@ def fit_graphau(
         checkpoint=checkpoint,
         progress=progress,
     )
-    vectors = model.vectors()
-    return InterestVectors(vectors.user_vectors.cpu(), vectors.item_vectors.cpu()), record
+    return InterestVectors(*(table.cpu() for table in model.vectors())), record
 
 
 def spread(

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_study_goes_on_and_its_replay_gives_the_same(
     assert f"guidance may need up to {n_most} answers of the language model" in outcome.stderr
     figures = json.loads((copied / "study.json").read_text())
     spent = json.loads((copied / "run.json").read_text())
-    with AnswerCache(copied / "artefacts" / "answers.sqlite") as cache:
+    with closing(AnswerCache(copied / "artefacts" / "answers.sqlite")) as cache:
         held = cache.statistics()
     assert held.n_entries == held.n_paid == LIMIT + spent["usage"]["n_requests"]
     assert held.n_entries == server.counts()["n_requests"]

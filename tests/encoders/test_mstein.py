@@ -294,8 +294,8 @@ class TestEncoder:
     ) -> None:
         seen: list[int] = []
 
-        def view(item_seq, most_similar, rng, shares, threshold):  # type: ignore[no-untyped-def]
-            seen.append(threshold)
+        def view(item_seq, most_similar, rng, options):  # type: ignore[no-untyped-def]
+            seen.append(options.threshold)
             return item_seq.roll(len(seen), 0)
 
         monkeypatch.setattr(mstein, "similar_view", view)
@@ -337,11 +337,6 @@ class TestEncoder:
                 of_means = re.compile("layers.0.mean_(out|feed_forward)")
                 assert unused == {n for n, _ in encoder.named_parameters() if of_means.search(n)}
                 assert unused
-
-    def test_options_reach_the_views(self) -> None:
-        shares = {"insert": 0.1, "substitute": 0.2, "mask": 0.3, "crop": 0.4, "reorder": 0.6}
-        options = MSteinOptions(**{f"{name}_share": value for name, value in shares.items()})
-        assert options.view_shares._asdict() == shares
 
     def test_vectors_are_means_and_roots_of_covariances(self, make: Make) -> None:
         encoder, batch = make()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import proactrec.encoders.similar_items as similar_items
 from proactrec.data.dataset import Histories
+from proactrec.encoders.mstein import MSteinOptions
 from proactrec.encoders.similar_items import (
-    SimilarViewShares,
     inserted,
     most_similar_items,
     similar_view,
@@ -130,7 +130,8 @@ def test_substituting_replaces_its_share(lengths: list[int], seed: int) -> None:
 def test_views_are_reproducible_and_leave_their_input_alone(lengths: list[int], seed: int) -> None:
     before = sequences(lengths)
     best = torch.arange(21).roll(-1)
-    first, again = (similar_view(before, best, generator(seed), threshold=6) for _ in range(2))
+    options = MSteinOptions(threshold=6)
+    first, again = (similar_view(before, best, generator(seed), options) for _ in range(2))
     assert torch.equal(first, again)
     assert torch.equal(before, sequences(lengths))
     assert ((first >= 0) & (first <= 20)).all()
@@ -142,8 +143,11 @@ def kinds(n: int, n_rows: int, threshold: int) -> np.ndarray:
     """Share of the five operations, told from what is left of rows 1 … n."""
     before = sequences([n]).expand(n_rows, -1)
     best = torch.cat([torch.zeros(1).long(), torch.arange(21, 41), torch.ones(20).long()])
-    shares = SimilarViewShares(insert=0.1, substitute=1.0, mask=0.3, crop=0.5, reorder=1.0)
-    view = similar_view(before, best, generator(0), shares, threshold=threshold)
+    shares = {"insert": 0.1, "substitute": 1.0, "mask": 0.3, "crop": 0.5, "reorder": 1.0}
+    options = MSteinOptions(
+        threshold=threshold, **{f"{name}_share": s for name, s in shares.items()}
+    )
+    view = similar_view(before, best, generator(0), options)
     n_items, n_new = (view > 0).sum(1), (view > 20).sum(1)
     is_insert, is_substitute = (n_items == n + 1) & (n_new == 1), n_new == n
     is_mask, is_crop = n_items == n - int(0.3 * n), n_items == n // 2
@@ -164,8 +168,8 @@ def test_items_without_a_similar_one_are_given_random_ones() -> None:
     n_rows = 4000
     before = torch.tensor([[0, 0, 1, 2]]).expand(n_rows, -1)
     best = torch.tensor([0, 0, 5, 0, 0, 0, 0])  # only item 2 has one
-    shares = SimilarViewShares(insert=0, substitute=1, mask=0)
-    view = similar_view(before, best, generator(0), shares)
+    options = MSteinOptions(insert_share=0, substitute_share=1, mask_share=0)
+    view = similar_view(before, best, generator(0), options)
     assert view[:, 0].sum() == 0
     both = view[(view[:, 1] == 0) & (view[:, 3] == 5)]  # substituted whole
     counts = np.bincount(both[:, 2].numpy(), minlength=7)

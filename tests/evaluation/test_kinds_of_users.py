@@ -11,8 +11,8 @@ import torch
 
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import evaluate
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.oracles import OracleGreedy, OracleLookahead
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.guidance.log import GuidanceLog
@@ -227,7 +227,7 @@ def test_a_lookahead_sees_nothing_behind_a_last_refusal(users: Any) -> None:
     world = world_of(users, patience=1)
     environment = Environment(world)
     environment.reset(np.arange(4), np.full(4, 9), n_rounds=4)
-    minds, penalty = environment.minds(), environment.owned_penalty
+    minds, penalty = environment.minds(), environment.owned_penalty(torch.arange(4))
     begun = Journeys.begun(
         train_users(users.dataset), torch.arange(4), torch.full((4,), 9), n_rounds=4
     )

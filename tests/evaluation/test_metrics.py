@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import by_group, evaluate
-from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
+from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
 from proactrec.files import write_json
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates

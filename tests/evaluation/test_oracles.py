@@ -36,7 +36,7 @@ def begun(toy: Any, request: pytest.FixtureRequest) -> Environment:
 
 
 def viewed(toy: Any, environment: Environment) -> View:
-    penalty = environment.owned_penalty.clone()
+    penalty = environment.owned_penalty(torch.arange(5))
     penalty[4, 1:] = -torch.inf
     targets = torch.tensor([3, 3, 3, 9, 9])
     journeys = Journeys.begun(train_users(toy.dataset), torch.arange(5), targets, n_rounds=4)

@@ -10,8 +10,8 @@ import torch
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.evaluation.uplift import before_campaign, divided, uplift_of_logs
 from proactrec.graphau import InterestVectors

@@ -9,7 +9,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[AnswerCache]:
-    with AnswerCache(tmp_path / "answers.sqlite") as cache:
+    with closing(AnswerCache(tmp_path / "answers.sqlite")) as cache:
         yield cache
 
 
@@ -116,7 +116,7 @@ def connect(cache: AnswerCache) -> Iterator[Callable[..., LLMClient]]:
             url = server if isinstance(server, str) else server.url
             rest = {name: changes.pop(name) for name in ("replay", "progress") if name in changes}
             options = LLMOptions(url=url, **(SHORT | changes))
-            return stack.enter_context(LLMClient(options, cache, **rest))
+            return stack.enter_context(closing(LLMClient(options, cache, **rest)))
 
         yield connect
 
@@ -138,13 +138,14 @@ def start_asking(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]
     """A process that asks the first prompts, with the cache of `cache`; it prints its usage."""
     script = """
 import dataclasses, json, sys
+from contextlib import closing
 from pathlib import Path
 from proactrec.llm.cache import AnswerCache
 from proactrec.llm.client import LLMClient
 from proactrec.llm.messages import Message
 from proactrec.llm.options import LLMOptions
 options, n = LLMOptions(**json.loads(sys.argv[2])), int(sys.argv[3])
-with AnswerCache(Path(sys.argv[1])) as cache, LLMClient(options, cache) as client:
+with closing(AnswerCache(Path(sys.argv[1]))) as cache, closing(LLMClient(options, cache)) as client:
     client.ask([(Message("user", f"prompt number {i}"),) for i in range(n)])
     print(json.dumps(dataclasses.asdict(client.usage)))
 """

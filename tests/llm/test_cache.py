@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from proactrec.errors import ArtefactError
-from proactrec.llm.cache import AnswerCache, CacheStatistics, Entry
+from proactrec.llm.cache import Answer, AnswerCache, CacheStatistics
 
-ENTRY = Entry("1", {"1": -0.25, "0": -1.5}, 100, 1, 0.5)
+ENTRY = Answer("1", {"1": -0.25, "0": -1.5}, 100, 1, 0.5)
 
 
 def key(i: int) -> bytes:
@@ -23,7 +23,7 @@ def key(i: int) -> bytes:
 
 
 def test_answers_come_back_as_they_went_in(cache: AnswerCache) -> None:
-    odd = Entry('ünï"code\n\x00 \U0001f600', None, 3, 2, 0.0)
+    odd = Answer('ünï"code\n\x00 \U0001f600', None, 3, 2, 0.0)
     assert cache.put(key(0), ENTRY) == ENTRY
     assert cache.put(key(1), odd) == odd
     assert cache.get_many([key(2), key(1), key(0)]) == {key(0): ENTRY, key(1): odd}
@@ -32,7 +32,7 @@ def test_answers_come_back_as_they_went_in(cache: AnswerCache) -> None:
 
 def test_first_answer_stays_and_every_payment_is_counted(cache: AnswerCache) -> None:
     cache.put(key(0), ENTRY)
-    assert cache.put(key(0), Entry("0", None, 100, 1, 0.25)) == ENTRY._replace(cost=0.75)
+    assert cache.put(key(0), Answer("0", None, 100, 1, 0.25)) == ENTRY._replace(cost=0.75)
     assert cache.statistics() == CacheStatistics(1, 2, 200, 2, 0.75)
 
 
@@ -63,11 +63,12 @@ def test_threads_share_one_cache(cache: AnswerCache) -> None:
 
 PUT_MANY = """
 import hashlib, sys
+from contextlib import closing
 from pathlib import Path
-from proactrec.llm.cache import AnswerCache, Entry
-with AnswerCache(Path(sys.argv[1])) as cache:
+from proactrec.llm.cache import AnswerCache, Answer
+with closing(AnswerCache(Path(sys.argv[1]))) as cache:
     for i in range(int(sys.argv[2]), int(sys.argv[3])):
-        cache.put(hashlib.sha256(str(i).encode()).digest(), Entry("1", None, 1, 1, 1.0))
+        cache.put(hashlib.sha256(str(i).encode()).digest(), Answer("1", None, 1, 1, 1.0))
         print(i, flush=True)
 """
 
@@ -83,7 +84,7 @@ def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> N
     for process in processes:
         process.communicate()
         assert process.returncode == 0
-    with AnswerCache(path) as cache:
+    with closing(AnswerCache(path)) as cache:
         assert cache.statistics() == CacheStatistics(500, 800, 800, 800, 800.0)
 
 
@@ -96,7 +97,7 @@ def test_what_was_put_survives_a_kill(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     rest, _ = process.communicate()
     last = int(rest.split("\n")[-2]) if "\n" in rest else 300  # said to be stored
-    with AnswerCache(path) as cache:
+    with closing(AnswerCache(path)) as cache:
         assert len(cache.get_many([key(i) for i in range(last + 1)])) == last + 1
 
 
@@ -113,7 +114,7 @@ def test_another_file_is_refused_and_kept(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    with AnswerCache(tmp_path / "c.sqlite") as cache:
+    with closing(AnswerCache(tmp_path / "c.sqlite")) as cache:
         cache._connection.execute("PRAGMA user_version=7")
     with pytest.raises(ArtefactError, match="of format 7, this program reads 1"):
         AnswerCache(tmp_path / "c.sqlite")

@@ -24,8 +24,6 @@ from proactrec.llm.click_agent import ONCE_MORE, ClickAgent, ClickAgentOptions
 from proactrec.llm.errors import LLMError
 from proactrec.simulator.response import Shown
 
-from .fence_reader import inside_fences, outside_fences
-
 Serve = Callable[..., Any]
 LIKELY = 1 / (1 + math.exp(-1.25))  # of log probabilities -0.25 and -1.5
 N_USERS, N_ITEMS = 12, 16
@@ -91,6 +89,8 @@ def test_a_click_is_the_probability_of_the_answer_token(serve: Serve, agent: Any
 
 
 def test_the_prompt_holds_the_history_newest_last_and_the_item(agent: Any) -> None:
+    from .fence_reader import inside_fences, outside_fences  # a child imports this file alone
+
     one = agent("http://127.0.0.1:9/v1", history_len=3)
     prompt = one.prompt([0, 0, 5, 6, 7, 8], 2)
     lines = inside_fences(prompt[-1:])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -134,8 +135,9 @@ def test_a_click_has_the_chance_that_the_model_computes(
     assert all(0 < chance < 1 for chance in found)
     assert found == pytest.approx(expected, abs=1e-5)
     prompt = one.prompt(*asked[0])
+    n_requests = one.client.usage.n_requests
     (answer,) = one.client.ask([prompt], wants=("logprobs",))
-    assert answer.is_cached
+    assert one.client.usage.n_requests == n_requests
     assert answer.top_logprobs is not None
     best = computed(prompt).topk(one.options.n_top_logprobs)
     texts = [computed.tokenizer.decode([token]) for token in best.indices.tolist()]
@@ -199,14 +201,16 @@ def test_a_prompt_beyond_the_context_is_an_error_where_the_server_says_so(
     tiny: TinyServer, foreign: TransformersServe, tmp_path: Path
 ) -> None:
     prompt, start = (Message("user", "Horizon " * 2 * tiny_model.MAX_TOKENS),), time.monotonic()
-    with AnswerCache(tmp_path / "answers.sqlite") as cache:
+    with closing(AnswerCache(tmp_path / "answers.sqlite")) as cache:
         options = ClickAgentOptions(url=tiny.url, model=tiny.model)
-        with LLMClient(options, cache) as client:
+        with closing(LLMClient(options, cache)) as client:
             with pytest.raises(LLMError, match="maximum context length is 1024 tokens"):
                 client.ask([prompt], wants=("logprobs",))
             assert client.usage.n_requests == 2  # the second without probabilities
         options = ClickAgentOptions(url=foreign.url, model=foreign.model)
-        with LLMClient(options, cache) as client:  # it reads on, with positions never trained
+        with closing(
+            LLMClient(options, cache)
+        ) as client:  # it reads on, with positions never trained
             (answer,) = client.ask([prompt])
             assert answer.prompt_tokens > tiny_model.MAX_TOKENS
     assert time.monotonic() - start < 20
@@ -298,7 +302,7 @@ def test_a_run_is_killed_resumed_and_replayed_without_the_server(
     assert not (out / "metrics.json").exists()
     time.sleep(0.5)  # what was under way is answered to nobody
     answers = out / "artefacts" / "answers.sqlite"
-    with AnswerCache(answers) as cache:
+    with closing(AnswerCache(answers)) as cache:
         n_lost = len(tiny.answered()) - n_before - cache.statistics().n_entries
     assert 0 <= n_lost <= 4
     finish(*asking)

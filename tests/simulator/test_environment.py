@@ -123,7 +123,7 @@ def test_what_users_own_is_hidden_of_the_rows_there_are_now(
     environment = begun(world_of(dataset, vectors), [3, 5, 3], [4, 4, 11])
     environment.restart(torch.tensor([2]), np.array([7]), np.array([4]), np.array([1]))
     expected = penalties(dataset.before("train"), np.array([3, 5, 7]), 21, torch.device("cpu"))
-    assert torch.equal(environment.owned_penalty, expected)
+    assert torch.equal(environment.owned_penalty(torch.arange(3)), expected)
     kept = [value for value in vars(environment).values() if isinstance(value, torch.Tensor)]
     assert all(21 not in value.shape for value in kept)  # nothing of users times items
 

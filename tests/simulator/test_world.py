@@ -60,7 +60,7 @@ def test_extreme_kept_shares_work_per_user_too(
 ) -> None:
     """WorldOptions allows 0 and 1: everybody follows, or nobody does."""
     world = World(dataset, *vectors, TARGETS, WorldOptions(receptivity="per-user", kept_share=mean))
-    assert (world.share_of(torch.arange(5)) == mean).all()
+    assert (world.kept_shares[:5] == mean).all()
 
 
 def test_owners_are_users_with_the_target_in_their_train_history(

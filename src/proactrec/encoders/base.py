@@ -70,15 +70,12 @@ class TrainingRows(Protocol):
     @property
     def item_seq(self) -> Tensor:
         """Sequences (n, L) that stand for all rows, from which intents are found; on the CPU."""
-        ...
 
     def order(self, rng: torch.Generator) -> Tensor:
         """The rows of an epoch in random order, (n,)."""
-        ...
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The batch of these rows."""
-        ...
 
 
 class TrainingSequences:
@@ -115,17 +112,14 @@ class TrainingSequences:
         shape = (len(user_idx), self._length)
         drawn = torch.randint(1, self._rows, shape, generator=rng)
         for _ in range(20):  # who has touched nearly everything keeps what is drawn last
-            is_touched = self._is_touched(user_idx, drawn)
+            key = user_idx[:, None] * self._rows + drawn
+            place = torch.searchsorted(self._touched, key).clamp(max=len(self._touched) - 1)
+            is_touched = self._touched[place] == key
             n_again = int(is_touched.sum())
             if n_again == 0:
                 break
             drawn[is_touched] = torch.randint(1, self._rows, (n_again,), generator=rng)
         return drawn
-
-    def _is_touched(self, user_idx: Tensor, items: Tensor) -> Tensor:
-        key = user_idx[:, None] * self._rows + items
-        place = torch.searchsorted(self._touched, key).clamp(max=len(self._touched) - 1)
-        return self._touched[place] == key
 
 
 def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, IntArray, IntArray]:
@@ -158,11 +152,6 @@ class Encoder(ItemModel):
     Subclasses set `name` and `options_type`, and override what they do differently: the network
     (:meth:`build`), the rows it is trained on (:meth:`training_rows`), :meth:`loss`,
     :meth:`start_epoch`, :meth:`score`.
-
-    Parameters
-    ----------
-    n_items : int
-    options : EncoderOptions
     """
 
     name: ClassVar[str]
@@ -199,15 +188,7 @@ class Encoder(ItemModel):
         """Set fresh weights; `item_vectors` (n_items + 1, d) become the item table if given."""
         self.transformer.initialise(torch_generator(seed, self.name, "start"))
         if item_vectors is not None:
-            table = self.transformer.items.weight
-            if item_vectors.shape != table.shape:
-                raise InvalidInputError(
-                    f"item_vectors must have shape {tuple(table.shape)}, "
-                    f"got {tuple(item_vectors.shape)}"
-                )
-            with torch.no_grad():
-                table.copy_(item_vectors)
-                table[0] = 0
+            self.start_items(item_vectors)
 
     @property
     def item_tables(self) -> tuple[Tensor, ...]:

@@ -130,15 +130,12 @@ class PartneredRows(PrefixRows):
         newest = self._group_start + self._group_size - 1  # by answer; nonsense where there is none
         last = self._grouped[newest[self.answer]]  # (n_rows,)
         rows = torch.arange(len(self)).split(COMPARED_ROWS)
-        is_other = torch.cat([self._differ(r, last[r]) for r in rows])
+        is_other = torch.cat([(self.inputs(r) != self.inputs(last[r])).any(1) for r in rows])
         # Who equals the last row takes the last one that differs from that: the same for all.
         other = torch.full_like(self._group_size, -1)
         other.scatter_reduce_(0, self.answer[is_other], is_other.nonzero()[:, 0], "amax")
         other = other[self.answer]
         return torch.where(is_other | (other < 0), last, other)
-
-    def _differ(self, rows: Tensor, others: Tensor) -> Tensor:
-        return (self.inputs(rows) != self.inputs(others)).any(1)
 
     def _drawn(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Random other rows with the same answer; a row itself where there is no other."""

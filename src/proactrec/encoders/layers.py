@@ -72,10 +72,7 @@ class TransformerLayer(nn.Module):
         if mask is not None:
             scores = scores + mask[:, :, -1]
         weights = self._drop(scores.softmax(2))
-        attended = torch.einsum("bhd,hkd->bhk", weights @ x, of_value.unflatten(0, heads))
-        attended = attended + weights.sum(2, keepdim=True) * value_bias.unflatten(0, heads)
-        side_by_side: Tensor = attended.flatten(1)
-        return side_by_side
+        return attended_values(weights, x, of_value, value_bias)
 
     def _transform(self, x: Tensor, attended: Tensor) -> Tensor:
         return self._feed_forward(self._residual(x, attended))
@@ -170,6 +167,14 @@ class CausalTransformer(nn.Module):
         positions = self.positions.weight[self.max_len - item_seq.shape[1] :]
         x = self.input_norm(self.items(item_seq) + positions)
         return dropout(x, self.dropout) if self.training else x
+
+
+def attended_values(weights: Tensor, x: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """What heads read by weights (B, H, L), which may not add up to 1, of x (B, L, d): (B, d)."""
+    heads = (weights.shape[1], -1)
+    attended: Tensor = torch.einsum("bhd,hkd->bhk", weights @ x, value.unflatten(0, heads))
+    attended = attended + weights.sum(2, keepdim=True) * bias.unflatten(0, heads)
+    return attended.flatten(1)
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:

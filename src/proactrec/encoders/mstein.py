@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Batch, Encoder, EncoderOptions, TrainingRows
 from proactrec.encoders.losses import pair_contrast
-from proactrec.encoders.similar_items import SimilarViewShares, most_similar_items, similar_view
+from proactrec.encoders.similar_items import most_similar_items, similar_view
 from proactrec.encoders.stochastic import (
     StochasticTransformer,
     positive,
@@ -57,17 +57,6 @@ class MSteinOptions(EncoderOptions):
         16, ge=0, description="longest history that is never cropped or shuffled"
     )
     stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=30)
-
-    @property
-    def view_shares(self) -> SimilarViewShares:
-        """How much of a sequence each operation of a view touches."""
-        return SimilarViewShares(
-            insert=self.insert_share,
-            substitute=self.substitute_share,
-            mask=self.mask_share,
-            crop=self.crop_share,
-            reorder=self.reorder_share,
-        )
 
 
 class MStein(Encoder):
@@ -137,11 +126,7 @@ class MStein(Encoder):
         )
 
     def _view(self, item_seq: Tensor, rng: torch.Generator) -> Tensor:
-        options = self.options
-        view = similar_view(
-            item_seq, self._most_similar, rng, options.view_shares, threshold=options.threshold
-        )
-        return view.to(self.device)
+        return similar_view(item_seq, self._most_similar, rng, self.options).to(self.device)
 
 
 def distance_loss(users: Tensor, answers: Tensor, negatives: Tensor, pvn_weight: float) -> Tensor:

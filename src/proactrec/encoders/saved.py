@@ -36,6 +36,18 @@ class ItemModel(nn.Module):
         return ()
 
     @torch.no_grad()
+    def start_items(self, item_vectors: Tensor) -> None:
+        """Make these vectors (n_items + 1, d) the first item table; padding stays zero."""
+        table = self.item_tables[0]
+        if item_vectors.shape != table.shape:
+            raise InvalidInputError(
+                f"item_vectors must have shape {tuple(table.shape)}, "
+                f"got {tuple(item_vectors.shape)}"
+            )
+        table.copy_(item_vectors)
+        table[0] = 0
+
+    @torch.no_grad()
     def place_cold_items(self, content: Tensor, is_cold: BoolArray) -> None:
         """Give items without train interactions the rows that their content suggests.
 

@@ -9,7 +9,7 @@ Source: Liu et al. 2021, arXiv:2108.06479 (CoSeRec), as in MStein's code.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,18 +19,11 @@ from proactrec.data.dataset import Histories
 from proactrec.encoders.augmentation import chosen, cropped, is_among_first, masked, reordered
 from proactrec.threads import one_thread
 
+if TYPE_CHECKING:
+    from proactrec.encoders.mstein import MSteinOptions
+
 SIMILARITY_CELLS = 2_000_000
 """Numbers held at once in a block of similarities, or of users by items (16 MB in float64)."""
-
-
-class SimilarViewShares(NamedTuple):
-    """How much of a sequence each operation touches (values of MStein's code)."""
-
-    insert: float = 0.3
-    substitute: float = 0.5
-    mask: float = 0.7
-    crop: float = 0.2
-    reorder: float = 0.7
 
 
 @one_thread()
@@ -80,17 +73,12 @@ def similarity_blocks(known: Histories, n_items: int) -> Iterator[tuple[Tensor, 
 
 
 def similar_view(
-    item_seq: Tensor,
-    most_similar: Tensor,
-    rng: torch.Generator,
-    shares: SimilarViewShares | None = None,
-    *,
-    threshold: int = 16,
+    item_seq: Tensor, most_similar: Tensor, rng: torch.Generator, options: "MSteinOptions"
 ) -> Tensor:
     """One random view of every sequence, the operation drawn uniformly per row.
 
-    Rows of at most `threshold` items are inserted into, substituted or masked; longer ones may
-    also be cropped or reordered. An item without a similar one is given a random one.
+    Rows of at most `options.threshold` items are inserted into, substituted or masked; longer ones
+    may also be cropped or reordered. An item without a similar one is given a random one.
 
     Parameters
     ----------
@@ -103,17 +91,16 @@ def similar_view(
     -------
     int tensor, shape (B, L), left-padded but for masked items.
     """
-    shares = shares or SimilarViewShares()
-    n_operations = torch.where((item_seq != 0).sum(1) <= threshold, 3, 5)
+    n_operations = torch.where((item_seq != 0).sum(1) <= options.threshold, 3, 5)
     operation = (torch.rand(len(item_seq), generator=rng) * n_operations).long()
     order = torch.rand(item_seq.shape, generator=rng)
     similar = _similar_to(item_seq, most_similar, rng)
     views = [
-        inserted(item_seq, similar, shares.insert, order),
-        substituted(item_seq, similar, shares.substitute, order),
-        masked(item_seq, shares.mask, order),
-        cropped(item_seq, shares.crop, rng),
-        reordered(item_seq, shares.reorder, order, rng),
+        inserted(item_seq, similar, options.insert_share, order),
+        substituted(item_seq, similar, options.substitute_share, order),
+        masked(item_seq, options.mask_share, order),
+        cropped(item_seq, options.crop_share, rng),
+        reordered(item_seq, options.reorder_share, order, rng),
     ]
     return chosen(views, operation)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proactrec.encoders.layers import CausalTransformer, attention_mask, dropout
+from proactrec.encoders.layers import CausalTransformer, attended_values, attention_mask, dropout
 
 if TYPE_CHECKING:
     from proactrec.encoders.mstein import MSteinOptions
@@ -105,16 +105,11 @@ class WassersteinLayer(nn.Module):
         scores = ((2 * products - length) * scale).masked_fill(is_hidden[:, None], HIDDEN)
         weights = self._weights(scores)
         spread = self._own_heads(weights.square() @ value)
-        shift = self._mean_shift(weights, mean) if self.updates_mean else None
+        shift = None
+        if self.updates_mean:
+            value_of = of_mean.weight[2 * dim :], of_mean.bias[2 * dim :]
+            shift = attended_values(weights, mean, *value_of)
         return self._transform(mean[:, -1], newest, shift, spread)
-
-    def _mean_shift(self, weights: Tensor, mean: Tensor) -> Tensor:
-        """Attended values of the means, (B, d); dropped weights (B, H, L) may not add up to 1."""
-        heads = (self.n_heads, -1)
-        value, bias = self.mean_projection.weight.chunk(3)[2], self.mean_projection.bias.chunk(3)[2]
-        attended: Tensor = torch.einsum("bhd,hkd->bhk", weights @ mean, value.unflatten(0, heads))
-        attended = attended + weights.sum(2, keepdim=True) * bias.unflatten(0, heads)
-        return attended.flatten(1)
 
     def _transform(
         self, mean: Tensor, covariance: Tensor, shift: Tensor | None, spread: Tensor

@@ -59,9 +59,11 @@ def tune(
     MissingExtraError
         If optuna is not installed.
     """
-    _need_optuna()
-    import optuna
-
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError(INSTALL) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if n_trials < 1:
         raise InvalidInputError(f"n_trials must be at least 1, got {n_trials}")
     fixed, kind = options or {}, encoder_type(name)
@@ -134,11 +136,3 @@ def _told(trial: "optuna.trial.FrozenTrial") -> Trial:
     scores = trial.intermediate_values
     is_complete = trial.state.name == "COMPLETE"
     return Trial(trial.params, max(scores.values()), len(scores), is_complete)
-
-
-def _need_optuna() -> None:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError(INSTALL) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

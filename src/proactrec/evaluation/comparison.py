@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proactrec.errors import DataError, InvalidInputError, UnknownIdError
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import METRICS
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.comparison import Difference, paired_differences
 from proactrec.measurement.results import CellResult, read_cells
@@ -84,12 +84,11 @@ def compare_in(
 
 
 def _logs(cells: Iterable[CellResult]) -> dict[int, GuidanceLog]:
-    return {cell.seed: GuidanceLog.load(_log_path(cell)) for cell in cells}
-
-
-def _log_path(cell: CellResult) -> Path:
-    if cell.log is None:
-        raise DataError(
-            f"{cell.method} with seed {cell.seed} has no log noted, by which to compare"
-        )
-    return cell.log
+    found = {}
+    for cell in cells:
+        if cell.log is None:
+            raise DataError(
+                f"{cell.method} with seed {cell.seed} has no log noted, by which to compare"
+            )
+        found[cell.seed] = GuidanceLog.load(cell.log)
+    return found

@@ -201,7 +201,7 @@ class Experiment:
     def _response(self) -> Response | None:
         if self._response_kind is None:
             return None
-        return self._response_kind.build(
+        return self._response_kind(
             self.dataset, self._response_options, self.fitting.answers, self.progress
         )
 

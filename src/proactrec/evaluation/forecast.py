@@ -28,9 +28,8 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
-from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
+from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
 from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, is_within, predicted
 from proactrec.evaluation.rollout import rollout
 from proactrec.fitting.artefacts import CHECKPOINT

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums, floats
 from proactrec.types import FloatArray, IntArray

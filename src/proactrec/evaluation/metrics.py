@@ -12,8 +12,7 @@ from proactrec.evaluation.hidden_metrics import (
     increase_of_rank,
     offered_acceptance,
 )
-from proactrec.evaluation.metric_options import MetricOptions
-from proactrec.evaluation.observed_metrics import hit_ratio, target_acceptance
+from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import (
     Estimate,

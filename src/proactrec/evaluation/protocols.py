@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.evaluation.metric_options import MetricOptions
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions
 from proactrec.fitting.options import Conventions
 from proactrec.intents import IntentOptions

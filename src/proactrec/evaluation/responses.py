@@ -19,13 +19,11 @@ class ResponseKind(Protocol):
 
     options_type: type[Options]
 
-    def build(self, dataset: Dataset, options: Any, cache: Path, progress: Progress) -> Response:
+    def __call__(self, dataset: Dataset, options: Any, cache: Path, progress: Progress) -> Response:
         """The click model of a run."""
-        ...
 
     def fingerprint(self, options: Any) -> dict[str, Any]:
         """What tells one's answers from another's."""
-        ...
 
 
 def response_type(name: str) -> ResponseKind:

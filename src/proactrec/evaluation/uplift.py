@@ -6,8 +6,8 @@ import numpy as np
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.metric_options import MetricOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums

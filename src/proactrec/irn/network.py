@@ -101,13 +101,7 @@ class DecoderLayer(TransformerLayer):
 
 
 class IRN(ItemModel):
-    """Influential Recommender Network.
-
-    Parameters
-    ----------
-    n_items, n_users : int
-    options : IRNOptions, optional
-    """
+    """Influential Recommender Network."""
 
     positions: Tensor
 
@@ -142,23 +136,18 @@ class IRN(ItemModel):
 
     def start(self, seed: int, item_vectors: Tensor | None = None) -> None:
         """Set fresh weights; `item_vectors` (n_items + 1, d) become the item table if given."""
-        rng, table = torch_generator(seed, "irn", "start"), self.items.weight
-        if item_vectors is not None and item_vectors.shape != table.shape:
-            raise InvalidInputError(
-                f"item_vectors must have shape {tuple(table.shape)}, "
-                f"got {tuple(item_vectors.shape)}"
-            )
+        rng = torch_generator(seed, "irn", "start")
         with torch.no_grad():
-            table.normal_(generator=rng)
+            self.items.weight.normal_(generator=rng)
             self.users.weight.normal_(generator=rng)
             for layer in self._decoders():
                 layer.initialise(rng)
             _start_linear(self.impression, rng)
             _start_linear(self.output, rng)
-            if item_vectors is not None:
-                table.copy_(item_vectors)
-            for padding in (table, self.output.weight, self.output.bias):
-                padding[0] = 0
+            for table in self.item_tables:
+                table[0] = 0
+        if item_vectors is not None:
+            self.start_items(item_vectors)
 
     def impressionability(self, user_idx: Tensor) -> Tensor:
         """How strongly users (B,) are drawn to their objective, r_u, unbounded: (B, 1)."""

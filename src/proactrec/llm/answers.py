@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from proactrec.llm.client import Answer
+from proactrec.llm.cache import Answer
 
 _DIGIT = re.compile(r"""(?:(?:a|answer)\s*:\s*)?(["']?)([01])\1\.?""", re.IGNORECASE)
 _FENCED = re.compile(r"```[a-z]*\s*\n(.*?)\n?\s*```", re.DOTALL | re.IGNORECASE)
@@ -43,7 +43,9 @@ def click_digit(text: str) -> int | None:
     Read are ``1``, ``A: 1``, ``Answer: 1`` with or without quotes or a full stop, and
     ``{"answer": 1}``, also within a code fence.
     """
-    text = _unfenced(text)
+    text = text.strip()
+    if fenced := _FENCED.fullmatch(text):
+        text = fenced[1].strip()
     if text.startswith("{"):
         return _json_digit(text)
     found = _DIGIT.fullmatch(text)
@@ -109,13 +111,6 @@ def _json_digit(text: str) -> int | None:
     ((key, value),) = found.items()
     is_digit = key.casefold() in _KEYS and type(value) in (int, str) and str(value) in ("0", "1")
     return int(value) if is_digit else None
-
-
-def _unfenced(text: str) -> str:
-    """Without white space and without a Markdown code fence around it."""
-    text = text.strip()
-    found = _FENCED.fullmatch(text)
-    return found[1].strip() if found else text
 
 
 def _json(text: str) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from proactrec.llm.breaker import Breaker, backoff_s
 from proactrec.llm.budget import Budget, Usage
-from proactrec.llm.cache import AnswerCache, Entry
+from proactrec.llm.cache import Answer, AnswerCache
 from proactrec.llm.errors import LLMError, RefusedRequestError, RetryableError
 from proactrec.llm.messages import Feature, Question, Reply, UnusableReplyError, read_reply
 from proactrec.llm.options import LLMOptions
@@ -23,7 +23,7 @@ class Asked:
         in_some_order = list(questions.items())
         random.SystemRandom().shuffle(in_some_order)
         self.todo = iter(in_some_order)
-        self.entries: dict[bytes, Entry] = {}
+        self.entries: dict[bytes, Answer] = {}
         self.stored_by_others: set[bytes] = set()
         self.error: BaseException | None = None
         self.tasks: list[asyncio.Task[None]] = []
@@ -107,7 +107,7 @@ class Asker:
 
     async def _attempt(
         self, batch: Asked, key: bytes, question: Question, *, is_retry: bool
-    ) -> Entry:
+    ) -> Answer:
         """One request; more for the first questions at an endpoint that refuses a feature."""
         refused: list[Feature] = []
         while True:
@@ -126,7 +126,7 @@ class Asker:
             self._refused.update(refused)
             return entry
 
-    def _take_note(self, feature: Feature | None, entry: Entry) -> None:
+    def _take_note(self, feature: Feature | None, entry: Answer) -> None:
         """Of what the endpoint offers; to ignore a wish for logprobs is to refuse it."""
         if feature == "logprobs" and entry.text and entry.top_logprobs is None:
             self._usage.failures["logprobs ignored"] += 1
@@ -143,13 +143,14 @@ class Asker:
         feature: Feature | None,
         *,
         is_retry: bool,
-    ) -> Entry:
+    ) -> Answer:
         """Reserve, send, pay, store: from the first byte sent nothing but a kill interrupts it."""
-        body = question.body(self._options, feature)
+        body, task = question.body(self._options, feature), asyncio.current_task()
+        assert task is not None
         async with self._slots:
             estimate = await self._budget.reserve(len(body), question.max_answer_tokens)
             self._usage.n_retries += is_retry
-            batch.in_flight.add(_this_task())
+            batch.in_flight.add(task)
             try:
                 reply = read_reply(await self._transport.post(body))
                 return self._store(key, reply, len(body))
@@ -157,10 +158,10 @@ class Asker:
                 self._budget.pay(*error.tokens)
                 raise
             finally:
-                batch.in_flight.discard(_this_task())
+                batch.in_flight.discard(task)
                 self._budget.release(estimate)
 
-    def _store(self, key: bytes, reply: Reply, n_bytes: int) -> Entry:
+    def _store(self, key: bytes, reply: Reply, n_bytes: int) -> Answer:
         """Pay for a reply and commit it; what the cache then holds."""
         prompt_tokens, answer_tokens = reply.prompt_tokens, reply.answer_tokens
         if prompt_tokens is None or answer_tokens is None:
@@ -171,11 +172,5 @@ class Asker:
         else:
             self._budget.learn(n_bytes, prompt_tokens)
         cost = self._budget.pay(prompt_tokens, answer_tokens)
-        entry = Entry(reply.text, reply.top_logprobs, prompt_tokens, answer_tokens, cost)
+        entry = Answer(reply.text, reply.top_logprobs, prompt_tokens, answer_tokens, cost)
         return self._cache.put(key, entry)
-
-
-def _this_task() -> "asyncio.Task[None]":
-    task = asyncio.current_task()
-    assert task is not None
-    return task

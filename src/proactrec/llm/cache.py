@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from proactrec.errors import ArtefactError
 
@@ -32,14 +32,14 @@ RETURNING text, top_logprobs, prompt_tokens, answer_tokens, cost"""
 FIELDS = "text, top_logprobs, prompt_tokens, answer_tokens, cost"
 
 
-class Entry(NamedTuple):
-    """One stored answer; `cost` is all that was paid for it."""
+class Answer(NamedTuple):
+    """What the model said to one prompt."""
 
     text: str
-    top_logprobs: dict[str, float] | None
+    top_logprobs: dict[str, float] | None  # of the first answer token, if the endpoint tells
     prompt_tokens: int
     answer_tokens: int
-    cost: float
+    cost: float  # all that was paid for it
 
 
 class CacheStatistics(NamedTuple):
@@ -83,9 +83,9 @@ class AnswerCache:
             self._connection.close()
             raise ArtefactError(f"{path} is no cache of answers: {error}") from error
 
-    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """Those of the answers that are there, by key."""
-        found: dict[bytes, Entry] = {}
+        found: dict[bytes, Answer] = {}
         for start in range(0, len(keys), N_KEYS_A_QUERY):
             some = keys[start : start + N_KEYS_A_QUERY]
             marks = ",".join("?" * len(some))
@@ -93,10 +93,10 @@ class AnswerCache:
             query = f"SELECT key, {FIELDS} FROM answers WHERE key IN ({marks})"
             with self._lock:
                 rows = self._connection.execute(query, some).fetchall()
-            found |= {row[0]: _entry(row[1:]) for row in rows}
+            found |= {row[0]: _answer(row[1:]) for row in rows}
         return found
 
-    def put(self, key: bytes, entry: Entry) -> Entry:
+    def put(self, key: bytes, entry: Answer) -> Answer:
         """Store one answer for good; the stored one, which is another's if that came first."""
         top = None if entry.top_logprobs is None else json.dumps(entry.top_logprobs)
         try:
@@ -104,7 +104,7 @@ class AnswerCache:
                 rows = self._connection.execute(PUT, (key, entry.text, top, *entry[2:])).fetchall()
         except sqlite3.Error as error:
             raise ArtefactError(f"{self.path} takes no more answers: {error}") from error
-        return _entry(rows[0])
+        return _answer(rows[0])
 
     def statistics(self) -> CacheStatistics:
         """Number of entries, and what was paid for them."""
@@ -119,16 +119,10 @@ class AnswerCache:
         with self._lock:
             self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _entry(row: Sequence[object]) -> Entry:
+def _answer(row: Sequence[object]) -> Answer:
     text, top, *numbers = row
-    return Entry(text, None if top is None else json.loads(top), *numbers)  # type: ignore[arg-type]
+    return Answer(text, None if top is None else json.loads(top), *numbers)  # type: ignore[arg-type]
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

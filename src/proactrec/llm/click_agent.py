@@ -7,7 +7,7 @@ probability.
 
 import copy
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -46,34 +46,15 @@ class ClickAgent:
 
     An answer that can't be read is asked for once more; then there is none, which counts as a
     refusal and is counted.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Titles of items.
-    options : ClickAgentOptions
-    cache : Path
-        File of answers.
     """
 
     options_type = ClickAgentOptions
 
     def __init__(
-        self,
-        dataset: Dataset,
-        options: ClickAgentOptions,
-        cache: Path,
-        progress: Progress = silent,
+        self, dataset: Dataset, options: ClickAgentOptions, cache: Path, progress: Progress = silent
     ) -> None:
         self.options, self._titles = options, ["", *dataset.titles]
         self._model = PromptedModel(options, "click", cache, progress)
-
-    @classmethod
-    def build(
-        cls, dataset: Dataset, options: ClickAgentOptions, cache: Path, progress: Progress
-    ) -> Self:
-        """The click model of a run."""
-        return cls(dataset, options, cache, progress)
 
     @staticmethod
     def fingerprint(options: ClickAgentOptions) -> dict[str, Any]:

@@ -9,12 +9,12 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, TypeVar
 
 from proactrec.errors import InvalidInputError
 from proactrec.llm.asker import Asked, Asker
 from proactrec.llm.budget import Usage
-from proactrec.llm.cache import AnswerCache, Entry
+from proactrec.llm.cache import Answer, AnswerCache
 from proactrec.llm.errors import LLMError
 from proactrec.llm.messages import Feature, Message, Question
 from proactrec.llm.options import LLMOptions
@@ -44,35 +44,19 @@ class LoopThread:
         self.loop.close()
 
 
-class Answer(NamedTuple):
-    """What the model said to one prompt."""
-
-    text: str
-    top_logprobs: dict[str, float] | None  # of the first answer token, if the endpoint tells
-    prompt_tokens: int
-    answer_tokens: int
-    is_cached: bool  # True: nothing was sent for it in this call
-
-
 class LLMClient:
     """Asks one language model, and remembers what it said.
 
-    Use it as a context manager, or `close` it.
+    `close` it in the end.
 
     Parameters
     ----------
-    options : LLMOptions
     cache : AnswerCache
         Shared with whom you like; the client does not close it.
     replay : bool
         Never touch the network: an answer that is not in the cache is an error.
     progress : Progress
         Told how many prompts are answered, from the calling thread.
-
-    Attributes
-    ----------
-    usage : Usage
-        What was sent and paid since the client was made.
     """
 
     def __init__(
@@ -115,8 +99,9 @@ class LLMClient:
         entries = self.cache.get_many(list(dict.fromkeys(keys)))
         missing = {k: q for k, q in zip(keys, questions, strict=True) if k not in entries}
         self._count_cached(len(keys) - len(missing))
-        paid = self._ask_missing(missing, entries) if missing else set()
-        return [_answer(entries[key], key, paid) for key in keys]
+        if missing:
+            self._ask_missing(missing, entries)
+        return [entries[key] for key in keys]
 
     def close(self) -> None:
         """Close connections and thread; the cache stays open."""
@@ -126,16 +111,8 @@ class LLMClient:
             thread.submit(asker.close()).result()
             thread.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _ask_missing(
-        self, missing: Mapping[bytes, Question], entries: dict[bytes, Entry]
-    ) -> set[bytes]:
-        """Add what is missing to `entries`; the keys that were paid for."""
+    def _ask_missing(self, missing: Mapping[bytes, Question], entries: dict[bytes, Answer]) -> None:
+        """Add what is missing to `entries`."""
         if self._replay:
             raise LLMError(
                 f"a replay may not ask the model, and {len(missing)} of"
@@ -151,7 +128,6 @@ class LLMClient:
         if batch.error is not None:
             raise batch.error
         entries |= batch.entries
-        return set(batch.entries) - batch.stored_by_others
 
     def _wait(
         self,
@@ -184,12 +160,3 @@ class LLMClient:
     def _count_cached(self, n: int) -> None:
         with self._lock:
             self.usage.n_cached += n
-
-
-def _answer(entry: Entry, key: bytes, paid: set[bytes]) -> Answer:
-    """The first answer to a paid prompt is not from the cache, any other is."""
-    is_cached = key not in paid
-    paid.discard(key)
-    return Answer(
-        entry.text, entry.top_logprobs, entry.prompt_tokens, entry.answer_tokens, is_cached
-    )

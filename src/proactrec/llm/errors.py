@@ -14,14 +14,9 @@ class LimitReachedError(LLMError):
 
 
 class RetryableError(Exception):
-    """One request failed in a way that may pass.
+    """One request failed in a way that may pass; usage counts it by `kind`.
 
-    Attributes
-    ----------
-    kind : str
-        Name under which usage counts it.
-    retry_after_s : float
-        Seconds that the server asks to wait; 0 if it does not say.
+    `retry_after_s` are seconds that the server asks to wait, 0 if it does not say.
     """
 
     def __init__(self, kind: str, sentence: str, retry_after_s: float = 0.0) -> None:

@@ -27,13 +27,7 @@ class Reply(NamedTuple):
 
 
 class UnusableReplyError(RetryableError):
-    """A body that holds no answer, but maybe a bill.
-
-    Attributes
-    ----------
-    tokens : tuple of int
-        Tokens of prompt and answer that the server counts nonetheless.
-    """
+    """A body that holds no answer, but maybe a bill: `tokens` of prompt and answer."""
 
     def __init__(self, sentence: str, tokens: tuple[int, int] = (0, 0)) -> None:
         super().__init__("broken answer", sentence)

@@ -67,15 +67,7 @@ class LLMIPP(EncoderPolicy):
     out, as are names that mean no item of the catalogue. A path of which nothing is left is no
     path: the encoder's next items take its place, without the target.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        Fills up paths.
-    items : Items
-        Titles.
-    options : LLMIPPOptions
-    cache : Path
-        File of answers.
+    The encoder fills up paths; `cache` is the file of answers.
     """
 
     name: ClassVar[str] = "llm-ipp"
@@ -134,9 +126,7 @@ class LLMIPP(EncoderPolicy):
             led = [*path, target] if path or n_left == 1 else []
             items = [*led, *(item for item in fill if item not in led)][:n_left]
             self._count(Counter(filled=max(0, len(items) - len(led))))
-            planned[row, first - 1 : first - 1 + len(items)] = torch.tensor(
-                items, dtype=planned.dtype
-            )
+            planned[row, first - 1 : first - 1 + len(items)] = planned.new_tensor(items)
         return planned
 
     def decide(self, view: View) -> Decision:
@@ -219,12 +209,8 @@ class LLMIPP(EncoderPolicy):
 
     def _penalty(self, journeys: Journeys) -> Tensor:
         """-inf for what a path may not hold: known, shown, and the target itself."""
-        penalty = penalties(
-            journeys.users.history,
-            journeys.user_rows,
-            len(self._titles),
-            journeys.user.device,
-        )
+        users, device = journeys.users, journeys.user.device
+        penalty = penalties(users.history, journeys.user_rows, len(self._titles), device)
         shown = torch.cat([journeys.shown, journeys.target_idx[:, None]], 1)
         return penalty.scatter_(1, shown, -torch.inf)
 

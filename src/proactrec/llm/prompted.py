@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from proactrec.llm.cache import AnswerCache
-from proactrec.llm.client import Answer, LLMClient
+from proactrec.llm.cache import Answer, AnswerCache
+from proactrec.llm.client import LLMClient
 from proactrec.llm.messages import Feature, Message
 from proactrec.llm.options import LLMOptions
 from proactrec.llm.prompting import HISTORY_LEN, Kind, load_prompt
@@ -39,16 +39,10 @@ class PromptedModel:
 
     Parameters
     ----------
-    options : PromptedOptions
     kind : {"click", "plan"}
         Which prompt of the domain.
     cache : Path
         File of answers, if the options name none.
-
-    Attributes
-    ----------
-    prompt : Prompt
-    client : LLMClient
     """
 
     def __init__(

@@ -39,22 +39,12 @@ _ROLE = re.compile(r"^=== (?P<role>.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Prompt:
-    """A checked prompt file; `load_prompt` makes it.
-
-    Attributes
-    ----------
-    kind : {"click", "plan"}
-    version : int
-        From the first line of the file.
-    source : str
-        The file, for messages.
-    turns : tuple of (role, text with slots)
-    """
+    """A checked prompt file; `load_prompt` makes it."""
 
     kind: Kind
-    version: int
-    source: str
-    turns: tuple[tuple[Role, str], ...]
+    version: int  # from the first line of the file
+    source: str  # the file, for messages
+    turns: tuple[tuple[Role, str], ...]  # role, text with slots
 
     def fill(
         self, titles: Mapping[str, Sequence[str]], numbers: Mapping[str, int]
@@ -96,17 +86,15 @@ def load_prompt(domain: str, kind: Kind, *, folder: Path | str | None = None) ->
     if not file.is_file():
         known = f"; there are {', '.join(DOMAINS)}" if folder is None else ""
         raise InvalidInputError(f"there is no {kind} prompt {file}{known}")
-    return parse_prompt(_text_of(file), kind, source=str(file))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{file} must be UTF-8 text, got {error}") from error
+    return parse_prompt(text, kind, source=str(file))
 
 
 def parse_prompt(text: str, kind: Kind, *, source: str) -> Prompt:
-    """The prompt that a file's text holds, checked.
-
-    Raises
-    ------
-    InvalidInputError
-        If the text does not keep to the format.
-    """
+    """The prompt that a file's text holds, checked as in :func:`load_prompt`."""
     first, _, rest = text.partition("\n")
     head = _VERSION.fullmatch(first.strip())
     if head is None or head["kind"] != kind:
@@ -196,28 +184,17 @@ def _check_kind(prompt: Prompt, kind: Kind) -> None:
         raise InvalidInputError(f"prompt must be of kind {kind!r}, got {prompt.source}")
 
 
-def _text_of(file: Traversable) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{file} must be UTF-8 text, got {error}") from error
-
-
 def _turns(text: str, source: str) -> tuple[tuple[Role, str], ...]:
     before, *parts = _ROLE.split(text)
     if before.strip() or not parts:
         raise InvalidInputError(f"{source} must go on with '=== system' or '=== user' in line 2")
-    turns = zip(map(str.strip, parts[::2]), map(str.strip, parts[1::2]), strict=True)
-    return tuple((_role(name, source), content) for name, content in turns)
-
-
-def _role(name: str, source: str) -> Role:
     roles: dict[str, Role] = {role: role for role in get_args(Role)}
-    if name not in roles:
+    names = [name.strip() for name in parts[::2]]
+    if unknown := [name for name in names if name not in roles]:
         raise InvalidInputError(
-            f"{source} has a message '=== {name}'; there are {', '.join(roles)}"
+            f"{source} has a message '=== {unknown[0]}'; there are {', '.join(roles)}"
         )
-    return roles[name]
+    return tuple((roles[n], part.strip()) for n, part in zip(names, parts[1::2], strict=True))
 
 
 def _check_slots(texts: Sequence[str], kind: Kind, source: str) -> None:

@@ -54,22 +54,17 @@ class Environment:
                 f"user_idx and target_idx must match, got {len(user_idx)} and {len(target_idx)}"
             )
         world, device = self.world, self.world.device
-        users, targets = (
-            torch.from_numpy(user_idx).to(device),
-            torch.from_numpy(target_idx).to(device),
-        )
-        n_slots = world.options.n_slots
+        users, targets = (torch.from_numpy(x).to(device) for x in (user_idx, target_idx))
         luck = [
             world.luck(user_idx, target_idx, n_rounds, slot=slot, seeds=seeds)
-            for slot in range(n_slots)
+            for slot in range(world.options.n_slots)
         ]
         self._luck = torch.stack(luck, 1)  # (B, n_slots, n_rounds)
         self._n_rounds = n_rounds
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
         self._users, self._user_idx = world.user_vectors[users], users
-        self._recent = world.recent_items(users)
-        self._share = world.share_of(users)
+        self._recent, self._share = world.recent[users], world.kept_shares[users]
         self.is_owner = world.is_owner(user_idx, target_idx)
         self.is_frozen = self.is_owner.clone()
         self.has_left = torch.zeros_like(self.is_owner)
@@ -91,11 +86,6 @@ class Environment:
         if self._users is None:
             raise NotFittedError("the environment must be reset before it is used")
         return self._users
-
-    @property
-    def owned_penalty(self) -> Tensor:
-        """-inf for padding and what a user had at the start, made when it is asked: dense."""
-        return self._penalty(torch.arange(len(self.user_vectors)))
 
     def minds(self) -> Minds:
         """What oracles may read; no policy of a real recommender can."""
@@ -122,7 +112,7 @@ class Environment:
         return places(
             self.user_vectors[rows] @ self.world.item_vectors.T,
             self._target_idx[rows],
-            self._penalty(rows),
+            self.owned_penalty(rows),
         )
 
     def step(self, item_idx: Tensor, policy_share: KeptShare | None = None) -> Feedback:
@@ -185,7 +175,8 @@ class Environment:
         is_shown = item_idx > 0
         return (luck < prob) & is_shown, prob.masked_fill(~is_shown, torch.nan)
 
-    def _penalty(self, rows: Tensor) -> Tensor:
+    def owned_penalty(self, rows: Tensor) -> Tensor:
+        """-inf for padding and what the users of these rows had at the start: dense."""
         world, users = self.world, self._user_idx[rows].cpu().numpy()
         return penalties(world.owned, users, len(world.item_vectors), world.device)
 
@@ -198,7 +189,7 @@ class Environment:
         coefficient = arousal(
             self.user_vectors[rows],
             self.world.item_vectors,
-            self._penalty(rows),
+            self.owned_penalty(rows),
             self._target_idx[rows],
             n_curious=options.n_curious,
         )

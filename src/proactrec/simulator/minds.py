@@ -46,16 +46,8 @@ class Minds(NamedTuple):
 
     def of(self, rows: Tensor) -> "Minds":
         """Of these users only."""
-        return Minds(
-            self.world,
-            self.user_vectors[rows],
-            self.target_idx[rows],
-            self.kept_share[rows],
-            self.noise[rows],
-            self.recent[rows],
-            self.leaves[rows],
-            self.rounds_left,
-        )
+        rest: Any = (*(column[rows] for column in self[1:-1]), self.rounds_left)
+        return Minds(self.world, *rest)
 
     def accepting(self, item_idx: Tensor) -> "Minds":
         """As they would be after accepting these items (B,)."""

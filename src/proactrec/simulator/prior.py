@@ -11,7 +11,6 @@ from typing import Annotated, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
@@ -141,8 +140,6 @@ def world_at(prior: Prior, uniforms: Sequence[float], seed: int) -> PlausibleWor
 
 def _mixed(first: Vectors, second: Vectors, weight: float) -> Vectors:
     """Unit vectors whose inner products are the weighted mean of two kinds'."""
-
-    def side_by_side(one: Tensor, other: Tensor) -> Tensor:
-        return torch.cat([weight**0.5 * one, (1 - weight) ** 0.5 * other], 1)
-
-    return side_by_side(first[0], second[0]), side_by_side(first[1], second[1])
+    pairs = zip(first, second, strict=True)
+    users, items = (torch.cat([weight**0.5 * a, (1 - weight) ** 0.5 * b], 1) for a, b in pairs)
+    return users, items

@@ -37,19 +37,15 @@ class Response(Protocol):
 
     def respond(self, shown: Shown) -> Tensor:
         """Chance of acceptance (B,), float64; NaN where there is no answer, which is a refusal."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """What tells it from others, for results."""
-        ...
 
     def usage(self) -> dict[str, Any]:
         """What was asked of others, and paid."""
-        ...
 
     def close(self) -> None:
         """Let go of what it holds; guidance is over."""
-        ...
 
 
 class DistributionResponse(NamedTuple):

@@ -127,13 +127,13 @@ class World:
             world=self.options.world,
             mean_accept=self.options.mean_accept,
         )
-        self._recent = torch.from_numpy(self.owned.padded(N_RECENT)).to(self.device)
+        self.recent = torch.from_numpy(self.owned.padded(N_RECENT)).to(self.device)  # newest last
         self._target_order = {int(item): order for order, item in enumerate(targets)}
         self._noise = _official_noise(len(targets)) if self.options.noise == "per_target" else None
-        self._shares = None
+        shares = torch.full((dataset.n_users,), self.options.kept_share)
         if self.options.receptivity == "per-user":
             shares = kept_share_per_user(dataset.n_users, mean=self.options.kept_share, seed=seed)
-            self._shares = shares.to(self.device)
+        self.kept_shares = shares.to(self.device)  # where they do not change over rounds
         self._carried = self._boring_categories(dataset) if self.options.boredom else None
 
     def luck(
@@ -174,21 +174,11 @@ class World:
         found[row[item_idx == target_idx[row]]] = True
         return torch.from_numpy(found).to(self.device)
 
-    def recent_items(self, user_idx: Tensor) -> Tensor:
-        """Newest items at the start, newest last: (n_pairs, N_RECENT)."""
-        return self._recent[user_idx]
-
     def boredom(self, recent: Tensor, item_idx: Tensor | None = None) -> Tensor | float:
         """What logits of acceptance lose: of these items (B,), or of all, (B, n_items + 1)."""
         if self._carried is None:
             return 0.0
         return self.options.boredom * share_alike(self._carried, recent, item_idx)
-
-    def share_of(self, user_idx: Tensor) -> Tensor:
-        """Kept share where it does not change over rounds: (n_pairs,)."""
-        if self._shares is not None:
-            return self._shares[user_idx]
-        return torch.full(user_idx.shape, self.options.kept_share, device=self.device)
 
     def _boring_categories(self, dataset: Dataset) -> Tensor:
         if not dataset.items.category_names:

@@ -39,7 +39,7 @@ def figures_table(cells: Sequence[CellResult]) -> pl.DataFrame:
     ]
     schema = {"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     table = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    return pl.concat([table, _shares_of_oracle(table)])
+    return pl.concat([table, _shares_of_oracle(table)], how="diagonal")
 
 
 def _figures(cell: CellResult) -> Iterator[tuple[str, int, Figure]]:
@@ -68,13 +68,10 @@ def _shares_of_oracle(table: pl.DataFrame) -> pl.DataFrame:
     best = gain.filter(pl.col("method") == REFERENCE).select(*keys, pl.col("gain").alias("best"))
     shares = gain.join(best, on=keys).filter(pl.col("best") > 0)
     return shares.select(
-        *keys[:3],
+        *keys,
         "method",
         "is_oracle",
-        "seed",
-        pl.lit("share_of_oracle").alias("metric"),
         "round",
-        (pl.col("gain") / pl.col("best")).alias("mean"),
-        pl.lit(None, pl.Float64).alias("low"),
-        pl.lit(None, pl.Float64).alias("high"),
+        metric=pl.lit("share_of_oracle"),
+        mean=pl.col("gain") / pl.col("best"),
     )

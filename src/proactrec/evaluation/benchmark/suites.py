@@ -6,11 +6,10 @@ from typing import Any
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
 TABLE_4: dict[str, Changes] = {
-    "SASRec": {"policy": "next-item", "encoder": "sasrec"},
-    "ICLRec": {"policy": "next-item", "encoder": "iclrec"},
-    "MStein": {"policy": "next-item", "encoder": "mstein"},
-    "BSARec": {"policy": "next-item", "encoder": "bsarec"},
-    "ICSRec": {"policy": "next-item", "encoder": "icsrec"},
+    **{
+        name: {"policy": "next-item", "encoder": name.lower()}
+        for name in ("SASRec", "ICLRec", "MStein", "BSARec", "ICSRec")
+    },
     "IRN": {"policy": "irn"},
     "IRN, re-planned": {"policy": "irn", "policy_options.mode": "replan"},
     "IPG": {"policy": "ipg"},
