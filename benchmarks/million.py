@@ -27,7 +27,7 @@ from proactrec.data.items import Items
 from proactrec.evaluation.rollout import evidence_of
 from proactrec.files import replacing
 from proactrec.guidance.guide import BLOCK_SCORES, Guide
-from proactrec.journeys import Journeys, Users
+from proactrec.journeys import HASHED_USERS, Journeys, Users
 from proactrec.policies.base import Evidence
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.views import Views
@@ -115,7 +115,7 @@ STATED = {
     "user vectors": ("held", "4 · dim · users"),
     "item vectors": ("held", "3 · 4 · dim · items: plain, weighted by knowledge, and while made"),
     "users": ("held", "8 · history + 57: items, offset, keys, row, hash, opt-out"),
-    "hashing histories": ("once", "4 · 8 · history · users"),
+    "hashing histories": ("once", "10 · 8 · history · users that are hashed at once"),
     "a shard": ("by turns", "(4 · dim + 300) · journeys of a shard"),
     "a block": ("by turns", "14 tables of 4 bytes, a score each"),
     "answers": ("held", "2 · (9 + 4 · views) · journeys"),
@@ -133,7 +133,7 @@ def stated(scale: Scale) -> dict[str, int]:
         4 * scale.dim * n,
         3 * 4 * scale.dim * n_rows,
         (8 * N_HISTORY + 57) * n,
-        4 * 8 * N_HISTORY * n,
+        10 * 8 * N_HISTORY * min(n, HASHED_USERS),
         (4 * scale.dim + 300) * scale.shard,
         14 * 4 * max(BLOCK_SCORES, n_rows),
         2 * (9 + 4 * n_views) * n_played,

@@ -19,6 +19,8 @@ from proactrec.rng import mixed
 from proactrec.types import BoolArray, IntArray
 
 Rows = Tensor | slice
+HASHED_USERS = 50_000
+"""Users whose histories are hashed at once: it takes some ten numbers an item."""
 ACCEPTED, REFUSED, UNKNOWN = 1, 0, -1
 """How a user answered to what was shown; unknown: not yet, or nothing was shown."""
 
@@ -55,8 +57,13 @@ class Users:
 
 def hash_of(history: Histories) -> NDArray[np.uint64]:
     """Hash of every user's set of items: (n_users,)."""
-    sums = np.concatenate([np.zeros(1, np.uint64), mixed(history.item_idx).cumsum()])
-    return np.diff(sums[history.offsets])
+    found, ends = np.empty(len(history.offsets) - 1, np.uint64), history.offsets
+    for at in range(0, len(found), HASHED_USERS):
+        part = ends[at : at + HASHED_USERS + 1]
+        stirred = mixed(history.item_idx[part[0] : part[-1]])
+        sums = np.concatenate([np.zeros(1, np.uint64), stirred.cumsum()])
+        found[at : at + HASHED_USERS] = np.diff(sums[part - part[0]])
+    return found
 
 
 class Journeys(NamedTuple):
