@@ -124,7 +124,7 @@ def test_a_cell_waits_for_its_own_encoder_only(base: ExperimentOptions, tmp_path
     def progress(stage: str, done: int, total: int, note: str = "") -> None:
         seen.append((stage, done))
 
-    long = {"n_epochs": 150, "patience": 150}
+    long = {"n_epochs": 500, "patience": 500}
     methods = {
         "slow": {"policy": "next-item", "encoder_options.stopping": long},
         "quick": {"policy": "next-item", "encoder": "sasrec"},
