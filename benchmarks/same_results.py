@@ -151,7 +151,12 @@ def main() -> None:
     before = json.loads(arguments.against.read_text())
     wanted = {name: row for name, row in before["rows"].items() if arguments.only in name}
     verdicts = {name: verdict(wanted.get(name), rows.get(name)) for name in {**wanted, **rows}}
-    trained = [name for name, was in content["models"].items() if before["models"].get(name) != was]
+    kinds = {name.partition("-")[0] for name in before["models"]}  # others are made of these since
+    trained = [
+        name
+        for name, was in content["models"].items()
+        if before["models"].get(name) != was and name.partition("-")[0] in kinds
+    ]
     body = said(verdicts, before["origin"], trained)
     content |= {"before": before["origin"], "verdicts": verdicts}
     write_page(arguments.out, "Guidance computes what it computed", content, body)

@@ -36,19 +36,17 @@ def test_padding_and_known_items_are_penalised() -> None:
 def test_place_counts_allowed_items_that_score_strictly_higher() -> None:
     users = torch.tensor([[1.0, 0.0]])
     items = torch.tensor([[9.0, 9], [5, 0], [4, 0], [3, 0], [4, 1], [1, 0]])
-    free = penalties(KNOWN, np.array([1]), 6, CPU)
+    nobody = np.array([1])
     # Scores 5, 4, 3, 4, 1 of items 1 … 5; item 0 is padding whatever its score.
     for item, place in [(1, 0), (2, 1), (4, 1), (3, 3), (5, 4)]:
-        assert places(users @ items.T, torch.tensor([item]), free).item() == place
+        assert places(users @ items.T, torch.tensor([item]), KNOWN, nobody).item() == place
 
 
 def test_known_items_do_not_stand_in_the_way_even_of_a_known_item() -> None:
     users, items = torch.tensor([[1.0]]), torch.tensor([[0.0], [5], [4], [3], [2]])
-    penalty = penalties(KNOWN, np.array([0]), 5, CPU)
-    assert places(users @ items.T, torch.tensor([3]), penalty).item() == 0
-    assert places(users @ items.T, torch.tensor([2]), penalty).item() == 0
-    assert places(users @ items.T, torch.tensor([4]), penalty).item() == 1
-    assert penalty[0].tolist() == [-math.inf, -math.inf, -math.inf, 0, 0]  # input untouched
+    for item, place in [(3, 0), (2, 0), (4, 1)]:
+        found = places(users @ items.T, torch.tensor([item]), KNOWN, np.array([0]))
+        assert found.item() == place
 
 
 @settings(deadline=None, max_examples=50)
@@ -58,9 +56,9 @@ def test_places_equal_a_plain_sort(seed: int, n_items: int, dim: int) -> None:
     users = rng.standard_normal((4, dim)).astype(np.float32)
     items = rng.standard_normal((n_items + 1, dim)).astype(np.float32)
     target = rng.integers(1, n_items + 1, 4)
-    free = torch.zeros(4, n_items + 1)
-    free[:, 0] = -torch.inf
-    found = places(torch.from_numpy(users @ items.T), torch.from_numpy(target), free)
+    nothing = Histories(np.zeros(5, np.int64), np.zeros(0, np.int64))
+    scores32 = torch.from_numpy(users @ items.T)
+    found = places(scores32, torch.from_numpy(target), nothing, np.arange(4))
     scores = (users.astype(np.float64) @ items.T.astype(np.float64))[:, 1:]
     order = np.argsort(-scores, axis=1)
     expected = np.argmax(order == target[:, None] - 1, axis=1)

@@ -202,7 +202,7 @@ def test_answers_in_order_renew_places_as_they_are_made_at_once(toy: Toy) -> Non
             for user, target in zip(log.user_idx, log.target_idx, strict=True)
         ]
         journeys = journeys_of(rows, toy, guide)
-        places = guide.first_places(journeys.users, journeys)
+        places = guide.first_places(journeys)
         for number in range(N_ROUNDS - 1):
             shown, took = (
                 torch.from_numpy(x[:, number].copy()) for x in (log.item_idx, log.accepted)

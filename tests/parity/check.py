@@ -111,7 +111,10 @@ def check_rank(case: Case) -> None:
     items = nn.functional.normalize(padded(case), dim=1)
     rows = torch.from_numpy(case["rows"])
     target_idx = torch.full((len(rows),), int(case["target_idx"]) + 1)
-    place = places(users[rows] @ items.T, target_idx, penalty(case)[rows])
+    has_seen = case["is_seen"]
+    _, item = has_seen.nonzero()
+    seen = Histories(np.concatenate([[0], has_seen.sum(1).cumsum()]), item + 1)
+    place = places(users[rows] @ items.T, target_idx, seen, case["rows"])
     cut = place.clamp(max=int(case["rank_cut"]) - 1)
     scores = users[rows] @ items.T + penalty(case)[rows]
     gap = (scores - (users[rows] * items[target_idx]).sum(1, keepdim=True)).abs()

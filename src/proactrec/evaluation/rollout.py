@@ -16,11 +16,11 @@ from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
 from proactrec.guidance.decision import RailCounts, Ruled
-from proactrec.guidance.guide import Guide, MapBlocks
+from proactrec.guidance.guide import Guide, MapBlocks, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import ledger_of, train_users
-from proactrec.journeys import Journeys, Users
+from proactrec.journeys import Journeys
 from proactrec.policies.base import Evidence, Learner, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
@@ -109,17 +109,20 @@ def rollout(
     guide = replace(guide, shows_again=options.exclude == "accepted")
     users = train_users(dataset, guide, options.padding)
     notes = _Notes(world, pairs, options)
+    user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
+    journeys = Journeys.begun(users, user, target, options.n_rounds)
+    of_users = guide.places_of_users(journeys)
     with _map_for(world.device, n_workers) as map_blocks:
         if guide.is_shared:
-            play = _Play(guide, world, users, notes, slice(0, len(pairs.user_idx)))
+            play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            n_pairs, size, extra = len(pairs.user_idx), guide.block_size, {}
+            n_pairs, size, extra = len(user), guide.block_size, {}
             plays = []
             blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
 
             def whole(block: slice) -> _Play:
-                play = _Play(guide, world, users, notes, block)
+                play = _Play(guide, world, journeys, of_users, notes, block)
                 for _ in range(options.n_rounds):
                     play.round()
                 return play.over()
@@ -254,15 +257,21 @@ class _Play:
     """Some journeys of a rollout on their way, in one or several blocks of simulated users."""
 
     def __init__(
-        self, guide: Guide, world: World, users: Users, notes: _Notes, rows: slice
+        self,
+        guide: Guide,
+        world: World,
+        journeys: Journeys,
+        of_users: Places,
+        notes: _Notes,
+        rows: slice,
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
         n, size = rows.stop - rows.start, guide.block_size
         parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
         self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
-        user, target = (torch.from_numpy(x[rows]).to(world.device) for x in notes.pairs)
-        self.journeys = Journeys.begun(users, user, target, notes.options.n_rounds)
-        self.places = guide.first_places(users, self.journeys)
+        own = torch.arange(n, device=world.device)
+        self.journeys = journeys.of(rows)._replace(number=own)
+        self.places = guide.first_places(self.journeys, of_users)
         self._accepted: Tensor | None = None  # of the round before, if places are not renewed yet
 
     def round(self, ledger: Ledger = FREE, map_blocks: MapBlocks = map) -> Evidence:

@@ -19,7 +19,7 @@ from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.ruling import Ruling, first_reason
-from proactrec.journeys import REFUSED, Journeys, Rows, Users
+from proactrec.journeys import REFUSED, Journeys, Rows
 from proactrec.policies.base import (
     Candidates,
     EncoderPolicy,
@@ -128,17 +128,30 @@ class Guide:
             return Places(own, own)
         return Places(own, self._relevance(journeys))
 
-    def first_places(self, users: Users, journeys: Journeys) -> Places:
-        """Places before any round, made once for each user where the target does not matter."""
+    @torch.no_grad()
+    def places_of_users(self, journeys: Journeys) -> Places:
+        """Places before any round by row of `users`, once for all targets.
+
+        `own` is empty where targets matter.
+        """
+        users = journeys.users
         everybody = torch.arange(len(users.key), device=journeys.user.device)
-        begun = Journeys.begun(users, everybody, torch.zeros_like(everybody), journeys.n_rounds)
-        with torch.no_grad():
-            if not self.policy.knows_target:
-                return self.places(begun).of(journeys.user)
-            if self.has_one_place:
-                return self.places(journeys)
-            relevance = self._relevance(begun)[journeys.user]
-            return Places(self.policy.place(journeys), relevance)
+        nowhere = torch.zeros_like(everybody)
+        begun = Journeys.begun(users, everybody, nowhere, journeys.n_rounds)
+        if not self.policy.knows_target:
+            return self.places(begun)
+        own = torch.empty(len(everybody), 0, device=everybody.device)
+        return Places(own, own if self.has_one_place else self._relevance(begun))
+
+    @torch.no_grad()
+    def first_places(self, journeys: Journeys, of_users: Places | None = None) -> Places:
+        """Places before any round; where targets don't matter, those :meth:`places_of_users`."""
+        if of_users is None:
+            of_users = self.places_of_users(journeys)
+        if not self.policy.knows_target:
+            return of_users.of(journeys.user)
+        own = self.policy.place(journeys)
+        return Places(own, own if self.has_one_place else of_users.relevance[journeys.user])
 
     @torch.no_grad()
     def renewed(self, places: Places, journeys: Journeys, accepted: Tensor) -> Places:

@@ -111,7 +111,7 @@ class Replay:
             return Together([guide] * n_rounds, FREE)
         ledger, guides = ledger_of(guide, self.dataset, self.log.user_idx), [guide]
         journeys = self.journeys(self._everything, 1)
-        places = guide.first_places(self.users, journeys)
+        places = guide.first_places(journeys)
         if isinstance(ledger, MemoryLedger):
             ledger.choose(guide.room(journeys, places))
         for number in range(1, n_rounds + 1):

@@ -112,7 +112,8 @@ class Environment:
         return places(
             self.user_vectors[rows] @ self.world.item_vectors.T,
             self._target_idx[rows],
-            self.owned_penalty(rows),
+            self.world.owned,
+            self._user_idx[rows].cpu().numpy(),
         )
 
     def step(self, item_idx: Tensor, policy_share: KeptShare | None = None) -> Feedback:

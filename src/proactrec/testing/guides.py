@@ -53,7 +53,7 @@ class GuideContract:
         """Through a whole journey, renewed where the guide says that they are stale."""
         world = toy()
         guide, journeys = self.make(world), world.begun()
-        places = guide.first_places(journeys.users, journeys)
+        places = guide.first_places(journeys)
         for number in range(journeys.n_rounds):
             going = (~journeys.is_over).nonzero()[:, 0]
             kept = decide(guide, journeys, places=places)
