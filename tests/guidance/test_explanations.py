@@ -140,7 +140,7 @@ def views(replay: Replay, log: GuidanceLog) -> Iterator[tuple[Policy, View]]:
 
 
 def all_told(explainer: Explainer) -> str:
-    return json.dumps([told(path) for user in "124" for path in explainer.paths(user)])
+    return json.dumps([told(path) for user in "124" for path in explainer.journeys_of(user)])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -210,7 +210,7 @@ def chain(toy: Toy, wanted: dict[int, int], base: dict[int, float]) -> Explanati
     histories = [[1, 2, 3, 4, 7, 8], list(range(1, 15))]
     small = toy._replace(dataset=dataset_of(histories), user_vectors=toy.user_vectors[:2])
     replay, _ = played(small, policy, targets=np.array([14]))
-    (path,) = Explainer(replay, toy.item_vectors, n_causes=3).paths("0", number=1)
+    (path,) = Explainer(replay, toy.item_vectors, n_causes=3).journeys_of("0", number=1)
     return path.explanations[0]
 
 
@@ -250,7 +250,7 @@ def test_causes_accepted_on_the_way_are_said_to_be(toy: Toy) -> None:
     causes = [
         (path, one.round, cause)
         for user in "0123456789"
-        for path in explainer.paths(user)
+        for path in explainer.journeys_of(user)
         for one in path.explanations
         for cause in one.causes
     ]
@@ -283,7 +283,7 @@ def test_nothing_of_the_simulator_enters(name: str, is_guarded: bool, toy: Toy) 
 
 def test_a_policy_without_reasons_gets_the_nearest_items_and_no_more(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["popular"])
-    (path, *_) = explainer.paths("3")
+    (path, *_) = explainer.journeys_of("3")
     one, unit = path.explanations[0], F.normalize(toy.item_vectors, dim=1).double()
     history = toy.dataset.before("train").of(toy.dataset.user_ids.index("3")).tolist()
     item = toy.dataset.item_ids.index(one.item.item_id) + 1
@@ -315,21 +315,21 @@ def test_an_account_that_does_not_lead_to_what_was_shown_is_not_believed(toy: To
             return -super().weigh(view)
 
     explainer = explained(toy, Wrong(toy.encoder))
-    assert not any(one.knows_policy for one in explainer.paths("3")[0].explanations)
+    assert not any(one.knows_policy for one in explainer.journeys_of("3")[0].explanations)
 
 
 def test_oracles_tell_nothing_of_minds(toy: Toy) -> None:
     explainer = explained(toy, OracleGreedy())
-    assert not any(one.knows_policy for one in explainer.paths("3")[0].explanations)
+    assert not any(one.knows_policy for one in explainer.journeys_of("3")[0].explanations)
 
 
 def test_plain_rounds_say_which_rail_made_them_so(toy: Toy) -> None:
     rails = RailsOptions(opt_out=("2",), plain_share=0.5, guided_budget=2)
     explainer = explained(toy, within(toy, policies(toy)["itmprec"], rails))
-    for path in explainer.paths("2"):
+    for path in explainer.journeys_of("2"):
         assert {one.rail for one in path.explanations} == {"opted_out"}
     rails_seen = set()
-    for path in explainer.paths("4"):
+    for path in explainer.journeys_of("4"):
         content = told(path)
         for one in content["explanations"]:
             rails_seen.add(one["rail"])
@@ -387,7 +387,7 @@ def test_what_if_is_what_the_policy_shows_without_the_item(toy: Toy) -> None:
     explainer = explained(toy, policy)
     history = toy.dataset.before("train").of(toy.dataset.user_ids.index("3"))
     newest = toy.dataset.item_ids[history[-1] - 1]
-    (one,) = explainer.paths("3", target_id="9", number=1, left_out=newest)[0].explanations
+    (one,) = explainer.journeys_of("3", target_id="9", number=1, left_out=newest)[0].explanations
     seq = torch.zeros(1, 5, dtype=torch.int64)
     seq[0, 5 - min(5, len(history) - 1) :] = torch.from_numpy(history[:-1][-5:])
     penalty = torch.zeros(1, toy.dataset.n_items + 1)
@@ -402,9 +402,9 @@ def test_what_if_is_what_the_policy_shows_without_the_item(toy: Toy) -> None:
 
 def test_one_round_is_part_of_the_path(toy: Toy) -> None:
     explainer = explained(toy, policies(toy)["foresight"])
-    whole = explainer.paths("4")
+    whole = explainer.journeys_of("4")
     for number in range(1, N_ROUNDS + 1):
-        parts = explainer.paths("4", number=number)
+        parts = explainer.journeys_of("4", number=number)
         for path, part in zip(whole, parts, strict=True):
             same = [asdict(one) for one in path.explanations if one.round == number]
             assert [asdict(one) for one in part.explanations] == same
@@ -431,7 +431,7 @@ def test_bad_questions_get_one_sentence(
 ) -> None:
     explainer = explained(toy, policies(toy)["next-item"])
     with pytest.raises(kind, match=re.escape(sentence)):
-        explainer.paths(**{"user_id": "3", **asked})
+        explainer.journeys_of(**{"user_id": "3", **asked})
 
 
 def test_an_item_that_the_user_never_had_cannot_be_left_out(toy: Toy) -> None:
@@ -443,4 +443,4 @@ def test_an_item_that_the_user_never_had_cannot_be_left_out(toy: Toy) -> None:
     with pytest.raises(
         InvalidInputError, match=f"in the user's history or accepted, got '{never}'"
     ):
-        explainer.paths("3", left_out=str(never))
+        explainer.journeys_of("3", left_out=str(never))

@@ -52,7 +52,7 @@ def explain(
         results.require_report()
     with console.progress() as progress:
         experiment = setup.experiment(progress)
-        paths = Explainer(experiment.replay(), experiment.item_vectors).paths(
+        paths = Explainer(experiment.replay(), experiment.item_vectors).journeys_of(
             user, target_id=target, number=number, left_out=without_item
         )
     content = {

@@ -49,7 +49,7 @@ class Cause:
 
     item: ItemName
     accepted_in: int | None
-    """Round of this path in which it was accepted; None: it was there before."""
+    """Round of this journey in which it was accepted; None: it was there before."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Path:
+class ToldJourney:
     """What one user was shown on the way to one target."""
 
     user_id: str
@@ -221,20 +221,20 @@ class Explainer:
         self._unit_items = F.normalize(item_vectors, dim=1)
         self._known = self.dataset.before("train")
 
-    def paths(
+    def journeys_of(
         self,
         user_id: str,
         *,
         target_id: str | None = None,
         number: int | None = None,
         left_out: str | None = None,
-    ) -> list[Path]:
-        """Paths of a user to every target, in the order of the log.
+    ) -> list[ToldJourney]:
+        """Journeys of a user to every target, in the order of the log.
 
         Parameters
         ----------
         target_id : str, optional
-            Of one path only.
+            Of one journey only.
         number : int, optional
             Of one round only; 1 = the first.
         left_out : str, optional
@@ -258,7 +258,7 @@ class Explainer:
                 if self.log.item_idx[row, one - 1]:
                     found[n].append(self._explained(int(row), one, asked))
         return [
-            Path(
+            ToldJourney(
                 user_id,
                 self._name(int(self.log.target_idx[row])),
                 self.log.n_rounds,

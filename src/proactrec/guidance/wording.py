@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from proactrec.guidance.explanations import Cause, Explanation, Path
+from proactrec.guidance.explanations import Cause, Explanation, ToldJourney
 
 RAILS = {
     "opted_out": "guidance is switched off for you",
@@ -45,16 +45,16 @@ WHAT_IF = "Without “{left_out}” in your history, “{what_if}” would have 
 WHAT_IF_SAME = "Without “{left_out}” in your history, the same would have been shown."
 
 
-def told(path: Path) -> dict[str, Any]:
-    """A path as JSON takes it, each explanation with its sentences as `words`."""
+def told(path: ToldJourney) -> dict[str, Any]:
+    """A journey as JSON takes it, each explanation with its sentences as `words`."""
     content = asdict(path)
     for explanation, found in zip(path.explanations, content["explanations"], strict=True):
         found["words"] = in_words(path, explanation)
     return content
 
 
-def in_words(path: Path, explanation: Explanation) -> list[str]:
-    """Sentences about one item of a path; only of figures that its policy has."""
+def in_words(path: ToldJourney, explanation: Explanation) -> list[str]:
+    """Sentences about one item of a journey; only of figures that its policy has."""
     target = path.target.title
     sentences = [_kind(explanation, target), _causes(explanation)]
     if explanation.is_promoted and not explanation.is_target:
