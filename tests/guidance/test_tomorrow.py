@@ -254,7 +254,7 @@ class TestRails:
         assert not out["guided"].any()
         recommender = foresight.guide.recommender
         assert recommender is not None
-        plain = foresight.guide.asking(recommender).decide(
+        plain = replace(foresight.guide, policy=recommender).decide(
             people.journeys(no_journeys(), [target], 6)
         )
         names = foresight.guide.items.item_ids

@@ -326,7 +326,7 @@ class _Play:
         guide, policy = self.guide, self.guide.policy
         if isinstance(policy, ReadsMinds):
             minds = Minds.joined([block.environment.minds() for block in self._blocks])
-            guide = guide.asking(policy.reading(minds))
+            guide = replace(guide, policy=policy.reading(minds))
         slots: list[Ruled] = []
         for _ in range(self.world.options.n_slots):
             before = torch.stack([r.item_idx for r in slots], 1) if slots else None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from proactrec.journeys import Journeys, Rows
+from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision
 
 REASONS = (
@@ -37,13 +37,6 @@ class Bounds(NamedTuple):
         """Nothing spans these journeys."""
         nobody = torch.zeros_like(journeys.is_over)
         return cls(nobody, nobody)
-
-    def of(self, rows: Rows) -> "Bounds":
-        """Of these journeys only."""
-        closed = self.closed
-        if closed is not None and closed.dim() == 2:
-            closed = closed[rows]
-        return Bounds(self.is_left_out[rows], self.is_held[rows], closed)
 
 
 class Ruled(NamedTuple):

@@ -116,10 +116,6 @@ class Guide:
         assert isinstance(self.policy, Learner)
         return replace(self, policy=self.policy.knowing(knowledge))
 
-    def asking(self, policy: Policy) -> Self:
-        """The guide with another policy."""
-        return replace(self, policy=policy)
-
     @torch.no_grad()
     def places(self, journeys: Journeys) -> Places:
         """Where users stand, made from their journeys."""
