@@ -1,6 +1,7 @@
 """Tomorrow's users: histories, journeys so far, targets of a category, caps, reasons."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
