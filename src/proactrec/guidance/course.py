@@ -14,12 +14,13 @@ from proactrec.types import BoolArray
 
 
 class Course(NamedTuple):
-    """Where journeys stand before a round: masks (n,); who is in none of them may be guided."""
+    """Where journeys stand before a round: who is in none of the masks (n,) may be guided."""
 
     is_stopped: Tensor  # nothing more is shown
     is_paused: Tensor  # after refusals
     is_spent: Tensor  # no guided rounds are left
     is_due: Tensor  # a plain round, by the share
+    rounds_left: Tensor  # (n,), guided ones that are to be expected after this round
 
 
 class Standing(NamedTuple):
@@ -78,16 +79,17 @@ class Rails:
         now = self._standing(journeys)
         budget = UNLIMITED if self.options.guided_budget is None else self.options.guided_budget
         is_due = self._is_due(journeys)
-        return Course(now.is_stopped, now.pause > 0, now.n_guided >= budget, is_due)
+        left = self._rounds_left(journeys, now)
+        return Course(now.is_stopped, now.pause > 0, now.n_guided >= budget, is_due, left)
 
-    def rounds_left(self, journeys: Journeys) -> Tensor:
+    def _rounds_left(self, journeys: Journeys, now: Standing) -> Tensor:
         """Guided rounds left to every journey after this one: (n,).
 
         Share, budget and days say how many there are at most. Where refusals end or interrupt
         guidance, as many as are to be expected if acceptances keep their share so far (one
         acceptance and one refusal added).
         """
-        options, now, n_left = self.options, self._standing(journeys), journeys.rounds_left
+        options, n_left = self.options, journeys.rounds_left
         left = ((1 - options.plain_share) * n_left.double() - 1e-9).ceil()
         if options.daily_cap is not None and options.rounds_per_day is not None:
             by_days = _left_by_days(journeys, options.daily_cap, options.rounds_per_day)
@@ -109,15 +111,17 @@ class Rails:
         """Counts over the answers so far; what is not answered yet counts for nothing."""
         nothing = torch.zeros_like(journeys.user)
         now = Standing(journeys.guided.sum(1), nothing, nothing, nothing, nothing > 0)
+        answers = journeys.guided, journeys.accepted, journeys.refused > 0
         for number in range(int(journeys.round.max()) - 1):
-            after = self._counted(now, journeys, number)
+            after = self._counted(now, *(part[:, number] for part in answers))
             now = after.where(journeys.round - 1 > number, now)
         return now
 
-    def _counted(self, now: Standing, journeys: Journeys, number: int) -> Standing:
+    def _counted(
+        self, now: Standing, guided: Tensor, accepted: Tensor, refused: Tensor
+    ) -> Standing:
         """Counts after one more round."""
-        options, guided = self.options, journeys.guided[:, number]
-        accepted, refused = journeys.accepted[:, number], journeys.refused[:, number] > 0
+        options = self.options
         n_refused = (now.n_refused + (guided & refused)) * ~(accepted & guided)
         n_in_a_row = (now.n_in_a_row + refused) * ~accepted
         is_tired = n_refused >= (options.pause_after or UNLIMITED)

@@ -255,7 +255,7 @@ class Guide:
         penalty = view.candidates.penalty.masked_fill(may_not, -torch.inf)
         scores = recommender.encoder.score(places.relevance)
         plain = Candidates(penalty).best(scores.clone())
-        seen = view._replace(rounds_left=rails.rounds_left(journeys))
+        seen = view._replace(rounds_left=course.rounds_left)
         narrowed = self._narrowed(seen, penalty, scores, bounds.closed)
         passes_none = ~(narrowed == 0).any(1)
         reason = first_reason(

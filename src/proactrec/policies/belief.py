@@ -166,10 +166,10 @@ def moved_by_answers(
     variance : float
         v: how much a start may be wrong; 0 leaves surprise aside.
     """
-    place = start
+    place, all_accepted = start, journeys.accepted
     for number in range(int(journeys.round.max()) - 1):
         item_idx = journeys.shown[:, number] * (journeys.answer[:, number] != UNKNOWN)
-        accepted = journeys.accepted[:, number]
+        accepted = all_accepted[:, number]
         shown = item_vectors[item_idx]  # (n, d), zero where nothing was shown, or answered yet
         chance = torch.sigmoid(slope * (place * shown).sum(1) + offsets[item_idx])
         surprise = variance * slope * (accepted.float() - chance)
