@@ -69,7 +69,7 @@ def uplift(
         if adjust
         else None
     )
-    found = measured.uplift_of_logs(*logs, first.protocol.metrics, covariates=covariates)
+    found = measured.uplift_of_logs(*logs, first.protocol.measured, covariates=covariates)
     rows = [_row(one, effect) for one in found]
     if json:
         results.print_json(rows)
@@ -81,7 +81,7 @@ def _check_alike(first: "Experiment", second: "Experiment") -> None:
     alike = {
         "data set": [run.dataset.fingerprint for run in (first, second)],
         "targets": [run.targets.item_idx.tolist() for run in (first, second)],
-        "metrics": [run.protocol.metrics for run in (first, second)],
+        "metrics": [run.protocol.measured for run in (first, second)],
         "world": [_world(run) for run in (first, second)],
     }
     for name, (one, other) in alike.items():

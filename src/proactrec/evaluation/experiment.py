@@ -229,7 +229,7 @@ class Experiment:
             figures = evaluate(
                 self.log,
                 self.dataset,
-                self.protocol.metrics,
+                self.protocol.measured,
                 seed=self.seed,
                 patience=self.protocol.world.patience,
             )
@@ -238,7 +238,7 @@ class Experiment:
                 figures["groups"] = self._by_group()
             write_json(folder / "figures.json", figures)
 
-        metrics = self.protocol.metrics.model_dump()
+        metrics = self.protocol.measured.model_dump()
         inputs = {
             "version": FIGURES_VERSION,
             "guidance": self._guidance_stage.key,
@@ -258,7 +258,7 @@ class Experiment:
             usual = options.model_copy(update=changes)
             plain = Experiment(usual, self.store.root, device=self.device, **self._same).log
         names, group = groups_of(options.rails, self.dataset)
-        found = by_group(self.log, plain, group, names, self.protocol.metrics)
+        found = by_group(self.log, plain, group, names, self.protocol.measured)
         told = self._happened["notes"]["rails"]["groups"]
         for name, figures in found.items():
             may, is_guided = told[name]["campaigns"], told[name]["guided"]

@@ -167,7 +167,7 @@ class Forecaster:
             self.prior = self.prior.without("content")
         self.audience = Audience.of(experiment)
         n_rounds = experiment.protocol.rollout.n_rounds
-        self.metrics = experiment.protocol.metrics.up_to(n_rounds)
+        self.metrics = experiment.protocol.measured.up_to(n_rounds)
         self._progress = progress
         self._vectors: dict[Hidden, Vectors] = {}
 

@@ -1,6 +1,6 @@
 """What exactly the metrics are; sums that a real campaign can know, of what was shown to whom."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -8,12 +8,15 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.measurement.sums import Sums, floats
 from proactrec.types import BoolArray, IntArray
+from proactrec.worth import ONLY_INTEREST, Worth
 
 ROUNDS = (5, 10, 15, 20)
 
 
 class MetricOptions(Options):
-    """What exactly HR, IoI and IoR are; defaults as in the protocol `common`."""
+    """What exactly the metrics are; defaults as in the protocol `common`."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"worth"})
 
     rounds: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         ROUNDS, min_length=1, description="rounds P at which figures are given"
@@ -28,6 +31,7 @@ class MetricOptions(Options):
     rank_cut: int | None = Field(
         None, ge=1, description="ranks from this on count as the last one before it (D24)"
     )
+    worth: Worth = Field(ONLY_INTEREST, description="what journeys are for")
 
     def up_to(self, n_rounds: int) -> "MetricOptions":
         """The same for guidance of so many rounds: no round that was not played."""

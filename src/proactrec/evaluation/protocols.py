@@ -14,6 +14,7 @@ from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.simulator.world import WorldOptions
 from proactrec.targets import TargetOptions
 from proactrec.types import FilterName
+from proactrec.worth import ONLY_INTEREST, Worth
 
 
 class Protocol(Options):
@@ -33,6 +34,7 @@ class Protocol(Options):
     world: WorldOptions = WorldOptions()
     rollout: RolloutOptions = RolloutOptions()
     metrics: MetricOptions = MetricOptions()
+    worth: Worth = Field(ONLY_INTEREST, description="what journeys are for")
 
     @model_validator(mode="after")
     def _common_users(self) -> Self:
@@ -44,10 +46,20 @@ class Protocol(Options):
 
     def policy_defaults(self, kind: type[Options]) -> dict[str, Any]:
         """What the protocol says of a policy's options of a type."""
-        given = {"replan": self.replan, "n_rounds": self.rollout.n_rounds}
+        given = {
+            "replan": self.replan,
+            "n_rounds": self.rollout.n_rounds,
+            "worth": self.worth.model_dump(),
+            "goes_on": self.world.after_success == "continue",
+        }
         if issubclass(ITMPRecOptions, kind):
             given |= self.itmprec.model_dump()
         return {name: value for name, value in given.items() if name in kind.model_fields}
+
+    @property
+    def measured(self) -> MetricOptions:
+        """What the metrics are, with the worth that the policy is told."""
+        return self.metrics.model_copy(update={"worth": self.worth})
 
     @property
     def conventions(self) -> Conventions:
@@ -71,7 +83,15 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 COMMON = Protocol(name="common")
-"""The default: the same calibrated users for every policy; claims are made here."""
+"""The same calibrated users for every policy, whose journeys end with the target, as published."""
+
+CAMPAIGN = Protocol(
+    name="campaign",
+    world=WorldOptions(after_success="continue"),
+    worth=Worth(),
+)
+"""The same users as a provider has them: they go on being moved after they accepted the target, so
+that success counts against nobody, and targets, steps and interest all have a worth."""
 
 PAPER = Protocol(
     name="paper",
@@ -114,7 +134,7 @@ OFFICIAL = Protocol(
 )
 """What the public code computes, for parity with published numbers."""
 
-PROTOCOLS = {protocol.name: protocol for protocol in (COMMON, PAPER, OFFICIAL)}
+PROTOCOLS = {protocol.name: protocol for protocol in (CAMPAIGN, COMMON, PAPER, OFFICIAL)}
 
 
 def protocol_of(name: str) -> Protocol:

@@ -197,7 +197,7 @@ def _guidance(experiment: Experiment) -> GuidanceFigures:
     """Figures of a run, and IoI and IoR after every round."""
     log = experiment.log
     every = {"rounds": tuple(range(1, log.n_rounds + 1))}
-    options = experiment.protocol.metrics.model_copy(update=every)
+    options = experiment.protocol.measured.model_copy(update=every)
     weights = bootstrap_weights(len(np.unique(log.user_idx)), seed=experiment.seed)
 
     def curve(metric: str) -> list[Figure]:
@@ -210,7 +210,7 @@ def _guidance(experiment: Experiment) -> GuidanceFigures:
 
 def _differences(calibrated: Experiment, logs: Mapping[str, GuidanceLog]) -> list[dict[str, Any]]:
     """Figures under the language model less those under the calibrated users, pairs matched."""
-    seed, options = calibrated.seed, calibrated.protocol.metrics
+    seed, options = calibrated.seed, calibrated.protocol.measured
     found = compared_logs({seed: logs[MODEL]}, {seed: logs[CALIBRATED]}, options)
     return [{"metric": d.metric, "round": d.round, **d.estimate.as_dict()} for d in found]
 

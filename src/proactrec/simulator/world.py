@@ -46,9 +46,10 @@ class WorldOptions(Options):
     owners: Literal["drop", "zero"] = Field(
         "drop", description="users who have the target: left out, or never moved and counted as 0"
     )
-    after_success: Literal["stop", "freeze"] = Field(
+    after_success: Literal["stop", "freeze", "continue"] = Field(
         "stop",
-        description="after the target was accepted: no more rounds, or rounds without effect",
+        description="after the target was accepted: no more rounds, rounds without effect, or "
+        "rounds like any other",
     )
     noise: Literal["none", "per_target"] = Field(
         "none", description="percentage added to the acceptance probability, one per target (D16)"

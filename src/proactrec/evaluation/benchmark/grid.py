@@ -45,7 +45,7 @@ class Cell(NamedTuple):
 
     def result(self, measured: Mapping[str, Any]) -> CellResult:
         """What was measured, under the cell's name."""
-        options = self.options.protocol.metrics.model_dump(mode="json")
+        options = self.options.protocol.measured.model_dump(mode="json")
         return CellResult(method=self.method, world=self.world, metric_options=options, **measured)
 
 

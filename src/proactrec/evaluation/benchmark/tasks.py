@@ -103,7 +103,7 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
     def curve(state: FloatArray | IntArray) -> list[float]:
         """Mean state at rounds 0, 1, …, whose change is what the metrics measure."""
         mean = np.where(log.is_counted[:, None], state, state[:, :1]).mean(0).tolist()
-        return [mean[0], *mean[:-1]] if options.protocol.metrics.timing == "before" else mean
+        return [mean[0], *mean[:-1]] if options.protocol.measured.timing == "before" else mean
 
     shared = {n: getattr(result, n) for n in CellResult.model_fields if hasattr(result, n)}
     curves = {"interest": curve(log.interest), "rank": curve(log.rank)}
