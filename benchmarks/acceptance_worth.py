@@ -21,7 +21,7 @@ from views import WORLDS
 WORTHS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 OTHER = "ITMPRec"
 METHODS: dict[str, Changes] = {OTHER: {"policy": "itmprec"}} | {
-    f"{worth:g}": {"policy": "foresight", "policy_options.acceptance_worth": worth}
+    f"{worth:g}": {"policy": "foresight", "policy_options.worth.step": worth}
     for worth in WORTHS
 }
 FIGURES = ("hr", "ioi", "accepted")
@@ -60,7 +60,7 @@ def main() -> None:
 
 EXPLAINED = (
     "HR and IoI at the last round, and the share of campaigns whose target is accepted, by "
-    "`acceptance_worth`. Worlds without a slope in their name are medium. Means and 95 % intervals "
+    "`worth.step`. Worlds without a slope in their name are medium. Means and 95 % intervals "
     "over seeds."
 )
 

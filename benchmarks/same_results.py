@@ -104,7 +104,7 @@ OF_POLICY: dict[str, dict[str, Changes]] = {
     "foresight": {
         "acceptance": {"rails.acceptance_floor": 0.4},
         "acceptance-shared": {"rails.acceptance_floor": 0.4, **SHARED},
-        "worth-0": {"policy_options.acceptance_worth": 0.0},
+        "worth-0": {"policy_options.worth.step": 0.0},
         "optimism": {"policy_options.optimism": 1.0},
         "one-view": {"policy_options.other_views": []},
         "no-learning": {"policy_options.learns": False},

@@ -79,6 +79,16 @@ def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
     content[last] = value
 
 
+def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested content with changes: a mapping changes the one in its place, all else replaces it."""
+    found = dict(content)
+    for name, value in changes.items():
+        inner = found.get(name)
+        is_nested = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        found[name] = merged(inner, value) if is_nested else value
+    return found
+
+
 def digest(content: Mapping[str, Any]) -> str:
     """Short stable hash of JSON-like content, by which artefacts are named."""
     text = json.dumps(content, sort_keys=True, default=str)

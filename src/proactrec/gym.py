@@ -67,7 +67,8 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
     ``options={"user_idx": …, "target_idx": …, "luck": …}``. With the experiment's seed as luck,
     users answer as in a rollout.
 
-    **End**: terminated once the target was accepted or the user left, truncated after `n_rounds`.
+    **End**: terminated once the target was accepted, unless the world lets users go on, or the user
+    left; truncated after `n_rounds`.
 
     ``info`` holds what no recommender knows: ``accept_prob`` of the last round (0 if nothing was
     shown), ``interest`` and ``rank``, beside ``user_idx`` and ``target_idx``.

@@ -23,6 +23,8 @@ HASHED_USERS = 50_000
 """Users whose histories are hashed at once: it takes some ten numbers an item."""
 ACCEPTED, REFUSED, UNKNOWN = 1, 0, -1
 """How a user answered to what was shown; unknown: not yet, or nothing was shown."""
+OPEN_ENDED = 1_000_000
+"""Rounds left where nobody knows how many there will be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class Journeys(NamedTuple):
     answer: Tensor  # (n, n_rounds) int8
     guided: Tensor  # (n, n_rounds) bool: the policy chose what was shown, and not a rail
     round: Tensor  # (n,), that comes next; 1 = the first
-    rounds_left: Tensor  # (n,), after that one
+    rounds_left: Tensor  # (n,), after that one; OPEN_ENDED: nobody knows
     is_over: Tensor  # (n,) bool: nothing more is shown
     number: Tensor  # (n,), by which the host knows them
     also_shown: Tensor  # (n, k), beside what `shown` names, in any order; 0: nothing

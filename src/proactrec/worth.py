@@ -34,6 +34,11 @@ class Worth(Options):
         True, description="learn these shares from who came back; what is assumed is the prior"
     )
 
+    @property
+    def both_leaving(self) -> tuple[float, float]:
+        """Assumed share that leaves after an acceptance and after a refusal."""
+        return self.leaving, self.leaving if self.leaving_refused is None else self.leaving_refused
+
     named: ClassVar[dict[str, "Worth"]]
     """Choices that have a name: `provider`, the default, and `only-interest`."""
 

@@ -154,19 +154,21 @@ def test_who_leaves_is_counted_and_not_as_one_with_nothing_left(users: Any) -> N
     world = world_of(users, patience=3)
     world.response = DistributionResponse(0.0, 0.0)
     log = rollout(NextItem(users.encoder), world, users.dataset, TARGETS).log
-    left = log.left(3)
+    left = log.has_left
     assert 0 < left.sum() < len(left)
     for row in range(len(left)):
         shown = log.is_shown[row]
         runs = "".join("+" if a else "-" for a in log.accepted[row, shown])
         assert left[row] == runs.endswith("---")
         assert "---" not in runs[:-1]
-    counts = evaluate(log, users.dataset, MetricOptions(), patience=3)["pairs"]
+        assert log.left_after[row] == (shown.sum() if left[row] else 0)
+    counts = evaluate(log, users.dataset, MetricOptions())["pairs"]
     ended = left | log.reached
     assert counts["n_left"] == left.sum()
     assert counts["n_nothing_left"] == ((log.item_idx[:, -1] == 0) & ~ended).sum()
-    assert "n_left" not in evaluate(log, users.dataset)["pairs"]
-    assert not log.left(None).any()
+    patient = rollout(NextItem(users.encoder), world_of(users), users.dataset, TARGETS).log
+    assert not patient.has_left.any()
+    assert "n_left" not in evaluate(patient, users.dataset)["pairs"]
 
 
 def test_all_of_a_slate_is_kept_and_counts_as_shown(users: Any, tmp_path: Path) -> None:

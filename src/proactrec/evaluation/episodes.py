@@ -134,7 +134,8 @@ class Episodes:
             "accepted": accepted,
             "target": reached,
         }[self.reward]
-        terminated = is_played & (reached | self.environment.has_left.cpu().numpy())
+        is_done = reached & (self.environment.world.options.after_success != "continue")
+        terminated = is_played & (is_done | self.environment.has_left.cpu().numpy())
         truncated = is_played & ~terminated & (self.round == self.n_rounds)
         return Outcome(reward.astype(np.float64), terminated, truncated)
 

@@ -2,7 +2,6 @@
 
 import platform
 import time
-from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -177,8 +176,7 @@ class Experiment:
     @cached_property
     def guide(self) -> Guide:
         """The policy that guides, within rails if there are any."""
-        again = self.protocol.rollout.exclude == "accepted"
-        return replace(self.fitting.guide, shows_again=again)
+        return self.protocol.rollout.told(self.fitting.guide)
 
     def replay(self) -> Replay:
         """The finished run, to be told again."""
@@ -231,7 +229,6 @@ class Experiment:
                 self.dataset,
                 self.protocol.measured,
                 seed=self.seed,
-                patience=self.protocol.world.patience,
             )
             figures["pairs"]["n_owners_left_out"] = self._happened["n_owners"]
             if self.options.rails.equal_groups is not None:

@@ -49,11 +49,8 @@ def evaluate(
     options: MetricOptions | None = None,
     *,
     seed: int = 0,
-    patience: int | None = None,
 ) -> dict[str, Any]:
     """All figures of a log: `metrics` at rounds, single `outcome` figures, counts of `pairs`.
-
-    Users who leave are counted where the `patience` of the world is given.
 
     Every estimate has a 95 % percentile bootstrap interval over guided users, except `coverage`, a
     count of distinct items over all users, which resampling users can only lower.
@@ -70,8 +67,7 @@ def evaluate(
     once = Sums(log.user_idx, log.target_idx, per_pair, np.ones_like(per_pair))
     accepted, first = estimates(once)
     spread = estimate_of(entropy, shown_categories(log, dataset), weights)
-    shown, left = log.slate[log.slate > 0], log.left(patience)
-    ended = log.reached | left
+    shown, ended = log.slate[log.slate > 0], log.reached | log.has_left
     return {
         "metrics": {
             name: {
@@ -95,7 +91,7 @@ def evaluate(
             "n_no_answer": int((log.is_shown & np.isnan(log.accept_prob)).sum()),
             "n_nothing_left": int(((log.item_idx[:, -1] == 0) & ~ended).sum()),
             "n_owners_counted_as_zero": int((~log.is_counted).sum()),
-            **({} if patience is None else {"n_left": int(left.sum())}),
+            **({"n_left": int(log.has_left.sum())} if log.has_left.any() else {}),
         },
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from proactrec.types import BoolArray, FloatArray, IntArray
 class RolloutOptions(Options):
     """How guidance is played."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"end"})
+
     n_rounds: int = Field(20, ge=1, description="items shown to every user")
     exclude: Literal["shown", "accepted"] = Field(
         "shown", description="never show again what was shown, or only what was accepted (D10)"
@@ -40,7 +42,15 @@ class RolloutOptions(Options):
     padding: Literal["left", "right"] = Field(
         "left", description="side of the padding in the first history; the code's is right (D21)"
     )
+    end: Literal["known", "unknown"] = Field(
+        "known", description="whether policies are told how many rounds are left"
+    )
     n_traced: int = Field(10, ge=0, description="journeys, drawn at random, whose vectors are kept")
+
+    def told(self, guide: Guide) -> Guide:
+        """The guide with what is settled here."""
+        again, knows_end = self.exclude == "accepted", self.end == "known"
+        return replace(guide, shows_again=again, knows_end=knows_end)
 
 
 class Trace(NamedTuple):
@@ -106,7 +116,7 @@ def rollout(
     pairs, n_owners = guided_pairs(world, user_idx, targets)
     if isinstance(guide, Policy):
         guide = Guide(guide, dataset.items)
-    guide = replace(guide, shows_again=options.exclude == "accepted")
+    guide = options.told(guide)
     users = train_users(dataset, guide, options.padding)
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
@@ -206,6 +216,7 @@ class _Notes:
             is_counted=np.ones(n_pairs, bool),
             slate=np.zeros((n_pairs, n_rounds, world.options.n_slots), np.int64),
             guided=np.zeros((n_pairs, n_rounds), bool),
+            left_after=np.zeros(n_pairs, np.int64),
         )
 
     def round(
@@ -218,6 +229,10 @@ class _Notes:
         log.accepted[rows, at] = feedback.accepted.cpu().numpy()
         log.accept_prob[rows, at] = feedback.accept_prob.cpu().numpy()
         log.guided[rows, at] = guided.cpu().numpy()
+
+    def left(self, rows: slice, number: int, leaves: Tensor) -> None:
+        """Who left after a round."""
+        self.log.left_after[rows][leaves.cpu().numpy()] = number
 
     def state(self, rows: slice, number: int, environment: Environment, rank: Tensor) -> None:
         """Where users stand after a round."""
@@ -266,6 +281,7 @@ class _Play:
         rows: slice,
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
+        self._rows = rows
         n, size = rows.stop - rows.start, guide.block_size
         parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
         self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
@@ -291,23 +307,27 @@ class _Play:
         ruled = _of_slot(slots, feedback.slot)
         if self.guide.rails is not None:
             self.counts.note(self.journeys, ruled)
-        self._answered(slate, ruled, feedback)
-        return evidence_of(ruled, feedback.item_idx, feedback.accepted)
+        stayed = self._answered(slate, ruled, feedback)
+        return evidence_of(ruled, feedback.item_idx, feedback.accepted, stayed)
 
     def over(self) -> "_Play":
         """Let go of what only rounds need."""
         self._blocks = []
         return self
 
-    def _answered(self, slate: Tensor, ruled: Ruled, feedback: Feedback) -> None:
+    def _answered(self, slate: Tensor, ruled: Ruled, feedback: Feedback) -> Tensor:
+        """Note the answers; gives who is still there: (n,)."""
         chose = ruled.guided & (feedback.item_idx > 0)
         beside = slate if slate.shape[1] > 1 else None
         after = self.journeys.after(feedback.item_idx, feedback.accepted, chose, beside)
         has_left = torch.cat([block.environment.has_left for block in self._blocks])
+        number = int(self.journeys.round[0])
+        self.notes.left(self._rows, number, has_left & ~after.is_over)
         is_over = after.is_over | has_left
         if self.world.options.after_success == "stop":
             is_over |= feedback.accepted & (feedback.item_idx == after.target_idx)
         self.journeys, self._accepted = after._replace(is_over=is_over), feedback.accepted
+        return ~has_left
 
     def _renew(self, map_blocks: MapBlocks) -> None:
         """Make places anew that the last answers made stale, with what is known by now."""
@@ -360,12 +380,14 @@ def _of_slot(slots: list[Ruled], slot: Tensor) -> Ruled:
     return Ruled(*chosen)
 
 
-def evidence_of(decided: Ruled, item_idx: Tensor, accepted: Tensor) -> Evidence:
+def evidence_of(
+    decided: Ruled, item_idx: Tensor, accepted: Tensor, stayed: Tensor | None = None
+) -> Evidence:
     """What a policy that learns is told of a round: rows in which an item was shown."""
     rows = item_idx.nonzero()[:, 0]
     features = decided.features
     kept = item_idx.new_empty(len(rows), 0) if features is None else features[rows]
-    return Evidence(item_idx[rows], kept, accepted[rows])
+    return Evidence(item_idx[rows], kept, accepted[rows], None if stayed is None else stayed[rows])
 
 
 def _total(plays: list[_Play]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import Options, merged
 from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
 from proactrec.encoders.fitting import encoder_type, evaluate_next_item
@@ -130,7 +130,7 @@ class Fitting(Models):
 
     def policy_options(self, kind: type[OptionsT]) -> OptionsT:
         """Options of a policy: those handed in where it has them, with the run's changes."""
-        return kind(**{**self.conventions.policy_defaults(kind), **self.options.policy_options})
+        return kind(**merged(self.conventions.policy_defaults(kind), self.options.policy_options))
 
     @property
     def items(self) -> Items:

@@ -12,6 +12,9 @@ from proactrec.journeys import Journeys
 from proactrec.rng import generator, uniform_at
 from proactrec.types import BoolArray
 
+FORESEEN = 200
+"""Rounds over which refusals are foreseen, where more are left or nobody knows how many."""
+
 
 class Course(NamedTuple):
     """Where journeys stand before a round: who is in none of the masks (n,) may be guided."""
@@ -90,19 +93,20 @@ class Rails:
         acceptance and one refusal added).
         """
         options, n_left = self.options, journeys.rounds_left
+        near = n_left.clamp(max=FORESEEN)
         left = ((1 - options.plain_share) * n_left.double() - 1e-9).ceil()
         if options.daily_cap is not None and options.rounds_per_day is not None:
             by_days = _left_by_days(journeys, options.daily_cap, options.rounds_per_day)
             left = left.minimum(by_days)
         n_accepted, n_refused = journeys.accepted.sum(1), (journeys.refused > 0).sum(1)
         chance = (1 + n_accepted) / (2 + (n_accepted + n_refused).double())
-        rests = (n_left + 1, torch.full_like(n_left, options.pause_rounds))
+        rests = (near + 1, torch.full_like(near, options.pause_rounds))
         for limit, n_refused, rest in (
             (options.stop_after, now.n_in_a_row, rests[0]),
             (options.pause_after, now.n_refused, rests[1]),
         ):
             if limit is not None:
-                left = left * _share_left(chance, n_refused, limit, rest, n_left)
+                left = left * _share_left(chance, n_refused, limit, rest, near)
         if options.guided_budget is not None:
             left = left.minimum(options.guided_budget - 1 - now.n_guided)
         return left.clamp(min=0)

@@ -19,7 +19,7 @@ from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.ruling import Ruling, first_reason
-from proactrec.journeys import REFUSED, Journeys, Rows
+from proactrec.journeys import OPEN_ENDED, REFUSED, Journeys, Rows
 from proactrec.policies.base import (
     Candidates,
     EncoderPolicy,
@@ -68,6 +68,8 @@ class Guide:
         What users get without guidance, and what is relevant; needed with rails.
     shows_again : bool
         Whether what was shown and refused may be shown again (D10).
+    knows_end : bool
+        Whether the policy is told how many rounds are left; else campaigns are open-ended.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Guide:
     rails: Rails | None = None
     recommender: NextItem | None = None
     shows_again: bool = False
+    knows_end: bool = True
     has_one_place: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -226,7 +229,14 @@ class Guide:
         candidates = what_may_be_shown(
             journeys, len(self.items) + 1, shows_again=self.shows_again, without=without
         )
-        return View(journeys, places.own, candidates, journeys.rounds_left)
+        left = self._ahead(journeys).rounds_left
+        return View(journeys, places.own, candidates, left, self.shows_again)
+
+    def _ahead(self, journeys: Journeys) -> Journeys:
+        """Journeys with as many rounds left as the policy is told."""
+        if self.knows_end:
+            return journeys
+        return journeys._replace(rounds_left=torch.full_like(journeys.rounds_left, OPEN_ENDED))
 
     def room(self, journeys: Journeys, places: Places) -> Tensor:
         """Room that guiding a journey has before the first round: (n,), -inf for who opted out.
@@ -247,7 +257,7 @@ class Guide:
         assert rails is not None
         assert recommender is not None
         view = self.view(journeys, places, without)
-        bounds, course = ledger.bounds(journeys), rails.course(journeys)
+        bounds, course = ledger.bounds(journeys), rails.course(self._ahead(journeys))
         is_out = journeys.at(journeys.users.opted_out)
         is_free = is_out | bounds.is_left_out
         may_not = rails.may_not(journeys, len(self.items) + 1) & ~is_free[:, None]

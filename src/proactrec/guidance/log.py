@@ -37,6 +37,8 @@ class GuidanceLog:
         All items shown; by default those of `item_idx`.
     guided : bool array, shape (n_pairs, n_rounds), optional
         Whether the policy chose what was shown, and not a guard rail; by default always.
+    left_after : int array, shape (n_pairs,), optional
+        Round after which the user left; 0, the default: stayed to the end.
     """
 
     user_idx: IntArray
@@ -49,12 +51,15 @@ class GuidanceLog:
     is_counted: BoolArray
     slate: IntArray = field(default_factory=lambda: np.empty((0, 0, 0), np.int64))
     guided: BoolArray = field(default_factory=lambda: np.empty((0, 0), bool))
+    left_after: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         if not self.slate.size:
             object.__setattr__(self, "slate", self.item_idx[:, :, None])
         if not self.guided.size:
             object.__setattr__(self, "guided", self.is_shown)
+        if not self.left_after.size:
+            object.__setattr__(self, "left_after", np.zeros_like(self.user_idx))
 
     @property
     def n_rounds(self) -> int:
@@ -72,15 +77,10 @@ class GuidanceLog:
         hit = self.accepted & (self.item_idx == self.target_idx[:, None])
         return np.asarray(hit.any(axis=1))
 
-    def left(self, patience: int | None) -> BoolArray:
-        """Whether the user left, after so many rounds in a row without acceptance: (n_pairs,)."""
-        n_skipped = np.zeros(len(self.user_idx), np.int64)
-        has_left = np.zeros(len(self.user_idx), bool)
-        if patience is not None:
-            for shown, accepted in zip(self.is_shown.T, self.accepted.T, strict=True):
-                n_skipped = np.where(accepted, 0, n_skipped + shown)
-                has_left |= n_skipped >= patience
-        return has_left
+    @property
+    def has_left(self) -> BoolArray:
+        """Whether the user left before guidance was over, shape (n_pairs,)."""
+        return np.asarray(self.left_after > 0)
 
     def of(self, rows: BoolArray | IntArray) -> "GuidanceLog":
         """The log of these journeys only."""
@@ -115,6 +115,11 @@ class GuidanceLog:
                     for slot in range(n_slots if n_slots > 1 else 0)
                 },
                 **({"guided": rows(np.pad(self.guided, ((0, 0), (1, 0))))} if is_railed else {}),
+                **(
+                    {"left_after": np.repeat(self.left_after, per_pair).astype(np.int16)}
+                    if self.has_left.any()
+                    else {}
+                ),
             }
         )
 
@@ -138,6 +143,9 @@ class GuidanceLog:
             is_counted=grid("is_counted")[:, 0],
             slate=np.stack([grid(slot)[:, 1:] for slot in slots], 2).astype(np.int64),
             guided=grid("guided" if "guided" in table.columns else "item_idx")[:, 1:] > 0,
+            left_after=grid("left_after")[:, 0].astype(np.int64)
+            if "left_after" in table.columns
+            else np.empty(0, np.int64),
         )
 
     def save(self, path: Path) -> None:

@@ -143,4 +143,6 @@ class Replay:
         features = [part.features for part in parts if part.features is not None]
         accepted = torch.from_numpy(self.log.accepted[rows, column]).to(self._device)
         kept = torch.cat(features) if features else item_idx.new_empty(len(rows), 0)
-        return guide.knowing(policy.learned(guide.knowledge, Evidence(item_idx, kept, accepted)))
+        stayed = torch.from_numpy(self.log.left_after[rows] != number).to(self._device)
+        evidence = Evidence(item_idx, kept, accepted, stayed)
+        return guide.knowing(policy.learned(guide.knowledge, evidence))

@@ -54,7 +54,7 @@ class PairCounts(Options):
     n_no_answer: int = Field(0, description="items shown that nobody answered for")
     n_nothing_left: int = Field(0, description="nothing was shown in the last round")
     n_owners_counted_as_zero: int = 0
-    n_left: int | None = Field(None, description="users who lost patience, where they can")
+    n_left: int | None = Field(None, description="users who left before the end, where any did")
     n_owners_left_out: int = 0
 
 

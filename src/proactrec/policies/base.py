@@ -70,6 +70,7 @@ class View(NamedTuple):
     places: Tensor  # (n, d), what the policy's own `place` made
     candidates: Candidates
     rounds_left: Tensor  # (n,), guided ones after this; within rails in fractions
+    shows_again: bool = False  # what was refused
 
     def of(self, rows: Rows) -> "View":
         """Of these journeys only."""
@@ -78,6 +79,7 @@ class View(NamedTuple):
             self.places[rows],
             self.candidates.of(rows),
             self.rounds_left[rows],
+            self.shows_again,
         )
 
     @property
@@ -92,6 +94,7 @@ class Evidence(NamedTuple):
     item_idx: Tensor  # (n,)
     features: Tensor  # (n, n_features), of the policy's own decisions
     accepted: Tensor  # (n,) bool
+    stayed: Tensor | None = None  # (n,) bool: came back for the next round; None: nobody knows
 
 
 Renewal = Literal["never", "acceptance", "refusal", "answer"]

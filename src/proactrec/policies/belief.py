@@ -27,6 +27,8 @@ from proactrec.journeys import UNKNOWN, Journeys
 from proactrec.policies.base import Evidence
 
 N_NEWTON, ENOUGH = 12, 1e-6
+PRIOR_ROUNDS = 100.0
+"""Rounds of users that the assumed share of those who leave counts for."""
 LEAST_SLOPE = 0.1
 """Of the prior's: however bad the vectors of a view, interest does not repel."""
 
@@ -45,6 +47,8 @@ class AcceptanceModel(NamedTuple):
     information: Tensor  # (n_items + 1,), sum of p (1 - p)
     shrinkage: float  # information that outweighs the prior of an item effect; inf: none
     least_slopes: Tensor  # (n_views,)
+    n_left: Tensor  # (2,) float64: users who left after an acceptance and after a refusal
+    n_played: Tensor  # (2,) float64: all that played such a round; both with the prior's
 
     @classmethod
     def before_answers(
@@ -56,6 +60,7 @@ class AcceptanceModel(NamedTuple):
         prior_chance: float,
         strength: float,
         shrinkage: float,
+        leaving: tuple[float, float] = (0.0, 0.0),
     ) -> Self:
         """The prior.
 
@@ -71,6 +76,8 @@ class AcceptanceModel(NamedTuple):
             Prior precision of intercept and popularity.
         shrinkage : float
             See the class.
+        leaving : two floats
+            Assumed share that leaves after an acceptance and after a refusal.
         """
         intercept = torch.logit(torch.tensor(prior_chance, dtype=torch.float64))
         weights = torch.tensor([float(intercept), *slopes, 0.0], dtype=torch.float64)
@@ -78,7 +85,10 @@ class AcceptanceModel(NamedTuple):
         precision = torch.tensor([strength, *spread, strength], dtype=torch.float64)
         nothing = torch.zeros(n_rows)
         least = LEAST_SLOPE * weights[1:-1]
-        return cls(weights, precision.diag(), nothing, nothing, shrinkage, least)
+        n_played = torch.full((2,), PRIOR_ROUNDS, dtype=torch.float64)
+        n_left = n_played * torch.tensor(leaving, dtype=torch.float64)
+        acceptance = weights, precision.diag(), nothing, nothing, shrinkage, least
+        return cls(*acceptance, n_left, n_played)
 
     @property
     def slope(self) -> float:
@@ -90,6 +100,20 @@ class AcceptanceModel(NamedTuple):
         """Of the views in interest: (n_views,), positive, their sum 1."""
         slopes = self.weights[1:-1]
         return (slopes / slopes.sum()).float()
+
+    @property
+    def leaving(self) -> Tensor:
+        """Share that leaves after an acceptance and after a refusal: (2,)."""
+        return self.n_left / self.n_played
+
+    def seen_again(self, evidence: Evidence) -> "AcceptanceModel":
+        """The model after it was seen who came back; the same where nobody knows."""
+        if evidence.stayed is None:
+            return self
+        refused = (~evidence.accepted).long()
+        n_played = torch.bincount(refused, minlength=2).cpu()
+        n_left = torch.bincount(refused[~evidence.stayed], minlength=2).cpu()
+        return self._replace(n_left=self.n_left + n_left, n_played=self.n_played + n_played)
 
     def offsets(self, popularity: Tensor, optimism: float = 0.0) -> Tensor:
         """All that does not depend on the user: (n_items + 1,); `popularity` is standardised.

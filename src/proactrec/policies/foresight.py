@@ -18,7 +18,6 @@ that lead about as far, the one that users rather accept is shown. Interest is s
 import copy
 from typing import ClassVar, Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -27,12 +26,15 @@ from proactrec.config import Options
 from proactrec.data.dataset import Histories
 from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors
-from proactrec.journeys import Journeys, Users, hash_of
+from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
 from proactrec.policies.ingredients import Ingredients
+from proactrec.policies.starts import Starts
+from proactrec.policies.stopping import best_stop
 from proactrec.policies.views import Views, fitted_views
 from proactrec.types import IntArray
+from proactrec.worth import Worth
 
 
 class ForesightOptions(Options):
@@ -64,11 +66,12 @@ class ForesightOptions(Options):
         description="exploration: posterior deviations by which an item effect is taken to be "
         "better than believed",
     )
-    acceptance_worth: float = Field(
-        0.02,
-        ge=0,
-        description="what an accepted item is worth by itself, in units of interest; 0: interest "
-        "is all that counts",
+    worth: Worth = Field(Worth(), description="what it serves, and how many users leave")
+    goes_on: bool = Field(
+        False, description="guidance goes on after the target was accepted, for interest in it"
+    )
+    longest_wait: int = Field(
+        64, ge=0, description="rounds ahead among which the best one for the target is sought"
     )
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
@@ -119,13 +122,24 @@ class Sight(NamedTuple):
 
 
 class Plans(NamedTuple):
-    """Items to show now, for each journey, and what they lead to; all (n, n_candidates)."""
+    """Items to show now, for each journey, and what they lead to; all (n, n_plans)."""
 
     column: Tensor
     now: Tensor  # expected worth of this round, -inf for what may not be shown
     chance: Tensor  # of acceptance
-    after: Tensor  # largest expected worth of a next item once accepted; 0 after the target
-    other: Tensor  # largest expected worth of another item once refused
+    gain: Tensor  # of interest, if accepted
+    after: Tensor  # largest expected gain by a next item once accepted; 0 if guidance ends
+    other: Tensor  # largest expected gain by another item once refused
+    is_target: Tensor  # whether it is a target that may be waited for
+
+
+class Goal(NamedTuple):
+    """The target, as users see it: all (n, 1)."""
+
+    is_open: Tensor  # whether its acceptance is still to come, and of worth
+    interest: Tensor  # now
+    offset: Tensor  # of the logit of its chance
+    price: Tensor  # what a unit of interest is worth, with what it does for the target's chance
 
 
 class Foresight(Policy):
@@ -156,7 +170,7 @@ class Foresight(Policy):
     ) -> None:
         self.options = options or ForesightOptions()
         self.views = vectors if isinstance(vectors, Views) else Views.beside(vectors)
-        self._known, self._known_hash = known, hash_of(known)
+        self._starts = Starts(self.views, known)
         self._popularity = _standard_popularity(train_counts)
         self._know(self.prior())
 
@@ -183,10 +197,13 @@ class Foresight(Policy):
             prior_chance=self.options.prior_chance,
             strength=4.0,
             shrinkage=self.options.item_shrinkage or torch.inf,
+            leaving=self.options.worth.both_leaving,
         )
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
         """The acceptance model after more answers."""
+        if self.options.worth.learns_leaving:
+            knowledge = knowledge.seen_again(evidence)
         return knowledge.learned(evidence, self._popularity) if self.options.learns else knowledge
 
     def knowing(self, knowledge: AcceptanceModel) -> Self:
@@ -204,7 +221,7 @@ class Foresight(Policy):
     def place(self, journeys: Journeys) -> Tensor:
         """Where users are believed to stand (n, d)."""
         return moved_by_answers(
-            self.views.weighted(self._start(journeys), self.knowledge.shares),
+            self.views.weighted(self._starts.of(journeys), self.knowledge.shares),
             self._items,
             journeys,
             self._slope,
@@ -229,7 +246,8 @@ class Foresight(Policy):
     def weigh(self, view: View) -> Tensor:
         """Value over the rounds that are left, of the candidates."""
         score, column = self._weighed(view)
-        return torch.full_like(view.candidates.penalty, -torch.inf).scatter(1, column, score)
+        nothing = torch.full_like(view.candidates.penalty, -torch.inf)
+        return nothing.scatter_reduce(1, column, score, "amax")
 
     def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
         """Chance and gain as believed; cosines to the target now and if the item is accepted."""
@@ -245,50 +263,6 @@ class Foresight(Policy):
             "gain": outlook.gain[:, 0],
             **place_of(item_idx, chances, view.candidates.penalty),
         }
-
-    def _start(self, journeys: Journeys) -> Tensor:
-        """Where histories put users, in every view: (n, d)."""
-        users, rows = journeys.users, journeys.user_rows
-        known = users.known[rows]
-        start = self.views.user_vectors[torch.from_numpy(known.clip(min=0))]
-        is_other = (known < 0) | (users.history_hash[rows] != self._known_hash[known])
-        if is_other.any():
-            of_row, row = np.unique(rows[is_other], return_inverse=True)
-            placed = self._placed_anew(users, of_row)
-            start[torch.from_numpy(is_other)] = placed[torch.from_numpy(row)]
-        return start
-
-    def _placed_anew(self, users: Users, rows: IntArray) -> Tensor:
-        r"""Where users stand whose histories are not those of the fit: (n_rows, d).
-
-        :math:`n(c\, u + \sum_{new} e_i - \sum_{gone} e_i)` with :math:`c = \sum_i u^\top e_i` over
-        the fitted history: the pull of every item is added or taken back. For a vector that
-        alignment alone put there, this is the fit with the other history. Who was not there when
-        models were fitted stands at :math:`n(\sum_i e_i)`.
-        """
-        views, items, n_rows = self.views, self.views.item_vectors, len(self._popularity)
-        known = users.known[rows]
-        is_known = known >= 0
-        old_row, old_item = self._known.rows(known[is_known])
-        old_row = is_known.nonzero()[0][old_row]
-        row, item = users.history.rows(rows)
-        place, row_and_item = np.unique(
-            np.concatenate([row, old_row]) * n_rows + np.concatenate([item, old_item]),
-            return_inverse=True,
-        )
-        sign = np.repeat([1.0, -1.0], [len(row), len(old_row)])
-        change = np.bincount(row_and_item, sign, len(place))
-        place, change = place[change != 0], change[change != 0]
-        nothing = items.new_zeros(len(rows), items.shape[1])
-        moved = nothing.index_add(
-            0,
-            torch.from_numpy(place // n_rows),
-            items[torch.from_numpy(place % n_rows)] * torch.from_numpy(change).float()[:, None],
-        )
-        total = nothing.index_add(0, torch.from_numpy(old_row), items[torch.from_numpy(old_item)])
-        start = views.user_vectors[torch.from_numpy(known.clip(min=0))]
-        pull = views.sums(start * total)[:, views.of_column]  # 0 for who is not known
-        return views.units(pull * start + moved)
 
     def _sight(self, view: View, offsets: Tensor) -> Sight:
         """All candidates, as users see them."""
@@ -313,13 +287,39 @@ class Foresight(Policy):
 
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""
-        sight = self._sight(view, self._hopeful_offsets)
-        value = self._expected_worth(self._outlook(sight)) + view.candidates.penalty
+        sight, worth = self._sight(view, self._hopeful_offsets), self.options.worth
+        goal, outlook = self._goal(view, sight), self._outlook(sight)
         if self.options.depth == 2 and bool(view.rounds_left.any()):
-            plans = self._plans(view, sight, value)
-            return self.worth(plans, view.rounds_left), plans.column
+            path = outlook.chance * (outlook.gain + worth.step / goal.price)
+            plans = self._plans(view, sight, goal, path + view.candidates.penalty)
+            return self.worth(plans, goal, view), plans.column
+        value = outlook.chance * (worth.interest * outlook.gain + worth.step)
+        value = value + view.candidates.penalty
+        if worth.target:
+            own = _is_target(view, value) & goal.is_open
+            value = torch.where(own, value + worth.target * outlook.chance, value)
         everything = torch.arange(value.shape[1], device=value.device)
         return value, everything.expand_as(value)
+
+    def _goal(self, view: View, sight: Sight) -> Goal:
+        """The target of every journey; what interest is worth until it is accepted.
+
+        A unit of interest adds to the target's chance what is missing to that of a user with
+        full interest, by the interest that is missing.
+        """
+        worth, offset = self.options.worth, self._hopeful_offsets[view.target_idx][:, None]
+        is_open = torch.full_like(sight.now, worth.target > 0, dtype=torch.bool)
+        price = torch.full_like(sight.now, worth.interest)
+        if worth.target:
+            journeys = view.journeys
+            is_closed = journeys.has_arrived
+            if not view.shows_again:
+                is_closed = is_closed | (journeys.shown == view.target_idx[:, None]).any(1)
+            is_open &= ~is_closed[:, None]
+            best = torch.sigmoid(self._slope + offset)
+            missing = best - torch.sigmoid(self._slope * sight.now + offset)
+            price = price + worth.target * is_open * missing / (1 - sight.now).clamp(min=1e-3)
+        return Goal(is_open, sight.now, offset, price.clamp(min=1e-6))
 
     def _outlook(self, sight: Sight) -> Chances:
         share = self.options.kept_share
@@ -329,53 +329,96 @@ class Foresight(Policy):
         gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
         return Chances(chance, gain, length)
 
-    def _expected_worth(self, outlook: Chances) -> Tensor:
-        """What showing items is worth in their round: gain of interest, and acceptance itself."""
-        return outlook.chance * (outlook.gain + self.options.acceptance_worth)
+    def _expected_gain(self, outlook: Chances, price: Tensor) -> Tensor:
+        """What showing items gains in their round, acceptance itself as interest at its price."""
+        return outlook.chance * (outlook.gain + self.options.worth.step / price)
 
-    def _plans(self, view: View, sight: Sight, value: Tensor) -> Plans:
-        """The best candidates by their expected worth now, and what each would leave possible."""
-        options, share = self.options, self.options.kept_share
-        n_considered = min(options.n_considered, value.shape[1])
-        n_candidates = min(options.n_candidates, n_considered)
-        first, considered = value.topk(n_considered, dim=1)  # (n, K)
-        items = view.candidates.items(considered)
-        here = sight.of(considered)
-        outlook = self._outlook(here)
-        chance, gain, length = (part[:, :n_candidates, None] for part in outlook)
-        near = self._items[items]  # (n, K, d)
-        alike = near[:, :n_candidates] @ near.transpose(1, 2)  # (n, C, K)
-        there = Sight(
-            (share * here.interest[:, None] + (1 - share) * alike) / length,
-            here.toward[:, None],
-            here.now[:, None] + gain,
-            here.offsets[:, None],
+    def _plans(self, view: View, sight: Sight, goal: Goal, gains: Tensor) -> Plans:
+        """The best steps by their expected gain now, and the target, with what each leaves possible.
+
+        `gains` (n, C) are overwritten.
+        """
+        options, share, worth = self.options, self.options.kept_share, self.options.worth
+        n_considered = min(options.n_considered, gains.shape[1])
+        n_steps = min(options.n_candidates, n_considered)
+        own = _is_target(view, gains) & goal.is_open if worth.target else None
+        if own is not None:
+            gains = gains.masked_fill(own, -torch.inf)
+        first, considered = gains.topk(n_considered, dim=1)  # (n, K)
+        column = considered[:, :n_steps]
+        if own is not None:
+            column = torch.cat([column, own.int().argmax(1, keepdim=True)], 1)
+        here, then = sight.of(considered), self._outlook(sight.of(column))
+        items, near = view.candidates.items(column), self._items[view.candidates.items(considered)]
+        alike = self._items[items] @ near.transpose(1, 2)  # (n, n_plans, K)
+        there = self._outlook(
+            Sight(
+                (share * here.interest[:, None] + (1 - share) * alike) / then.length[:, :, None],
+                here.toward[:, None],
+                here.now[:, None] + then.gain[:, :, None],
+                here.offsets[:, None],
+            )
         )
-        then = self._outlook(there)
-        may_not = (first == -torch.inf)[:, None] | torch.eye(
-            n_candidates, n_considered, dtype=torch.bool, device=value.device
-        )
-        after = self._expected_worth(then).masked_fill(may_not, 0).max(2).values.clamp(min=0)
-        after.masked_fill_(items[:, :n_candidates] == view.target_idx[:, None], 0)
-        other = first[:, :1].repeat(1, n_candidates)
+        may_not = (first == -torch.inf)[:, None] | (column[:, :, None] == considered[:, None])
+        after = self._expected_gain(there, goal.price[:, None]).masked_fill(may_not, 0)
+        after = after.max(2).values.clamp(min=0)
+        is_target = items == view.target_idx[:, None]
+        if not options.goes_on:
+            after = after.masked_fill(is_target, 0)
+        other = first[:, :1].repeat(1, column.shape[1])
         other[:, 0] = first[:, 1] if n_considered > 1 else 0
-        return Plans(
-            considered[:, :n_candidates],
-            first[:, :n_candidates],
-            chance[:, :, 0],
-            after,
-            other.clamp(min=0),
-        )
+        # A step's worth now: what it gains, with acceptance at its own worth and not at its price.
+        beside = (1 - worth.interest / goal.price) * worth.step
+        now = worth.interest * first[:, :n_steps] + beside * then.chance[:, :n_steps]
+        if own is not None:
+            chance, gain = then.chance[:, -1:], then.gain[:, -1:]
+            accepted = chance * (worth.target + worth.step + worth.interest * gain)
+            may = own.any(1, keepdim=True) & (
+                view.candidates.penalty.gather(1, column[:, -1:]) == 0
+            )
+            now = torch.cat([now, accepted.masked_fill(~may, -torch.inf)], 1)
+        is_target &= goal.is_open
+        return Plans(column, now, then.chance, then.gain, after, other.clamp(min=0), is_target)
 
-    def worth(self, plans: Plans, rounds_left: Tensor) -> Tensor:
-        """Value of every plan over the rounds (n,) that are left: (n, n_candidates)."""
-        ahead = plans.chance * plans.after + (1 - plans.chance) * plans.other
-        horizon = _horizon(self.options.discount, rounds_left).to(ahead.dtype)
-        return plans.now + horizon[:, None] * ahead
+    def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
+        """Value of every plan over the rounds that are left: (n, n_plans)."""
+        worth, (left, left_refused) = self.options.worth, self.knowledge.leaving.tolist()
+        accepted, refused = plans.chance * (1 - left), (1 - plans.chance) * (1 - left_refused)
+        stays = (accepted + refused)[:, :1]
+        ahead = accepted * plans.after + refused * plans.other
+        horizon = _horizon(self.options.discount * stays, view.rounds_left[:, None])
+        value = plans.now + worth.interest * horizon.to(ahead.dtype) * ahead
+        if not worth.target:
+            return value
+        steps = plans.after, plans.other[:, :2]
+        waits = best_stop(
+            torch.cat([goal.interest + plans.gain, goal.interest.expand_as(steps[1])], 1),
+            torch.cat(steps, 1),
+            slope=self._slope,
+            offset=goal.offset,
+            stays=stays,
+            n_rounds=view.rounds_left[:, None].to(ahead.dtype),
+            longest=self.options.longest_wait,
+        ).value
+        after, other = waits[:, :-2], waits[:, -1:].repeat(1, plans.now.shape[1])
+        other[:, :1] = waits[:, -2:-1]
+        after = after.masked_fill(plans.is_target, 0)
+        if not view.shows_again:
+            other = other.masked_fill(plans.is_target, 0)
+        return value + worth.target * goal.is_open * (accepted * after + refused * other)
 
 
-def _horizon(discount: float, n_rounds: Tensor) -> Tensor:
+def _is_target(view: View, like: Tensor) -> Tensor:
+    """Which candidate is the target: (n, C) bool."""
+    item_idx = view.candidates.item_idx
+    if item_idx is None:
+        item_idx = torch.arange(like.shape[1], device=like.device)[None]
+    return item_idx == view.target_idx[:, None]
+
+
+def _horizon(discount: Tensor, n_rounds: Tensor) -> Tensor:
     """Worth of so many rounds, in rounds."""
+    discount = discount.double()
     return (1 - discount ** n_rounds.double()) / (1 - discount)
 
 

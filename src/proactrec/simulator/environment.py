@@ -9,10 +9,11 @@ from torch import Tensor
 from proactrec.arousal import arousal, kept_share
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties, places
+from proactrec.rng import uniforms
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.response import Shown
-from proactrec.simulator.world import World
+from proactrec.simulator.world import LUCK_OF_LEAVING, World
 from proactrec.types import IntArray
 
 KeptShare = Callable[[Tensor], Tensor]
@@ -61,6 +62,12 @@ class Environment:
         ]
         self._luck = torch.stack(luck, 1)  # (B, n_slots, n_rounds)
         self._n_rounds = n_rounds
+        self._leaving = world.leaving(users)  # (B, 2)
+        self._luck_of_leaving = None
+        if world.loses_users:
+            seed = world.seed if seeds is None else seeds
+            drawn = uniforms(seed, user_idx, target_idx, n_rounds, slot=LUCK_OF_LEAVING)
+            self._luck_of_leaving = torch.from_numpy(drawn).to(device)
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
         self._users, self._user_idx = world.user_vectors[users], users
@@ -100,6 +107,7 @@ class Environment:
             noise.to(self.user_vectors.dtype),
             self._recent,
             self._n_skipped + 1 >= (torch.inf if patience is None else patience),
+            self._leaving.to(self.user_vectors.dtype),
             self._n_rounds - int(self._round.max()),
         )
 
@@ -119,8 +127,9 @@ class Environment:
     def step(self, item_idx: Tensor, policy_share: KeptShare | None = None) -> Feedback:
         """Show items (0 = none) to every user; who accepts one is moved, unless frozen.
 
-        A user who accepts the target is frozen from the next round on; who has left is shown
-        nothing. `policy_share` is asked only under ``receptivity="policy"``.
+        A user who accepts the target is frozen from the next round on, unless the world lets
+        users go on; who has left is shown nothing. `policy_share` is asked only under
+        ``receptivity="policy"``.
 
         Parameters
         ----------
@@ -142,12 +151,22 @@ class Environment:
         rows = accepted.nonzero()[:, 0]
         newest = torch.cat([self._recent[rows, 1:], item_idx[rows, None]], 1)
         self._recent = self._recent.index_copy(0, rows, newest)
-        self.is_frozen |= accepted & (item_idx == self._target_idx)
+        if options.after_success != "continue":
+            self.is_frozen |= accepted & (item_idx == self._target_idx)
+        self._n_skipped = (self._n_skipped + (item_idx > 0)).masked_fill(accepted, 0)
+        self.has_left = self.has_left | self._leave(accepted, item_idx > 0)
         self._round += 1
-        if options.patience is not None:
-            self._n_skipped = (self._n_skipped + (item_idx > 0)).masked_fill(accepted, 0)
-            self.has_left = self._n_skipped >= options.patience
         return feedback
+
+    def _leave(self, accepted: Tensor, is_shown: Tensor) -> Tensor:
+        """Who leaves after this round, out of patience or by chance: (B,)."""
+        patience = self.world.options.patience
+        leaves = self._n_skipped >= (torch.inf if patience is None else patience)
+        if self._luck_of_leaving is not None:
+            luck = self._luck_of_leaving.gather(1, self._round[:, None])[:, 0]
+            after_refusal = (is_shown & ~accepted).long()[:, None]
+            leaves = leaves | (luck < self._leaving.gather(1, after_refusal)[:, 0])
+        return leaves
 
     def _answer(self, slate: Tensor) -> Feedback:
         """What users take of a slate (B, n_slots): the first item that they accept."""

@@ -35,6 +35,7 @@ class Minds(NamedTuple):
     noise: Tensor  # (B,), percentage added to the acceptance probability
     recent: Tensor  # (B, N_RECENT), newest items, which may bore
     leaves: Tensor  # (B,), whether a refusal now is the last that the user bears
+    leaving: Tensor  # (B, 2), chances of leaving after an acceptance and after a refusal
     rounds_left: int
 
     @classmethod

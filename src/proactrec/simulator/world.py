@@ -10,7 +10,7 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.rng import uniforms
+from proactrec.rng import generator, uniforms
 from proactrec.simulator.boredom import carried_categories, share_alike
 from proactrec.simulator.dynamics import Receptivity, kept_share_per_user
 from proactrec.simulator.response import (
@@ -21,7 +21,11 @@ from proactrec.simulator.response import (
     calibrated_response,
 )
 from proactrec.types import IntArray
+from proactrec.worth import Share
 
+LUCK_OF_LEAVING = 1 << 20
+"""Slot of the numbers by which users leave: no slate is as long."""
+MOST_LEAVING = 0.95
 OFFICIAL_STREAM_SEED = 114514
 
 
@@ -29,7 +33,15 @@ class WorldOptions(Options):
     """What kind of users there are."""
 
     later_fields: ClassVar[frozenset[str]] = frozenset(
-        {"boredom", "patience", "n_slots", "position_decay"}
+        {
+            "boredom",
+            "patience",
+            "n_slots",
+            "position_decay",
+            "leaving",
+            "leaving_refused",
+            "frailty",
+        }
     )
 
     world: WorldName = Field("medium", description="how strongly interest decides acceptance")
@@ -65,6 +77,15 @@ class WorldOptions(Options):
     )
     patience: int | None = Field(
         None, ge=1, description="rounds without acceptance, in a row, after which a user leaves"
+    )
+    leaving: Share = Field(0.0, description="chance that a user leaves after a round")
+    leaving_refused: Share | None = Field(
+        None, description="the same after a refusal; the same as after an acceptance by default"
+    )
+    frailty: float = Field(
+        0.0,
+        ge=0,
+        description="variance of a Gamma factor of each user's chances of leaving, of mean 1",
     )
     n_slots: int = Field(
         1, ge=1, description="items shown in a round; a user takes the first one accepted"
@@ -135,6 +156,11 @@ class World:
         if self.options.receptivity == "per-user":
             shares = kept_share_per_user(dataset.n_users, mean=self.options.kept_share, seed=seed)
         self.kept_shares = shares.to(self.device)  # where they do not change over rounds
+        self._frailty = torch.ones(dataset.n_users, dtype=torch.float64)
+        if self.options.frailty:
+            spread, rng = self.options.frailty, generator(seed, "frailty")
+            drawn = rng.gamma(1 / spread, spread, dataset.n_users)
+            self._frailty = torch.from_numpy(drawn)
         self._carried = self._boring_categories(dataset) if self.options.boredom else None
 
     def luck(
@@ -160,6 +186,19 @@ class World:
             [torch.rand(n_users, dtype=torch.float64, generator=rng) for _ in range(n_rounds)], 1
         )
         return stream[torch.from_numpy(user_idx)].to(self.device)
+
+    def leaving(self, users: Tensor) -> Tensor:
+        """Chances that users (B,) leave after an acceptance and after a refusal: (B, 2)."""
+        options = self.options
+        refused = options.leaving if options.leaving_refused is None else options.leaving_refused
+        chances = torch.tensor([options.leaving, refused], dtype=torch.float64)
+        factors = self._frailty[users.cpu()][:, None]
+        return (factors * chances).clamp(max=MOST_LEAVING).to(self.device)
+
+    @property
+    def loses_users(self) -> bool:
+        """Whether users may leave by chance."""
+        return self.options.leaving > 0 or (self.options.leaving_refused or 0) > 0
 
     def noise(self, target_idx: IntArray) -> Tensor | float:
         """Percentages added to the acceptance probabilities: (n_pairs,), or 0."""

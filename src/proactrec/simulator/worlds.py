@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from proactrec.errors import UnknownIdError
+from proactrec.simulator.response import WorldName
 from proactrec.simulator.world import WorldOptions
 
 
@@ -18,6 +19,7 @@ class NamedWorld(NamedTuple):
         return {"protocol.world": self.options.model_dump(), "hidden": self.hidden}
 
 
+SLOPED: tuple[WorldName, ...] = ("flat", "medium", "steep")
 WORLDS: dict[str, NamedWorld] = {
     "flat-v1": NamedWorld("interest hardly decides what is accepted", WorldOptions(world="flat")),
     "medium-v1": NamedWorld("interest decides as strongly as by default"),
@@ -49,6 +51,36 @@ WORLDS: dict[str, NamedWorld] = {
     ),
     "impatient-v1": NamedWorld(
         "users leave after five refusals in a row", WorldOptions(patience=5)
+    ),
+    **{
+        f"{name}-v2": NamedWorld(
+            f"{name}-v1, but who accepted the target goes on being moved",
+            WorldOptions(world=name, after_success="continue"),
+        )
+        for name in SLOPED
+    },
+    **{
+        f"{kind}-v2": NamedWorld(
+            f"{kind}-v1, but who accepted the target goes on being moved",
+            WorldOptions(after_success="continue"),
+            hidden=kind,
+        )
+        for kind in ("factors", "neighbours", "content", "divided")
+    },
+    **{
+        f"leaving-{percent}-v1": NamedWorld(
+            f"medium-v2, and {percent} % of users leave after each round",
+            WorldOptions(after_success="continue", leaving=percent / 100),
+        )
+        for percent in (2, 5, 10)
+    },
+    "leaving-refused-v1": NamedWorld(
+        "medium-v2, and 2 % of users leave after a round, 10 % after a refusal",
+        WorldOptions(after_success="continue", leaving=0.02, leaving_refused=0.1),
+    ),
+    "leaving-users-v1": NamedWorld(
+        "medium-v2, and 5 % of users leave after each round, some far sooner than others",
+        WorldOptions(after_success="continue", leaving=0.05, frailty=1.0),
     ),
     "slate-v1": NamedWorld(
         "three items a round; the second and third are looked at less often",

@@ -24,7 +24,7 @@ BEYOND: dict[str, Changes] = {
     "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
     "one model": {"policy": "foresight", "policy_options.n_models": 1},
     "one view": {"policy": "foresight", "policy_options.other_views": []},
-    "interest alone": {"policy": "foresight", "policy_options.acceptance_worth": 0.0},
+    "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
 }
 """Our own planner, without each of its parts, and with one more."""
