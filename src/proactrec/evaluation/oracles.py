@@ -1,4 +1,7 @@
-"""Ceilings that read the simulated users' minds; no real policy can, and results say so."""
+"""Ceilings of interest that read the simulated users' minds; no real policy can.
+
+Both serve interest alone, of this round or of two; see :mod:`.oracle_of_worth` for all of worth.
+"""
 
 import copy
 from typing import ClassVar, Protocol, Self, runtime_checkable

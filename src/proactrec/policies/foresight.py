@@ -30,8 +30,17 @@ from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
 from proactrec.policies.ingredients import Ingredients
+from proactrec.policies.plans import (
+    Ahead,
+    Goal,
+    Plans,
+    is_open,
+    is_target,
+    refused_gains,
+    value_of,
+    worth_now,
+)
 from proactrec.policies.starts import Starts
-from proactrec.policies.stopping import best_stop
 from proactrec.policies.views import Views, fitted_views
 from proactrec.types import IntArray
 from proactrec.worth import Worth
@@ -119,27 +128,6 @@ class Sight(NamedTuple):
         return Sight(
             self.interest.gather(1, column), self.toward.gather(1, column), self.now, offsets
         )
-
-
-class Plans(NamedTuple):
-    """Items to show now, for each journey, and what they lead to; all (n, n_plans)."""
-
-    column: Tensor
-    now: Tensor  # expected worth of this round, -inf for what may not be shown
-    chance: Tensor  # of acceptance
-    gain: Tensor  # of interest, if accepted
-    after: Tensor  # largest expected gain by a next item once accepted; 0 if guidance ends
-    other: Tensor  # largest expected gain by another item once refused
-    is_target: Tensor  # whether it is a target that may be waited for
-
-
-class Goal(NamedTuple):
-    """The target, as users see it: all (n, 1)."""
-
-    is_open: Tensor  # whether its acceptance is still to come, and of worth
-    interest: Tensor  # now
-    offset: Tensor  # of the logit of its chance
-    price: Tensor  # what a unit of interest is worth, with what it does for the target's chance
 
 
 class Foresight(Policy):
@@ -289,37 +277,24 @@ class Foresight(Policy):
         """Value and column of every item that is weighed: (n, n_weighed) each."""
         sight, worth = self._sight(view, self._hopeful_offsets), self.options.worth
         goal, outlook = self._goal(view, sight), self._outlook(sight)
+        gains = self._expected_gain(outlook, goal.price) + view.candidates.penalty
         if self.options.depth == 2 and bool(view.rounds_left.any()):
-            path = outlook.chance * (outlook.gain + worth.step / goal.price)
-            plans = self._plans(view, sight, goal, path + view.candidates.penalty)
+            plans = self._plans(view, sight, goal, gains)
             return self.worth(plans, goal, view), plans.column
-        value = outlook.chance * (worth.interest * outlook.gain + worth.step)
-        value = value + view.candidates.penalty
+        value = worth_now(worth, goal, gains, outlook.chance)
         if worth.target:
-            own = _is_target(view, value) & goal.is_open
+            own = is_target(view, value.shape[1]) & goal.is_open
             value = torch.where(own, value + worth.target * outlook.chance, value)
         everything = torch.arange(value.shape[1], device=value.device)
         return value, everything.expand_as(value)
 
     def _goal(self, view: View, sight: Sight) -> Goal:
-        """The target of every journey; what interest is worth until it is accepted.
-
-        A unit of interest adds to the target's chance what is missing to that of a user with
-        full interest, by the interest that is missing.
-        """
+        """The target of every journey."""
         worth, offset = self.options.worth, self._hopeful_offsets[view.target_idx][:, None]
-        is_open = torch.full_like(sight.now, worth.target > 0, dtype=torch.bool)
-        price = torch.full_like(sight.now, worth.interest)
+        is_waited = torch.full_like(sight.now, worth.target > 0, dtype=torch.bool)
         if worth.target:
-            journeys = view.journeys
-            is_closed = journeys.has_arrived
-            if not view.shows_again:
-                is_closed = is_closed | (journeys.shown == view.target_idx[:, None]).any(1)
-            is_open &= ~is_closed[:, None]
-            best = torch.sigmoid(self._slope + offset)
-            missing = best - torch.sigmoid(self._slope * sight.now + offset)
-            price = price + worth.target * is_open * missing / (1 - sight.now).clamp(min=1e-3)
-        return Goal(is_open, sight.now, offset, price.clamp(min=1e-6))
+            is_waited &= is_open(view.journeys, shows_again=view.shows_again)
+        return Goal.of(worth, is_waited, sight.now, self._slope, offset)
 
     def _outlook(self, sight: Sight) -> Chances:
         share = self.options.kept_share
@@ -334,92 +309,61 @@ class Foresight(Policy):
         return outlook.chance * (outlook.gain + self.options.worth.step / price)
 
     def _plans(self, view: View, sight: Sight, goal: Goal, gains: Tensor) -> Plans:
-        """The best steps by their expected gain now, and the target, with what each leaves possible.
-
-        `gains` (n, C) are overwritten.
-        """
-        options, share, worth = self.options, self.options.kept_share, self.options.worth
+        """The best steps by their expected gain now, then the target; what each leaves possible."""
+        options, worth = self.options, self.options.worth
         n_considered = min(options.n_considered, gains.shape[1])
         n_steps = min(options.n_candidates, n_considered)
-        own = _is_target(view, gains) & goal.is_open if worth.target else None
-        if own is not None:
-            gains = gains.masked_fill(own, -torch.inf)
-        first, considered = gains.topk(n_considered, dim=1)  # (n, K)
+        own = is_target(view, gains.shape[1]) & goal.is_open if worth.target else None
+        steps = gains if own is None else gains.masked_fill(own, -torch.inf)
+        first, considered = steps.topk(n_considered, dim=1)  # (n, K)
         column = considered[:, :n_steps]
         if own is not None:
             column = torch.cat([column, own.int().argmax(1, keepdim=True)], 1)
-        here, then = sight.of(considered), self._outlook(sight.of(column))
-        items, near = view.candidates.items(column), self._items[view.candidates.items(considered)]
-        alike = self._items[items] @ near.transpose(1, 2)  # (n, n_plans, K)
-        there = self._outlook(
-            Sight(
-                (share * here.interest[:, None] + (1 - share) * alike) / then.length[:, :, None],
-                here.toward[:, None],
-                here.now[:, None] + then.gain[:, :, None],
-                here.offsets[:, None],
-            )
-        )
-        may_not = (first == -torch.inf)[:, None] | (column[:, :, None] == considered[:, None])
-        after = self._expected_gain(there, goal.price[:, None]).masked_fill(may_not, 0)
-        after = after.max(2).values.clamp(min=0)
-        is_target = items == view.target_idx[:, None]
-        if not options.goes_on:
-            after = after.masked_fill(is_target, 0)
-        other = first[:, :1].repeat(1, column.shape[1])
-        other[:, 0] = first[:, 1] if n_considered > 1 else 0
-        # A step's worth now: what it gains, with acceptance at its own worth and not at its price.
-        beside = (1 - worth.interest / goal.price) * worth.step
-        now = worth.interest * first[:, :n_steps] + beside * then.chance[:, :n_steps]
+        then = self._outlook(sight.of(column))
+        now = worth_now(worth, goal, first[:, :n_steps], then.chance[:, :n_steps])
         if own is not None:
             chance, gain = then.chance[:, -1:], then.gain[:, -1:]
             accepted = chance * (worth.target + worth.step + worth.interest * gain)
-            may = own.any(1, keepdim=True) & (
-                view.candidates.penalty.gather(1, column[:, -1:]) == 0
-            )
+            may = own.any(1, keepdim=True) & (gains.gather(1, column[:, -1:]) > -torch.inf)
             now = torch.cat([now, accepted.masked_fill(~may, -torch.inf)], 1)
-        is_target &= goal.is_open
-        return Plans(column, now, then.chance, then.gain, after, other.clamp(min=0), is_target)
+        items = view.candidates.items(column)
+        ours = items == view.target_idx[:, None]
+        after = self._gains_after(view, sight, goal, column, considered, then)
+        after = after.masked_fill((first == -torch.inf)[:, None], 0).max(2).values.clamp(min=0)
+        if not options.goes_on:
+            after = after.masked_fill(ours, 0)
+        other = refused_gains(first, column.shape[1])
+        return Plans(column, now, then.chance, then.gain, after, other, ours & goal.is_open)
+
+    def _gains_after(
+        self,
+        view: View,
+        sight: Sight,
+        goal: Goal,
+        column: Tensor,
+        considered: Tensor,
+        then: Chances,
+    ) -> Tensor:
+        """Expected gain of next steps (n, K) once a plan was accepted: (n, n_plans, K)."""
+        share, here = self.options.kept_share, sight.of(considered)
+        near = self._items[view.candidates.items(considered)]  # (n, K, d)
+        alike = self._items[view.candidates.items(column)] @ near.transpose(1, 2)
+        there = Sight(
+            (share * here.interest[:, None] + (1 - share) * alike) / then.length[:, :, None],
+            here.toward[:, None],
+            here.now[:, None] + then.gain[:, :, None],
+            here.offsets[:, None],
+        )
+        gains = self._expected_gain(self._outlook(there), goal.price[:, None])
+        return gains.masked_fill(column[:, :, None] == considered[:, None], 0)
 
     def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
         """Value of every plan over the rounds that are left: (n, n_plans)."""
-        worth, (left, left_refused) = self.options.worth, self.knowledge.leaving.tolist()
-        accepted, refused = plans.chance * (1 - left), (1 - plans.chance) * (1 - left_refused)
-        stays = (accepted + refused)[:, :1]
-        ahead = accepted * plans.after + refused * plans.other
-        horizon = _horizon(self.options.discount * stays, view.rounds_left[:, None])
-        value = plans.now + worth.interest * horizon.to(ahead.dtype) * ahead
-        if not worth.target:
-            return value
-        steps = plans.after, plans.other[:, :2]
-        waits = best_stop(
-            torch.cat([goal.interest + plans.gain, goal.interest.expand_as(steps[1])], 1),
-            torch.cat(steps, 1),
-            slope=self._slope,
-            offset=goal.offset,
-            stays=stays,
-            n_rounds=view.rounds_left[:, None].to(ahead.dtype),
-            longest=self.options.longest_wait,
-        ).value
-        after, other = waits[:, :-2], waits[:, -1:].repeat(1, plans.now.shape[1])
-        other[:, :1] = waits[:, -2:-1]
-        after = after.masked_fill(plans.is_target, 0)
-        if not view.shows_again:
-            other = other.masked_fill(plans.is_target, 0)
-        return value + worth.target * goal.is_open * (accepted * after + refused * other)
-
-
-def _is_target(view: View, like: Tensor) -> Tensor:
-    """Which candidate is the target: (n, C) bool."""
-    item_idx = view.candidates.item_idx
-    if item_idx is None:
-        item_idx = torch.arange(like.shape[1], device=like.device)[None]
-    return item_idx == view.target_idx[:, None]
-
-
-def _horizon(discount: Tensor, n_rounds: Tensor) -> Tensor:
-    """Worth of so many rounds, in rounds."""
-    discount = discount.double()
-    return (1 - discount ** n_rounds.double()) / (1 - discount)
+        options, leaving = self.options, self.knowledge.leaving.to(plans.now)[None]
+        ahead = Ahead(
+            view.rounds_left, leaving, view.shows_again, options.discount, options.longest_wait
+        )
+        return value_of(plans, goal, options.worth, ahead)
 
 
 def _standard_popularity(train_counts: IntArray) -> Tensor:

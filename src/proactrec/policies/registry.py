@@ -16,6 +16,7 @@ POLICIES = {
     "random": "proactrec.policies.reference:Random",
     "oracle-greedy": "proactrec.evaluation.oracles:OracleGreedy",
     "oracle-lookahead": "proactrec.evaluation.oracles:OracleLookahead",
+    "oracle-worth": "proactrec.evaluation.oracle_of_worth:OracleWorth",
     "llm-ipp": "proactrec.llm.path_planner:LLMIPP",
 }
 """As module:class, loaded on first use: oracles need the simulator, nobody else does."""

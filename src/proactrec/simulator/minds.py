@@ -60,8 +60,8 @@ class Minds(NamedTuple):
             rounds_left=self.rounds_left - 1,
         )
 
-    def outlook(self) -> Outlook:
-        """What every item would bring, in the first slot of a slate."""
+    def outlook(self, among: Tensor | None = None) -> Outlook:
+        """What every item would bring, in the first slot of a slate; or those `among` (B, K)."""
         items, share, response = (
             self.world.item_vectors,
             self.kept_share[:, None],
@@ -69,12 +69,18 @@ class Minds(NamedTuple):
         )
         if not isinstance(response, DistributionResponse):
             raise InvalidInputError("oracles know only the click model `distribution` by heart")
-        interest = self.user_vectors @ items.T  # (B, n_items + 1)
-        boredom = self.world.boredom(self.recent)
+        targets, boredom = items[self.target_idx], self.world.boredom(self.recent)
+        if among is None:
+            interest, toward = self.user_vectors @ items.T, targets @ items.T  # (B, n_items + 1)
+        else:
+            near = items[among]
+            interest, toward = (
+                torch.einsum("bd,bkd->bk", x, near) for x in (self.user_vectors, targets)
+            )
+            boredom = boredom.gather(1, among) if isinstance(boredom, Tensor) else boredom
         prob = response.accept_prob(interest, self.noise[:, None], boredom)
-        targets = items[self.target_idx]
         now = (self.user_vectors * targets).sum(1, keepdim=True)
         # Length of share * user + (1 - share) * item, both of length one; padding is never shown.
         length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
-        after = (share * now + (1 - share) * (targets @ items.T)).div_(length)
+        after = (share * now + (1 - share) * toward).div_(length)
         return Outlook(prob, after, now)

@@ -1,0 +1,147 @@
+r"""What plans are worth: steps toward a target, or the target itself, with what each leaves open.
+
+A step i is accepted with chance :math:`p_i` and then gains interest :math:`g_i`; the next round's
+best step gains :math:`V_i` in expectation, or :math:`V_{-i}` after a refusal. With the worth of a
+target :math:`w_t`, of any accepted item :math:`w_a` and of interest :math:`w_s`, the chances
+:math:`\lambda` that users leave after an acceptance and :math:`\lambda'` after a refusal,
+:math:`a_i = p_i (1 - \lambda)` and :math:`b_i = (1 - p_i) (1 - \lambda')`, and the worth of waiting
+T of :mod:`~proactrec.policies.stopping`, it is worth
+
+.. math::
+    p_i (w_s g_i + w_a) + w_s h\, (a_i V_i + b_i V_{-i})
+    + w_t \big(a_i T(s + g_i, V_i) + b_i T(s, V_{-i})\big), \qquad
+    h = \sum_{k=0}^{n - 1} (\delta q)^k
+
+with the n rounds left after this one and :math:`q = a_i + b_i`. The target itself is worth
+:math:`p\,(w_s g + w_a + w_t)` and what interest may gain after it; once refused, it is closed,
+unless it may be shown again. So it is shown as soon as nothing that may come of waiting is worth
+more: its chance grows with interest, and users leave.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from proactrec.journeys import Journeys
+from proactrec.policies.base import View
+from proactrec.policies.stopping import WAITS, best_stop
+from proactrec.worth import Worth
+
+
+class Goal(NamedTuple):
+    """The target, as users see it: all (n, 1), or scalars."""
+
+    is_open: Tensor  # whether its acceptance is still to come, and of worth
+    interest: Tensor  # in it, now
+    slope: float
+    offset: Tensor  # of the logit of its chance
+    price: Tensor  # what a unit of interest is worth, with what it does for the target's chance
+
+    @classmethod
+    def of(
+        cls, worth: Worth, is_open: Tensor, interest: Tensor, slope: float, offset: Tensor
+    ) -> "Goal":
+        """The goal and its price.
+
+        A unit of interest adds to the target's chance what that lacks of a user's with full
+        interest, by the interest that is lacking.
+        """
+        price = torch.full_like(interest, worth.interest)
+        if worth.target:
+            now, full = (torch.sigmoid(slope * x + offset) for x in (interest, 1.0))
+            lacking = (full - now) / (1 - interest).clamp(min=1e-3)
+            price = price + worth.target * is_open * lacking.clamp(min=0)
+        return cls(is_open, interest, slope, offset, price.clamp(min=1e-6))
+
+
+class Plans(NamedTuple):
+    """Items to show now, for each journey, and what they lead to; all (n, n_plans).
+
+    The first is the step that gains most now; a target that is waited for stands last.
+    """
+
+    column: Tensor
+    now: Tensor  # expected worth of this round, -inf for what may not be shown
+    chance: Tensor  # of acceptance
+    gain: Tensor  # of interest, if accepted
+    after: Tensor  # largest expected gain by a next step once accepted; 0 if guidance ends
+    other: Tensor  # largest expected gain by another step once refused
+    is_target: Tensor  # whether it is a target that is waited for
+
+
+class Ahead(NamedTuple):
+    """What is to come."""
+
+    rounds_left: Tensor  # (n,), after this round
+    leaving: Tensor  # (n or 1, 2), chances after an acceptance and after a refusal
+    shows_again: bool  # what was refused
+    discount: float  # of a round's gain beside that of the one before
+    longest: int = WAITS[-1]  # wait that is thought of
+
+
+def is_open(journeys: Journeys, *, shows_again: bool) -> Tensor:
+    """Whether targets can still be accepted: (n, 1)."""
+    is_closed = journeys.has_arrived
+    if not shows_again:
+        is_closed = is_closed | (journeys.shown == journeys.target_idx[:, None]).any(1)
+    return ~is_closed[:, None]
+
+
+def is_target(view: View, n_rows: int) -> Tensor:
+    """Which candidate is the target: (n, C) bool; of the whole catalogue there are `n_rows`."""
+    item_idx = view.candidates.item_idx
+    if item_idx is None:
+        item_idx = torch.arange(n_rows, device=view.places.device)[None]
+    return item_idx == view.target_idx[:, None]
+
+
+def worth_now(worth: Worth, goal: Goal, gains: Tensor, chance: Tensor) -> Tensor:
+    """What steps are worth in their round, by their expected `gains` at the price of interest."""
+    value = worth.interest * gains + (1 - worth.interest / goal.price) * worth.step * chance
+    return value.masked_fill(gains == -torch.inf, -torch.inf)  # also where interest is worth 0
+
+
+def refused_gains(first: Tensor, n_plans: int) -> Tensor:
+    """Largest gain of another step than each, by the gains (n, K) of steps, largest first."""
+    other = first[:, :1].repeat(1, n_plans)
+    other[:, 0] = first[:, 1] if first.shape[1] > 1 else 0
+    return other.clamp(min=0)
+
+
+def value_of(plans: Plans, goal: Goal, worth: Worth, ahead: Ahead) -> Tensor:
+    """Value of every plan over the rounds that are left: (n, n_plans)."""
+    left, left_refused = ahead.leaving[:, :1], ahead.leaving[:, 1:]
+    accepted, refused = plans.chance * (1 - left), (1 - plans.chance) * (1 - left_refused)
+    stays = (accepted + refused)[:, :1]
+    gains = accepted * plans.after + refused * plans.other
+    horizon = rounds_worth(ahead.discount * stays.double(), ahead.rounds_left[:, None])
+    value = plans.now + worth.interest * horizon.to(gains.dtype) * gains
+    if not worth.target:
+        return value
+    after, other = _waits(plans, goal, stays, ahead)
+    return value + worth.target * goal.is_open * (accepted * after + refused * other)
+
+
+def _waits(plans: Plans, goal: Goal, stays: Tensor, ahead: Ahead) -> tuple[Tensor, Tensor]:
+    """Worth of waiting on after an acceptance and after a refusal: (n, n_plans) each."""
+    n_plans, another = plans.now.shape[1], plans.other[:, :2]  # the first's, and all others'
+    value = best_stop(
+        torch.cat([goal.interest + plans.gain, goal.interest.expand_as(another)], 1),
+        torch.cat([plans.after, another], 1),
+        slope=goal.slope,
+        offset=goal.offset,
+        stays=stays,
+        n_rounds=ahead.rounds_left[:, None].to(plans.now.dtype),
+        longest=ahead.longest,
+    ).value
+    after, other = value[:, :n_plans], value[:, -1:].repeat(1, n_plans)
+    other[:, :1] = value[:, n_plans : n_plans + 1]
+    if not ahead.shows_again:
+        other = other.masked_fill(plans.is_target, 0)
+    return after.masked_fill(plans.is_target, 0), other
+
+
+def rounds_worth(discount: Tensor, n_rounds: Tensor) -> Tensor:
+    """Worth of so many rounds, in rounds."""
+    return (1 - discount ** n_rounds.double()) / (1 - discount)
