@@ -52,7 +52,9 @@ SEGMENTS = (
     "near target",
 )
 """Everybody; thirds of the audience by train history; thirds of each target's users by interest."""
-FORECAST_VERSION = 1
+FORECAST_VERSION = 2
+SHARES = ("hr", "target_accepted")
+"""Metrics between 0 and 1."""
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
 """Settings of a world that are drawn; the rest is the protocol's."""
 UNREAD: dict[str, Any] = {"hidden": True, "response": True, "protocol": {"world": DRAWN}}
@@ -75,6 +77,18 @@ class ForecastOptions(Options):
 def foreseen_settings(options: ExperimentOptions) -> dict[str, Any]:
     """The settings of a run that decide its forecast."""
     return options.model_dump(mode="json", exclude=UNREAD)
+
+
+def limits(figures: Sequence[tuple[str, int]]) -> tuple[FloatArray, FloatArray]:
+    """Least and most that figures, each a metric at a round, can be: two arrays (n_figures,)."""
+    ends = {metric: (0.0, 1.0) for metric in SHARES}
+    low, high = np.array(
+        [
+            (1.0, number) if metric == "rounds_to_target" else ends.get(metric, (-np.inf, np.inf))
+            for metric, number in figures
+        ]
+    ).T
+    return low, high
 
 
 class Predicted(NamedTuple):
@@ -283,9 +297,8 @@ class Forecaster:
         names = [(m, p) for m in CAMPAIGN_METRICS for p in self.metrics.rounds]
         figures, is_like_prior = [], True
         median, bounds = predicted(worlds, self.audience.n_users, seen)
-        shares = [at for at, (metric, _) in enumerate(names) if metric in ("hr", "target_accepted")]
-        median[:, shares] = median[:, shares].clip(0, 1)
-        bounds[..., shares] = bounds[..., shares].clip(0, 1)
+        ends = limits(names)
+        median, bounds = median.clip(*ends), bounds.clip(*ends)
         for row, segment in enumerate(SEGMENTS):
             figures += [
                 Predicted(
