@@ -27,6 +27,7 @@ PRIOR = flags_of(
     "prior.slope",
     "prior.mean_accept",
     "prior.kept_share",
+    leaving_between="prior.leaving",
     worlds="n_worlds",
     sample="n_users",
     kind="prior.hidden",

@@ -56,9 +56,9 @@ FORECAST_VERSION = 2
 SHARES = ("hr", "target_accepted")
 """Metrics between 0 and 1."""
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
-"""Settings of a world that are drawn; the rest is the protocol's."""
-UNREAD: dict[str, Any] = {"hidden": True, "response": True, "protocol": {"world": DRAWN}}
-"""Settings of a run that its forecast never reads."""
+"""Settings of a world that are always drawn."""
+UNREAD: dict[str, Any] = {"hidden": True, "response": True}
+"""Settings of a run that its forecast never reads, beside those of the world that are drawn."""
 
 
 class ForecastOptions(Options):
@@ -74,14 +74,20 @@ class ForecastOptions(Options):
     prior: Prior = Field(Prior(), description="which worlds are plausible")
 
 
-def foreseen_settings(options: ExperimentOptions) -> dict[str, Any]:
+def foreseen_settings(options: ExperimentOptions, prior: Prior) -> dict[str, Any]:
     """The settings of a run that decide its forecast."""
-    return options.model_dump(mode="json", exclude=UNREAD)
+    world = {"protocol": {"world": drawn_settings(prior)}}
+    return options.model_dump(mode="json", exclude={**UNREAD, **world})
+
+
+def drawn_settings(prior: Prior) -> set[str]:
+    """Settings of a world that are drawn; the rest is the protocol's."""
+    return DRAWN if prior.leaving is None else {*DRAWN, "leaving"}
 
 
 def limits(figures: Sequence[tuple[str, int]]) -> tuple[FloatArray, FloatArray]:
     """Least and most that figures, each a metric at a round, can be: two arrays (n_figures,)."""
-    ends = {metric: (0.0, 1.0) for metric in SHARES}
+    ends = dict.fromkeys(SHARES, (0.0, 1.0))
     low, high = np.array(
         [
             (1.0, number) if metric == "rounds_to_target" else ends.get(metric, (-np.inf, np.inf))
@@ -206,7 +212,7 @@ class Forecaster:
             "users": run.options.n_users,
             "played": n_users,
             "worlds": [world.model_dump() for world in worlds],
-            "rest_of_world": run.protocol.world.model_dump(exclude=DRAWN),
+            "rest_of_world": run.protocol.world.model_dump(exclude=drawn_settings(self.prior)),
             "metrics": self.metrics.model_dump(),
         }
 

@@ -102,7 +102,7 @@ def heat_map(
         f"User {dataset.user_ids[log.user_idx[pair]]} and "
         f"“{item_of(dataset, int(log.target_idx[pair])).title}”: of the {len(traced_pairs)} "
         f"journeys shown, the one whose interest moved most ({_signed(float(gain[most]))}). "
-        f"Not a typical one. It {_ending(log, int(pair))}."
+        f"Not a typical one; {_ending(log, int(pair))}."
     )
     drawn = plots.journey_heat_map(
         vectors[most],

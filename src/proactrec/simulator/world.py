@@ -29,7 +29,7 @@ class WorldOptions(Options):
     """What kind of users there are."""
 
     later_fields: ClassVar[frozenset[str]] = frozenset(
-        {"boredom", "patience", "n_slots", "position_decay"}
+        {"boredom", "patience", "leaving", "n_slots", "position_decay"}
     )
 
     world: WorldName = Field("medium", description="how strongly interest decides acceptance")
@@ -66,6 +66,7 @@ class WorldOptions(Options):
     patience: int | None = Field(
         None, ge=1, description="rounds without acceptance, in a row, after which a user leaves"
     )
+    leaving: float = Field(0.0, ge=0, lt=1, description="share of users who leave after each round")
     n_slots: int = Field(
         1, ge=1, description="items shown in a round; a user takes the first one accepted"
     )
