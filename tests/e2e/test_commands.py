@@ -401,7 +401,7 @@ def test_parquet_and_recbole_files_give_the_same_figures(
         assert "loss" not in outcome.stderr  # the same data, so nothing is trained again
 
 
-FORECAST = ["--worlds", "39", "--sample", "20"]
+FORECAST = ["--worlds", "39", "--sample", "20", "--leaving-between", "0", "0.1"]
 
 
 def test_a_forecast_is_made_and_told_more_after_some_rounds(
@@ -415,6 +415,7 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     content = read(copied, "forecast.json")
     names = {one["metric"] for one in content["figures"]}
     assert names == {"hr", "target_accepted", "rounds_to_target", "worth", "ioi", "ior200"}
+    assert content["forecast"]["prior"]["leaving"] == [0, 0.1]
     assert all(set(one["intervals"]) == {"0.8", "0.95"} for one in content["figures"])
     for users in (["--world", "steep"], []):  # whom a forecast does not know
         assert here("run", *toy.run[1:], *users, "--out", copied).code == 0

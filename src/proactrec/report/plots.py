@@ -236,7 +236,7 @@ def _journey_marks(
     n_blank = n_rows - n_shown - 3
     if n_blank:
         place = ((width - 1) / 2, n_shown + (n_blank + 1) / 2)
-        style = {"ha": "center", "va": "center", "color": MUTED, "fontsize": 9}
+        style: dict[str, Any] = {"ha": "center", "va": "center", "color": MUTED, "fontsize": 9}
         axes.annotate("the journey had ended: nothing was shown", place, **style)
 
 
