@@ -23,13 +23,16 @@ from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predicted
+from proactrec.report.tables import label_of
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
 from proactrec.types import FloatArray
 
 AFTER = 5
 """Rounds of the campaign that the second forecast has seen."""
-LABELS = {"hr": "HR", "target_accepted": "target accepted", "ioi": "IoI", "ior200": "IoR200"}
+LABELS = {metric: label_of(metric) for metric in CAMPAIGN_METRICS}
+KNOWN = ("hr", "target_accepted", "rounds_to_target")
+"""Figures that acceptances so far settle."""
 
 
 class Case(NamedTuple):
@@ -133,7 +136,7 @@ def case_of(
     held = np.stack(found).astype(np.float64)
     rounds = caster.metrics.rounds
     for at, metric in enumerate(CAMPAIGN_METRICS):
-        if metric in ("hr", "target_accepted"):
+        if metric in KNOWN:
             known = [at * len(rounds) + n for n, p in enumerate(rounds) if p <= after]
             held[..., known] = np.nan
     return Case(policy, worlds, len(ensemble), after, held, np.stack(width), np.stack(error))
@@ -164,8 +167,8 @@ def explained(arguments: argparse.Namespace) -> str:
         "standard error over test worlds, whose figures go together; it is too large, as they are "
         "drawn evenly. Reversed: the test worlds forecast the others, so the mean of both is free "
         f"of most of the luck of one ensemble. After {AFTER}: the forecast has seen the "
-        f"acceptances of {AFTER} rounds; HR and target acceptance at round {AFTER} are then "
-        "known and not counted."
+        f"acceptances of {AFTER} rounds; HR, target acceptance and rounds to the target at round "
+        f"{AFTER} are then known and not counted."
     )
 
 

@@ -85,7 +85,8 @@ def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) ->
         [figures.filter(method=name, seed=seed)["mean"].item() for seed in (0, 1)]
         for name in ("oracle-lookahead", "nearest-to-target")
     ]
-    assert {metric for _, metric in rows} == {"hr", "ioi", "ior", "ior200"}
+    by_when = {"target_accepted", "rounds_to_target", "worth"}
+    assert {metric for _, metric in rows} == {"hr", "ioi", "ior", "ior200"} | by_when
     found = rows["csv, common, medium", "ioi"]
     assert found["per_seed"] == pytest.approx([a - b for a, b in zip(*seeds, strict=True)])
     assert found["verdict"] == "better"

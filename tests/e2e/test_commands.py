@@ -401,7 +401,7 @@ def test_parquet_and_recbole_files_give_the_same_figures(
         assert "loss" not in outcome.stderr  # the same data, so nothing is trained again
 
 
-FORECAST = ["--worlds", "39", "--sample", "20"]
+FORECAST = ["--worlds", "39", "--sample", "20", "--leaving-between", "0", "0.1"]
 
 
 def test_a_forecast_is_made_and_told_more_after_some_rounds(
@@ -414,7 +414,8 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     assert "short history" not in outcome.stdout  # all histories are equally long
     content = read(copied, "forecast.json")
     names = {one["metric"] for one in content["figures"]}
-    assert names == {"hr", "target_accepted", "ioi", "ior200"}
+    assert names == {"hr", "target_accepted", "rounds_to_target", "worth", "ioi", "ior200"}
+    assert content["forecast"]["prior"]["leaving"] == [0, 0.1]
     assert all(set(one["intervals"]) == {"0.8", "0.95"} for one in content["figures"])
     for users in (["--world", "steep"], []):  # whom a forecast does not know
         assert here("run", *toy.run[1:], *users, "--out", copied).code == 0
@@ -476,7 +477,8 @@ def test_uplift_of_two_runs(
     assert shown.code == 0, shown.stderr
     assert "17 guided and 12 held-out users" in shown.stdout  # one has every target
     rows = json.loads(here(*asked, "--hold-out", "0.4", "--json").stdout)
-    assert [row["metric"] for row in rows] == ["hr", "target_accepted", "ioi", "ior200"]
+    names = ["hr", "target_accepted", "rounds_to_target", "worth", "ioi", "ior200"]
+    assert [row["metric"] for row in rows] == names
     for row in rows:
         difference = row["difference"]
         assert difference["mean"] == pytest.approx(row["guided"] - row["held_out"])

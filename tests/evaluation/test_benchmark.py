@@ -210,6 +210,14 @@ def test_curves_and_shares_are_those_of_the_table(
         for number in (2, 4):
             ioi = result.metrics["ioi"][number].mean
             assert curve[number] - curve[0] == pytest.approx(ioi)
+        by_round = result.curves["accepted"]
+        assert (len(by_round), by_round[0]) == (5, 0)
+        for number in (2, 4):
+            assert by_round[number] == pytest.approx(result.metrics["target_accepted"][number].mean)
+        waited = result.metrics["rounds_to_target"][4].mean
+        assert waited == pytest.approx(sum(1 - share for share in by_round[:4]))
+    accepted = figures_table(results).filter(metric="target_accepted", method="ITMPRec")
+    assert accepted["round"].to_list() == [2, 4]  # the last of them once
     mine, oracle = (result.metrics["ioi"][4].mean for result in results)
     shares = figures_table(results).filter(metric="share_of_oracle", method="ITMPRec")
     assert shares["mean"].to_list() == pytest.approx([mine / oracle])

@@ -12,7 +12,13 @@ from proactrec.data.load import DatasetOptions
 from proactrec.data.sources.table import TableOptions
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
+from proactrec.evaluation.forecast import (
+    SEGMENTS,
+    Forecaster,
+    ForecastOptions,
+    foreseen_settings,
+    limits,
+)
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.prediction import MIN_WORLDS, Summary, predicted
 from proactrec.graphau import GraphAUOptions
@@ -267,10 +273,7 @@ def test_figures_are_those_of_the_run(caster: Forecaster) -> None:
     found = caster.summarised(run.log).mean[0].reshape(len(CAMPAIGN_METRICS), -1)
     measured = run.figures["metrics"]
     for name, row in zip(CAMPAIGN_METRICS, found, strict=True):
-        if name == "target_accepted":
-            assert row[-1] == pytest.approx(run.figures["outcome"][name]["mean"])
-        else:
-            assert row == pytest.approx([measured[name][p]["mean"] for p in ("2", "5")])
+        assert row == pytest.approx([measured[name][p]["mean"] for p in ("2", "5")])
 
 
 def test_segments_are_thirds_of_the_audience(caster: Forecaster) -> None:
@@ -296,8 +299,30 @@ def test_answers_like_no_plausible_world_are_called_so(caster: Forecaster) -> No
     everything = np.ones_like(campaign.answers[:2])
     found = caster.forecast(seen=everything)
     assert not found.is_like_prior
-    shares = [one for one in found.figures if one.metric in ("hr", "target_accepted")]
-    assert all(0 <= end <= 1 for one in shares for ends in one.intervals.values() for end in ends)
+    for one in found.figures:
+        (low,), (high,) = limits([(one.metric, one.round)])
+        assert all(low <= end <= high for ends in one.intervals.values() for end in ends)
+
+
+def test_no_figure_is_foreseen_that_cannot_be() -> None:
+    figures = [
+        ("hr", 5),
+        ("ioi", 5),
+        ("target_accepted", 2),
+        *(("rounds_to_target", p) for p in (2, 5)),
+    ]
+    low, high = limits(figures)
+    assert low.tolist() == [0, -np.inf, 0, 1, 1]
+    assert high.tolist() == [1, np.inf, 1, 2, 5]
+
+
+def test_a_drawn_share_that_leaves_takes_the_place_of_the_worlds(caster: Forecaster) -> None:
+    """And the worlds are named and noted by what is drawn."""
+    run = caster.experiment
+    leaves = run.options.changed({"protocol.world.leaving": 0.1})
+    for prior, is_alike in ((Prior(), False), (Prior(leaving=(0.0, 0.2)), True)):
+        settings = [foreseen_settings(options, prior) for options in (run.options, leaves)]
+        assert (settings[0] == settings[1]) == is_alike
 
 
 def test_wider_levels_hold_narrower_ones(caster: Forecaster) -> None:

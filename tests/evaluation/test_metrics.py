@@ -15,11 +15,18 @@ from hypothesis import strategies as st
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.metrics import by_group, evaluate
-from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
+from proactrec.evaluation.observed_metrics import (
+    MetricOptions,
+    hit_ratio,
+    observed_worth,
+    rounds_to_target,
+    target_acceptance,
+)
 from proactrec.files import write_json
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.sums import Sums, floats
+from proactrec.worth import Worth
 
 NAN = math.nan
 # Pairs: (user 0, target 5), (user 1, target 5), (user 0, target 2), (user 1, target 2).
@@ -81,8 +88,92 @@ def test_a_real_campaign_knows_hr_and_target_acceptance() -> None:
     assert users.numerator.tolist() == [[2 + 0, 2 + 1], [1 + 1, 1 + 2]]
     assert users.denominator.tolist() == [[2 + 2, 2 + 4], [2 + 2, 4 + 3]]
     assert reached.numerator.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
-    for of, found in ((hit_ratio, hits), (target_acceptance, reached)):
+    observed = {
+        of: of(SimpleNamespace(**seen), options) for of in (rounds_to_target, observed_worth)
+    }
+    for of, found in {hit_ratio: hits, target_acceptance: reached, **observed}.items():
         np.testing.assert_array_equal(of(LOG, options).numerator, found.numerator)
+
+
+# Five users on the way to target 5. It is accepted in round 3 by one who is moved on; in round 1 by
+# one who left after round 2; never by one who left after round 1; never; in rounds 4 and 5.
+LEFT = GuidanceLog(
+    user_idx=np.arange(5),
+    target_idx=np.full(5, 5),
+    item_idx=np.array(
+        [[1, 2, 5, 3, 4], [5, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 5, 2, 5, 3], [1, 2, 3, 5, 5]]
+    ),
+    accept_prob=np.full((5, 5), 0.5),
+    accepted=np.array(
+        [[1, 0, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 1, 0, 1, 1]], bool
+    ),
+    interest=np.array(
+        [
+            [0.0, 0.1, 0.1, 0.3, 0.4, 0.4],
+            [0.2, 0.5, 0.5, 0.5, 0.5, 0.5],
+            [0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+            [0.0, 0.2, 0.2, 0.1, 0.1, 0.1],
+            [0.3, 0.3, 0.4, 0.4, 0.6, 0.7],
+        ]
+    ),
+    rank=np.zeros((5, 6), np.int64),
+    is_counted=np.ones(5, bool),
+)
+
+
+def test_targets_are_accepted_by_round_and_rounds_are_waited_for(dataset: Dataset) -> None:
+    rounds = (1, 3, 4, 5)
+    options = MetricOptions(rounds=rounds)
+    found = target_acceptance(LEFT, options).numerator
+    assert found.tolist() == [[0, 1, 1, 1], [1, 1, 1, 1], [0] * 4, [0] * 4, [0, 0, 1, 1]]
+    found = rounds_to_target(LEFT, options).numerator
+    assert found.tolist() == [[1, 3, 3, 3], [1, 1, 1, 1], [1, 3, 4, 5], [1, 3, 4, 5], [1, 3, 4, 4]]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**31))
+def test_rounds_to_target_are_the_area_above_the_curve(seed: int) -> None:
+    rng, n_rounds = np.random.default_rng(seed), 8
+    item = rng.integers(0, 4, (30, n_rounds))
+    log = SimpleNamespace(
+        user_idx=np.arange(30),
+        target_idx=np.full(30, 2),
+        item_idx=item,
+        accepted=(rng.random(item.shape) < 0.5) & (item > 0),
+    )
+    every = MetricOptions(rounds=tuple(range(1, n_rounds + 1)))
+    by = np.concatenate([[0], target_acceptance(log, every).numerator.mean(0)])
+    waited = rounds_to_target(log, every).numerator.mean(0)
+    assert waited == pytest.approx(np.cumsum(1 - by[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("timing", "interest"),
+    [("after", (0.3 + 0.3 + 0 + 0.1 + 0.1, 0.4 + 0.3 + 0 + 0.1 + 0.4)), ("before", (0.7, 1.1))],
+)
+def test_worth_is_of_targets_steps_and_interest(
+    timing: str, interest: tuple[float, float], dataset: Dataset
+) -> None:
+    """Two targets by round 3, three by 5; six accepted items by round 3, nine by round 5."""
+    worth = Worth(target=10, step=0.5, interest=2)
+    options: dict[str, Any] = {"worth": worth, "timing": timing, "rounds": (3, 5)}
+    seen = [(10 * 2 + 0.5 * 6) / 5, (10 * 3 + 0.5 * 9) / 5]
+    # Of the state a round earlier: 0.1 + 0.3 + 0 + 0.2 + 0.1, and 0.4 + 0.3 + 0 + 0.1 + 0.3.
+    wanted = [of + 2 * gain / 5 for of, gain in zip(seen, interest, strict=True)]
+    assert means(LEFT, dataset, "worth", **options) == pytest.approx(wanted)
+    known = observed_worth(LEFT, MetricOptions(**options)).numerator.mean(0)
+    assert known == pytest.approx(seen)
+
+
+def test_worth_of_interest_only_is_ioi_and_of_targets_only_their_share(dataset: Dataset) -> None:
+    log = replace(LEFT, is_counted=np.array([True, True, True, True, False]))
+    for name, worth in (
+        ("ioi", Worth(target=0, step=0, interest=1)),
+        ("target_accepted", Worth(target=1, step=0, interest=0)),
+    ):
+        options = {"rounds": (2, 5), "worth": worth}
+        found = means(log, dataset, "worth", **options)
+        assert found == pytest.approx(means(log, dataset, name, **options))
 
 
 def test_sql_gives_the_same_sums_as_the_log() -> None:

@@ -64,6 +64,17 @@ def test_verdict_needs_the_interval_and_every_seed(
     assert Difference("ioi", 20, Estimate((low + high) / 2, low, high), per_seed).verdict == verdict
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fewer_rounds_to_the_target_are_better(sign: int) -> None:
+    low, high = sorted((sign * 0.1, sign * 0.3))
+    estimate, per_seed = Estimate(sign * 0.2, low, high), (sign * 0.2,)
+    found = [Difference(name, 5, estimate, per_seed) for name in ("ioi", "rounds_to_target")]
+    verdicts = ["better", "worse"]
+    assert [one.verdict for one in found] == verdicts[::sign]
+    none = Difference("rounds_to_target", 5, Estimate(0, -0.1, 0.1), (0.0,))
+    assert none.verdict == "no difference shown"
+
+
 def test_what_was_not_run_alike_is_not_compared() -> None:
     one = {0: method(1, 1, 1, 1)}
     with pytest.raises(InvalidInputError, match=r"same seeds to be compared, got \[0\] and \[1\]"):

@@ -99,6 +99,8 @@ def result() -> RunResult:
             "hr": {1: figure(0.412), 3: figure(0.523)},
             "ioi": {1: figure(-0.05), 3: figure(0.25)},
             "ior": {1: figure(12.3), 3: figure(34.5)},
+            "target_accepted": {1: figure(0.123), 3: figure(0.456)},
+            "rounds_to_target": {1: figure(1), 3: figure(2.345)},
         },
         outcome={"target_accepted": figure(0.456), "coverage": figure(0.5)},
         pairs=PairCounts(n_pairs=10, n_accepted_target=1, n_owners_left_out=2),
@@ -156,17 +158,24 @@ def _invented_figures(gain: float, protocol: str, at: int) -> list[tuple[Any, ..
     figures: list[tuple[Any, ...]] = []
     for number in range(21):
         figures += [
+            ("accepted", number, gain * number / 40, None, None),
             ("interest", number, 0.1 + gain * number / 20, None, None),
             ("rank", number, 900 - 500 * gain * number / 20, None, None),
         ]
     for number in (5, 10, 15, 20):
         ioi = gain * number / 20
-        for metric, mean in (("hr", 0.3 + ioi / 2), ("ioi", ioi), ("ior", 500 * ioi)):
+        for metric, mean in (
+            ("hr", 0.3 + ioi / 2),
+            ("ioi", ioi),
+            ("ior", 500 * ioi),
+            ("target_accepted", ioi / 2),
+            ("rounds_to_target", number * (1 - ioi / 4)),
+            ("worth", ioi),
+        ):
             figures.append((metric, number, mean, mean * 0.9, mean * 1.1))
         if protocol != "official":
             figures.append(("ior200", number, 100 * ioi, 90 * ioi, 110 * ioi))
     for metric, mean in (
-        ("target_accepted", gain / 2),
         ("share_of_oracle", gain),
         ("guidance_seconds", 1.3**at),
     ):

@@ -83,8 +83,12 @@ def test_ids_of_all_drawings_are_unique(write_drawn):
 
 def test_headline_and_table_show_the_numbers_of_the_result(write):
     text = write()
-    for shown in ("HR@3", "0.523", "0.423–0.623", "IoI@3", "IoR@3", "34.5", "0.456"):
+    for shown in ("HR@3", "0.523", "0.423–0.623", "IoI@3", "IoR@3", "34.5", "rounds to target"):
         assert shown in text
+    tiles = text.partition('class="tiles"')[2].partition("</section>")[0]
+    for shown in ("Target accepted@1", "0.123", "Target accepted@3", "0.456"):
+        assert tiles.count(shown) == 1
+    assert "whose user has accepted the target by the round" in text
 
 
 def test_what_was_foreseen_stands_beside_what_came(write, result):
@@ -144,13 +148,26 @@ def test_a_journey_that_ends_early_says_why(write, log):
     log.item_idx[0, 1:] = 0
     log.is_counted[5] = False
     text = write()
-    assert "nothing left to show after round 1" in text
+    assert "target not accepted; nothing was shown after round 1: the user had left" in text
     assert "had the target before" in text
 
 
 def test_heat_map_is_of_the_journey_that_moved_most(write, log):
     log.interest[0, -1] = -1.0
     assert f"User u{log.user_idx[5]} and" in write()
+
+
+def test_heat_map_tells_how_its_journey_ended(write, log):
+    log.interest[0] = 0
+    for shown, told in (
+        ([1, 6, 0], "accepted the target in round 2"),
+        ([6, 1, 0], "accepted the target in round 1; nothing was shown after round 2"),
+        ([1, 2, 3], "target not accepted"),
+    ):
+        log.item_idx[5] = shown
+        log.accepted[5] = [shown_item == 6 for shown_item in shown]
+        caption = write().partition("The journey that moved most")[2].partition("</section>")[0]
+        assert f"Not a typical one; {told}" in caption
 
 
 def test_demo_world_is_named_as_such(write, result):

@@ -28,6 +28,18 @@ def test_interest_line_is_the_mean_over_pairs(log):
     assert line.get_ydata() == pytest.approx(log.interest.mean(axis=0))
 
 
+def test_targets_accepted_are_counted_up(log):
+    log.item_idx[0], log.accepted[0] = [1, 2, 5], True  # in the last round
+    log.item_idx[1], log.accepted[1] = [5, 5, 1], [False, True, True]
+    axes = plots.accepted_plot(log).axes[0]
+    (line,) = axes.lines
+    assert line.get_ydata() == pytest.approx([0, 0, 0.2, 0.3])
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == 0
+    assert heights.max() > 0.3
+
+
 def test_rank_counts_from_one_with_one_on_top(log):
     axes = plots.rank_plot(log).axes[0]
     mean, median = axes.lines
@@ -83,3 +95,22 @@ def test_heat_map_sorts_by_the_target_and_is_symmetric_about_zero(trace):
     assert list(values[-1]) == sorted(target)
     assert values[-2].mask.all()
     assert image.norm.vmin == -image.norm.vmax
+
+
+def test_heat_map_frames_the_acceptance_and_leaves_what_came_after_the_end_blank(trace):
+    vectors, target = trace["vectors"][0], trace["target_vectors"][0]
+    axes = plots.journey_heat_map(vectors, target, n_shown=2, accepted_at=1).axes[0]
+    values = axes.images[0].get_array()
+    assert values.shape == (len(vectors) + 2, len(target))
+    assert values.mask.all(axis=1).tolist() == [False] * 3 + [True] * 2 + [False]
+    (frame,) = axes.patches
+    assert (frame.get_y(), frame.get_height()) == (0.5, 1)
+    assert [name.get_text() for name in axes.get_yticklabels()] == [
+        "start",
+        "✓ 1",
+        "2",
+        "3",
+        "target",
+    ]
+    (told,) = axes.texts
+    assert (told.get_text().split(":")[0], told.xy[1]) == ("the journey had ended", 3)

@@ -38,6 +38,33 @@ def test_a_world_depends_on_its_number_seed_and_purpose_only() -> None:
     assert drawn_world(Prior(), 0, 7) not in others
 
 
+def test_the_share_that_leaves_is_drawn_beside_the_rest_and_apart_from_it() -> None:
+    """Evenly, not with any other number: a quarter of the worlds in every quarter of two."""
+    numbers = range(N_DRAWS)
+    usual = [drawn_world(Prior(), 0, n) for n in numbers]
+    leaving = [drawn_world(Prior(leaving=(0.02, 0.1)), 0, n) for n in numbers]
+    assert [one.model_copy(update={"leaving": None}) for one in leaving] == usual
+    drawn = np.array([one.leaving for one in leaving])
+    assert 0.02 <= drawn.min() < drawn.max() < 0.1
+    is_high = drawn > 0.06
+    assert is_high.mean() == pytest.approx(0.5, abs=0.01)
+    error = 4 * (3 / 16 / N_DRAWS) ** 0.5
+    for name in ("slope", "mean_accept", "kept_share", "mixture"):
+        other = np.array([getattr(one, name) for one in leaving])
+        both = is_high & (other > np.median(other))
+        assert both.mean() == pytest.approx(0.25, abs=error), name
+
+
+def test_a_drawn_share_leaves_and_the_protocols_does_otherwise(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    drawn = plausible("factors", "factors", 0.3)
+    for own, wanted in ((None, 0.05), (0.1, 0.1), (0.0, 0.0)):
+        one = drawn.model_copy(update={"leaving": own})
+        world = one.build(dataset, {"factors": vectors}, np.array([1]), WorldOptions(leaving=0.05))
+        assert world.options.leaving == wanted
+
+
 def test_kinds_that_are_left_out_are_never_drawn() -> None:
     prior = Prior().without("content")
     drawn = {kind for n in range(50) for kind in drawn_world(prior, 0, n).hidden}
@@ -50,6 +77,8 @@ def test_kinds_that_are_left_out_are_never_drawn() -> None:
         ({"slope": (2.0, 0.5)}, "slope must go from low to high, got 2.0 and 0.5"),
         ({"kept_share": (0.5, 1.5)}, "Prior.kept_share.1: input should be less than 1, got 1.5"),
         ({"hidden": ()}, "Prior.hidden"),
+        ({"leaving": (0.2, 0.1)}, "leaving must go from low to high, got 0.2 and 0.1"),
+        ({"leaving": (0.0, 1.0)}, "Prior.leaving.1: input should be less than 1, got 1.0"),
     ],
 )
 def test_impossible_priors_are_refused(values: dict[str, object], message: str) -> None:

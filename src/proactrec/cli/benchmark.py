@@ -178,14 +178,11 @@ def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) ->
     """The plots of one data set, protocol and world."""
     from proactrec.evaluation.benchmark.suites import SENSITIVITY
     from proactrec.report.benchmark.figures import file_name, rank_metric
-    from proactrec.report.benchmark.plots import cost_plot, rounds_plot, sensitivity_plot
+    from proactrec.report.benchmark.plots import ROUNDS, cost_plot, rounds_plot, sensitivity_plot
     from proactrec.report.drawing import save_figure
 
-    drawn = {
-        "interest": rounds_plot(figures, *place, "interest"),
-        "rank": rounds_plot(figures, *place, "rank"),
-        "cost": cost_plot(figures, *place),
-    }
+    drawn = {metric: rounds_plot(figures, *place, metric) for metric in ROUNDS}
+    drawn["cost"] = cost_plot(figures, *place)
     metrics = ("hr", "ioi", rank_metric(place[1]))
     for kind, values in SENSITIVITY.items():
         if set(values) <= set(figures["method"]):
@@ -202,10 +199,13 @@ def _significant(
     """Best methods that beat the second best, by :func:`paired_differences`, at every round."""
     import polars as pl
 
+    from proactrec.evaluation.comparison import USUAL
+    from proactrec.measurement.comparison import LOWER_IS_BETTER
+
     here = figures.filter(
         *(pl.col(c) == v for c, v in zip(("dataset", "protocol", "world"), place, strict=True)),
         ~pl.col("is_oracle"),
-        pl.col("metric").is_in(["hr", "ioi", "ior", "ior200"]),
+        pl.col("metric").is_in(USUAL),
     )
     means = here.group_by("metric", "round", "method", maintain_order=True).agg(
         pl.col("mean").mean()
@@ -214,7 +214,8 @@ def _significant(
     for (metric, number), ranked in means.group_by(["metric", "round"]):
         if len(ranked) < 2:
             continue
-        best, second = ranked.sort("mean", descending=True)["method"][:2]
+        is_descending = metric not in LOWER_IS_BETTER
+        best, second = ranked.sort("mean", descending=is_descending)["method"][:2]
         pair = (best, second, metric)
         if pair not in compared:
             compared[pair] = _paired(out, *pair, place)

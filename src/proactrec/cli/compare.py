@@ -25,7 +25,8 @@ def compare(
     """Say whether one method is better than another, and in which worlds.
 
     Paired: the same users, targets and luck; 95 % bootstrap interval over users and targets.
-    Better means that the interval is above 0 and every seed agrees.
+    Better means that the interval is above 0 (below 0 for the rounds to the target) and every seed
+    agrees.
 
     Example: proactrec compare ITMPRec IPG --out runs/table4
     """

@@ -1,12 +1,12 @@
 """`proactrec forecast`: what a campaign will achieve, said before it or after some rounds of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from proactrec.cli import console, results
 from proactrec.cli.flags import built, flags_of, own_parameters, parameters
@@ -19,6 +19,8 @@ from proactrec.progress import Progress
 from proactrec.report.tables import foreseen_texts, label_of
 from proactrec.types import FloatArray
 
+BESIDE = 3
+"""Metrics of a table by segment: more are too wide for a terminal."""
 LEFT_OUT = ("world", "receptivity", "hidden", "named_world", "response")
 """They describe the world that a run would be played in, which a forecast never looks at."""
 PRIOR = flags_of(
@@ -27,6 +29,7 @@ PRIOR = flags_of(
     "prior.slope",
     "prior.mean_accept",
     "prior.kept_share",
+    leaving_between="prior.leaving",
     worlds="n_worlds",
     sample="n_users",
     kind="prior.hidden",
@@ -109,11 +112,19 @@ def _show(found: Forecast) -> None:
     output.print(table)
     last = [one for one in found.figures if one.round == numbers[-1]]
     metrics = list(dict.fromkeys(one.metric for one in last))
-    table = Table("segment", *(f"{label_of(name)}@{numbers[-1]}" for name in metrics))
-    for segment in dict.fromkeys(one.segment for one in last):
-        table.add_row(segment, *(_cells(o for o in last if o.segment == segment)))
-    table.caption = "median, 80 % interval, 95 % interval"
-    output.print(table)
+    for at in range(0, len(metrics), BESIDE):
+        output.print(_by_segment(last, metrics[at : at + BESIDE]))
+    print("median, 80 % interval, 95 % interval")
+
+
+def _by_segment(figures: Iterable[Predicted], metrics: Sequence[str]) -> Table:
+    """Some metrics at one round, a row for each segment."""
+    shown = [one for one in figures if one.metric in metrics]
+    heads = [f"{label_of(name)}@{shown[0].round}" for name in metrics]
+    table = Table(Column("segment", no_wrap=True), *heads)
+    for segment in dict.fromkeys(one.segment for one in shown):
+        table.add_row(segment, *(_cells(o for o in shown if o.segment == segment)))
+    return table
 
 
 def _cells(figures: Iterable[Predicted]) -> list[str]:

@@ -147,14 +147,15 @@ def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
 
 def _forecast(path: Path, experiment: "Experiment") -> dict[str, Any] | None:
     """What was foreseen of this very run before its first round, if it was."""
-    from proactrec.evaluation.forecast import foreseen_settings
+    from proactrec.evaluation.forecast import ForecastOptions, foreseen_settings
 
     if not path.is_file():
         return None
     try:
         content: dict[str, Any] = json_format.loads(path.read_text())
-        of, is_before = foreseen_settings(experiment_options(content["options"])), content["after"]
-        is_of_it = of == foreseen_settings(experiment.options) and is_before is None
+        prior, told = ForecastOptions(**content["forecast"]).prior, content["options"]
+        of = foreseen_settings(experiment_options(told), prior)
+        is_of_it = of == foreseen_settings(experiment.options, prior) and content["after"] is None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} can't be read as a forecast: {error}") from error
     return content if is_of_it else None

@@ -10,6 +10,9 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.comparison import Difference, paired_differences
 from proactrec.measurement.results import CellResult, read_cells
 
+USUAL = tuple(name for name in METRICS if name != "accept_prob")
+"""What methods are compared by."""
+
 
 def compared_logs(
     first: Mapping[int, GuidanceLog],
@@ -52,7 +55,8 @@ def compare_in(
     folder : Path
         What `proactrec benchmark` wrote.
     metrics : sequence of str, optional
-        HR, IoI and IoR by default, and IoR cut at 200 where the protocol does not cut it anyway.
+        HR, IoI, IoR, targets accepted, rounds to the target and worth by default, and IoR cut at
+        200 where the protocol does not cut it anyway.
     only : str, optional
         The one "data set, protocol, world" to compare in.
 
@@ -77,7 +81,7 @@ def compare_in(
         if only not in (None, world) or first not in by_method or second not in by_method:
             continue
         options = MetricOptions(**by_method[first][0].metric_options)
-        usual = ("hr", "ioi", "ior", *(["ior200"] if options.rank_cut is None else []))
+        usual = [name for name in USUAL if name != "ior200" or options.rank_cut is None]
         logs = _logs(by_method[first]), _logs(by_method[second])
         found[world] = compared_logs(*logs, options, metrics or usual)
     return found

@@ -41,7 +41,7 @@ from proactrec.simulator.world import World
 from proactrec.targets import Targets
 from proactrec.types import IntArray
 
-FIGURES_VERSION = 2
+FIGURES_VERSION = 3
 """Part of the names of figures: raised when those of a log change."""
 PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
 Part = Literal["P", "IIS", "TIAC"]

@@ -52,11 +52,13 @@ SEGMENTS = (
     "near target",
 )
 """Everybody; thirds of the audience by train history; thirds of each target's users by interest."""
-FORECAST_VERSION = 1
+FORECAST_VERSION = 2
+SHARES = ("hr", "target_accepted")
+"""Metrics between 0 and 1."""
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
-"""Settings of a world that are drawn; the rest is the protocol's."""
-UNREAD: dict[str, Any] = {"hidden": True, "response": True, "protocol": {"world": DRAWN}}
-"""Settings of a run that its forecast never reads."""
+"""Settings of a world that are always drawn."""
+UNREAD: dict[str, Any] = {"hidden": True, "response": True}
+"""Settings of a run that its forecast never reads, beside those of the world that are drawn."""
 
 
 class ForecastOptions(Options):
@@ -72,9 +74,27 @@ class ForecastOptions(Options):
     prior: Prior = Field(Prior(), description="which worlds are plausible")
 
 
-def foreseen_settings(options: ExperimentOptions) -> dict[str, Any]:
+def foreseen_settings(options: ExperimentOptions, prior: Prior) -> dict[str, Any]:
     """The settings of a run that decide its forecast."""
-    return options.model_dump(mode="json", exclude=UNREAD)
+    world = {"protocol": {"world": drawn_settings(prior)}}
+    return options.model_dump(mode="json", exclude={**UNREAD, **world})
+
+
+def drawn_settings(prior: Prior) -> set[str]:
+    """Settings of a world that are drawn; the rest is the protocol's."""
+    return DRAWN if prior.leaving is None else {*DRAWN, "leaving"}
+
+
+def limits(figures: Sequence[tuple[str, int]]) -> tuple[FloatArray, FloatArray]:
+    """Least and most that figures, each a metric at a round, can be: two arrays (n_figures,)."""
+    ends = dict.fromkeys(SHARES, (0.0, 1.0))
+    low, high = np.array(
+        [
+            (1.0, number) if metric == "rounds_to_target" else ends.get(metric, (-np.inf, np.inf))
+            for metric, number in figures
+        ]
+    ).T
+    return low, high
 
 
 class Predicted(NamedTuple):
@@ -192,7 +212,7 @@ class Forecaster:
             "users": run.options.n_users,
             "played": n_users,
             "worlds": [world.model_dump() for world in worlds],
-            "rest_of_world": run.protocol.world.model_dump(exclude=DRAWN),
+            "rest_of_world": run.protocol.world.model_dump(exclude=drawn_settings(self.prior)),
             "metrics": self.metrics.model_dump(),
         }
 
@@ -283,9 +303,8 @@ class Forecaster:
         names = [(m, p) for m in CAMPAIGN_METRICS for p in self.metrics.rounds]
         figures, is_like_prior = [], True
         median, bounds = predicted(worlds, self.audience.n_users, seen)
-        shares = [at for at, (metric, _) in enumerate(names) if metric in ("hr", "target_accepted")]
-        median[:, shares] = median[:, shares].clip(0, 1)
-        bounds[..., shares] = bounds[..., shares].clip(0, 1)
+        ends = limits(names)
+        median, bounds = median.clip(*ends), bounds.clip(*ends)
         for row, segment in enumerate(SEGMENTS):
             figures += [
                 Predicted(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from proactrec.evaluation.observed_metrics import MetricOptions
+from proactrec.evaluation.observed_metrics import MetricOptions, observed_worth
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums, floats
 from proactrec.types import FloatArray, IntArray
@@ -28,6 +28,17 @@ def increase_of_rank(log: GuidanceLog, options: MetricOptions) -> Sums:
 def increase_of_cut_rank(log: GuidanceLog, options: MetricOptions) -> Sums:
     """IoR@P with ranks cut at 200, as published."""
     return increase_of_rank(log, options.model_copy(update={"rank_cut": 200}))
+
+
+def worth(log: GuidanceLog, options: MetricOptions) -> Sums:
+    """Worth@P: mean over pairs of what targets, steps and interest gained are worth by round P.
+
+    :func:`observed_worth`, which a real campaign knows, and `worth.interest` times IoI@P, which it
+    does not.
+    """
+    seen, interest = observed_worth(log, options), increase_of_interest(log, options)
+    gained = seen.numerator + options.worth.interest * interest.numerator
+    return Sums(log.user_idx, log.target_idx, gained, seen.denominator)
 
 
 def offered_acceptance(log: GuidanceLog, options: MetricOptions) -> Sums:

@@ -11,8 +11,14 @@ from proactrec.evaluation.hidden_metrics import (
     increase_of_interest,
     increase_of_rank,
     offered_acceptance,
+    worth,
 )
-from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
+from proactrec.evaluation.observed_metrics import (
+    MetricOptions,
+    hit_ratio,
+    rounds_to_target,
+    target_acceptance,
+)
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import (
     Estimate,
@@ -33,10 +39,15 @@ METRICS: dict[str, Metric] = {
     "ior": increase_of_rank,
     "accept_prob": offered_acceptance,
     "ior200": increase_of_cut_rank,
+    "target_accepted": target_acceptance,
+    "rounds_to_target": rounds_to_target,
+    "worth": worth,
 }
 CAMPAIGN_METRICS: dict[str, Metric] = {
     "hr": hit_ratio,
     "target_accepted": target_acceptance,
+    "rounds_to_target": rounds_to_target,
+    "worth": worth,
     "ioi": increase_of_interest,
     "ior200": increase_of_cut_rank,
 }

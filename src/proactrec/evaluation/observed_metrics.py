@@ -82,6 +82,33 @@ def hit_ratio(log: Observed, options: MetricOptions) -> Sums:
 
 def target_acceptance(log: Observed, options: MetricOptions) -> Sums:
     """Share of pairs whose user accepted the target itself in the first P rounds."""
-    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
-    reached = floats(np.stack([hit[:, :p].any(1) for p in options.rounds], 1))
+    reached = floats(_waited(log)[:, None] <= np.array(options.rounds))
     return Sums(log.user_idx, log.target_idx, reached, np.ones_like(reached))
+
+
+def rounds_to_target(log: Observed, options: MetricOptions) -> Sums:
+    r"""Restricted mean of the round T of the target's acceptance: mean over pairs of min(T, P).
+
+    Who has not accepted it by round P, or has left before, counts P. It is the area above the curve
+    of the share A that has accepted it, :math:`\sum_{t < P} (1 - A_t)`; the less, the better.
+    """
+    waited = floats(np.minimum(_waited(log)[:, None], np.array(options.rounds)))
+    return Sums(log.user_idx, log.target_idx, waited, np.ones_like(waited))
+
+
+def observed_worth(log: Observed, options: MetricOptions) -> Sums:
+    """Worth@P but for interest: of accepted targets, and of all accepted items, by round P.
+
+    Mean over pairs of `worth.target` where the target was accepted, and `worth.step` for each
+    accepted item, the target among them.
+    """
+    n_accepted = np.stack([log.accepted[:, :p].sum(1) for p in options.rounds], 1)
+    reached, worth = target_acceptance(log, options), options.worth
+    gained = worth.target * reached.numerator + worth.step * n_accepted
+    return Sums(log.user_idx, log.target_idx, gained, reached.denominator)
+
+
+def _waited(log: Observed) -> IntArray:
+    """Round in which the target was first accepted, past all others where it never was."""
+    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    return np.where(hit.any(1), hit.argmax(1) + 1, np.iinfo(np.int64).max)

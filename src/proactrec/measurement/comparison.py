@@ -12,6 +12,8 @@ from proactrec.types import FloatArray, IntArray
 
 BySeed = Mapping[int, Mapping[str, Sums]]
 """A method's sums by seed, then metric: a row for each user and target, a figure for each round."""
+LOWER_IS_BETTER = frozenset({"rounds_to_target"})
+"""Metrics of which less is better; of all others, more."""
 
 
 class Difference(NamedTuple):
@@ -25,11 +27,11 @@ class Difference(NamedTuple):
     @property
     def verdict(self) -> str:
         """In words: better, worse, or no difference shown."""
-        if self.estimate.low > 0 and min(self.per_seed) > 0:
-            return "better"
-        if self.estimate.high < 0 and max(self.per_seed) < 0:
-            return "worse"
-        return "no difference shown"
+        is_above = self.estimate.low > 0 and min(self.per_seed) > 0
+        is_below = self.estimate.high < 0 and max(self.per_seed) < 0
+        if not (is_above or is_below):
+            return "no difference shown"
+        return "better" if is_below == (self.metric in LOWER_IS_BETTER) else "worse"
 
 
 def paired_differences(first: BySeed, second: BySeed, rounds: Sequence[int]) -> list[Difference]:
@@ -37,7 +39,7 @@ def paired_differences(first: BySeed, second: BySeed, rounds: Sequence[int]) -> 
 
     The interval is a percentile bootstrap over users and over targets, both drawn anew; what one
     user, or one target, has in all seeds is drawn together. A method counts as better only if the
-    interval is above 0 and every seed agrees.
+    interval is above 0 (below 0 for :data:`LOWER_IS_BETTER`) and every seed agrees.
 
     Raises
     ------

@@ -168,7 +168,7 @@ class CellResult(Options):
     pairs: PairCounts = PairCounts()
     next_item: dict[str, dict[str, float]] = Field({}, description="of the encoder, by split")
     curves: dict[str, tuple[float, ...]] = Field(
-        {}, description="mean interest and rank at rounds 0, 1, …"
+        {}, description="mean interest and rank, share of targets accepted, at rounds 0, 1, …"
     )
     seconds: dict[str, float] = Field({}, description="by stage")
     reads_hidden_users: bool = False

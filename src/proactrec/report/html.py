@@ -32,6 +32,12 @@ MEANINGS = {
     "ior200": "The same with ranks cut at 200, as published: mostly, entry into the first 200.",
     "accept_prob": "Mean chance that the simulated user accepts the shown item, over the first "
     "P rounds.",
+    "target_accepted": "Share of (user, target) pairs whose user accepted the target itself in the "
+    "first P rounds.",
+    "rounds_to_target": "Mean round in which the target was accepted; P where it was not by then. "
+    "The less, the better.",
+    "worth": "Mean worth of a journey after P rounds: of the target, if it was accepted, of every "
+    "accepted item, and of the gain in interest, as the settings say.",
 }
 OUTCOME_MEANINGS = {
     "target_accepted": "share of (user, target) pairs in which the user accepted the target itself",
@@ -156,8 +162,9 @@ def _facts(result: RunResult, log: GuidanceLog) -> list[tuple[str, str]]:
 
 
 def _tiles(result: RunResult) -> list[Tile]:
-    """HR, IoI and IoR at the last round, and the share of users who accepted the target."""
-    last = max(result.rounds, default=0)
+    """HR, IoI and IoR at the last round, and the share of targets accepted early, soon and last."""
+    rounds = result.rounds
+    last = max(rounds, default=0)
     found = [
         (f"{label_of(name)}@{last}", result.metrics[name].get(last), meaning)
         for name, meaning in (
@@ -167,8 +174,11 @@ def _tiles(result: RunResult) -> list[Tile]:
         )
         if name in result.metrics
     ]
-    accepted = result.outcome.get("target_accepted")
-    found.append(("Target accepted", accepted, "of the pairs: the user accepted the target itself"))
+    accepted, meaning = result.metrics.get("target_accepted", {}), "of the pairs by that round"
+    found += [
+        (f"Target accepted@{number}", accepted.get(number), meaning)
+        for number in sorted({*rounds[:2], *rounds[-1:]})
+    ]
     return [
         Tile(label, *interval_texts([figure])[0], meaning)
         for label, figure, meaning in found
@@ -200,7 +210,7 @@ def _foreseen(forecast: Mapping[str, Any] | None, result: RunResult) -> Comparis
 
 def _measured(result: RunResult, metric: str, number: int) -> float | None:
     """A figure of the run; None if it is not among them."""
-    found = result.outcome.get(metric) or result.metrics.get(metric, {}).get(number)
+    found = result.metrics.get(metric, {}).get(number)
     return None if found is None else found.mean
 
 
@@ -216,6 +226,11 @@ def _figures(log: GuidanceLog, dataset: Dataset) -> list[tuple[str, str]]:
     """Plots as (SVG, caption)."""
     titles = {int(item): item_of(dataset, int(item)).title for item in np.unique(log.target_idx)}
     drawn = [
+        (
+            plots.accepted_plot(log),
+            "Share of pairs whose user has accepted the target by the round; the band is the 95 % "
+            "bootstrap interval over users.",
+        ),
         (
             plots.interest_plot(log),
             "Mean over pairs of user and target, owners of it left out; the band is the 95 % "

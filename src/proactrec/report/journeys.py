@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.guidance.log import GuidanceLog
 from proactrec.report import drawing, plots
@@ -79,7 +81,7 @@ def _journey(log: GuidanceLog, dataset: Dataset, before: Histories, pair: int) -
         gain=_signed(float(interest[-1] - interest[0])),
         rank_start=int(rank[0]),
         rank_end=int(rank[-1]),
-        ending=_ending(log, pair, rounds),
+        ending=_ending(log, pair),
     )
 
 
@@ -100,9 +102,15 @@ def heat_map(
         f"User {dataset.user_ids[log.user_idx[pair]]} and "
         f"“{item_of(dataset, int(log.target_idx[pair])).title}”: of the {len(traced_pairs)} "
         f"journeys shown, the one whose interest moved most ({_signed(float(gain[most]))}). "
-        "Not a typical one."
+        f"Not a typical one; {_ending(log, int(pair))}."
     )
-    return drawing.svg(plots.journey_heat_map(vectors[most], target_vectors[most])), caption
+    drawn = plots.journey_heat_map(
+        vectors[most],
+        target_vectors[most],
+        n_shown=_last_shown(log, int(pair)),
+        accepted_at=_accepted_at(log, int(pair)),
+    )
+    return drawing.svg(drawn), caption
 
 
 def item_of(dataset: Dataset, item_idx: int) -> Item:
@@ -110,16 +118,28 @@ def item_of(dataset: Dataset, item_idx: int) -> Item:
     return Item(dataset.titles[item_idx - 1], dataset.categories[item_idx - 1])
 
 
-def _ending(log: GuidanceLog, pair: int, rounds: list[Round]) -> str:
+def _ending(log: GuidanceLog, pair: int) -> str:
     """How the journey ended, in a few words."""
     if not log.is_counted[pair]:
         return "had the target before, so nothing moves"
-    success = [shown.number for shown in rounds if shown.is_target and shown.accepted]
-    if success:
-        return f"accepted the target in round {success[0]}"
-    if len(rounds) < log.n_rounds:
-        return f"nothing left to show after round {len(rounds)}"
-    return "target not accepted"
+    accepted_at, last = _accepted_at(log, pair), _last_shown(log, pair)
+    told = "target not accepted"
+    if accepted_at is not None:
+        told = f"accepted the target in round {accepted_at}"
+    if last == log.n_rounds or last == accepted_at:
+        return told
+    return f"{told}; nothing was shown after round {last}: the user had left, or nothing was left"
+
+
+def _accepted_at(log: GuidanceLog, pair: int) -> int | None:
+    """Round in which the target was first accepted."""
+    by_round = plots.accepted_rounds(log.of(np.array([pair])))[0]
+    return int(by_round.argmax()) if by_round.any() else None
+
+
+def _last_shown(log: GuidanceLog, pair: int) -> int:
+    """Last round in which anything was shown, 0 where nothing ever was."""
+    return int(log.is_shown[pair].nonzero()[0].max(initial=-1)) + 1
 
 
 def _signed(value: float) -> str:

@@ -10,14 +10,15 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import bootstrap_weights, ratio_estimates
 from proactrec.measurement.ratios import ratio
 from proactrec.measurement.sums import Sums, floats
-from proactrec.report.drawing import BLUE, FAINT, VERMILION, styled
+from proactrec.report.drawing import BLUE, FAINT, INK, MUTED, VERMILION, styled
 from proactrec.report.extra import INSTALL
 from proactrec.report.line_labels import end_labels
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import BoolArray, FloatArray, IntArray
 
 try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 except ImportError as error:
     raise MissingExtraError(INSTALL) from error
@@ -51,6 +52,25 @@ def bootstrap_band(values: FloatArray, user_idx: IntArray) -> Band:
     users = Sums.of_users(user_idx, np.nan_to_num(values), known).by_user()
     weights = bootstrap_weights(len(users.user_idx), n_draws=N_DRAWS, purpose="report-band")
     return Band(*np.array(ratio_estimates(users, weights, empty=np.nan)).T)
+
+
+def accepted_rounds(log: GuidanceLog) -> BoolArray:
+    """Whether the target was accepted by the end of every round: (n_pairs, n_rounds + 1)."""
+    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    return np.asarray(np.logical_or.accumulate(np.pad(hit, ((0, 0), (1, 0))), axis=1))
+
+
+def accepted_plot(log: GuidanceLog) -> Figure:
+    """Share of pairs whose target was accepted by every round, 95 % band over users."""
+    band = bootstrap_band(floats(accepted_rounds(log)), log.user_idx)
+    with styled("Targets accepted by round") as (figure, axes):
+        banded_line(axes, np.arange(log.n_rounds + 1), band, BLUE)
+        axes.set_ylim(0, max(0.1, 1.05 * float(band.high.max())))
+        end_labels(axes, log.n_rounds, [(band.mean[-1], f"{band.mean[-1]:.1%}", BLUE)])
+        round_axis(axes, log.n_rounds)
+        axes.set_ylabel("share of pairs of user and target")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    return figure
 
 
 def interest_plot(log: GuidanceLog) -> Figure:
@@ -151,21 +171,33 @@ def target_plot(log: GuidanceLog, titles: Mapping[int, str]) -> Figure:
     return figure
 
 
-def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
+def journey_heat_map(
+    vectors: FloatArray,
+    target_vector: FloatArray,
+    *,
+    n_shown: int | None = None,
+    accepted_at: int | None = None,
+) -> Figure:
     """One user's vector moving to the target: rounds by dimensions, the target below a gap.
 
-    Dimensions are sorted by the target's value; colours are symmetric about 0.
+    Dimensions are sorted by the target's value; colours are symmetric about 0. The round in which
+    the target was accepted is framed, and rounds after the journey's end are blank.
 
     Parameters
     ----------
     vectors : float array, shape (n_rounds + 1, d)
         Row 0 is the user before guidance.
     target_vector : float array, shape (d,)
+    n_shown : int, optional
+        Last round in which anything was shown; all by default.
+    accepted_at : int, optional
+        Round in which the target was accepted.
     """
     n_rounds = len(vectors) - 1
+    n_shown = n_rounds if n_shown is None else n_shown
     order = np.argsort(target_vector, kind="stable")
-    gap = np.full((1, len(order)), np.nan)
-    picture = np.vstack([vectors, gap, target_vector[None]])[:, order]
+    gap = np.full((n_rounds - n_shown + 1, len(order)), np.nan)
+    picture = np.vstack([vectors[: n_shown + 1], gap, target_vector[None]])[:, order]
     limit = float(np.nanmax(np.abs(picture))) or 1.0
     height = 1.2 + 0.17 * len(picture)
     with styled("The user's vector after every round, and the target's", height, width=7.2) as (
@@ -178,7 +210,9 @@ def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         rows = [0, *range(1, n_rounds + 1), n_rounds + 2]
-        axes.set_yticks(rows, ["start", *map(str, range(1, n_rounds + 1)), "target"], fontsize=8.5)
+        names = [f"✓ {at}" if at == accepted_at else str(at) for at in range(1, n_rounds + 1)]
+        axes.set_yticks(rows, ["start", *names, "target"], fontsize=8.5)
+        _journey_marks(axes, picture.shape, n_shown, accepted_at)
         axes.set_ylabel("round")
         axes.set_xticks([])
         axes.set_xlabel(f"{len(order)} dimensions, sorted by the target's value")
@@ -188,6 +222,22 @@ def journey_heat_map(vectors: FloatArray, target_vector: FloatArray) -> Figure:
         bar.locator = MaxNLocator(5, symmetric=True)
         bar.update_ticks()
     return figure
+
+
+def _journey_marks(
+    axes: Axes, shape: tuple[int, ...], n_shown: int, accepted_at: int | None
+) -> None:
+    """Frame the round in which the target was accepted; say where nothing was shown."""
+    n_rows, width = shape
+    if accepted_at is not None:
+        frame = Rectangle((-0.5, accepted_at - 0.5), width, 1, fill=False, edgecolor=INK)
+        frame.set(linewidth=1.6, clip_on=False, zorder=3)
+        axes.add_patch(frame)
+    n_blank = n_rows - n_shown - 3
+    if n_blank:
+        place = ((width - 1) / 2, n_shown + (n_blank + 1) / 2)
+        style: dict[str, Any] = {"ha": "center", "va": "center", "color": MUTED, "fontsize": 9}
+        axes.annotate("the journey had ended: nothing was shown", place, **style)
 
 
 def cosine_plot(interest_vectors: Mapping[str, Mapping[str, float]]) -> Figure:

@@ -21,8 +21,8 @@ except ImportError as error:
 LOOKS = ((BLUE, "o"), (VERMILION, "s"))
 """Colour and marker of the click models, in their order."""
 LABELS = {"distribution": "calibrated users", "llm": "language model"}
-SHAPES = {"ioi": ("interest", 3), "ior": ("rank", 1)}
-"""How benchmarks name the curve, and decimals of its last value."""
+SHAPES = {"ioi": "interest", "ior": "rank"}
+"""How benchmarks name the curve."""
 
 Interval = Mapping[str, float | None]
 
@@ -120,8 +120,7 @@ def curves_plot(curves: Mapping[str, Sequence[Interval]], metric: str) -> Figure
     curves : mapping from click model to the intervals of rounds 1, 2, …
     metric : "ioi" or "ior"
     """
-    shape, n_decimals = SHAPES[metric]
-    title, unit, _ = ROUNDS[shape]
+    title, unit, _, n_decimals = ROUNDS[SHAPES[metric]]
     start: Interval = dict.fromkeys(Band._fields, 0.0)
     n_rounds = len(next(iter(curves.values())))
     with styled(title) as (figure, axes):

@@ -2,7 +2,8 @@
 
 They are drawn by scrambled Sobol numbers (Owen 1995): each world is a random draw of the prior, and
 together they fill it more evenly than independent draws would, so that what a few dozen of them
-say depends less on luck.
+say depends less on luck. What came later (the share that leaves) has a dimension of its own beyond
+these, so that every other number of a world stays as it was.
 """
 
 import math
@@ -21,6 +22,7 @@ from proactrec.simulator.hidden import Hidden, Vectors
 from proactrec.simulator.response import calibrated_response
 from proactrec.simulator.world import World, WorldOptions
 from proactrec.types import IntArray
+from proactrec.worth import Share as Hazard
 
 N_DRAWN = 7
 """Numbers that a world is drawn by, beside its luck."""
@@ -48,10 +50,16 @@ class Prior(Options):
         description="kind of users' interest vectors: a world has one, or two of them mixed",
     )
 
+    leaving: tuple[Hazard, Hazard] | None = Field(
+        None,
+        description="share of users who leave after each round, from and to; as the protocol's "
+        "world says by default",
+    )
+
     @model_validator(mode="after")
     def _ascending(self) -> Self:
-        for name in ("slope", "mean_accept", "kept_share"):
-            low, high = getattr(self, name)
+        for name in ("slope", "mean_accept", "kept_share", "leaving"):
+            low, high = getattr(self, name) or (0, 0)
             if low > high:
                 raise InvalidInputError(f"{name} must go from low to high, got {low} and {high}")
         return self
@@ -72,6 +80,9 @@ class PlausibleWorld(Options):
     hidden: tuple[Hidden, Hidden]
     mixture: float = Field(description="weight of the first kind of vectors")
     seed: int = Field(description="decides the users' luck")
+    leaving: float | None = Field(
+        None, description="share of users who leave after each round; none: not drawn"
+    )
 
     def build(
         self,
@@ -89,7 +100,8 @@ class PlausibleWorld(Options):
         response = calibrated_response(
             dataset, users, items, world=self.slope, mean_accept=self.mean_accept
         )
-        own = {name: getattr(self, name) for name in ("mean_accept", "kept_share", "receptivity")}
+        names = ("mean_accept", "kept_share", "receptivity", "leaving")
+        own = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return World(
             dataset,
             users,
@@ -104,11 +116,22 @@ class PlausibleWorld(Options):
 
 def drawn_world(prior: Prior, seed: int, number: int, purpose: str = "plausible") -> PlausibleWorld:
     """The world of a number; the same whichever others are drawn."""
-    scramble = int(generator(seed, purpose).integers(2**31))
-    sobol = torch.quasirandom.SobolEngine(N_DRAWN, scramble=True, seed=scramble)
-    (uniforms,) = sobol.fast_forward(number).draw(dtype=torch.float64).tolist()
+    uniforms = _even(N_DRAWN, number, int(generator(seed, purpose).integers(2**31)))
     luck = int(generator(seed, purpose, number).integers(2**32))
-    return world_at(prior, uniforms, luck)
+    world = world_at(prior, uniforms, luck)
+    if prior.leaving is None:
+        return world
+    # Not a first dimension scrambled anew: its halves would be those of another number's.
+    scramble = int(generator(seed, purpose, "leaving").integers(2**31))
+    leaving = _between(prior.leaving, _even(N_DRAWN + 1, number, scramble)[N_DRAWN])
+    return world.model_copy(update={"leaving": leaving})
+
+
+def _even(n: int, number: int, scramble: int) -> list[float]:
+    """The Sobol point of a number, in n dimensions."""
+    sobol = torch.quasirandom.SobolEngine(n, scramble=True, seed=scramble)
+    (point,) = sobol.fast_forward(number).draw(dtype=torch.float64).tolist()
+    return list(point)
 
 
 def world_at(prior: Prior, uniforms: Sequence[float], seed: int) -> PlausibleWorld:
@@ -119,15 +142,11 @@ def world_at(prior: Prior, uniforms: Sequence[float], seed: int) -> PlausibleWor
     uniforms : sequence of :data:`N_DRAWN` floats
     """
     slope, accept, kept, receptivity, first, second, mixture = uniforms
-
-    def between(ends: tuple[float, float], uniform: float) -> float:
-        return ends[0] + (ends[1] - ends[0]) * uniform
-
     low, high = map(math.log, prior.slope)
     return PlausibleWorld(
-        slope=math.exp(between((low, high), slope)),
-        mean_accept=between(prior.mean_accept, accept),
-        kept_share=between(prior.kept_share, kept),
+        slope=math.exp(_between((low, high), slope)),
+        mean_accept=_between(prior.mean_accept, accept),
+        kept_share=_between(prior.kept_share, kept),
         receptivity="per-user" if receptivity < prior.per_user else "constant",
         hidden=(
             prior.hidden[int(first * len(prior.hidden))],
@@ -136,6 +155,10 @@ def world_at(prior: Prior, uniforms: Sequence[float], seed: int) -> PlausibleWor
         mixture=mixture,
         seed=seed,
     )
+
+
+def _between(ends: tuple[float, float], uniform: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * uniform
 
 
 def _mixed(first: Vectors, second: Vectors, weight: float) -> Vectors:

@@ -31,7 +31,8 @@ def test_page_has_a_table_and_plots_for_every_place(write):
         "toy, protocol official",
     ]
     assert text.count("<table") == 3
-    assert text.count("<svg>") == 3 * 3 + 3  # three plots a place, three heat maps
+    assert text.count("<svg>") == 3 * 4 + 3  # four plots a place, three heat maps
+    assert text.count("has accepted the target by the round") == 3
     assert "<b>0.3100</b>" in text
     assert "<u>0.2100</u>" in text
     assert text.count('class="block"') == 3

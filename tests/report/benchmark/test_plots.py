@@ -58,7 +58,7 @@ def bands(figure):
     return [c for c in found if isinstance(c, PolyCollection)]
 
 
-@pytest.mark.parametrize(("metric", "scale"), [("interest", 1), ("rank", 500)])
+@pytest.mark.parametrize(("metric", "scale"), [("interest", 1), ("rank", 500), ("accepted", 0.5)])
 def test_lines_are_gains_since_round_0(invented_benchmark, metric, scale):
     figure = rounds_plot(invented_benchmark(), *PLACE, metric)
     lines = method_lines(figure)
@@ -96,7 +96,7 @@ def test_main_methods_are_the_best_in_order_of_appearance_without_oracles(invent
     assert main_methods(figures.filter(pl.col("metric") != "ioi")) == [*"abcdef"]
 
 
-@pytest.mark.parametrize("metric", ["interest", "rank"])
+@pytest.mark.parametrize("metric", ["interest", "rank", "accepted"])
 def test_labels_of_crowded_lines_do_not_overlap(invented_benchmark, metric):
     figures = invented_benchmark([f"quite a long name {n}" for n in range(14)] + MANY[-2:])
     crowded = figures.with_columns(
@@ -199,7 +199,7 @@ def test_every_colour_follows_the_theme_of_the_page(invented_benchmark):
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda f: rounds_plot(f, *PLACE, "hr"), "metric must be interest or rank"),
+        (lambda f: rounds_plot(f, *PLACE, "hr"), "must be one of accepted, interest, rank"),
         (lambda f: rounds_plot(f.head(0), *PLACE, "rank"), "at least one mean"),
         (
             lambda f: rounds_plot(f, "other", "common", "medium", "rank"),

@@ -16,9 +16,9 @@ def figures_table(cells: Sequence[CellResult]) -> pl.DataFrame:
     """All figures, one row per cell, metric and round.
 
     Columns: dataset, protocol, world, method, is_oracle, seed, metric, round, mean, low, high.
-    Metrics are those of `metrics.json`; interest and rank at every round; and at the last round
-    target_accepted, coverage, category_entropy, guidance_seconds, training_seconds and
-    share_of_oracle (of the increase of interest of :class:`OracleLookahead`).
+    Metrics are those of `metrics.json`; interest, rank and share of targets `accepted` at every
+    round; and at the last round target_accepted, coverage, category_entropy, guidance_seconds,
+    training_seconds and share_of_oracle (of the increase of interest of :class:`OracleLookahead`).
     """
     rows = [
         {
@@ -52,7 +52,8 @@ def _figures(cell: CellResult) -> Iterator[tuple[str, int, Figure]]:
             yield metric, number, Figure(mean=value)
     last = len(cell.curves["interest"]) - 1
     for outcome in ("target_accepted", "category_entropy", "coverage"):
-        yield outcome, last, cell.outcome[outcome]
+        if last not in cell.metrics.get(outcome, {}):
+            yield outcome, last, cell.outcome[outcome]
     yield "guidance_seconds", last, Figure(mean=cell.seconds.get("guidance", 0.0))
     training = sum(cell.seconds.get(kind, 0.0) for kind in TRAINED)
     yield "training_seconds", last, Figure(mean=training)

@@ -9,6 +9,7 @@ import numpy as np
 from proactrec.config import digest
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.hidden_models import FITTED
+from proactrec.evaluation.observed_metrics import MetricOptions, target_acceptance
 from proactrec.measurement.results import CellResult
 from proactrec.types import FloatArray, IntArray
 
@@ -106,5 +107,7 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
         return [mean[0], *mean[:-1]] if options.protocol.measured.timing == "before" else mean
 
     shared = {n: getattr(result, n) for n in CellResult.model_fields if hasattr(result, n)}
-    curves = {"interest": curve(log.interest), "rank": curve(log.rank)}
+    every = MetricOptions(rounds=tuple(range(1, log.n_rounds + 1)))
+    accepted = [0.0, *target_acceptance(log, every).numerator.mean(0).tolist()]
+    curves = {"interest": curve(log.interest), "rank": curve(log.rank), "accepted": accepted}
     return {**shared, "curves": curves, "log": experiment.log_path.resolve()}

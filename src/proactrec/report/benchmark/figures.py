@@ -20,8 +20,7 @@ ORACLES = "reads the users’ minds"
 HEADS = {
     **LABELS,
     "ior200": "IoR (cut 200)",
-    "target_accepted": "target accepted",
-    "share_of_oracle": "share of oracle",
+    "rounds_to_target": "rounds to target",
 }
 
 

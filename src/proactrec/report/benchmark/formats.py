@@ -65,7 +65,7 @@ def _terminal(table: PaperTable) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    made.add_column("method", no_wrap=True)
+    made.add_column("method")
     for column in table.columns:
         made.add_column(Text(_stacked(column)), justify="right", no_wrap=True)
     for row in table.rows:
@@ -82,9 +82,7 @@ def _terminal(table: PaperTable) -> Table:
 
 def _stacked(column: Column) -> str:
     """A long head on several lines, its round on the last."""
-    return f"{head(column.metric)} @{column.round}".replace("share of", "share\u00a0of").replace(
-        " ", "\n"
-    )
+    return f"{head(column.metric)} @{column.round}".replace(" ", "\n")
 
 
 def _styled_cell(column: Column, cell: TableCell) -> Text:

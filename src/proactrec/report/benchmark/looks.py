@@ -38,6 +38,8 @@ UNITS = {
     "ior200": "mean ranks risen, cut at 200",
     "accept_prob": "mean chance of acceptance",
     "target_accepted": "share of pairs whose target was accepted",
+    "rounds_to_target": "mean rounds until the target was accepted",
+    "worth": "mean worth of a journey",
     "share_of_oracle": "share of the IoI of oracle-lookahead",
     "coverage": "share of the catalogue that was shown",
 }

@@ -143,6 +143,7 @@ def _drawings(known: pl.DataFrame, place: Place) -> list[tuple[str, str]]:
     seconds = set(found.filter(metric="guidance_seconds")["method"])
     drawn = []
     for metric, what in (
+        ("accepted", "Share of pairs whose user has accepted the target by the round."),
         ("interest", "Mean gain in interest in the target since round 0, over all pairs."),
         ("rank", "Mean ranks that the target rose since round 0, over all pairs; not cut."),
     ):

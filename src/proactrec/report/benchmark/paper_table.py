@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from proactrec.errors import InvalidInputError
+from proactrec.measurement.comparison import LOWER_IS_BETTER
 from proactrec.report.benchmark.figures import (
     ORACLES,
     PLACE,
@@ -38,8 +39,8 @@ class Column(NamedTuple):
 class TableCell(NamedTuple):
     """Mean over seeds, half-width of its 95 % interval, and the place among the methods.
 
-    Marks are about the mean as printed: methods that print the same are equally good. Higher is
-    better in every column, and oracles have no marks.
+    Marks are about the mean as printed: methods that print the same are equally good. Oracles have
+    no marks.
     """
 
     mean: float | None = None
@@ -93,8 +94,8 @@ def paper_table(
     """Methods by HR, IoI and IoR at every reported round, as in Tables 3 and 4 of the paper.
 
     IoR is uncut in protocol ``official`` and cut at 200 elsewhere. The share of pairs that accepted
-    the target and the share of the oracle's IoI follow, at their last round. What no method
-    has is left out.
+    the target and the worth of a journey follow, likewise; then the mean rounds to the target and
+    the share of the oracle's IoI, at their last round. What no method has is left out.
 
     Parameters
     ----------
@@ -126,7 +127,8 @@ def notes(table: PaperTable) -> str:
     rows, metrics = table.rows, {column.metric for column in table.columns}
     spread = " ± half-width of the 95 % Student-t interval" if table.n_seeds[1] > 1 else ""
     sentences = [
-        f"Mean over {seeds_text(*table.n_seeds)}{spread}; higher is better.",
+        f"Mean over {seeds_text(*table.n_seeds)}{spread}; higher is better"
+        + (", but fewer rounds to the target." if "rounds_to_target" in metrics else "."),
         "Best value in bold, second best underlined"
         + (f"; a method that {ORACLES} stands apart." if first_oracle(table) else "."),
     ]
@@ -180,14 +182,15 @@ def write_parquet(table: PaperTable, path: Path) -> Path:
 
 
 def _columns(found: pl.DataFrame, rank_metric: str) -> list[Column]:
-    """Those that some method has: the three metrics at all rounds, the shares at the last."""
+    """Those that some method has: most metrics at all rounds, single figures at their last."""
 
     def rounds(metric: str) -> list[int]:
         return sorted(found.filter(metric=metric)["round"].unique())
 
-    main = [Column(name, at) for name in ("hr", "ioi", rank_metric) for at in rounds(name)]
-    shares = ("target_accepted", "share_of_oracle")
-    return main + [Column(name, at) for name in shares for at in rounds(name)[-1:]]
+    main = ("hr", "ioi", rank_metric, "target_accepted", "worth")
+    single = ("rounds_to_target", "share_of_oracle")
+    columns = [Column(name, at) for name in main for at in rounds(name)]
+    return columns + [Column(name, at) for name in single for at in rounds(name)[-1:]]
 
 
 def _row(
@@ -214,9 +217,12 @@ def _marked(
 ) -> list[TableRow]:
     leaders = [
         _two_best(
-            _printed(column, row.cells[at].mean)
-            for row in rows
-            if not row.is_oracle and row.cells[at].mean is not None
+            (
+                _printed(column, row.cells[at].mean)
+                for row in rows
+                if not row.is_oracle and row.cells[at].mean is not None
+            ),
+            least=column.metric in LOWER_IS_BETTER,
         )
         for at, column in enumerate(columns)
     ]
@@ -238,6 +244,6 @@ def _printed(column: Column, value: float | None) -> float:
     return round(value or 0.0, DECIMALS.get(column.metric, 3))
 
 
-def _two_best(values: Iterable[float]) -> tuple[float | None, float | None]:
-    best, second, *_ = [*sorted(set(values), reverse=True), None, None]
+def _two_best(values: Iterable[float], *, least: bool) -> tuple[float | None, float | None]:
+    best, second, *_ = [*sorted(set(values), reverse=not least), None, None]
     return best, second

@@ -44,10 +44,12 @@ from proactrec.report.plots import round_axis
 from proactrec.report.tables import decimals, number_text
 from proactrec.types import FloatArray
 
-ROUNDS = {  # title, unit, sign of a gain
-    "interest": ("Increase of interest in the target (IoI)", UNITS["ioi"], 1),
-    "rank": ("Rise of the target among all items (IoR)", UNITS["ior"], -1),
+ROUNDS = {  # title, unit, sign of a gain, decimals
+    "accepted": ("Targets accepted by round", UNITS["target_accepted"], 1, 3),
+    "interest": ("Increase of interest in the target (IoI)", UNITS["ioi"], 1, 3),
+    "rank": ("Rise of the target among all items (IoR)", UNITS["ior"], -1, 1),
 }
+"""What is drawn over the rounds."""
 SHORTEST = 1e-3
 """Seconds below which a time is drawn as this one: the axis is logarithmic."""
 
@@ -65,12 +67,13 @@ def rounds_plot(
 
     Parameters
     ----------
-    metric : "interest" or "rank"
-        Gain in interest (IoI), or ranks that the target rose (IoR, not cut).
+    metric : one of :data:`ROUNDS`
+        Share of targets accepted, gain in interest (IoI), or ranks that the target rose (IoR, not
+        cut).
     """
     if metric not in ROUNDS:
-        raise InvalidInputError(f"metric must be interest or rank, got {metric!r}")
-    title, unit, sign = ROUNDS[metric]
+        raise InvalidInputError(f"metric must be one of {', '.join(ROUNDS)}, got {metric!r}")
+    title, unit, sign, n_decimals = ROUNDS[metric]
     found = at_place(figures, dataset, protocol, world)
     gains = over_seeds(_gains(of_metric(found, metric), sign))
     looks = looks_of(figures, gains)
@@ -81,7 +84,7 @@ def rounds_plot(
             line = gains.filter(method=method).sort("round")
             _draw_line(axes, line, look)
             value = float(line["mean"][-1])
-            text = f"{method}  {number_text(value, 3 if metric == 'interest' else 1)}"
+            text = f"{method}  {number_text(value, n_decimals)}"
             ends.append((value, text, look.colour))
         round_axis(axes, n_rounds)
         axes.set_ylabel(unit)
