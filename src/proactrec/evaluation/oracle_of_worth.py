@@ -36,7 +36,6 @@ class OracleWorthOptions(Options):
     n_considered: int = Field(
         64, ge=2, description="steps, best by expected gain, among which the next one is sought"
     )
-    discount: float = Field(0.8, ge=0, lt=1, description="gain of a round beside the one before")
 
 
 class OracleWorth(OracleGreedy):
@@ -74,7 +73,7 @@ class OracleWorth(OracleGreedy):
         plans = self._plans(minds, view, now, goal)
         leaving = minds.leaving.clone()
         leaving[:, 1].masked_fill_(minds.leaves, 1.0)
-        ahead = Ahead(view.rounds_left, leaving, view.shows_again, self.options.discount)
+        ahead = Ahead(view.rounds_left, leaving, view.shows_again, discount=0)
         score, place = value_of(plans, goal, self.options.worth, ahead).max(1)
         item_idx = plans.column.gather(1, place[:, None])[:, 0]
         return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)

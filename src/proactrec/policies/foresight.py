@@ -45,6 +45,8 @@ from proactrec.policies.views import Views, fitted_views
 from proactrec.types import IntArray
 from proactrec.worth import Worth
 
+ENDING_DISCOUNT = 0.8
+
 
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
@@ -56,7 +58,13 @@ class ForesightOptions(Options):
     n_considered: int = Field(
         32, ge=2, description="items, best by expected worth now, among which the next is sought"
     )
-    discount: float = Field(0.8, ge=0, lt=1, description="worth of a round beside the one before")
+    discount: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="worth of a round beside the one before, after the next; 0.8 by default where "
+        "guidance ends with the target, so that little does not end it, and else 0",
+    )
     kept_share: float = Field(
         0.8, ge=0, le=1, description="assumed share of the old vector an accepted item leaves"
     )
@@ -360,9 +368,11 @@ class Foresight(Policy):
     def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
         """Value of every plan over the rounds that are left: (n, n_plans)."""
         options, leaving = self.options, self.knowledge.leaving.to(plans.now)[None]
-        ahead = Ahead(
-            view.rounds_left, leaving, view.shows_again, options.discount, options.longest_wait
-        )
+        discount = options.discount
+        if discount is None:
+            discount = 0.0 if options.goes_on else ENDING_DISCOUNT
+        left, again = view.rounds_left, view.shows_again
+        ahead = Ahead(left, leaving, again, discount, options.longest_wait)
         return value_of(plans, goal, options.worth, ahead)
 
 
