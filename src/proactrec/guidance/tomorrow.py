@@ -22,7 +22,7 @@ from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
 from proactrec.journeys import ACCEPTED, Journeys, Users
-from proactrec.policies.base import Candidates, PredictsAcceptance, View
+from proactrec.policies.base import Candidates, PredictsAcceptance
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
@@ -301,13 +301,14 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
 
 def _chances(people: People, journeys: Journeys, places: Places, item_idx: Tensor) -> IntArray:
     """Chance of what is shown, as the policy believes; NaN where it predicts none: (n,)."""
-    policy = people.guide.guide.policy
+    guide = people.guide.guide
+    policy = guide.policy
     nothing = np.full(len(item_idx), np.nan)
     if not isinstance(policy, PredictsAcceptance):
         return nothing
     only = Candidates(torch.zeros(len(item_idx), 1), item_idx[:, None])
     with torch.no_grad():
-        found = policy.chances(View(journeys, places.own, only, journeys.rounds_left))
+        found = policy.chances(guide.among(journeys, places.own, only))
     return np.where(item_idx.numpy() > 0, found[:, 0].double().numpy(), np.nan)
 
 

@@ -38,6 +38,7 @@ from proactrec.policies.plans import (
     is_target,
     refused_gains,
     value_of,
+    waiting_of,
     worth_now,
 )
 from proactrec.policies.starts import Starts
@@ -238,7 +239,10 @@ class Foresight(Policy):
         return nothing.scatter_reduce(1, column, score, "amax")
 
     def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
-        """Chance and gain as believed; cosines to the target now and if the item is accepted."""
+        """Chance and gain as believed; cosines to the target now and if the item is accepted.
+
+        And what comes of waiting with the target: :class:`~proactrec.policies.plans.Waiting`.
+        """
         sight = self._sight(view, self._offsets)
         own = sight.of(item_idx[:, None])
         outlook = self._outlook(own)
@@ -250,7 +254,19 @@ class Foresight(Policy):
             "chance": outlook.chance[:, 0],
             "gain": outlook.gain[:, 0],
             **place_of(item_idx, chances, view.candidates.penalty),
+            **self._waiting(view),
         }
+
+    def _waiting(self, view: View) -> dict[str, Tensor]:
+        """Figures of :class:`Waiting`; none where only interest counts, or no wait is weighed."""
+        worth = self.options.worth
+        if not worth.target or self.options.depth == 1:
+            return {}
+        sight = self._sight(view, self._hopeful_offsets)
+        goal = self._goal(view, sight)
+        gains = self._expected_gain(self._outlook(sight), goal.price) + view.candidates.penalty
+        plans = self._plans(view, sight, goal, gains)
+        return waiting_of(plans, goal, worth, self._ahead(view))._asdict()
 
     def _sight(self, view: View, offsets: Tensor) -> Sight:
         """All candidates, as users see them."""
@@ -359,11 +375,13 @@ class Foresight(Policy):
 
     def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
         """Value of every plan over the rounds that are left: (n, n_plans)."""
-        options, leaving = self.options, self.knowledge.leaving.to(plans.now)[None]
-        ahead = Ahead(
+        return value_of(plans, goal, self.options.worth, self._ahead(view))
+
+    def _ahead(self, view: View) -> Ahead:
+        options, leaving = self.options, self.knowledge.leaving.to(view.places)[None]
+        return Ahead(
             view.rounds_left, leaving, view.shows_again, options.discount, options.longest_wait
         )
-        return value_of(plans, goal, options.worth, ahead)
 
 
 def _standard_popularity(train_counts: IntArray) -> Tensor:
