@@ -149,7 +149,7 @@ def _waiting(explanation: Explanation, target: str) -> str:
     names = {"now": "target_chance", "then": "wait_chance", "risk": "wait_risk"}
     said = {word: f"{figures[name]:.0%}" for word, name in names.items()}
     n = max(1, round(figures["wait_rounds"]))
-    is_raised = round(figures["wait_chance"], 2) > round(figures["target_chance"], 2)
+    is_raised = figures["wait_chance"] > figures["target_chance"] and said["then"] != said["now"]
     text = (RAISED if is_raised else NOT_RAISED) if explanation.is_target else WAITS
     return text.format(target=target, rounds=f"{n} round{'s' if n > 1 else ''}", **said)
 
