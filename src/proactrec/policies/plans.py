@@ -160,8 +160,8 @@ def waiting_of(plans: Plans, goal: Goal, worth: Worth, ahead: Ahead) -> Waiting:
     now, rounds = torch.sigmoid(goal.slope * goal.interest + goal.offset), 1 + expected(stop.wait)
     is_last = ahead.rounds_left[:, None] <= 0
     is_silent = ~goal.is_open | ((most == -torch.inf) & ~is_last)
-    later = [x.masked_fill(is_last, torch.nan) for x in (rounds, expected(stop.chance))]
-    found = Waiting(now, *later, 1 - stays ** later[0])
+    rounds, then = (x.masked_fill(is_last, torch.nan) for x in (rounds, expected(stop.chance)))
+    found = Waiting(now, rounds, then, 1 - stays**rounds)
     return Waiting(*(x.masked_fill(is_silent, torch.nan)[:, 0] for x in found))
 
 
