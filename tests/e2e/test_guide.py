@@ -14,6 +14,7 @@ import pytest
 
 from proactrec.data.load import load_dataset
 from proactrec.fitting.artefacts import CHECKPOINT
+from proactrec.worth import ONLY_INTEREST, Worth
 
 from .conftest import Command, Toy
 from .test_kill import stages, stop_when
@@ -100,6 +101,26 @@ class TestGuide:
         )
         lines = here("guide", "show", shop.guide).stdout
         assert f"{about['n_items']:,} items, {about['n_users']:,} users" in lines
+
+    def test_what_guidance_is_for_is_named_or_set_by_its_parts(
+        self, shop: Shop, here: Command, tmp_path: Path
+    ) -> None:
+        """From finished stages of another worth: none of them hangs on it."""
+
+        def worth(*arguments: str) -> dict[str, Any]:
+            stages = ["--store", f"{shop.guide}.store", "--out", tmp_path / "other", "--json"]
+            fit = ["guide", "fit", "--dataset", "demo", *stages, *FEW, *FORESIGHT, *arguments]
+            outcome = here(*fit)
+            assert outcome.code == 0, outcome.stderr
+            found: dict[str, Any] = json.loads(outcome.stdout)["policy_options"]["worth"]
+            return found
+
+        single = "--set=policy_options.worth.target=2"
+        assert worth(single) == Worth(target=2).model_dump()
+        assert worth("--worth", "only-interest") == ONLY_INTEREST.model_dump()
+        assert worth("--worth", "only-interest", single) == (
+            ONLY_INTEREST.model_dump() | {"target": 2}
+        )
 
     def test_fitted_again_it_is_the_same_guide(
         self, shop: Shop, here: Command, tmp_path: Path
@@ -251,6 +272,18 @@ class TestNext:
         assert sorted(plain["user_id"]) == sorted([users[0], users[3]])
         assert plain["reason"].to_list() == ["opted_out"] * 2
 
+    def test_without_a_number_of_rounds_nobody_knows_the_end(
+        self, shop: Shop, here: Command
+    ) -> None:
+        scores = {}
+        for told in ((), ("--n-rounds", "500"), ("--n-rounds", "1")):
+            outcome = here(*shop.next, "--category", "Science Fiction", *told, "--json")
+            rows = json.loads(outcome.stdout)
+            scores[told] = [row["score"] for row in rows if row["score"] is not None]
+        open_ended, far, last = scores.values()
+        assert open_ended == pytest.approx(far, abs=1e-4)
+        assert open_ended != pytest.approx(last, abs=1e-2)
+
     def test_the_seed_draws_plain_rounds(
         self, shop: Shop, here: Command, tmp_path: Path, toy: Toy
     ) -> None:
@@ -308,6 +341,17 @@ BAD: dict[str, tuple[Callable[[Bad], list[Any]], str]] = {
     "fit of an oracle": (
         lambda b: ["guide", "fit", "--policy", "oracle-greedy", "--out", str(b.folder / "g")],
         "--policy oracle-greedy reads the minds of simulated users",
+    ),
+    "fit for no worth": (
+        lambda b: ["guide", "fit", "--worth", "fame", "--out", str(b.folder / "g")],
+        "worth 'fame' does not exist; there are provider, only-interest",
+    ),
+    "fit for a worth that the policy does not weigh": (
+        lambda b: [
+            *("guide", "fit", "--policy", "itmprec", "--worth", "provider"),
+            *("--out", str(b.folder / "g")),
+        ],
+        "worth",
     ),
     "fit of no policy": (
         lambda b: ["guide", "fit", "--policy", "magic", "--out", str(b.folder / "g")],

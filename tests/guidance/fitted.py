@@ -75,7 +75,7 @@ def fit(folder: Path, policy: str, **changes: Any) -> SavedGuide:
     wanted = FittingOptions(
         dataset=DatasetOptions(name="csv", filter="none", table=files),
         policy=name,
-        policy_options=options,
+        policy_options=changes.pop("policy_options", options),
         encoder_options={"embedding_dim": 8, "max_seq_len": 6, "n_intents": 3, "stopping": FEW},
         graphau=GraphAUOptions(embedding_dim=8, stopping=StoppingOptions(**FEW)),
         **changes,

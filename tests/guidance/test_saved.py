@@ -19,6 +19,8 @@ from proactrec.guidance import saved
 from proactrec.guidance.past import no_journeys
 from proactrec.guidance.saved import SavedGuide, open_guide, read_about
 from proactrec.guidance.tomorrow import People
+from proactrec.policies.foresight import Foresight
+from proactrec.worth import Worth
 
 from .fitted import KINDS, N_EACH, N_ITEMS, N_USERS, POLICIES, changed_json, fit, log, played
 
@@ -57,6 +59,16 @@ def test_what_was_learned_is_saved(foresight: SavedGuide, tmp_path: Path) -> Non
     for name, value in more._asdict().items():
         if torch.is_tensor(value):
             assert torch.equal(getattr(opened.guide.knowledge, name), value)
+
+
+def test_a_part_of_worth_is_set_alone_and_saved(fitted: Path, tmp_path: Path) -> None:
+    plain = Worth(target=2)
+    options = POLICIES["foresight"][1] | {"worth": {"target": 2}}
+    fit(fitted, "foresight", policy_options=options).save(tmp_path / "guide")
+    policy = open_guide(tmp_path / "guide").guide.policy
+    assert isinstance(policy, Foresight)
+    assert policy.options.worth == plain
+    assert read_about(tmp_path / "guide")["policy_options"]["worth"] == plain.model_dump()
 
 
 def later_items(n: int) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """A finished run, told again one journey at a time: the guide decides what the log shows."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
+from proactrec.evaluation.protocols import CAMPAIGN, COMMON, PROTOCOLS, Protocol
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions
@@ -34,8 +33,8 @@ def told_again(
     toy: Toy, guide: Guide, protocol: Protocol = COMMON, **how: Any
 ) -> tuple[GuidanceLog, int]:
     """The log of a run, all of whose decisions were made again, alone; and their number."""
-    exclude = how.get("exclude", protocol.rollout.exclude)
-    guide = replace(guide, shows_again=exclude == "accepted")
+    settled = {name: how[name] for name in ("exclude", "end") if name in how}
+    guide = protocol.rollout.model_copy(update=settled).told(guide)
     log = toy.play(guide, protocol, **how)
     replay, n_told = Replay(guide, toy.dataset, log, protocol.rollout.padding), 0
     for row, at in np.argwhere(log.item_idx).tolist():
@@ -65,6 +64,44 @@ def test_protocols_are_told_again(
     toy: Toy, name: str, rails: RailsOptions | None, protocol: str
 ) -> None:
     assert told_again(toy, toy.guide(name, rails), PROTOCOLS[protocol])[1] > 60
+
+
+def leaving(share: float, refused: float | None = None) -> Protocol:
+    """A campaign whose users leave."""
+    changes = {"leaving": share, "leaving_refused": refused}
+    return CAMPAIGN.model_copy(update={"world": CAMPAIGN.world.model_copy(update=changes)})
+
+
+@pytest.mark.parametrize("end", ["known", "unknown"])
+@pytest.mark.parametrize("exclude", ["shown", "accepted"])
+@pytest.mark.parametrize("rails", [None, SINGLE, SPANNING], ids=["bare", "single", "spanning"])
+@pytest.mark.parametrize("name", ["foresight", "itmprec"])
+def test_campaigns_whose_users_leave_are_told_again(
+    toy: Toy, name: str, rails: RailsOptions | None, exclude: str, end: str
+) -> None:
+    how = {"exclude": exclude, "end": end}
+    log, n_told = told_again(toy, toy.guide(name, rails), leaving(0.1), **how)
+    assert n_told > 60
+    assert 0 < log.has_left.sum() < len(log.has_left)
+    after = np.arange(log.n_rounds) >= log.left_after[:, None]
+    assert not log.item_idx[log.has_left[:, None] & after].any()
+    assert (log.is_shown.sum(1) > 1)[log.reached].any()  # guidance goes on after the target
+
+
+def test_what_was_learned_of_leaving_is_learned_again(toy: Toy) -> None:
+    """Before the last round: everybody who answered in those before it, and who came back."""
+    guide, protocol = toy.guide("foresight"), leaving(0.05, 0.4)
+    log = toy.play(guide, protocol)
+    replay = Replay(guide, toy.dataset, log, protocol.rollout.padding)
+    first, last = (replay.guide_at(number).knowledge for number in (1, log.n_rounds))
+    number = np.arange(1, log.n_rounds)
+    shown, accepted = log.is_shown[:, :-1], log.accepted[:, :-1]
+    left = shown & (log.left_after[:, None] == number)
+    for column, answered in enumerate((accepted, ~accepted)):
+        n_played, n_left = (float((rows & answered).sum()) for rows in (shown, left))
+        assert last.n_played[column] - first.n_played[column] == n_played
+        assert last.n_left[column] - first.n_left[column] == n_left
+    assert last.leaving[1] > last.leaving[0]
 
 
 @pytest.mark.parametrize("exclude", ["shown", "accepted"])

@@ -14,7 +14,7 @@ from proactrec.guidance.past import JOURNEY_COLUMNS, MOST_ROUNDS, checked_journe
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.saved import SavedGuide, open_guide
 from proactrec.guidance.tomorrow import People, next_items
-from proactrec.journeys import Journeys
+from proactrec.journeys import OPEN_ENDED, Journeys
 
 from .fitted import KINDS, N_USERS, changed_json, fit, log, played
 
@@ -119,6 +119,26 @@ class TestPast:
         assert journeys.answer[0].tolist() == [1, 0, -1, -1, -1, -1]
         assert (journeys.round.tolist(), journeys.rounds_left.tolist()) == ([4], [2])
         assert next_items(people, journeys)["item_id"][0] not in shown
+
+    def test_without_a_number_of_rounds_nobody_knows_the_end(self, foresight: SavedGuide) -> None:
+        people, (shown, target) = people_of(foresight), not_owned("u00")[:2]
+        none, after = no_journeys(), rounds(people, ("u00", target, 30, shown, 1, 0))
+        for past, number in ((none, 1), (after, 31)):
+            journeys, anywhere = people.journeys(past, [target]), people.journeys_in(past, "drama")
+            assert (journeys.rounds_left == OPEN_ENDED).all()
+            assert (anywhere.rounds_left == OPEN_ENDED).all()
+            assert int(journeys.round[0]) == number <= journeys.n_rounds
+        table = next_items(people, people.journeys(after, [target]))
+        assert row_of(table, "u00")["round"] == 31
+
+    def test_who_has_no_last_round_waits_for_none(self, foresight: SavedGuide) -> None:
+        """An end that is far away is none."""
+        people, target = people_of(foresight), not_owned("u00")[0]
+        last, early, open_ended = (
+            next_items(people, people.journeys(no_journeys(), [target], n)) for n in (1, 500, None)
+        )
+        assert_frame_equal(early, open_ended, abs_tol=1e-4)
+        assert last["score"].to_list() != open_ended["score"].to_list()
 
     def test_rows_that_cannot_be_used_are_counted_by_why(self, foresight: SavedGuide) -> None:
         people = people_of(foresight)

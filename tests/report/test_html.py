@@ -148,8 +148,19 @@ def test_a_journey_that_ends_early_says_why(write, log):
     log.item_idx[0, 1:] = 0
     log.is_counted[5] = False
     text = write()
-    assert "target not accepted; nothing was shown after round 1: the user had left" in text
+    assert "target not accepted; nothing was left to show after round 1" in text
     assert "had the target before" in text
+    assert "the user left" not in text
+
+
+def test_who_left_is_said_to_have_left(write, log):
+    log.item_idx[0, 1:] = 0
+    log.left_after[0] = 1
+    log.left_after[5] = 2
+    text = write()
+    assert "target not accepted; the user left after round 1" in text
+    assert "accepted the target in round 2; the user left after round 2" in text
+    assert "nothing was left" not in text
 
 
 def test_heat_map_is_of_the_journey_that_moved_most(write, log):
@@ -161,7 +172,7 @@ def test_heat_map_tells_how_its_journey_ended(write, log):
     log.interest[0] = 0
     for shown, told in (
         ([1, 6, 0], "accepted the target in round 2"),
-        ([6, 1, 0], "accepted the target in round 1; nothing was shown after round 2"),
+        ([6, 1, 0], "accepted the target in round 1; nothing was left to show after round 2"),
         ([1, 2, 3], "target not accepted"),
     ):
         log.item_idx[5] = shown

@@ -85,8 +85,14 @@ def next_items(
         ),
     ] = False,
     n_rounds: Annotated[
-        int, typer.Option(min=1, help="Rounds that a journey has.", rich_help_panel=WHO)
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Rounds that a journey has. If not given, nobody knows how many there will be: "
+            "users are led as long as they come.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, help="Draws plain rounds; the guide's own if not given."),
@@ -145,7 +151,7 @@ def _walks(
     target: list[str] | None,
     category: str | None,
     past: Path | None,
-    n_rounds: int,
+    n_rounds: int | None,
 ) -> "Journeys":
     """Journeys of all users, with what was shown before."""
     from proactrec.guidance.past import checked_journeys, no_journeys

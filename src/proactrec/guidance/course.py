@@ -116,7 +116,7 @@ class Rails:
         nothing = torch.zeros_like(journeys.user)
         now = Standing(journeys.guided.sum(1), nothing, nothing, nothing, nothing > 0)
         answers = journeys.guided, journeys.accepted, journeys.refused > 0
-        for number in range(int(journeys.round.max()) - 1):
+        for number in range(max(journeys.round.tolist(), default=1) - 1):
             after = self._counted(now, *(part[:, number] for part in answers))
             now = after.where(journeys.round - 1 > number, now)
         return now

@@ -188,12 +188,12 @@ class Moment(NamedTuple):
         return causes
 
     def reasons(self) -> dict[str, float]:
-        """The policy's figures of what was shown."""
+        """The policy's figures of what was shown; those that are NaN don't apply."""
         assert isinstance(self.policy, Explains)
         with torch.no_grad():
             item_idx = torch.tensor([self.item_idx], device=self.view.places.device)
             found = self.policy.reasons(self.without([()]), item_idx)
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(x) for name, x in found.items() if not bool(x.isnan())}
 
     def _taken(self) -> dict[int, int]:
         """Items accepted so far, with their rounds."""
@@ -281,7 +281,7 @@ class Explainer:
         if self.log.guided[row, number - 1]:
             return Moment(guide.policy, ruling.view, item_idx, None)
         assert guide.recommender is not None
-        plain = View(journeys, places.relevance, ruling.open, journeys.rounds_left)
+        plain = ruling.view._replace(places=places.relevance, candidates=ruling.open)
         reason = int(ruling.reason)
         rail = "overruled" if reason == GUIDED else REASONS[reason]
         return Moment(guide.recommender, plain, item_idx, rail)

@@ -232,6 +232,12 @@ class Guide:
         left = self._ahead(journeys).rounds_left
         return View(journeys, places.own, candidates, left, self.shows_again)
 
+    def among(self, journeys: Journeys, own: Tensor, candidates: Candidates) -> View:
+        """What the policy sees of these candidates, its places being `own`, within rails."""
+        ahead = self._ahead(journeys)
+        left = ahead.rounds_left if self.rails is None else self.rails.course(ahead).rounds_left
+        return View(journeys, own, candidates, left, self.shows_again)
+
     def _ahead(self, journeys: Journeys) -> Journeys:
         """Journeys with as many rounds left as the policy is told."""
         if self.knows_end:

@@ -14,7 +14,7 @@ from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger, Recorded
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import ledger_of, train_users
 from proactrec.journeys import UNKNOWN, Journeys
-from proactrec.policies.base import Candidates, Evidence, Learner, View
+from proactrec.policies.base import Candidates, Evidence, Learner
 from proactrec.progress import Progress, silent
 from proactrec.types import IntArray
 
@@ -137,7 +137,7 @@ class Replay:
         item_idx = torch.from_numpy(self.log.item_idx[rows, column]).to(self._device)
         at = torch.from_numpy(rows).to(self._device)
         only = Candidates(torch.zeros(len(rows), 1, device=self._device), item_idx[:, None])
-        seen = View(journeys.of(at), places[at], only, journeys.rounds_left[at])
+        seen = guide.among(journeys.of(at), places[at], only)
         starts = range(0, max(1, len(rows)), guide.block_size)
         parts = [policy.decide(seen.of(slice(s, s + guide.block_size))) for s in starts]
         features = [part.features for part in parts if part.features is not None]

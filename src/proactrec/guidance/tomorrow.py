@@ -21,11 +21,13 @@ from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
-from proactrec.journeys import ACCEPTED, Journeys, Users
-from proactrec.policies.base import Candidates, PredictsAcceptance, View
+from proactrec.journeys import ACCEPTED, OPEN_ENDED, Journeys, Users
+from proactrec.policies.base import Candidates, PredictsAcceptance
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
+PLANNED = 20
+"""Columns of journeys whose end nobody knows, unless more were played: as long are whole paths."""
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
@@ -105,22 +107,27 @@ class People:
             opted_out=drawn | np.array([user_id in out for user_id in self.user_ids], bool),
         )
 
-    def journeys(self, past: pl.DataFrame, target_ids: Sequence[str], n_rounds: int) -> Journeys:
+    def journeys(
+        self, past: pl.DataFrame, target_ids: Sequence[str], n_rounds: int | None = None
+    ) -> Journeys:
         """Every user on the way to every target, the first of them first, with what was shown.
 
         Parameters
         ----------
         past : DataFrame
             Rounds so far, as :func:`proactrec.guidance.past.checked_journeys` gives them.
-        n_rounds : int
-            Rounds that a journey has; it goes on after them, with none left.
+        n_rounds : int, optional
+            Rounds that a journey has; it goes on after them, with none left. By default nobody
+            knows: campaigns are open-ended.
         """
         items, n_users = self.guide.guide.items.index, len(self.user_ids)
         targets = [items[target_id] for target_id in dict.fromkeys(target_ids)]
         check_targets(self.guide.rails, self.guide.guide.items, np.array(targets))
         return self._on_the_way(past, np.repeat(targets, n_users), n_rounds)
 
-    def journeys_in(self, past: pl.DataFrame, category: str, n_rounds: int) -> Journeys:
+    def journeys_in(
+        self, past: pl.DataFrame, category: str, n_rounds: int | None = None
+    ) -> Journeys:
         """Every user on the way to the item of a category that suits best.
 
         Whoever is on the way to one of them goes on until they have it; all others go to the one
@@ -152,12 +159,12 @@ class People:
         """Row of every journey's user here: (n,)."""
         return journeys.user_rows % len(self.user_ids)
 
-    def _on_the_way(self, past: pl.DataFrame, target: IntArray, n_rounds: int) -> Journeys:
+    def _on_the_way(self, past: pl.DataFrame, target: IntArray, n_rounds: int | None) -> Journeys:
         """Journeys of all users, over and over, to these targets."""
         user = np.arange(len(target)) % len(self.user_ids)
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
-        most = max(n_rounds, known["round"].to_numpy().max(initial=0) + 1)
+        most = max(n_rounds or PLANNED, known["round"].to_numpy().max(initial=0) + 1)
         accepted = past.filter(pl.col("answer") == ACCEPTED).join(rows, on="user")
         own = pl.col("target") == pl.col("target_right")
         users = self._before(user, accepted.filter(own), accepted.filter(~own))
@@ -171,7 +178,10 @@ class People:
         ):
             place[at, column] = torch.tensor(known[name].to_list(), dtype=place.dtype)
         last = torch.zeros_like(begun.round).scatter_reduce(0, at, column + 1, "amax")
-        journeys = begun._replace(round=last + 1, rounds_left=(n_rounds - 1 - last).clamp(min=0))
+        left = torch.full_like(last, OPEN_ENDED)
+        if n_rounds is not None:
+            left = (n_rounds - 1 - last).clamp(min=0)
+        journeys = begun._replace(round=last + 1, rounds_left=left)
         row, item = self.history.rows(user)
         owns = np.zeros(len(user), bool)
         owns[row[item == target[row]]] = True
@@ -301,13 +311,14 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
 
 def _chances(people: People, journeys: Journeys, places: Places, item_idx: Tensor) -> IntArray:
     """Chance of what is shown, as the policy believes; NaN where it predicts none: (n,)."""
-    policy = people.guide.guide.policy
+    guide = people.guide.guide
+    policy = guide.policy
     nothing = np.full(len(item_idx), np.nan)
     if not isinstance(policy, PredictsAcceptance):
         return nothing
     only = Candidates(torch.zeros(len(item_idx), 1), item_idx[:, None])
     with torch.no_grad():
-        found = policy.chances(View(journeys, places.own, only, journeys.rounds_left))
+        found = policy.chances(guide.among(journeys, places.own, only))
     return np.where(item_idx.numpy() > 0, found[:, 0].double().numpy(), np.nan)
 
 

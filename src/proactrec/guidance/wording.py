@@ -38,6 +38,19 @@ CLOSER = (
     "{item}."
 )
 CHANCE = "Predicted: you take it with a chance of {chance}; that moves your interest by {gain}."
+RAISED = (
+    "It is shown now: waiting about {rounds} would raise the chance that you take it from {now} to "
+    "{then}, and {risk} of users would have left by then."
+)
+NOT_RAISED = (
+    "It is shown now: waiting about {rounds} would not raise the chance that you take it ({now} "
+    "now, {then} then), and {risk} of users would have left by then."
+)
+NO_WAIT = "It is shown now: no round is left to wait for."
+WAITS = (
+    "“{target}” waits: in about {rounds} the chance that you take it is expected to be {then}, now "
+    "it is {now}; {risk} of users will have left by then."
+)
 PLACE = "Leaving the target aside, it is number {place} of {n} for you."
 PARTS = "Its score: (relevance {relevance}{intent}) × progress toward the target {gain}."
 NO_PROGRESS = "It does not lead closer by itself: its progress is {gain}."
@@ -60,6 +73,8 @@ def in_words(path: ToldJourney, explanation: Explanation) -> list[str]:
     if explanation.is_promoted and not explanation.is_target:
         sentences += _lead(explanation, target)
     sentences += _expected(explanation)
+    if explanation.is_promoted:
+        sentences.append(_waiting(explanation, target))
     if path.left_out is not None and explanation.what_if is not None:
         is_same = explanation.what_if == explanation.item
         text, other = (WHAT_IF_SAME if is_same else WHAT_IF), explanation.what_if.title
@@ -122,6 +137,21 @@ def _expected(explanation: Explanation) -> list[str]:
         place, n = (f"{figures[name]:,.0f}" for name in ("place", "n_allowed"))
         found.append(PLACE.format(place=place, n=n))
     return found
+
+
+def _waiting(explanation: Explanation, target: str) -> str:
+    """Why the target is shown now, or what it waits for; of policies that weigh that."""
+    figures = explanation.figures
+    if "target_chance" not in figures:
+        return ""
+    if "wait_rounds" not in figures:
+        return NO_WAIT if explanation.is_target else ""
+    names = {"now": "target_chance", "then": "wait_chance", "risk": "wait_risk"}
+    said = {word: f"{figures[name]:.0%}" for word, name in names.items()}
+    n = max(1, round(figures["wait_rounds"]))
+    is_raised = figures["wait_chance"] > figures["target_chance"] and said["then"] != said["now"]
+    text = (RAISED if is_raised else NOT_RAISED) if explanation.is_target else WAITS
+    return text.format(target=target, rounds=f"{n} round{'s' if n > 1 else ''}", **said)
 
 
 def _listed(names: Sequence[str]) -> str:

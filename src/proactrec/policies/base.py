@@ -142,7 +142,10 @@ class Explains(Protocol):
         ...
 
     def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
-        """Figures (n,) of the items (n,), by name, as the policy has them; see `wording`."""
+        """Figures (n,) of the items (n,), by name, as the policy has them; see `wording`.
+
+        NaN where one does not apply.
+        """
         ...
 
 

@@ -38,6 +38,7 @@ from proactrec.policies.plans import (
     is_target,
     refused_gains,
     value_of,
+    waiting_of,
     worth_now,
 )
 from proactrec.policies.starts import Starts
@@ -246,7 +247,10 @@ class Foresight(Policy):
         return nothing.scatter_reduce(1, column, score, "amax")
 
     def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
-        """Chance and gain as believed; cosines to the target now and if the item is accepted."""
+        """Chance and gain as believed; cosines to the target now and if the item is accepted.
+
+        And what comes of waiting with the target: :class:`~proactrec.policies.plans.Waiting`.
+        """
         sight = self._sight(view, self._offsets)
         own = sight.of(item_idx[:, None])
         outlook = self._outlook(own)
@@ -258,7 +262,19 @@ class Foresight(Policy):
             "chance": outlook.chance[:, 0],
             "gain": outlook.gain[:, 0],
             **place_of(item_idx, chances, view.candidates.penalty),
+            **self._waiting(view),
         }
+
+    def _waiting(self, view: View) -> dict[str, Tensor]:
+        """Figures of :class:`Waiting`; none where only interest counts, or no wait is weighed."""
+        worth = self.options.worth
+        if not worth.target or self.options.depth == 1:
+            return {}
+        sight = self._sight(view, self._hopeful_offsets)
+        goal = self._goal(view, sight)
+        gains = self._expected_gain(self._outlook(sight), goal.price) + view.candidates.penalty
+        plans = self._plans(view, sight, goal, gains)
+        return waiting_of(plans, goal, worth, self._ahead(view))._asdict()
 
     def _sight(self, view: View, offsets: Tensor) -> Sight:
         """All candidates, as users see them."""
@@ -367,13 +383,15 @@ class Foresight(Policy):
 
     def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
         """Value of every plan over the rounds that are left: (n, n_plans)."""
-        options, leaving = self.options, self.knowledge.leaving.to(plans.now)[None]
+        return value_of(plans, goal, self.options.worth, self._ahead(view))
+
+    def _ahead(self, view: View) -> Ahead:
+        options, leaving = self.options, self.knowledge.leaving.to(view.places)[None]
         discount = options.discount
         if discount is None:
             discount = 0.0 if options.goes_on else ENDING_DISCOUNT
         left, again = view.rounds_left, view.shows_again
-        ahead = Ahead(left, leaving, again, discount, options.longest_wait)
-        return value_of(plans, goal, options.worth, ahead)
+        return Ahead(left, leaving, again, discount, options.longest_wait)
 
 
 def _standard_popularity(train_counts: IntArray) -> Tensor:

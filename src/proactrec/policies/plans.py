@@ -25,7 +25,7 @@ from torch import Tensor
 
 from proactrec.journeys import Journeys
 from proactrec.policies.base import View
-from proactrec.policies.stopping import WAITS, best_stop
+from proactrec.policies.stopping import WAITS, Stop, best_stop
 from proactrec.worth import Worth
 
 
@@ -109,37 +109,88 @@ def refused_gains(first: Tensor, n_plans: int) -> Tensor:
     return other.clamp(min=0)
 
 
+class Waiting(NamedTuple):
+    """What comes of waiting with the target, by expectation over answers: all (n,).
+
+    NaN where the target is closed or the only choice; where no round is left, of all but its chance
+    now.
+    """
+
+    target_chance: Tensor  # of acceptance, now
+    wait_rounds: Tensor  # from now until it is best shown, if the best step is walked now
+    wait_chance: Tensor  # of acceptance then
+    wait_risk: Tensor  # that the user has left by then
+
+
+class Staying(NamedTuple):
+    """Chances that users answer so and stay."""
+
+    accepted: Tensor  # (n, n_plans)
+    refused: Tensor  # (n, n_plans)
+    of_first: Tensor  # (n, 1), whatever the answer to the first plan
+
+
 def value_of(plans: Plans, goal: Goal, worth: Worth, ahead: Ahead) -> Tensor:
     """Value of every plan over the rounds that are left: (n, n_plans)."""
-    left, left_refused = ahead.leaving[:, :1], ahead.leaving[:, 1:]
-    accepted, refused = plans.chance * (1 - left), (1 - plans.chance) * (1 - left_refused)
-    stays = (accepted + refused)[:, :1]
+    accepted, refused, stays = staying = _staying(plans, ahead)
     gains = accepted * plans.after + refused * plans.other
     horizon = rounds_worth(ahead.discount * stays.double(), ahead.rounds_left[:, None])
     value = plans.now + worth.interest * horizon.to(gains.dtype) * gains
     if not worth.target:
         return value
-    after, other = _waits(plans, goal, stays, ahead)
+    after, other = _by_answer(_stops(plans, goal, staying, ahead).value, plans)
+    if not ahead.shows_again:
+        other = other.masked_fill(plans.is_target, 0)
+    after = after.masked_fill(plans.is_target, 0)
     return value + worth.target * goal.is_open * (accepted * after + refused * other)
 
 
-def _waits(plans: Plans, goal: Goal, stays: Tensor, ahead: Ahead) -> tuple[Tensor, Tensor]:
-    """Worth of waiting on after an acceptance and after a refusal: (n, n_plans) each."""
-    n_plans, another = plans.now.shape[1], plans.other[:, :2]  # the first's, and all others'
-    value = best_stop(
+def waiting_of(plans: Plans, goal: Goal, worth: Worth, ahead: Ahead) -> Waiting:
+    """What comes of waiting, by the numbers that plans are valued by."""
+    accepted, refused, stays = staying = _staying(plans, ahead)
+    value = value_of(plans, goal, worth, ahead).masked_fill(plans.is_target, -torch.inf)
+    most, best = value.max(1, keepdim=True)
+    stop = _stops(plans, goal, staying, ahead)
+
+    def expected(part: Tensor) -> Tensor:
+        after, other = _by_answer(part, plans)
+        found = (accepted * after + refused * other) / (accepted + refused)
+        return found.gather(1, best)
+
+    now, rounds = torch.sigmoid(goal.slope * goal.interest + goal.offset), 1 + expected(stop.wait)
+    is_last = ahead.rounds_left[:, None] <= 0
+    is_silent = ~goal.is_open | ((most == -torch.inf) & ~is_last)
+    rounds, then = (x.masked_fill(is_last, torch.nan) for x in (rounds, expected(stop.chance)))
+    found = Waiting(now, rounds, then, 1 - stays**rounds)
+    return Waiting(*(x.masked_fill(is_silent, torch.nan)[:, 0] for x in found))
+
+
+def _staying(plans: Plans, ahead: Ahead) -> Staying:
+    left, left_refused = ahead.leaving[:, :1], ahead.leaving[:, 1:]
+    accepted, refused = plans.chance * (1 - left), (1 - plans.chance) * (1 - left_refused)
+    return Staying(accepted, refused, (accepted + refused)[:, :1])
+
+
+def _stops(plans: Plans, goal: Goal, staying: Staying, ahead: Ahead) -> Stop:
+    """When waiting on is best ended: after acceptances (n, n_plans), then after refusals."""
+    another = plans.other[:, :2]  # the first's, and all others'
+    return best_stop(
         torch.cat([goal.interest + plans.gain, goal.interest.expand_as(another)], 1),
         torch.cat([plans.after, another], 1),
         slope=goal.slope,
         offset=goal.offset,
-        stays=stays,
+        stays=staying.of_first,
         n_rounds=ahead.rounds_left[:, None].to(plans.now.dtype),
         longest=ahead.longest,
-    ).value
-    after, other = value[:, :n_plans], value[:, -1:].repeat(1, n_plans)
-    other[:, :1] = value[:, n_plans : n_plans + 1]
-    if not ahead.shows_again:
-        other = other.masked_fill(plans.is_target, 0)
-    return after.masked_fill(plans.is_target, 0), other
+    )
+
+
+def _by_answer(part: Tensor, plans: Plans) -> tuple[Tensor, Tensor]:
+    """What is of :func:`_stops` after an acceptance and after a refusal: (n, n_plans) each."""
+    n_plans = plans.now.shape[1]
+    after, other = part[:, :n_plans], part[:, -1:].repeat(1, n_plans)
+    other[:, :1] = part[:, n_plans : n_plans + 1]
+    return after, other
 
 
 def rounds_worth(discount: Tensor, n_rounds: Tensor) -> Tensor:

@@ -126,9 +126,11 @@ def _ending(log: GuidanceLog, pair: int) -> str:
     told = "target not accepted"
     if accepted_at is not None:
         told = f"accepted the target in round {accepted_at}"
-    if last == log.n_rounds or last == accepted_at:
+    if last == log.n_rounds:
         return told
-    return f"{told}; nothing was shown after round {last}: the user had left, or nothing was left"
+    if log.has_left[pair]:
+        return f"{told}; the user left after round {log.left_after[pair]}"
+    return told if last == accepted_at else f"{told}; nothing was left to show after round {last}"
 
 
 def _accepted_at(log: GuidanceLog, pair: int) -> int | None:
