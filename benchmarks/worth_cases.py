@@ -94,12 +94,13 @@ class Bases(NamedTuple):
     ) -> Case:
         """A case of a part and world, of users as a campaign has them."""
         part, world = place
-        every = [AS_CAMPAIGN, WORLDS.get(world, {}), *changes]
+        every = [WORLDS.get(world, {}), *changes]
         if not isinstance(leaving, str):
             every.append({"protocol.world.leaving": leaving})
             leaving = f"{leaving:.0%}"
         together = {name: value for some in every for name, value in some.items()}
-        options = self.common.changed({**together, "seed": self.seed})
+        campaign = self.common.changed(AS_CAMPAIGN)  # by itself: what is nested would be changed
+        options = campaign.changed({**together, "seed": self.seed})
         return Case(part, world, leaving, method, options)
 
 
