@@ -21,8 +21,7 @@ from views import WORLDS
 WORTHS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 OTHER = "ITMPRec"
 METHODS: dict[str, Changes] = {OTHER: {"policy": "itmprec"}} | {
-    f"{worth:g}": {"policy": "foresight", "policy_options.worth.step": worth}
-    for worth in WORTHS
+    f"{worth:g}": {"policy": "foresight", "policy_options.worth.step": worth} for worth in WORTHS
 }
 FIGURES = ("hr", "ioi", "accepted")
 

@@ -9,11 +9,10 @@ from torch import Tensor
 from proactrec.arousal import arousal, kept_share
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.ranking import penalties, places
-from proactrec.rng import uniforms
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.response import Shown
-from proactrec.simulator.world import LUCK_OF_LEAVING, World
+from proactrec.simulator.world import World
 from proactrec.types import IntArray
 
 KeptShare = Callable[[Tensor], Tensor]
@@ -63,11 +62,7 @@ class Environment:
         self._luck = torch.stack(luck, 1)  # (B, n_slots, n_rounds)
         self._n_rounds = n_rounds
         self._leaving = world.leaving(users)  # (B, 2)
-        self._luck_of_leaving = None
-        if world.loses_users:
-            seed = world.seed if seeds is None else seeds
-            drawn = uniforms(seed, user_idx, target_idx, n_rounds, slot=LUCK_OF_LEAVING)
-            self._luck_of_leaving = torch.from_numpy(drawn).to(device)
+        self._luck_of_leaving = world.luck_of_leaving(user_idx, target_idx, n_rounds, seeds=seeds)
         self._noise = world.noise(target_idx)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
         self._users, self._user_idx = world.user_vectors[users], users

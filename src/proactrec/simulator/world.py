@@ -195,10 +195,20 @@ class World:
         factors = self._frailty[users.cpu()][:, None]
         return (factors * chances).clamp(max=MOST_LEAVING).to(self.device)
 
-    @property
-    def loses_users(self) -> bool:
-        """Whether users may leave by chance."""
-        return self.options.leaving > 0 or (self.options.leaving_refused or 0) > 0
+    def luck_of_leaving(
+        self,
+        user_idx: IntArray,
+        target_idx: IntArray,
+        n_rounds: int,
+        *,
+        seeds: IntArray | None = None,
+    ) -> Tensor | None:
+        """Uniform numbers by which users leave, as :meth:`luck`; None where nobody does."""
+        if not (self.options.leaving or self.options.leaving_refused):
+            return None
+        seed = self.seed if seeds is None else seeds
+        drawn = uniforms(seed, user_idx, target_idx, n_rounds, slot=LUCK_OF_LEAVING)
+        return torch.from_numpy(drawn).to(self.device)
 
     def noise(self, target_idx: IntArray) -> Tensor | float:
         """Percentages added to the acceptance probabilities: (n_pairs,), or 0."""
