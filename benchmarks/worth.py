@@ -5,7 +5,8 @@ Usage: python benchmarks/worth.py DATASET PAGE.md [--seeds 0 1 2] [--n-targets 2
     [--worlds medium flat steep factors content] [--parts grid interest hazard ablation rails]
     [--only-finished]
 Finished stages lie in the store, so it goes on where it was killed; with --only-finished it plays
-nothing and writes the page from what there is. The plot stands beside the page.
+nothing and writes the page from what there is, also while another process plays. The plot stands
+beside the page.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from worth_page import body_of, draw
 
 
 def main() -> None:
-    """Play what is missing, seed by seed; after each, write page and plot."""
+    """Play what is missing, seed by seed, and write page and plot."""
     arguments = _arguments()
     base, workshop = set_up(arguments)
     ledger = Ledger(arguments.store / f"{arguments.page.stem}-cells.json")
@@ -109,6 +110,8 @@ def _write(
     }
     body = body_of(content, plot.name if is_drawn else None)
     write_page(arguments.page, f"What campaigns are worth, on {arguments.dataset}", content, body)
+    compact = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    write_text(arguments.page.with_suffix(".json"), compact + "\n")
 
 
 if __name__ == "__main__":

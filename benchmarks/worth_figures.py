@@ -23,13 +23,8 @@ FIGURES: dict[str, tuple[int, ...]] = {
     "ioi": (5, 10, 20),
     "hr": (20,),
 }
-COMPARED = {
-    "grid": {"target_accepted": (20,), "worth": (20,)},
-    "hazard": {"target_accepted": (20,), "worth": (20,)},
-    "ablation": {"target_accepted": (20,), "worth": (20,)},
-    "interest": {"ioi": (5, 10, 20)},
-    "rails": {"target_accepted": (20,), "worth": (20,)},
-}
+COMPARED: dict[str, tuple[int, ...]] = {"target_accepted": (20,), "worth": (20,)}
+COMPARED_IN_INTEREST: dict[str, tuple[int, ...]] = {"ioi": (5, 10, 20)}
 FIRST = {"hazard": "learned", "ablation": "whole"}
 """Whom all others are compared with; elsewhere Foresight."""
 Group = list[tuple[Case, Path]]
@@ -52,12 +47,16 @@ class Judge:
         case = group[0][0]
         place = {"part": case.part, "world": case.world, "leaving": case.leaving}
         rows = [{**place, "method": method, **_row(of)} for method, of in logs.items()]
+        if case.part == "rails" or (case.part, case.world) == ("grid", "medium"):
+            for row, of in zip(rows, logs.values(), strict=True):
+                row["curve"] = _curve(of)
         first = FIRST.get(case.part, "Foresight")
+        compared = COMPARED_IN_INTEREST if case.part == "interest" else COMPARED
         others = [name for name in logs if name != first] if first in logs else []
         less = [
             {**place, "first": first, "second": name, **found}
             for name in others
-            for found in _differences(logs[first], logs[name], COMPARED[case.part])
+            for found in _differences(logs[first], logs[name], compared)
         ]
         return rows, less
 
@@ -82,19 +81,23 @@ def _sums(log: GuidanceLog, metric: str, rounds: Sequence[int]) -> Sums:
 def _means(log: GuidanceLog, metric: str, rounds: Sequence[int]) -> list[float]:
     sums = _sums(log, metric, rounds)
     means = sums.numerator.sum(0) / sums.denominator.sum(0)
-    return [round(float(mean), 5) for mean in means]
+    return [round(float(mean), 4) for mean in means]
 
 
 def _row(logs: dict[int, GuidanceLog]) -> dict[str, Any]:
-    """Figures by seed, the share of targets accepted after every round, and journeys."""
+    """Figures by seed."""
     figures: dict[str, list[float]] = {}
     for metric, rounds in FIGURES.items():
         by_seed = [_means(log, metric, rounds) for log in logs.values()]
         for number, values in zip(rounds, zip(*by_seed, strict=True), strict=True):
             figures[f"{metric}@{number}"] = list(values)
+    return {"seeds": list(logs), "figures": figures}
+
+
+def _curve(logs: dict[int, GuidanceLog]) -> list[float]:
+    """Mean share of targets accepted after every round."""
     curves = [_means(log, "target_accepted", range(1, log.n_rounds + 1)) for log in logs.values()]
-    curve = [round(sum(values) / len(values), 4) for values in zip(*curves, strict=True)]
-    return {"seeds": list(logs), "figures": figures, "curve": curve}
+    return [round(sum(values) / len(values), 4) for values in zip(*curves, strict=True)]
 
 
 def _differences(
@@ -113,8 +116,7 @@ def _differences(
         found += [
             {
                 "figure": f"{metric}@{one.round}",
-                "difference": [round(value, 5) for value in one.estimate],
-                "per_seed": [round(value, 5) for value in one.per_seed],
+                "difference": [round(value, 4) for value in one.estimate],
             }
             for one in paired_differences(a, b, rounds)
         ]
