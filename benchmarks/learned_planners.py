@@ -37,9 +37,10 @@ from proactrec.evaluation.rollout import rollout
 from proactrec.guidance.log import GuidanceLog
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRN
-from proactrec.policies.base import Policy
-from proactrec.policies.foresight import Foresight, Plans
+from proactrec.policies.base import Policy, View
+from proactrec.policies.foresight import Foresight
 from proactrec.policies.irn import IRNPolicy
+from proactrec.policies.plans import Goal, Plans
 from proactrec.rng import generator, torch_generator
 from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray
@@ -202,10 +203,10 @@ class Reinforced(Foresight):
         self.tries: list[Tries] = []
         self.rng: torch.Generator | None = None
 
-    def worth(self, plans: Plans, rounds_left: Tensor) -> Tensor:
+    def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:
         """The formula's worth, sharpened and corrected; in training, noise decides among plans."""
-        formula = super().worth(plans, rounds_left)
-        features = features_of(plans, formula, rounds_left)
+        formula = super().worth(plans, goal, view)
+        features = features_of(plans, formula, view.rounds_left)
         logits = self.logits(features, formula)
         if self.rng is None:
             return logits

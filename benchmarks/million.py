@@ -167,7 +167,9 @@ def play(scale: Scale) -> None:
             told.append(evidence_in(path))
         if number < N_ROUNDS:
             policy: Any = guide.policy
-            everybody = Evidence(*(torch.cat(column) for column in zip(*told, strict=True)))
+            everybody = Evidence(
+                *(torch.cat(column) for column in zip(*(one[:3] for one in told), strict=True))
+            )
             guide = guide.knowing(policy.learned(guide.knowledge, everybody))
 
 
@@ -215,9 +217,9 @@ def played(scale: Scale, guide: Guide, users: Users, rows: slice, number: int, p
     views: Views = policy.views
     hidden = felt(views, every)
     for before in range(1, number):
-        item_idx, _, accepted = evidence_in(file_of(scale, before, rows.start // scale.shard))
-        hidden = after_answer(hidden, views, item_idx, accepted)
-        journeys = journeys.after(item_idx, accepted, item_idx > 0)
+        told = evidence_in(file_of(scale, before, rows.start // scale.shard))
+        hidden = after_answer(hidden, views, told.item_idx, told.accepted)
+        journeys = journeys.after(told.item_idx, told.accepted, told.item_idx > 0)
     ruled = guide.decide(journeys)
     interest = (hidden * views.item_vectors[ruled.item_idx]).sum(1)
     chance = DistributionResponse(slope=8.0, offset=0.1).accept_prob(interest.double())
@@ -226,7 +228,7 @@ def played(scale: Scale, guide: Guide, users: Users, rows: slice, number: int, p
     told = evidence_of(ruled, ruled.item_idx, accepted)
     assert len(told.item_idx) == len(every), "nothing was left to be shown"
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez(file, **{name: x.numpy() for name, x in told._asdict().items()})
+        np.savez(file, **{name: x.numpy() for name, x in told._asdict().items() if x is not None})
 
 
 def felt(views: Views, users: Tensor) -> Tensor:
@@ -251,7 +253,7 @@ def file_of(scale: Scale, number: int, shard: int) -> Path:
 def evidence_in(path: Path) -> Evidence:
     """The answers of a shard's round."""
     with np.load(path) as saved:
-        return Evidence(*(torch.from_numpy(saved[name]) for name in Evidence._fields))
+        return Evidence(**{name: torch.from_numpy(saved[name]) for name in saved.files})
 
 
 def rounds(scale: Scale) -> list[dict[str, float]]:

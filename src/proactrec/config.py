@@ -84,8 +84,9 @@ def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     found = dict(content)
     for name, value in changes.items():
         inner = found.get(name)
-        is_nested = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        found[name] = merged(inner, value) if is_nested else value
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            value = merged(inner, value)
+        found[name] = value
     return found
 
 

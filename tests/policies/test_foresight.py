@@ -19,8 +19,8 @@ from proactrec.graphau import InterestVectors
 from proactrec.guidance import guide as guide_module
 from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import Candidates, Evidence, View
-from proactrec.policies.belief import AcceptanceModel
-from proactrec.policies.foresight import Foresight, ForesightOptions, _standard_popularity
+from proactrec.policies.belief import AcceptanceModel, standard_popularity
+from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.simulator.world import World, WorldOptions
 from proactrec.testing.toys import histories_of
 
@@ -159,7 +159,7 @@ def test_an_item_that_nobody_has_is_neither_popular_nor_unpopular(dataset: Datas
     columns = {"item_id": dataset.item_ids, "title": dataset.item_ids, "categories": lists}
     interactions, catalogue = Interactions(events), Catalogue(pl.DataFrame(columns))
     left = Dataset.build("left", interactions, catalogue, keep_cold=True)
-    popularity = _standard_popularity(left.train_counts)
+    popularity = standard_popularity(left.train_counts)
     is_known = torch.from_numpy(left.train_counts > 0)
     assert not is_known[[7, 50]].any()
     assert (popularity[~is_known] == 0).all()

@@ -15,7 +15,6 @@ from proactrec.policies.plans import (
     Goal,
     Plans,
     is_open,
-    is_target,
     refused_gains,
     value_of,
     worth_now,
@@ -85,7 +84,8 @@ class OracleWorth(OracleGreedy):
         penalty = view.candidates.whole(n_rows)
         steps = self._gains(now, goal.price) + penalty
         if worth.target:
-            steps = steps.masked_fill(is_target(view, n_rows) & goal.is_open, -torch.inf)
+            everything = torch.arange(n_rows, device=steps.device)
+            steps = steps.masked_fill((everything == target) & goal.is_open, -torch.inf)
         first, considered = steps.topk(n_considered, 1)
         n_steps = min(options.n_candidates, n_considered)
         column = considered[:, :n_steps]

@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset, Histories
+from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
+from proactrec.evaluation.pairs import Pairs, guided_pairs
 from proactrec.guidance.decision import RailCounts, Ruled
 from proactrec.guidance.guide import Guide, MapBlocks, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
@@ -27,7 +28,7 @@ from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, Feedback, KeptShare
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World
-from proactrec.types import BoolArray, FloatArray, IntArray
+from proactrec.types import FloatArray, IntArray
 
 
 class RolloutOptions(Options):
@@ -68,18 +69,6 @@ class RolloutResult(NamedTuple):
     n_dropped_owners: int
     rails: dict[str, Any]
     """Counts, see :class:`proactrec.guidance.decision.RailCounts`; empty without rails."""
-
-
-class Pairs(NamedTuple):
-    """Users and their targets; a target's users stand together."""
-
-    user_idx: IntArray
-    target_idx: IntArray
-
-    @classmethod
-    def of(cls, user_idx: IntArray, targets: IntArray) -> "Pairs":
-        """Every user with every target."""
-        return cls(np.tile(user_idx, len(targets)), np.repeat(targets, len(user_idx)))
 
 
 def rollout(
@@ -142,23 +131,6 @@ def rollout(
                 progress("guidance", len(plays), len(blocks))
     rails = {} if guide.rails is None else {**_total(plays), **extra}
     return RolloutResult(notes.log, Trace(notes.traced, notes.trace), n_owners, rails)
-
-
-def guided_pairs(world: World, user_idx: IntArray, targets: IntArray) -> tuple[Pairs, int]:
-    """Every user with every target, less owners where the world drops them, and their number.
-
-    Raises
-    ------
-    InvalidInputError
-        If that leaves nobody.
-    """
-    pairs = Pairs.of(user_idx, targets)
-    if world.options.owners != "drop":
-        return pairs, 0
-    owns = _owns(world.owned, pairs, len(world.item_vectors))
-    if owns.all():
-        raise InvalidInputError("every user already has every target: nobody can be guided")
-    return Pairs(pairs.user_idx[~owns], pairs.target_idx[~owns]), int(owns.sum())
 
 
 @contextmanager
@@ -396,9 +368,3 @@ def _total(plays: list[_Play]) -> dict[str, int]:
     for play in plays:
         total.counts.update(play.counts.counts)
     return dict(total.counts)
-
-
-def _owns(owned: Histories, pairs: Pairs, n_rows: int) -> BoolArray:
-    """Whether a pair's user has its target: (n_pairs,)."""
-    have = owned.user_idx * n_rows + owned.item_idx
-    return np.isin(pairs.user_idx * n_rows + pairs.target_idx, have)

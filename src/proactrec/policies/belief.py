@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from proactrec.journeys import UNKNOWN, Journeys
 from proactrec.policies.base import Evidence
+from proactrec.types import IntArray
 
 N_NEWTON, ENOUGH = 12, 1e-6
 PRIOR_ROUNDS = 100.0
@@ -203,3 +204,12 @@ def moved_by_answers(
         moved = F.normalize(share * told + (1 - share) * shown, dim=1)
         place = torch.where((item_idx > 0)[:, None], moved, place)
     return place
+
+
+def standard_popularity(train_counts: IntArray) -> Tensor:
+    """Log of an item's number of users, standardised; the mean for an item that nobody has yet."""
+    counts = torch.from_numpy(train_counts)
+    popularity, is_known = counts.float().clamp(min=1).log(), counts > 0
+    known = popularity[is_known]
+    standard = (popularity - known.mean()) / known.std().clamp(min=1e-6)
+    return standard.masked_fill(~is_known, 0)

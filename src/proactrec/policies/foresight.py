@@ -28,7 +28,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
-from proactrec.policies.belief import AcceptanceModel, moved_by_answers
+from proactrec.policies.belief import AcceptanceModel, moved_by_answers, standard_popularity
 from proactrec.policies.ingredients import Ingredients
 from proactrec.policies.plans import (
     Ahead,
@@ -168,7 +168,7 @@ class Foresight(Policy):
         self.options = options or ForesightOptions()
         self.views = vectors if isinstance(vectors, Views) else Views.beside(vectors)
         self._starts = Starts(self.views, known)
-        self._popularity = _standard_popularity(train_counts)
+        self._popularity = standard_popularity(train_counts)
         self._know(self.prior())
 
     @classmethod
@@ -392,12 +392,3 @@ class Foresight(Policy):
             discount = 0.0 if options.goes_on else ENDING_DISCOUNT
         left, again = view.rounds_left, view.shows_again
         return Ahead(left, leaving, again, discount, options.longest_wait)
-
-
-def _standard_popularity(train_counts: IntArray) -> Tensor:
-    """Log of an item's number of users, standardised; the mean for an item that nobody has yet."""
-    counts = torch.from_numpy(train_counts)
-    popularity, is_known = counts.float().clamp(min=1).log(), counts > 0
-    known = popularity[is_known]
-    standard = (popularity - known.mean()) / known.std().clamp(min=1e-6)
-    return standard.masked_fill(~is_known, 0)

@@ -191,7 +191,7 @@ class PolicyContract:
         assert same(decide(back, seen(back, journeys)), first), "it starts from its prior"
         again = policy.knowing(policy.learned(policy.prior(), evidence))
         assert same(decide(again, seen(again, journeys)), learned), "the same teaches the same"
-        of_nothing = Evidence(*(part[:0] for part in evidence))
+        of_nothing = Evidence(*(part[:0] for part in evidence if part is not None))
         calm = policy.knowing(policy.learned(policy.prior(), of_nothing))
         found = decide(calm, seen(calm, journeys))
         assert torch.equal(found.item_idx, first.item_idx), "nothing teaches nothing"
