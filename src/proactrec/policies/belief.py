@@ -28,6 +28,7 @@ from proactrec.policies.base import Evidence
 from proactrec.types import IntArray
 
 N_NEWTON, ENOUGH = 12, 1e-6
+LEAST_LEAVING = 0.001
 PRIOR_ROUNDS = 100.0
 """Rounds of users that the assumed share of those who leave counts for."""
 LEAST_SLOPE = 0.1
@@ -104,8 +105,13 @@ class AcceptanceModel(NamedTuple):
 
     @property
     def leaving(self) -> Tensor:
-        """Share that leaves after an acceptance and after a refusal: (2,)."""
-        return self.n_left / self.n_played
+        """Share that leaves after an acceptance and after a refusal: (2,).
+
+        Where any is assumed it is never believed to be none: without an end, waiting would have
+        none either.
+        """
+        found = (self.n_left / self.n_played).clamp(min=LEAST_LEAVING)
+        return torch.where(self.n_left > 0, found, 0.0)
 
     def seen_again(self, evidence: Evidence) -> "AcceptanceModel":
         """The model after it was seen who came back; the same where nobody knows."""
