@@ -13,8 +13,9 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.past import JOURNEY_COLUMNS, MOST_ROUNDS, checked_journeys, no_journeys
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.saved import SavedGuide, open_guide
-from proactrec.guidance.tomorrow import People, next_items
+from proactrec.guidance.tomorrow import WEIGHED, People, next_items
 from proactrec.journeys import OPEN_ENDED, Journeys
+from proactrec.policies.base import Promises
 
 from .fitted import KINDS, N_USERS, changed_json, fit, log, played
 
@@ -240,6 +241,33 @@ class TestCategory:
         assert (reached.round[0], reached.is_over[0]) == (1, False)
         bought = people_of(foresight, ("u00", first, 99))
         assert self.targets(bought, ("u00", first, 1, shown, 1, 0)).target_idx[0] != index[first]
+
+    def test_a_target_refused_for_good_gives_way_to_another(self, foresight: SavedGuide) -> None:
+        first = next(i for i in not_owned("u00") if int(i[1:]) % len(KINDS) == KINDS.index("Drama"))
+        told = ("u00", first, 1, first, 1, 0)
+        index, again = foresight.guide.items.index, replace(foresight.guide, shows_again=True)
+        assert self.targets(people_of(foresight), told).target_idx[0] != index[first]
+        shows_again = people_of(replace(foresight, guide=again))
+        assert self.targets(shows_again, told).target_idx[0] == index[first]
+
+    def test_foresight_leads_to_what_promises_most(self, foresight: SavedGuide) -> None:
+        people, guide = people_of(foresight), foresight.guide
+        chosen, policy = self.targets(people), guide.policy
+        assert isinstance(policy, Promises)
+        dramas = [i for i, kinds in zip(guide.items.item_ids, guide.items.categories, strict=True)
+                  if kinds == ("Drama",)]  # fmt: skip
+        promise = {}
+        for item in dramas:
+            toward = people.journeys(no_journeys(), [item], 6)
+            promise[item] = policy.promise(guide.view(toward, guide.places(toward)))
+        n_weighed = 0
+        for row, user_id in enumerate(people.user_ids):
+            free = {i: float(promise[i][row]) for i in dramas if i not in owned(user_id)}
+            if len(free) <= WEIGHED:
+                found = guide.items.item_ids[int(chosen.target_idx[row]) - 1]
+                assert free[found] == max(free.values())
+                n_weighed += len(free) > 1
+        assert n_weighed > 10
 
     def test_owners_have_the_target(self, foresight: SavedGuide) -> None:
         target = owned("u00")[0]

@@ -21,11 +21,13 @@ from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
-from proactrec.journeys import ACCEPTED, OPEN_ENDED, Journeys, Users
-from proactrec.policies.base import Candidates, PredictsAcceptance
+from proactrec.journeys import ACCEPTED, OPEN_ENDED, REFUSED, Journeys, Users
+from proactrec.policies.base import Candidates, PredictsAcceptance, Promises
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
+WEIGHED = 8
+"""Targets of a category whose promise is weighed for each user."""
 PLANNED = 20
 """Columns of journeys whose end nobody knows, unless more were played: as long are whole paths."""
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
@@ -130,30 +132,53 @@ class People:
     ) -> Journeys:
         """Every user on the way to the item of a category that suits best.
 
-        Whoever is on the way to one of them goes on until they have it; all others go to the one
-        that the encoder finds most relevant, of those that they don't have.
+        Whoever is on the way to one of them goes on until they have it, or refused it for good.
+        All others go to the most relevant one of those that are left to them; where the policy says
+        what targets promise, to the most promising of the :data:`WEIGHED` most relevant.
         """
-        guide, users = self.guide.guide, self.users
-        items = torch.from_numpy(targets_in(self.guide.rails, guide.items, category))
-        everybody = torch.arange(len(users.key))
-        begun = Journeys.begun(users, everybody, items[:1].expand(len(everybody)), 1)
+        items = torch.from_numpy(targets_in(self.guide.rails, self.guide.guide.items, category))
+        going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
+        answers = [ACCEPTED] if self.guide.guide.shows_again else [ACCEPTED, REFUSED]
+        closed = going.filter(
+            (pl.col("item") == pl.col("target")) & pl.col("answer").is_in(answers)
+        ).select("user", "target")
+        user, owned = self.history.rows(np.arange(len(self.user_ids)))
+        closed = pl.concat([closed, pl.DataFrame({"user": user, "target": owned})])
+        going = going.join(closed, on=["user", "target"], how="anti")
+        target = self._best_of(items, closed, n_rounds)
+        target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
+        return self._on_the_way(past, target, n_rounds)
+
+    def _best_of(self, items: Tensor, closed: pl.DataFrame, n_rounds: int | None) -> IntArray:
+        """The one of these targets that suits every user best: (n_users,)."""
+        guide, everybody = self.guide.guide, torch.arange(len(self.user_ids))
+        begun = Journeys.begun(self.users, everybody, items[:1].expand(len(everybody)), 1)
+        left = OPEN_ENDED if n_rounds is None else n_rounds - 1
+        begun = begun._replace(rounds_left=torch.full_like(everybody, left))
+        is_closed = np.zeros((len(everybody), len(guide.items) + 1), bool)
+        is_closed[closed["user"].to_numpy(), closed["target"].to_numpy()] = True
         assert guide.recommender is not None
         best = []
         for rows in everybody.split(guide.block_size):
             some = begun.of(rows)
             relevance = guide.recommender.encoder.score(guide.recommender.place(some))
-            allowed = guide.view(some, Places(relevance, relevance)).candidates.penalty
-            best.append(items[(relevance + allowed)[:, items].argmax(1)])
-        target = torch.cat(best).numpy()
-        going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
-        reached = going.filter(
-            (pl.col("item") == pl.col("target")) & (pl.col("answer") == ACCEPTED)
-        ).select("user", "target")
-        user, owned = self.history.rows(np.arange(len(target)))
-        reached = pl.concat([reached, pl.DataFrame({"user": user, "target": owned})])
-        going = going.join(reached, on=["user", "target"], how="anti")
-        target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
-        return self._on_the_way(past, target, n_rounds)
+            suits = relevance.masked_fill(torch.from_numpy(is_closed)[rows], -torch.inf)[:, items]
+            best.append(self._most_promising(some, items, suits))
+        found: IntArray = torch.cat(best).numpy()
+        return found
+
+    def _most_promising(self, some: Journeys, items: Tensor, suits: Tensor) -> Tensor:
+        """Of the targets (k,) that suit journeys best (n, k) the most promising: (n,)."""
+        guide = self.guide.guide
+        if not isinstance(guide.policy, Promises):
+            return items[suits.argmax(1)]
+        near, place = suits.topk(min(WEIGHED, len(items)), 1)
+        promises = []
+        for column in place.T:
+            toward = some._replace(target_idx=items[column])
+            promises.append(guide.policy.promise(guide.view(toward, guide.places(toward))))
+        promise = torch.stack(promises, 1).masked_fill(near == -torch.inf, -torch.inf)
+        return items[place.gather(1, promise.argmax(1, keepdim=True))[:, 0]]
 
     def rows_of(self, journeys: Journeys) -> IntArray:
         """Row of every journey's user here: (n,)."""

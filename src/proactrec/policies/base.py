@@ -134,6 +134,15 @@ class PredictsAcceptance(Protocol):
 
 
 @runtime_checkable
+class Promises(Protocol):
+    """A policy that says what leading users to their targets is worth, in one unit for all."""
+
+    def promise(self, view: View) -> Tensor:
+        """Expected worth of the rounds that are left: (n,); -inf where nothing may be shown."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A policy that says what its choices stand on, of the whole catalogue."""
 

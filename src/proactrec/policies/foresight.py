@@ -240,6 +240,10 @@ class Foresight(Policy):
         foreseen = self.views.sums(view.places * self._items[item_idx]) / self.knowledge.shares
         return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
 
+    def promise(self, view: View) -> Tensor:
+        """Expected worth of the rounds that are left: (n,)."""
+        return self._weighed(view)[0].max(1).values
+
     def weigh(self, view: View) -> Tensor:
         """Value over the rounds that are left, of the candidates."""
         score, column = self._weighed(view)
