@@ -62,8 +62,10 @@ def _asked(
     ] = None,
     protocol: Annotated[
         list[str],
-        typer.Option(help="common, official or paper; repeatable.", rich_help_panel=GUIDE),
-    ] = ["common"],  # noqa: B006
+        typer.Option(
+            help="campaign, common, official or paper; repeatable.", rich_help_panel=GUIDE
+        ),
+    ] = ["campaign"],  # noqa: B006
     named_world: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,11 +10,10 @@ from rich.table import Table
 from proactrec.cli import console, options, results
 from proactrec.cli.flags import flags_of, given, naming, takes
 from proactrec.cli.setup import parsed_setting
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import InvalidInputError
 from proactrec.fitting.fitting import Fitting
 from proactrec.fitting.guides import fit_guide
 from proactrec.fitting.options import FittingOptions
-from proactrec.worth import Worth
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,15 +23,6 @@ app = typer.Typer(
 
 FITTED = flags_of(FittingOptions, None, "policy", "encoder", "seed")
 FITTED["policy"] = FITTED["policy"]._replace(default="foresight")
-
-NamedWorth = Annotated[
-    str | None,
-    typer.Option(
-        help=f"What guidance is for, of a policy that weighs it (foresight): "
-        f"{', '.join(Worth.named)}; other values by --set policy_options.worth.target=2 and the "
-        "like. The policy's default if not given."
-    ),
-]
 
 
 @app.command()
@@ -54,7 +44,7 @@ def fit(
         bool,
         typer.Option("--shows-again", help="What was shown and refused may be shown again."),
     ] = False,
-    worth: NamedWorth = None,
+    worth: options.NamedWorth = None,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +67,11 @@ def fit(
 
     check_place(out)
     plain = FittingOptions(dataset=options.dataset_options(values))
-    changes = {**given(FITTED, values), **_worth(worth), **dict(map(parsed_setting, set_ or []))}
+    changes = {
+        **given(FITTED, values),
+        **options.named_worth(worth, "policy_options.worth"),
+        **dict(map(parsed_setting, set_ or [])),
+    }
     with naming(FITTED, values):
         wanted = plain.changed(changes)
     if issubclass(policy_type(wanted.policy), ReadsMinds):
@@ -101,15 +95,6 @@ def show(folder: options.GuideFolder, json: options.Json = False) -> None:
     from proactrec.guidance.saved import read_about
 
     _tell(read_about(folder), folder, json=json)
-
-
-def _worth(name: str | None) -> dict[str, Any]:
-    """Settings of a worth that has a name."""
-    if name is None:
-        return {}
-    if name not in Worth.named:
-        raise UnknownIdError(f"worth {name!r} does not exist; there are {', '.join(Worth.named)}")
-    return {"policy_options.worth": Worth.named[name].model_dump()}
 
 
 def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:

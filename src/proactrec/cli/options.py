@@ -11,7 +11,8 @@ from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
 from proactrec.data.selection import SelectionOptions
 from proactrec.data.sources.table import TableOptions
-from proactrec.errors import InvalidInputError
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.worth import Worth
 
 OWN, COUNTS = f"Own files (--dataset {', '.join(OWN_FILES)})", "What counts"
 DATA = {
@@ -39,6 +40,14 @@ DataDir = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
 ]
+NamedWorth = Annotated[
+    str | None,
+    typer.Option(
+        help=f"What guidance is for, of a policy that weighs it (foresight): "
+        f"{', '.join(Worth.named)}; other values by --set policy_options.worth.target=2 and the "
+        "like. By default what the protocol or the policy has."
+    ),
+]
 GuideFolder = Annotated[Path, typer.Argument(metavar="GUIDE", help="Folder of a guide.")]
 
 
@@ -63,3 +72,12 @@ def dataset_options(values: Mapping[str, Any]) -> DatasetOptions:
             content["name"] = str(Path(values["dataset"]).absolute())
     with naming(DATA, values):
         return DatasetOptions(**content)
+
+
+def named_worth(name: str | None, setting: str) -> dict[str, Any]:
+    """A setting that is a worth with a name; none if there is no name."""
+    if name is None:
+        return {}
+    if name not in Worth.named:
+        raise UnknownIdError(f"worth {name!r} does not exist; there are {', '.join(Worth.named)}")
+    return {setting: Worth.named[name].model_dump()}

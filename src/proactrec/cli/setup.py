@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from proactrec.progress import Progress
 
 GUIDE, MACHINE = "Guidance", "Machine"
-OF_WORLD = {"protocol.world.world", "protocol.world.receptivity", "hidden"}
+OF_WORLD = {
+    "protocol.world.world",
+    "protocol.world.receptivity",
+    "protocol.world.leaving",
+    "hidden",
+}
 """Settings that a named world decides."""
 
 
@@ -60,6 +65,7 @@ def run_flags() -> dict[str, Flag]:
         "protocol.rollout.n_rounds",
         "protocol.world.world",
         "protocol.world.receptivity",
+        "protocol.world.leaving",
     )
     by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
     return {
@@ -96,11 +102,14 @@ def setup(
     protocol: Annotated[
         str,
         typer.Option(
-            help="common: the same calibrated users for every policy; official: what the authors' "
-            "public code computes; paper: the printed equations.",
+            help="campaign: calibrated users, the same for every policy, who go on being moved "
+            "after they accepted the target; common: the same, but their journeys end with it, as "
+            "published; official: what the authors' public code computes; paper: the printed "
+            "equations.",
             rich_help_panel=GUIDE,
         ),
-    ] = "common",
+    ] = "campaign",
+    worth: options.NamedWorth = None,
     named_world: Annotated[
         str | None,
         typer.Option(
@@ -166,6 +175,7 @@ def setup(
         changes["rails.equal_groups"] = _listed_groups(groups)
     if named_world is not None:
         changes |= _named_world(named_world, is_alone=not OF_WORLD & changes.keys())
+    changes |= options.named_worth(worth, "protocol.worth")
     changes |= _language_models(changes.get("policy"), response, values)
     content = ExperimentOptions(dataset=data, protocol=chosen).model_dump()
     for name, value in [*changes.items(), *map(parsed_setting, set_ or [])]:
@@ -196,7 +206,8 @@ def _named_world(name: str, *, is_alone: bool) -> dict[str, Any]:
 
     if not is_alone:
         raise InvalidInputError(
-            f"--named-world {name} says it all: leave out --world, --receptivity and --hidden"
+            f"--named-world {name} says it all: leave out --world, --receptivity, --leaving and "
+            "--hidden"
         )
     return worlds.named_world(name).changes()
 
