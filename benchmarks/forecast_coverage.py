@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/forecast_coverage.py DATASET PAGE.md [--policies itmprec foresight]
     [--n-tests 60] [--n-left-out 10] [--n-users 300] [--n-played 150] [--n-targets 5]
-    [--filter paper] [--seed 0] [--store runs/artefacts] [--data-dir DIR]
+    [--filter paper] [--protocol common] [--leaving-between LOW HIGH] [--seed 0]
+    [--store runs/artefacts] [--data-dir DIR]
 The campaign is played with all users in test worlds: draws of the same prior with other seeds, and
 worlds of one kind of hidden vectors that the forecast's own worlds leave out. Every world is kept
 in the store, so it goes on where it was killed.
@@ -22,7 +23,9 @@ from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.observed_metrics import ROUNDS
 from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predicted
+from proactrec.evaluation.protocols import PROTOCOLS
 from proactrec.report.tables import label_of
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
@@ -74,6 +77,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--n-played", type=int, default=150, help="users in a forecast's world")
     parser.add_argument("--n-targets", type=int, default=5)
     parser.add_argument("--filter", default="k-core")
+    parser.add_argument("--protocol", default="common", choices=list(PROTOCOLS))
+    parser.add_argument(
+        "--leaving-between", type=float, nargs=2, help="share of users that leave after each round"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
     parser.add_argument("--data-dir", type=Path)
@@ -84,19 +91,27 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
     """Test worlds of the prior, then those of every kind that is left out."""
     data = DatasetOptions(name=arguments.dataset, filter=arguments.filter)
     options = ExperimentOptions(
-        dataset=data, policy=policy, n_users=arguments.n_users, seed=arguments.seed
+        dataset=data,
+        policy=policy,
+        n_users=arguments.n_users,
+        seed=arguments.seed,
+        protocol=PROTOCOLS[arguments.protocol],
     ).changed({"protocol.targets.n_targets": arguments.n_targets})
     run = Experiment(options, arguments.store, data_dir=arguments.data_dir)
-    caster = Forecaster(run, ForecastOptions(n_users=arguments.n_played), progress=_say)
+    leaving = arguments.leaving_between and tuple(arguments.leaving_between)
+    prior = Prior(leaving=leaving)
+    asked = ForecastOptions(n_users=arguments.n_played, prior=prior)
+    caster = Forecaster(run, asked, progress=_say)
     ensemble = caster.ensemble()
-    tests = played(caster, Prior(), arguments.n_tests)
+    tests = played(caster, prior, arguments.n_tests)
     n_played = ensemble[0].n_users
     for after in (0, AFTER):
         yield case_of(policy, "prior", after, caster, ensemble, tests)
         yield case_of(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
-    for kind in HIDDEN:
+    for kind in HIDDEN if arguments.n_left_out else ():
         others = without(kind, caster)
-        tests = played(caster, Prior(hidden=(kind,)), arguments.n_left_out)
+        only = Prior(hidden=(kind,), leaving=leaving)
+        tests = played(caster, only, arguments.n_left_out)
         for after in (0, AFTER):
             yield case_of(policy, f"{kind}, left out", after, caster, others, tests)
 
@@ -185,6 +200,15 @@ def tables(cases: Sequence[Case]) -> Iterator[str]:
         {
             "everything": lambda held: held,
             **{name: lambda held, part=part: held[..., part] for name, part in slices.items()},
+        },
+    )
+    yield "## Targets accepted, by round"
+    part = slices[LABELS["target_accepted"]]
+    yield _table(
+        cases,
+        {
+            f"@{ROUNDS[n]}": lambda held, n=n: held[..., part.start + n : part.start + n + 1]
+            for n in range(n_rounds)
         },
     )
     yield "## By segment"
