@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/proactrec run --dataset demo --n-targets 20 --set encoder_options.stopping.patience=5 --out runs/demo
+	$(BIN)/proactrec run --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5 --out runs/demo
 	@echo "open runs/demo/report.html in a browser"
 
 # One thread: toy tensors only lose by two, most of all beside other work. Two processes; a file's

@@ -36,10 +36,10 @@ def test_everything_that_was_asked_for_is_there(done: Path) -> None:
     assert set(figures["world"]) == {"medium", "steep"}
     assert set(figures["seed"]) == {0, 1}
     for world in ("medium", "steep"):
-        text = (done / "tables" / f"csv-common-{world}.md").read_text()
+        text = (done / "tables" / f"csv-campaign-{world}.md").read_text()
         assert all(f"| {name} |" in text for name in METHODS)
         for kind in ("interest", "rank", "cost"):
-            png = (done / "plots" / f"csv-common-{world}-{kind}.png").read_bytes()
+            png = (done / "plots" / f"csv-campaign-{world}-{kind}.png").read_bytes()
             assert png.startswith(b"\x89PNG")
     assert "my-policy" in (done / "benchmark.html").read_text()
     cells = json.loads((done / "cells.json").read_text())
@@ -87,13 +87,13 @@ def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) ->
     ]
     by_when = {"target_accepted", "rounds_to_target", "worth"}
     assert {metric for _, metric in rows} == {"hr", "ioi", "ior", "ior200"} | by_when
-    found = rows["csv, common, medium", "ioi"]
+    found = rows["csv, campaign, medium", "ioi"]
     assert found["per_seed"] == pytest.approx([a - b for a, b in zip(*seeds, strict=True)])
     assert found["verdict"] == "better"
     text = here("compare", "oracle-lookahead", "nearest-to-target", "--out", done).stdout
-    assert "ioi: oracle-lookahead is better than nearest-to-target in csv, common, medium" in text
+    assert "ioi: oracle-lookahead is better than nearest-to-target in csv, campaign, medium" in text
     same = here("compare", "ITMPRec", "ITMPRec", "--out", done).stdout
-    assert "ITMPRec is not shown to differ from ITMPRec in csv, common, medium" in same
+    assert "ITMPRec is not shown to differ from ITMPRec in csv, campaign, medium" in same
 
 
 def test_compare_in_protocols_of_different_metrics(toy: Toy, here: Command, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_compare_in_protocols_of_different_metrics(toy: Toy, here: Command, tmp_
         (["--also", "nowhere.py"], "policy file nowhere.py does not exist"),
         (["--seed", "0"], "seeds that differ"),
         (["--world", "windy"], "world"),
-        (["--category", "Nope"], "csv common medium ITMPRec 0: category 'Nope' does not exist"),
+        (["--category", "Nope"], "csv campaign medium ITMPRec 0: category 'Nope' does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence(

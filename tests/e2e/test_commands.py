@@ -85,6 +85,7 @@ def test_named_worlds_are_listed_and_played(toy: Toy, here: Command, tmp_path: P
     result = read(tmp_path)
     assert result["protocol_changes"] == {
         "world.patience": 5,
+        "world.after_success": "stop",
         "rollout.n_rounds": 5,
         "targets.n_targets": 3,
         "intents.n_intents": 4,
@@ -142,7 +143,7 @@ def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
     sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "n_interactions": N_USERS * N_EACH}
     assert {name: result[name] for name in sizes} == sizes
     assert (result["dataset"], result["policy"]) == ("csv", "itmprec")
-    assert (result["protocol"], result["seed"], result["category"]) == ("common", 0, "Drama")
+    assert (result["protocol"], result["seed"], result["category"]) == ("campaign", 0, "Drama")
     assert len(result["targets"]) == 3
     for name in ("hr", "ioi", "ior"):
         assert list(result["metrics"][name]) == ["5"]
