@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_with_a_target_to_accept_it_is_what_brute_force_finds(
         sure, full = (1 / (1 + np.exp(-(slope * x + offset))) for x in (now, 1.0))
         price = worth.interest + worth.target * (full - sure) / (1 - now)
 
-        def gains(place: np.ndarray, left: list[int]) -> dict[int, float]:
+        def gains(place: np.ndarray, left: list[int], price: float = price) -> dict[int, float]:
             tried = ((i, expected_gain(place, i, 50, vectors, prior)) for i in left)
             return {i: chance * (gain + worth.step / price) for i, (chance, gain, _) in tried}
 
@@ -151,7 +152,7 @@ def test_with_a_target_to_accept_it_is_what_brute_force_finds(
         share = discount * stays
         horizon = (1 - share**rounds_left) / (1 - share)
 
-        def then(s: float, rate: float) -> float:
+        def then(s: float, rate: float, stays: float = stays) -> float:
             return worth.target * best_wait(s, rate, stays, rounds_left, slope, offset, waits)[0]
 
         values = {}
@@ -202,7 +203,7 @@ def test_the_more_users_leave_the_more_targets_are_shown_now(
         policy_of(vectors, dataset, waiting_for(share)).decide(seen).item_idx == 50
         for share in (0.0, 0.02, 0.1, 0.3, 0.9)
     ]
-    for fewer, more in zip(shown, shown[1:], strict=False):
+    for fewer, more in pairwise(shown):
         assert more[fewer].all()
     assert not shown[0].any()
     assert shown[-1].all()

@@ -1,6 +1,7 @@
 """The best round to stop waiting, against a plain loop over rounds."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def test_where_nobody_leaves_it_waits_for_the_last_round_there_is() -> None:
 def test_the_more_users_leave_the_sooner_it_is_shown() -> None:
     interest, rate, _ = drawn()
     shares = [stop(interest, rate, q, OPEN_ENDED) for q in (1.0, 0.99, 0.95, 0.9, 0.8, 0.5, 0.0)]
-    for stays, leaves in zip(shares, shares[1:], strict=False):
+    for stays, leaves in pairwise(shares):
         assert (leaves.wait <= stays.wait).all()
         assert (leaves.value <= stays.value).all()
     assert shares[0].wait.double().mean() > shares[3].wait.double().mean() + 1 > 1.5
@@ -123,7 +124,7 @@ def test_the_more_interest_counts_the_more_waiting_is_worth() -> None:
         )
         for slope in (0.0, 1.0, 3.0, 9.0)
     ]
-    for less, more in zip(found, found[1:], strict=False):
+    for less, more in pairwise(found):
         assert (more.value >= less.value - 1e-12).all()
         assert (more.wait > 0)[less.wait > 0].all()
     assert not found[0].wait.any()
