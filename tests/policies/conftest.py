@@ -1,4 +1,7 @@
-"""Journeys and views worked by hand."""
+"""Journeys, views and waits worked by hand."""
+
+import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -35,3 +38,18 @@ def view_of(places: Tensor, target_idx: Tensor, penalty: Tensor, number: int = 1
     """What a policy sees of such journeys, with the whole catalogue for candidates."""
     journeys = journeys_of(target_idx, number)
     return View(journeys, places, Candidates(penalty), journeys.rounds_left)
+
+
+def best_wait(
+    s: float, r: float, q: float, n: float, slope: float, offset: float, waits: Iterable[int]
+) -> tuple[float, int]:
+    """Largest q^k times the chance after k rounds, and the first k that has it."""
+    best, when = 0.0, 0
+    for k in waits:
+        kept = max(1 - max(r, 0.0) / (1 - s), 0.0)
+        reached = 1 - (1 - s) * kept**k
+        there = min(max(n - k, 0.0), 1.0)
+        value = q**k * there / (1 + math.exp(-(slope * reached + offset)))
+        if value > best:
+            best, when = value, k
+    return best, when

@@ -49,7 +49,7 @@ def test_prior_says_what_it_was_told() -> None:
 
 def test_optimism_raises_what_little_is_known_of() -> None:
     evidence, popularity = answers(4000, (-0.5, 2.5, 0.0))
-    often = Evidence(*(part[evidence.item_idx <= 20] for part in evidence))
+    often = Evidence(*(part[evidence.item_idx <= 20] for part in evidence[:3]))
     knowledge = model(shrinkage=20.0).learned(often, popularity)
     raised = knowledge.offsets(popularity, optimism=2.0) - knowledge.offsets(popularity)
     torch.testing.assert_close(raised[21:], torch.full((20,), 2 / 20**0.5))
@@ -92,6 +92,29 @@ def test_one_round_is_the_mode_of_the_posterior() -> None:
 
     descent.step(objective)
     torch.testing.assert_close(found.weights, weights.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_who_came_back_is_counted_by_answer_beside_what_was_assumed() -> None:
+    """100 rounds of each answer are assumed, of which 5 and 20 end."""
+    prior = AcceptanceModel.before_answers(
+        3,
+        slopes=[4.0],
+        deviations=[4.0],
+        prior_chance=0.27,
+        strength=4.0,
+        shrinkage=20.0,
+        leaving=(0.05, 0.2),
+    )
+    assert prior.leaving.tolist() == pytest.approx([0.05, 0.2])
+    accepted = torch.tensor([True] * 60 + [False] * 300)
+    stayed = torch.tensor([False] * 3 + [True] * 57 + [False] * 100 + [True] * 200)
+    items, features = torch.ones(360, dtype=torch.int64), torch.zeros(360, 1)
+    unseen = Evidence(items, features, accepted)
+    assert prior.seen_again(unseen) is prior
+    found = prior.seen_again(unseen._replace(stayed=stayed))
+    assert found.leaving.tolist() == pytest.approx([8 / 160, 120 / 400])
+    again = found.seen_again(unseen._replace(stayed=torch.ones_like(stayed)))
+    assert again.leaving.tolist() == pytest.approx([8 / 220, 120 / 700])
 
 
 def test_nothing_shown_teaches_nothing() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,25 @@ from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.guidance import guide as guide_module
 from proactrec.guidance.log import GuidanceLog
+from proactrec.journeys import OPEN_ENDED
 from proactrec.policies.base import Candidates, Evidence, View
 from proactrec.policies.belief import AcceptanceModel, standard_popularity
 from proactrec.policies.foresight import Foresight, ForesightOptions
+from proactrec.policies.stopping import WAITS
 from proactrec.simulator.world import World, WorldOptions
 from proactrec.testing.toys import histories_of
+from proactrec.worth import ONLY_INTEREST, Worth
 
-from .conftest import journeys_of, view_of
+from .conftest import best_wait, journeys_of, view_of
 
 N_USERS, N_ITEMS, DIM, TARGETS = 60, 50, 6, np.array([50, 45])
-WORTH = 0.02
-"""Of an accepted item by itself."""
+EVERYTHING: dict[str, Any] = {
+    "n_candidates": N_ITEMS,
+    "n_considered": N_ITEMS,
+    "learns": False,
+    "item_shrinkage": None,
+}
+STEP = ONLY_INTEREST.step
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +96,7 @@ def expected_gain(
 def test_two_rounds_ahead_is_what_brute_force_finds(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
-    everything = ForesightOptions(
-        n_candidates=N_ITEMS, n_considered=N_ITEMS, learns=False, item_shrinkage=None
-    )
+    everything = ForesightOptions(**EVERYTHING, worth=ONLY_INTEREST)
     policy, seen = policy_of(vectors, dataset, everything), observed(vectors)
     found, prior = policy.decide(seen), policy.prior()
     horizon = sum(0.8**k for k in range(5))
@@ -99,7 +106,7 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
 
         def best(place: np.ndarray, left: list[int]) -> float:
             steps = (expected_gain(place, i, 50, vectors, prior) for i in left)
-            return max(0.0, *(chance * (gain + WORTH) for chance, gain, _ in steps))
+            return max(0.0, *(chance * (gain + STEP) for chance, gain, _ in steps))
 
         values = {}
         for item in allowed:
@@ -108,18 +115,153 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
             accepted = 0.0 if item == 50 else best(after, others)
             refused = best(place, others)
             values[item] = (
-                chance * (gain + WORTH + horizon * accepted) + (1 - chance) * horizon * refused
+                chance * (gain + STEP + horizon * accepted) + (1 - chance) * horizon * refused
             )
         choice = max(values, key=lambda i: values[i])
         assert found.item_idx[row] == choice
         assert found.score[row] == pytest.approx(values[choice], abs=1e-4)
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("rounds_left", [1, 5, OPEN_ENDED])
+def test_with_a_target_to_accept_it_is_what_brute_force_finds(
+    dataset: Dataset, vectors: InterestVectors, rounds_left: int, goes_on: bool
+) -> None:
+    """Every plan and every next step, with the best wait of a plain loop, before users leave."""
+    worth = Worth(leaving=0.08, leaving_refused=0.15)
+    policy = policy_of(
+        vectors, dataset, ForesightOptions(**EVERYTHING, worth=worth, goes_on=goes_on)
+    )
+    seen, prior = observed(vectors, rounds_left=rounds_left), policy.prior()
+    found, slope, offset = policy.decide(seen), prior.slope, float(prior.weights[0])
+    discount, waits = (0.0 if goes_on else 0.8), tuple(k for k in WAITS if k < rounds_left)
+    for row in range(len(seen.places)):
+        steps = [i for i in range(1, 50) if seen.candidates.penalty[row, i] == 0]
+        place = vectors.user_vectors[row].double().numpy()
+        now = float(place @ vectors.item_vectors[50].double().numpy())
+        sure, full = (1 / (1 + np.exp(-(slope * x + offset))) for x in (now, 1.0))
+        price = worth.interest + worth.target * (full - sure) / (1 - now)
+
+        def gains(place: np.ndarray, left: list[int], price: float = price) -> dict[int, float]:
+            tried = ((i, expected_gain(place, i, 50, vectors, prior)) for i in left)
+            return {i: chance * (gain + worth.step / price) for i, (chance, gain, _) in tried}
+
+        first = gains(place, steps)
+        stays = expected_gain(place, max(first, key=lambda i: first[i]), 50, vectors, prior)[0]
+        stays = stays * 0.92 + (1 - stays) * 0.85
+        share = discount * stays
+        horizon = (1 - share**rounds_left) / (1 - share)
+
+        def then(s: float, rate: float, stays: float = stays) -> float:
+            return worth.target * best_wait(s, rate, stays, rounds_left, slope, offset, waits)[0]
+
+        values = {}
+        for item in [*steps, 50]:
+            chance, gain, after = expected_gain(place, item, 50, vectors, prior)
+            is_end, others = item == 50, [i for i in steps if i != item]
+            next_gain = 0.0 if is_end and not goes_on else max(0, *gains(after, others).values())
+            other = max(0.0, *(first[i] for i in others))
+            a, b = chance * 0.92, (1 - chance) * 0.85
+            values[item] = (
+                chance * (worth.interest * gain + worth.step + is_end * worth.target)
+                + worth.interest * horizon * (a * next_gain + b * other)
+                + (0 if is_end else a * then(now + gain, next_gain) + b * then(now, other))
+            )
+        choice = max(values, key=lambda i: values[i])
+        assert found.item_idx[row] == choice
+        assert found.score[row] == pytest.approx(values[choice], abs=2e-4)
+
+
+def waiting_for(leaving: float, **changes: Any) -> ForesightOptions:
+    worth = Worth(leaving=leaving, learns_leaving=False)
+    return ForesightOptions(worth=worth, learns=False, **changes)
+
+
+def test_if_nearly_everybody_leaves_the_target_is_shown_at_once(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    policy = policy_of(vectors, dataset, waiting_for(0.9))
+    for rounds_left in (0, 5, OPEN_ENDED):
+        found = policy.decide(observed(vectors, rounds_left=rounds_left))
+        assert (found.item_idx == 50).all()
+
+
+def test_if_nobody_leaves_it_is_waited_for_until_the_last_round_that_is_known(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    policy = policy_of(vectors, dataset, waiting_for(0.0))
+    for rounds_left, is_shown in [(8, False), (2, False), (0, True)]:
+        found = policy.decide(observed(vectors, rounds_left=rounds_left))
+        assert ((found.item_idx == 50) == is_shown).all()
+
+
+def test_the_more_users_leave_the_more_targets_are_shown_now(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    seen = observed(vectors, n=40, rounds_left=OPEN_ENDED)
+    shown = [
+        policy_of(vectors, dataset, waiting_for(share)).decide(seen).item_idx == 50
+        for share in (0.0, 0.02, 0.1, 0.3, 0.9)
+    ]
+    for fewer, more in pairwise(shown):
+        assert more[fewer].all()
+    assert not shown[0].any()
+    assert shown[-1].all()
+
+
+def refused(seen: View, *, shows_again: bool) -> View:
+    """After all were shown their target and refused it."""
+    journeys = seen.journeys.after(seen.target_idx, torch.zeros(8).bool(), torch.ones(8).bool())
+    penalty = seen.candidates.penalty.clone()
+    if not shows_again:
+        penalty[:, 50] = -torch.inf
+    return seen._replace(journeys=journeys, candidates=Candidates(penalty), shows_again=shows_again)
+
+
+def test_a_refused_target_is_closed_unless_it_may_be_shown_again(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """Closed: as if its acceptance were worth nothing. Else: shown again, if users leave."""
+    policy, worthless = (
+        policy_of(
+            vectors,
+            dataset,
+            ForesightOptions(worth=Worth(target=x, leaving=0.9, learns_leaving=False)),
+        )
+        for x in (1.0, 0.0)
+    )
+    seen = observed(vectors)
+    closed = refused(seen, shows_again=False)
+    torch.testing.assert_close(policy.decide(closed), worthless.decide(closed))
+    assert (policy.decide(refused(seen, shows_again=True)).item_idx == 50).all()
+
+
+@pytest.mark.parametrize("has_target", [True, False])
+@pytest.mark.parametrize("leaving", [0.0, 0.05, 0.9])
+def test_named_candidates_are_decided_on_as_in_a_catalogue_without_the_others(
+    dataset: Dataset, vectors: InterestVectors, leaving: float, has_target: bool
+) -> None:
+    policy = policy_of(vectors, dataset, waiting_for(leaving, n_considered=8))
+    seen = observed(vectors, n=12)
+    rng = torch.Generator().manual_seed(6)
+    items = torch.stack([torch.randperm(49, generator=rng)[:20] + 1 for _ in range(12)])
+    if has_target:
+        items[:, 7] = 50
+    penalty = seen.candidates.penalty.gather(1, items)
+    everything = torch.full_like(seen.candidates.penalty, -torch.inf)
+    whole = seen._replace(candidates=Candidates(everything.scatter(1, items, penalty)))
+    named = seen._replace(candidates=Candidates(penalty, items))
+    found, expected = policy.decide(named), policy.decide(whole)
+    assert torch.equal(found.item_idx, expected.item_idx)
+    torch.testing.assert_close(found.score, expected.score)
+    assert (found.item_idx == 50).all() == (has_target and leaving == 0.9)
+
+
 @pytest.mark.parametrize(("depth", "rounds_left"), [(1, 5), (2, 0)])
 def test_one_round_ahead_is_the_best_expected_gain(
     dataset: Dataset, vectors: InterestVectors, depth: Any, rounds_left: int
 ) -> None:
-    policy = policy_of(vectors, dataset, ForesightOptions(depth=depth))
+    policy = policy_of(vectors, dataset, ForesightOptions(depth=depth, worth=ONLY_INTEREST))
     seen = observed(vectors, rounds_left=rounds_left)
     found, prior = policy.decide(seen), policy.prior()
     for row in range(len(seen.places)):
@@ -128,7 +270,7 @@ def test_one_round_ahead_is_the_best_expected_gain(
         for item in range(1, N_ITEMS + 1):
             chance, gain, _ = expected_gain(place, item, 50, vectors, prior)
             values[item] = (
-                chance * (gain + WORTH) if seen.candidates.penalty[row, item] == 0 else -np.inf
+                chance * (gain + STEP) if seen.candidates.penalty[row, item] == 0 else -np.inf
             )
         assert found.item_idx[row] == max(values, key=lambda i: values[i])
 
@@ -179,16 +321,24 @@ def test_it_shows_only_what_may_be_shown(dataset: Dataset, vectors: InterestVect
 
 
 def test_a_row_does_not_depend_on_the_others(dataset: Dataset, vectors: InterestVectors) -> None:
-    policy, seen = policy_of(vectors, dataset), observed(vectors, n=12)
-    together = policy.decide(seen).item_idx
-    alone = [policy.decide(seen.of(torch.tensor([row]))).item_idx for row in range(12)]
-    assert torch.equal(torch.cat(alone), together)
+    seen = observed(vectors, n=12)
+    ends = torch.tensor([0, 0.4, 1, 2.5, 5, 19, 0, 0.4, 1, 7, 200, OPEN_ENDED])
+    seen = seen._replace(rounds_left=ends)
+    for leaving in (0.0, 0.05, 0.3):
+        policy = policy_of(vectors, dataset, waiting_for(leaving))
+        together = policy.decide(seen).item_idx
+        alone = [policy.decide(seen.of(torch.tensor([row]))).item_idx for row in range(12)]
+        assert torch.equal(torch.cat(alone), together)
 
 
 def played(
-    policy: Foresight, dataset: Dataset, vectors: InterestVectors, n_workers: int = 1
+    policy: Foresight,
+    dataset: Dataset,
+    vectors: InterestVectors,
+    n_workers: int = 1,
+    **users: Any,
 ) -> GuidanceLog:
-    world = World(dataset, *vectors, TARGETS, WorldOptions(world="medium"), seed=4)
+    world = World(dataset, *vectors, TARGETS, WorldOptions(**users), seed=4)
     options = RolloutOptions(n_rounds=12)
     return rollout(policy, world, dataset, TARGETS, options, n_workers=n_workers).log
 
@@ -263,12 +413,49 @@ def test_the_more_an_acceptance_is_worth_the_more_is_accepted(
 ) -> None:
     shares = [
         played(
-            policy_of(vectors, dataset, ForesightOptions(acceptance_worth=worth)), dataset, vectors
+            policy_of(vectors, dataset, ForesightOptions(worth=worth)), dataset, vectors
         ).accepted.mean()
-        for worth in (0.0, 0.1, 100.0)
+        for worth in (ONLY_INTEREST.model_copy(update={"step": x}) for x in (0.0, 0.1, 100.0))
     ]
     assert shares == sorted(shares)
     assert shares[2] > shares[0] + 0.05
+
+
+def test_it_learns_how_many_leave_after_an_acceptance_and_after_a_refusal(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    """Within four deviations of the true shares, with 100 rounds of the assumed ones beside."""
+    true, users = (0.05, 0.3), {"leaving": 0.05, "leaving_refused": 0.3}
+    assumed = Worth(leaving=0.1)
+    policy = Witness(vectors, dataset, ForesightOptions(worth=assumed))
+    log = played(policy, dataset, vectors, after_success="continue", **users)
+    knowledge = policy.prior()
+    for evidence in policy.taught:
+        knowledge = Foresight.learned(policy, knowledge, evidence)
+    taught = log.is_shown[:, :11]
+    for n, share, found in zip(
+        (log.accepted[:, :11].sum(), (taught & ~log.accepted[:, :11]).sum()),
+        true,
+        knowledge.leaving.tolist(),
+        strict=True,
+    ):
+        assert n > 150
+        expected, spread = (10 + share * n) / (100 + n), np.sqrt(n * share * (1 - share))
+        assert found == pytest.approx(expected, abs=4 * spread / (100 + n))
+    assert knowledge.leaving[0] < 0.1 < 0.2 < knowledge.leaving[1]
+
+
+def test_what_is_assumed_of_leaving_stays_where_nothing_is_to_be_learned_of_it(
+    dataset: Dataset, vectors: InterestVectors
+) -> None:
+    worth = Worth(leaving=0.1, leaving_refused=0.2, learns_leaving=False)
+    policy = policy_of(vectors, dataset, ForesightOptions(worth=worth))
+    answers = Evidence(
+        torch.full((200,), 30), torch.zeros(200, 1), torch.ones(200).bool(), torch.zeros(200).bool()
+    )
+    knowledge = policy.learned(policy.prior(), answers)
+    assert knowledge.leaving.tolist() == pytest.approx([0.1, 0.2])
+    assert knowledge.weights[0] > policy.prior().weights[0]  # acceptance is learned all the same
 
 
 @pytest.mark.parametrize("learns", [True, False])

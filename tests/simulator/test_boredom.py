@@ -86,6 +86,23 @@ def test_oracles_know_how_bored_users_are_now_and_would_be(dataset: Dataset) -> 
             torch.testing.assert_close(outlook[:, item], prob, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{}, {"boredom": 2.0}])
+def test_an_outlook_on_some_items_is_that_on_all_in_their_columns(
+    dataset: Dataset, options: dict[str, float]
+) -> None:
+    environment = Environment(world_of(dataset, **options))
+    environment.reset(np.arange(4), np.full(4, 7), n_rounds=9)
+    minds = environment.minds().accepting(torch.tensor([3, 1, 7, 2]))
+    everything = minds.outlook()
+    among = torch.tensor([[1, 7, 3], [2, 2, 0], [7, 6, 5], [4, 1, 2]])
+    some = minds.outlook(among)
+    for name in ("accept_prob", "interest"):
+        expected = getattr(everything, name).gather(1, among)
+        torch.testing.assert_close(getattr(some, name), expected)
+    torch.testing.assert_close(some.now, everything.now)
+    torch.testing.assert_close(some.expected_gain, everything.expected_gain.gather(1, among))
+
+
 def test_boredom_needs_categories_and_the_calibrated_click_model(dataset: Dataset) -> None:
     with pytest.raises(InvalidInputError, match="boredom needs categories, toy has none"):
         world_of(build([[]] * 7), boredom=1.0)

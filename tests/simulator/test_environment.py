@@ -110,6 +110,19 @@ def test_success_moves_once_more_and_then_freezes(dataset: Dataset, vectors: Vec
     assert torch.equal(environment.user_vectors, at_success)
 
 
+def test_after_success_users_go_on_being_moved_where_the_world_lets_them(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    world = world_of(dataset, vectors, ALWAYS, after_success="continue")
+    user = strangers(dataset, 11, 1)
+    environment, expected = begun(world, user, [11]), vectors[0][user]
+    for item in (11, 2, 5):
+        assert environment.step(torch.tensor([item])).accepted.all()
+        expected = moved(expected, vectors[1][[item]], torch.tensor([0.8]))
+    torch.testing.assert_close(environment.user_vectors, expected)
+    assert not environment.is_frozen.any()
+
+
 def test_declined_target_freezes_nobody(dataset: Dataset, vectors: Vectors) -> None:
     world = world_of(dataset, vectors, NEVER)
     environment = begun(world, strangers(dataset, 11, 1), [11])
@@ -369,8 +382,17 @@ def test_one_slot_of_a_slate_is_a_round_without_slates(dataset: Dataset, vectors
     assert torch.equal(one.user_vectors, three.user_vectors)
 
 
-def test_rows_begin_anew_while_others_go_on(dataset: Dataset, vectors: Vectors) -> None:
-    users, options = strangers(dataset, 11, 4), {"patience": 3, "boredom": 1.0}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 3, "boredom": 1.0},
+        {"leaving": 0.3, "leaving_refused": 0.1, "frailty": 1.0, "after_success": "continue"},
+    ],
+)
+def test_rows_begin_anew_while_others_go_on(
+    dataset: Dataset, vectors: Vectors, options: dict[str, Any]
+) -> None:
+    users = strangers(dataset, 11, 4)
     world = world_of(dataset, vectors, **options)
     mixed = begun(world, users, [11] * 4)
     for item in (2, 3):
@@ -391,3 +413,5 @@ def test_rows_begin_anew_while_others_go_on(dataset: Dataset, vectors: Vectors) 
     assert torch.equal(mixed.user_vectors[[0, 2]], alone.user_vectors[[0, 2]])
     assert torch.equal(mixed.user_vectors[[1, 3]], fresh.user_vectors)
     assert torch.equal(mixed.has_left[[1, 3]], fresh.has_left)
+    assert torch.equal(mixed.has_left[[0, 2]], alone.has_left[[0, 2]])
+    assert torch.equal(mixed.minds().leaving[[1, 3]], fresh.minds().leaving)

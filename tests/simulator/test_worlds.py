@@ -23,6 +23,18 @@ DIGESTS = {
     "everything-v1": "00e6af4f4d3e9d84",
     "bored-v1": "da4d6e1357b47425",
     "impatient-v1": "1ea38aa192525746",
+    "flat-v2": "ad9fc9e2e549b38e",
+    "medium-v2": "34f3b4e5843d2c30",
+    "steep-v2": "9a01dbe462bc296c",
+    "factors-v2": "f41e48acd4a13a1d",
+    "neighbours-v2": "1c809f0e677fe440",
+    "content-v2": "db450fef4fbba405",
+    "divided-v2": "7a82b43cc5f93a0e",
+    "leaving-2-v1": "e31dc5fb240b88be",
+    "leaving-5-v1": "92a9440051d464eb",
+    "leaving-10-v1": "bd944a0b0f71bbef",
+    "leaving-refused-v1": "32d35a87ff7fd71f",
+    "leaving-users-v1": "399a8ab2763cacd1",
     "slate-v1": "b48e15defd7be4c9",
 }
 """Never changed: whoever wants other users adds another version."""
@@ -44,6 +56,7 @@ def test_options_that_came_later_leave_the_names_of_earlier_runs() -> None:
         "after_success", "noise", "random_numbers",
     }  # fmt: skip
     assert WorldOptions(patience=3).model_dump()["patience"] == 3
+    assert WorldOptions(leaving=0.1).model_dump()["leaving"] == 0.1
 
 
 @pytest.mark.parametrize("name", WORLDS)
