@@ -71,7 +71,7 @@ def test_the_rounds_that_are_not_compared_lose_little() -> None:
 
 def test_without_a_round_it_is_worth_nothing() -> None:
     found = stop(0.3, 0.1, 0.9, 0)
-    assert [float(x) for x in found] == [0, 0, 0]
+    assert (float(found.value), float(found.wait)) == (0, 0)
 
 
 def test_who_surely_leaves_or_comes_no_nearer_is_shown_it_at_once() -> None:

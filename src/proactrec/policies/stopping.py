@@ -58,21 +58,11 @@ def best_stop(
     longest : int
         Waits of more rounds are not compared.
     """
-    # Two waits that are worth the same: the shorter one, by the order of WAITS.
+    most = min(longest, max(0.0, float(n_rounds.max()) - 1e-9))
+    waits = torch.tensor([w for w in WAITS if w <= most], dtype=interest.dtype)
+    wait = waits.to(interest.device)[:, None, None]
     away = (1 - interest).clamp(min=1e-6)
     kept = (1 - rate.clamp(min=0) / away).clamp(min=0)
-    shape = torch.broadcast_shapes(interest.shape, rate.shape, n_rounds.shape)
-    best = Stop(*(interest.new_zeros(shape) for _ in Stop._fields))
-    left, near = interest.new_ones(shape), interest.new_ones(shape)
-    done = 0
-    for wait in WAITS:
-        if wait > longest or (wait and not bool((n_rounds > wait).any())):
-            break
-        left, near = left * kept ** (wait - done), near * stays ** (wait - done)
-        done = wait
-        chance = torch.sigmoid(slope * (1 - away * left) + offset)
-        value = near * chance * (n_rounds - wait).clamp(0, 1)
-        is_better = value > best.value
-        found = Stop(value, torch.full_like(value, wait), chance)
-        best = Stop(*(torch.where(is_better, a, b) for a, b in zip(found, best, strict=True)))
-    return best
+    chance = torch.sigmoid(slope * (1 - away * kept**wait) + offset)  # (n_waits, n, m)
+    value, best = (stays**wait * chance * (n_rounds - wait).clamp(0, 1)).max(0)  # first of equals
+    return Stop(value, waits.to(interest.device)[best], chance.gather(0, best[None])[0])
