@@ -231,7 +231,11 @@ def _table(cases: Sequence[Case], columns: dict[str, Any]) -> str:
         for choose in columns.values():
             parts = []
             for place in range(len(LEVELS)):
-                by_world = np.nanmean(choose(case.held[:, place]), axis=(1, 2))
+                held = choose(case.held[:, place])
+                if np.isnan(held).all():
+                    parts = ["known"]
+                    break
+                by_world = np.nanmean(held, axis=(1, 2))
                 error = by_world.std(ddof=1) / len(by_world) ** 0.5
                 parts.append(f"{by_world.mean():.0%} ({error:.0%})".replace("%", ""))
             cells.append(" / ".join(parts))
