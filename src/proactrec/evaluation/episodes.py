@@ -10,7 +10,7 @@ from torch import Tensor
 
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment
-from proactrec.evaluation.rollout import guided_pairs
+from proactrec.evaluation.pairs import guided_pairs
 from proactrec.guidance.guide import what_may_be_shown
 from proactrec.guidance.recorded import train_users
 from proactrec.journeys import UNKNOWN, Journeys
