@@ -1,11 +1,11 @@
 """Options say in one sentence which field broke which rule with what value."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
 
-from proactrec.config import Options
+from proactrec.config import Options, merged
 from proactrec.errors import InvalidInputError
 
 
@@ -37,3 +37,37 @@ def test_a_broken_rule_is_one_sentence(values: dict[str, Any], sentence: str) ->
     with pytest.raises(InvalidInputError) as caught:
         Outer(**values)
     assert str(caught.value) == sentence
+
+
+class Later(Options):
+    later_fields: ClassVar[frozenset[str]] = frozenset({"inner", "kinds", "n"})
+
+    first: int = 1
+    n: int = 2
+    inner: Inner = Inner()
+    kinds: tuple[str, ...] = ("a",)
+
+
+def test_fields_that_came_later_are_left_out_of_a_dump_while_they_have_their_default() -> None:
+    """Single values, nested options and lists, in both modes."""
+    for dumped in (Later().model_dump(), Later().model_dump(mode="json")):
+        assert dumped == {"first": 1}
+    changed = Later(n=3, inner=Inner(n=2), kinds=("b",))
+    wanted = {"first": 1, "n": 3, "inner": {"n": 2}, "kinds": ["b"]}
+    assert changed.model_dump(mode="json") == wanted
+    assert Later(**wanted) == changed
+    assert Later(**Later().model_dump()) == Later()
+
+
+def test_changes_go_into_nested_content_and_replace_all_else() -> None:
+    content = {"a": {"x": 1, "y": {"z": 2, "w": [1, 2]}}, "b": 3, "c": {"k": 1}}
+    changes = {"a": {"y": {"w": [5]}, "v": 7}, "b": {"n": 1}, "c": None, "d": {"m": 1}}
+    assert merged(content, changes) == {
+        "a": {"x": 1, "y": {"z": 2, "w": [5]}, "v": 7},
+        "b": {"n": 1},
+        "c": None,
+        "d": {"m": 1},
+    }
+    assert content == {"a": {"x": 1, "y": {"z": 2, "w": [1, 2]}}, "b": 3, "c": {"k": 1}}
+    assert merged(content, {}) == content
+    assert merged({}, changes) == changes

@@ -44,6 +44,7 @@ def allowed(mask: np.ndarray, rng: np.random.Generator, n_slots: int = 1) -> Any
     return drawn[0] if n_slots == 1 else drawn
 
 
+@pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning")  # v2: other users
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_named_world_passes_gymnasiums_checks(world: str, store: Path) -> None:
     env = gymnasium.make(f"proactrec/{world}", store=store, changes=QUICK)
@@ -63,6 +64,9 @@ def test_every_named_world_passes_gymnasiums_checks(world: str, store: Path) -> 
         ("medium-v1", "rank"),
         ("bored-v1", "target"),
         ("slate-v1", "accepted"),
+        ("medium-v2", "target"),
+        ("leaving-refused-v1", "interest"),
+        ("leaving-users-v1", "target"),
     ],
 )
 def test_many_in_one_step_are_the_same_as_one_by_one(world: str, reward: Any, store: Path) -> None:
@@ -107,6 +111,11 @@ def assert_same(found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
         ("arousal-v1", {"protocol.world.mean_accept": 0.9}),
         ("slate-v1", {"protocol.world.boredom": 1.0, "protocol.world.patience": 2}),
         ("medium-v1", {"protocol.rollout.exclude": "accepted", "policy": "oracle-greedy"}),
+        ("medium-v2", {"protocol.world.mean_accept": 0.9, "policy": "nearest-to-target"}),
+        ("leaving-10-v1", {"protocol.world.mean_accept": 0.9, "policy": "nearest-to-target"}),
+        ("leaving-refused-v1", {}),
+        ("leaving-users-v1", {"protocol.world.patience": 2}),
+        ("medium-v1", {"protocol.world.leaving": 0.2, "policy": "nearest-to-target"}),
     ],
 )
 def test_replayed_guidance_ends_where_the_rollout_did(
@@ -139,8 +148,27 @@ def test_replayed_guidance_ends_where_the_rollout_did(
         is_playing = at & ~terminated
         accepted.append(told)
     assert truncated[is_playing].all()
-    ended = log.reached | log.left(run.protocol.world.patience)
+    ends_there = run.protocol.world.after_success == "stop"
+    ended = log.has_left | (log.reached & ends_there)
     np.testing.assert_array_equal(~is_playing, ended)
+
+
+def test_after_success_users_go_on_being_guided_where_the_world_lets_them(store: Path) -> None:
+    run = experiment_of(store, "medium-v2", **{"protocol.world.mean_accept": 0.99})
+    env = ProactiveEnv(run, reward="target")
+    for seed in range(9):
+        observation, _ = env.reset(seed=seed)
+        _, reward, terminated, _, info = env.step(observation["target"] - 1)
+        assert not terminated
+        if reward:
+            break
+    assert reward == 1
+    interest, rng = info["interest"], np.random.default_rng(2)
+    for number in range(2, 7):
+        action = allowed(observation["action_mask"], rng)
+        observation, reward, terminated, truncated, info = env.step(action)
+        assert (reward, terminated, truncated) == (0, False, number == 6)
+    assert info["interest"] != interest
 
 
 def test_one_pair_replayed_alone_is_the_logs_row(store: Path) -> None:
@@ -278,4 +306,6 @@ def test_what_the_page_shows_runs(
 
 def test_the_page_lists_every_world() -> None:
     page = PAGE.read_text()
-    assert re.findall(r"^\| `([a-z-]+-v\d+)` \|", page, re.MULTILINE) == list(WORLDS)
+    rows = re.findall(r"^\| (`[^|]+-v\d+`) \|", page, re.MULTILINE)
+    named = re.findall(r"`([a-z0-9-]+)`", " ".join(rows))
+    assert named == list(WORLDS)

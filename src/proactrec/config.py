@@ -36,7 +36,8 @@ class Options(BaseModel):
         return {
             name: value
             for name, value in content.items()
-            if name not in self.later_fields or value != type(self).model_fields[name].default
+            if name not in self.later_fields
+            or getattr(self, name) != type(self).model_fields[name].default
         }
 
     def __init__(self, **values: Any) -> None:

@@ -329,6 +329,23 @@ def test_log_round_trips_through_its_file(tmp_path: Path) -> None:
     assert LOG.reached.tolist() == [True, False, False, False]
 
 
+def test_a_log_of_users_who_left_round_trips_and_keeps_who_left_in_a_part(tmp_path: Path) -> None:
+    left = replace(LOG, left_after=np.array([0, 3, 1, 0]))
+    left.save(tmp_path / "log.parquet")
+    loaded = GuidanceLog.load(tmp_path / "log.parquet")
+    for log in (left, loaded):
+        assert log.left_after.tolist() == [0, 3, 1, 0]
+        assert log.has_left.tolist() == [False, True, True, False]
+        assert log.of(np.array([2, 0])).left_after.tolist() == [1, 0]
+        some = log.of(np.array([False, True, False, True]))
+        assert some.left_after.tolist() == [3, 0]
+        np.testing.assert_array_equal(some.item_idx, LOG.item_idx[[1, 3]])
+        np.testing.assert_array_equal(some.interest, log.interest[[1, 3]])
+    assert loaded.left_after.dtype == LOG.left_after.dtype
+    assert LOG.left_after.tolist() == [0, 0, 0, 0]
+    assert "left_after" not in LOG.to_table().columns  # as logs were before anybody could
+
+
 def test_table_has_a_row_per_pair_and_round_with_the_state_before_as_round_0() -> None:
     table = LOG.to_table()
     assert table.height == 4 * 5

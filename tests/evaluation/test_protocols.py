@@ -5,7 +5,18 @@ import re
 import pytest
 
 from proactrec.errors import InvalidInputError, UnknownIdError
-from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, PROTOCOLS, Protocol, protocol_of
+from proactrec.evaluation.observed_metrics import MetricOptions
+from proactrec.evaluation.protocols import (
+    CAMPAIGN,
+    COMMON,
+    OFFICIAL,
+    PAPER,
+    PROTOCOLS,
+    Protocol,
+    protocol_of,
+)
+from proactrec.policies.foresight import ForesightOptions
+from proactrec.worth import Worth
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -16,7 +27,7 @@ def test_protocol_round_trips_through_json(name: str) -> None:
 
 
 def test_unknown_protocol_names_the_known_ones() -> None:
-    wanted = "protocol 'x' does not exist; there are common, paper, official"
+    wanted = "protocol 'x' does not exist; there are campaign, common, paper, official"
     with pytest.raises(UnknownIdError, match=re.escape(wanted)):
         protocol_of("x")
 
@@ -54,3 +65,18 @@ def test_changes_to_a_named_protocol_are_listed() -> None:
     rollout = OFFICIAL.rollout.model_copy(update={"n_rounds": 7})
     assert OFFICIAL.changes() == {}
     assert OFFICIAL.model_copy(update={"rollout": rollout}).changes() == {"rollout.n_rounds": 7}
+
+
+def test_a_campaign_ends_with_nobodys_success_and_is_for_what_a_provider_wants() -> None:
+    assert CAMPAIGN.world == COMMON.world.model_copy(update={"after_success": "continue"})
+    assert (CAMPAIGN.worth, COMMON.worth) == (Worth(), Worth.named["only-interest"])
+    assert CAMPAIGN.measured == MetricOptions(worth=Worth())
+    for protocol in (COMMON, PAPER, OFFICIAL):
+        assert protocol.measured == protocol.metrics  # as when runs were first named
+
+
+@pytest.mark.parametrize(("protocol", "goes_on"), [(CAMPAIGN, True), (COMMON, False)])
+def test_a_planner_is_told_what_the_protocol_is_for(protocol: Protocol, goes_on: bool) -> None:
+    given = protocol.policy_defaults(ForesightOptions)
+    assert given == {"worth": protocol.worth.model_dump(), "goes_on": goes_on}
+    assert ForesightOptions(**given).worth == protocol.worth

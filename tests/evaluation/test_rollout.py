@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.guidance.log import GuidanceLog
-from proactrec.journeys import Journeys
+from proactrec.journeys import OPEN_ENDED, Journeys
 from proactrec.policies.base import Decision, Policy, Renewal, View
 from proactrec.policies.ipg import IPG
 from proactrec.policies.itmprec import ITMPRec
@@ -435,6 +435,24 @@ def test_policy_sees_its_own_places_and_nothing_hidden(toy: Any) -> None:
     with torch.no_grad():
         expected = toy.encoder.transformer(history)[:, -1][first.journeys.user]
     torch.testing.assert_close(first.places, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("end", ["known", "unknown"])
+def test_policies_are_told_how_many_rounds_are_left_where_anybody_knows(
+    toy: Any, end: Literal["known", "unknown"]
+) -> None:
+    """Whoever does not heed it shows the same."""
+    spy, options = Spy(toy), RolloutOptions(n_rounds=5, end=end)
+    log = rollout(spy, world_of(toy), toy.dataset, TARGETS, options, n_workers=1).log
+    for number, view in enumerate(spy.seen, start=1):
+        left = 5 - number if end == "known" else OPEN_ENDED
+        assert (view.rounds_left == left).all()
+        assert (view.journeys.rounds_left == 5 - number).all()  # what the host knows
+    assert len(spy.seen) == 5
+    usual = rollout(
+        NextItem(toy.encoder), world_of(toy), toy.dataset, TARGETS, RolloutOptions(n_rounds=5)
+    )
+    same_logs(log, usual.log)
 
 
 class Noting(NextItem):

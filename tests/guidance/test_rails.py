@@ -15,7 +15,7 @@ from proactrec.evaluation.protocols import COMMON, OFFICIAL, Protocol
 from proactrec.guidance import guide as guide_module
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions, opted_out
-from proactrec.journeys import Journeys
+from proactrec.journeys import OPEN_ENDED, Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight, ForesightOptions
@@ -40,11 +40,12 @@ JUDGED: list[int] = []
     name=st.sampled_from(POLICIES),
     seed=st.integers(0, 3),
     exclude=st.sampled_from(["shown", "accepted"]),
+    end=st.sampled_from(["known", "unknown"]),
 )
 def test_no_policy_ever_breaks_a_rail(
-    toy: Toy, rails: RailsOptions, name: str, seed: int, exclude: str
+    toy: Toy, rails: RailsOptions, name: str, seed: int, exclude: str, end: str
 ) -> None:
-    log = toy.play(toy.guide(name, rails, seed), seed=seed, exclude=exclude)
+    log = toy.play(toy.guide(name, rails, seed), seed=seed, exclude=exclude, end=end)
     assert violations(log, toy, rails, seed, exclude) == set()
     JUDGED.append(int(log.is_shown.sum()))
 
@@ -274,6 +275,44 @@ def test_who_looks_ahead_is_told_how_many_guided_rounds_are_left(
         number = int(journeys.round[0])
         told.setdefault(number, set()).update(rounds[~journeys.has_arrived].tolist())
     assert told == {number: {x} for number, x in enumerate(left, start=1)}
+
+
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [
+        ({"guided_budget": 3}, [2, 1, 0, 0, 0, 0, 0, 0]),
+        ({"plain_share": 0.25}, [0.75 * OPEN_ENDED] * N_ROUNDS),
+        ({"daily_cap": 9, "rounds_per_day": 2}, [OPEN_ENDED] * N_ROUNDS),
+        ({"daily_cap": 2, "rounds_per_day": 3}, [2 / 3 * OPEN_ENDED] * N_ROUNDS),
+    ],
+)
+def test_where_no_end_is_known_only_budgets_make_one(
+    toy: Toy, values: dict[str, Any], left: list[float]
+) -> None:
+    """The share of plain rounds and of capped days is of however many there will be."""
+    policy = Ahead(toy)
+    toy.play(toy.guide(policy, RailsOptions(**values)), targets=TARGETS[:1], end="unknown")
+    for journeys, rounds in zip(policy.journeys, policy.told, strict=True):
+        number = int(journeys.round[0])
+        found = rounds[~journeys.has_arrived]
+        assert found.tolist() == pytest.approx([left[number - 1]] * len(found), abs=2)
+
+
+def test_where_no_end_is_known_pauses_take_their_share_of_it(toy: Toy) -> None:
+    """Against the mean length of runs that end with so many refusals in a row."""
+    policy, rails = Ahead(toy), RailsOptions(pause_after=2, pause_rounds=3)
+    toy.play(toy.guide(policy, rails), end="unknown")
+    n_checked = 0
+    for left, journeys in zip(policy.told, policy.journeys, strict=True):
+        n_past = int(journeys.round[0]) - 1
+        for row in (~journeys.has_arrived).nonzero()[:, 0].tolist():
+            n_answers = int((journeys.shown[row, :n_past] > 0).sum())
+            chance = (1 + int(journeys.accepted[row].sum())) / (2 + n_answers)
+            run = (1 - (1 - chance) ** 2) / (chance * (1 - chance) ** 2)
+            # Of 200 rounds, of which the first and the last run are cut short.
+            assert float(left[row]) / OPEN_ENDED == pytest.approx(run / (run + 3), abs=0.03)
+            n_checked += 1
+    assert n_checked > 100
 
 
 def to_be_expected(answers: list[bool], n_left: int, rails: RailsOptions) -> float:

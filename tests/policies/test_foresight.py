@@ -380,17 +380,22 @@ class Witness(Foresight):
         return super().learned(knowledge, evidence)
 
 
+@pytest.mark.parametrize("users", [{}, {"leaving": 0.1, "after_success": "continue"}])
 def test_it_is_taught_every_answer_once_and_nothing_hidden(
-    dataset: Dataset, vectors: InterestVectors
+    dataset: Dataset, vectors: InterestVectors, users: dict[str, Any]
 ) -> None:
+    """And who came back for the next round."""
     policy = Witness(vectors, dataset)
     with blocks_of(16):
-        log = played(policy, dataset, vectors, 2)
+        log = played(policy, dataset, vectors, 2, **users)
     assert len(policy.taught) == 11  # after the last round there is nothing left to learn for
     for number, evidence in enumerate(policy.taught):
         shown = log.is_shown[:, number]
         np.testing.assert_array_equal(evidence.item_idx, log.item_idx[shown, number])
         np.testing.assert_array_equal(evidence.accepted, log.accepted[shown, number])
+        assert evidence.stayed is not None
+        np.testing.assert_array_equal(evidence.stayed, log.left_after[shown] != number + 1)
+    assert log.has_left.any() == bool(users)
 
 
 def test_looking_ahead_gains_more_and_gets_the_target_accepted(
