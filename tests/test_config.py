@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from proactrec.config import Options, merged
+from proactrec.config import Options, merged, set_nested
 from proactrec.errors import InvalidInputError
 
 
@@ -46,6 +46,14 @@ class Later(Options):
     n: int = 2
     inner: Inner = Inner()
     kinds: tuple[str, ...] = ("a",)
+
+
+def test_nested_settings_leave_what_they_were_given_alone() -> None:
+    given: dict[str, Any] = {"inner": {"a": 1}}
+    content: dict[str, Any] = {}
+    set_nested(content, "part", given)
+    set_nested(content, "part.inner.a", 2)
+    assert (content, given) == ({"part": {"inner": {"a": 2}}}, {"inner": {"a": 1}})
 
 
 def test_fields_that_came_later_are_left_out_of_a_dump_while_they_have_their_default() -> None:

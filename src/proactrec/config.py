@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from pydantic import (
@@ -77,7 +78,7 @@ def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
         content = content.setdefault(part, {})
         if not isinstance(content, dict):
             raise InvalidInputError(f"setting {name} leads through {part!r}, which holds a value")
-    content[last] = value
+    content[last] = deepcopy(value)  # later settings may go on inside it
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_named_worlds_are_listed_and_played(toy: Toy, here: Command, tmp_path: P
     assert result["pairs"]["n_left"] > 0
     for changes, sentence in [
         (["--named-world", "x"], "named world 'x' does not exist; there are flat-v1"),
-        (["--named-world", "bored-v1", "--world", "flat"], "leave out --world, --receptivity, --leaving"),
+        (["--named-world", "bored-v1", "--world", "flat"], "leave out --world, --receptivity"),
     ]:
         outcome = here(*toy.run, *changes, "--out", tmp_path)
         assert (outcome.code, len(outcome.errors)) == (2, 1)

@@ -26,6 +26,12 @@ BEYOND: dict[str, Changes] = {
     "one view": {"policy": "foresight", "policy_options.other_views": []},
     "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
+    "one round of waiting": {"policy": "foresight", "policy_options.longest_wait": 0},
+    "nobody leaves": {
+        "policy": "foresight",
+        "policy_options.worth.leaving": 0.0,
+        "policy_options.worth.learns_leaving": False,
+    },
 }
 """Our own planner, without each of its parts, and with one more."""
 REFERENCES: dict[str, Changes] = {
@@ -37,6 +43,7 @@ REFERENCES: dict[str, Changes] = {
         "nearest-to-target",
         "oracle-greedy",
         "oracle-lookahead",
+        "oracle-worth",
     )
 }
 TABLE_3: dict[str, Changes] = {
