@@ -315,6 +315,15 @@ def test_where_no_end_is_known_pauses_take_their_share_of_it(toy: Toy) -> None:
     assert n_checked > 100
 
 
+def test_where_no_end_is_known_refusals_may_make_one(toy: Toy) -> None:
+    """With `stop_after` the rounds to come are those until so many refusals in a row."""
+    policy = Ahead(toy)
+    toy.play(toy.guide(policy, RailsOptions(stop_after=1)), targets=TARGETS[:1], end="unknown")
+    first = policy.told[0]
+    assert first.tolist() == pytest.approx([1.0] * len(first), abs=1e-6)  # 1/2 + 1/4 + …
+    assert max(float(left.max()) for left in policy.told) < 20
+
+
 def to_be_expected(answers: list[bool], n_left: int, rails: RailsOptions) -> float:
     """Rounds after this one, over all ways in which those to come may be answered."""
     chance = (1 + sum(answers)) / (2 + len(answers))

@@ -100,13 +100,12 @@ class Rails:
             left = left.minimum(by_days)
         n_accepted, n_refused = journeys.accepted.sum(1), (journeys.refused > 0).sum(1)
         chance = (1 + n_accepted) / (2 + (n_accepted + n_refused).double())
-        rests = (near + 1, torch.full_like(near, options.pause_rounds))
-        for limit, n_refused, rest in (
-            (options.stop_after, now.n_in_a_row, rests[0]),
-            (options.pause_after, now.n_refused, rests[1]),
-        ):
-            if limit is not None:
-                left = left * _share_left(chance, n_refused, limit, rest, near)
+        if options.stop_after is not None:  # so many rounds, however many there may be
+            share = _share_left(chance, now.n_in_a_row, options.stop_after, near + 1, near)
+            left = left.minimum(near) * share
+        if options.pause_after is not None:
+            rest = torch.full_like(near, options.pause_rounds)
+            left = left * _share_left(chance, now.n_refused, options.pause_after, rest, near)
         if options.guided_budget is not None:
             left = left.minimum(options.guided_budget - 1 - now.n_guided)
         return left.clamp(min=0)
