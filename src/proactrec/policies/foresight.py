@@ -1,18 +1,12 @@
-r"""Foresight: shows what leads furthest over the rounds that are left, not in this one.
+"""Foresight: shows what is worth most before users leave, not what gains most in this round.
 
-With belief and chances as in :mod:`proactrec.policies.belief`, the item shown is
-
-.. math::
-    \arg\max_i\; p_i (g_i + \omega + h V_i) + (1 - p_i) h V_{-i}, \qquad
-    h = \sum_{k=0}^{n - 1} \delta^k
-
-with the gain of interest :math:`g_i` if i is accepted; the worth :math:`\omega` of an accepted
-item by itself; :math:`V_i`, the largest :math:`p_k (g_k + \omega)` of a next item from where the
-user then stands (0 after the target: guidance ends); :math:`V_{-i}`, the largest of another item
-after a refusal; n, the rounds left after this one. So an item that would gain more once the user
-has come closer waits, the target above all: an item shown too early and refused is gone. Of items
-that lead about as far, the one that users rather accept is shown. Interest is seen in several
-:mod:`~proactrec.policies.views`, with shares that the answers teach.
+With belief and chances as in :mod:`proactrec.policies.belief`, the steps that gain most now and the
+target are weighed by what they are worth and what they leave possible, as
+:mod:`proactrec.policies.plans` says: a step that would gain more once the user has come closer
+waits, and the target waits as long as that gains more than it risks
+(:mod:`proactrec.policies.stopping`): an item shown too early and refused is gone, and users leave.
+Of items that lead about as far, the one that users rather accept is shown. Interest is seen in
+several :mod:`~proactrec.policies.views`, with shares that the answers teach.
 """
 
 import copy
