@@ -268,9 +268,7 @@ class Foresight(Policy):
         worth = self.options.worth
         if not worth.target or self.options.depth == 1:
             return {}
-        sight = self._sight(view, self._hopeful_offsets)
-        goal = self._goal(view, sight)
-        gains = self._expected_gain(self._outlook(sight), goal.price) + view.candidates.penalty
+        sight, goal, _, gains = self._prospects(view)
         plans = self._plans(view, sight, goal, gains)
         return waiting_of(plans, goal, worth, self._ahead(view))._asdict()
 
@@ -297,9 +295,7 @@ class Foresight(Policy):
 
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""
-        sight, worth = self._sight(view, self._hopeful_offsets), self.options.worth
-        goal, outlook = self._goal(view, sight), self._outlook(sight)
-        gains = self._expected_gain(outlook, goal.price) + view.candidates.penalty
+        (sight, goal, outlook, gains), worth = self._prospects(view), self.options.worth
         if self.options.depth == 2 and bool(view.rounds_left.any()):
             plans = self._plans(view, sight, goal, gains)
             return self.worth(plans, goal, view), plans.column
@@ -309,6 +305,13 @@ class Foresight(Policy):
             value = torch.where(own, value + worth.target * outlook.chance, value)
         everything = torch.arange(value.shape[1], device=value.device)
         return value, everything.expand_as(value)
+
+    def _prospects(self, view: View) -> tuple[Sight, Goal, Chances, Tensor]:
+        """All candidates as hoped for, the target, and expected gains (n, C)."""
+        sight = self._sight(view, self._hopeful_offsets)
+        goal, outlook = self._goal(view, sight), self._outlook(sight)
+        gains = self._expected_gain(outlook, goal.price) + view.candidates.penalty
+        return sight, goal, outlook, gains
 
     def _goal(self, view: View, sight: Sight) -> Goal:
         """The target of every journey."""
