@@ -56,7 +56,7 @@ def with_leaving(log: GuidanceLog, world: World) -> GuidanceLog:
     n_rounds = log.n_rounds
     left_after = leaving_rounds(world, log.user_idx, log.target_idx, n_rounds)
     if world.options.after_success == "stop":
-        hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+        hit = log.is_target_accepted
         left_after = np.where(hit.any(1) & (hit.argmax(1) + 1 < left_after), 0, left_after)
     last = np.where(left_after > 0, left_after, n_rounds)[:, None]
     is_past = np.arange(1, n_rounds + 1) > last

@@ -16,6 +16,7 @@ from proactrec.policies.plans import (
     Plans,
     is_open,
     refused_gains,
+    target_now,
     value_of,
     worth_now,
 )
@@ -93,9 +94,8 @@ class OracleWorth(OracleGreedy):
         if worth.target:
             column = torch.cat([column, target], 1)
             gain = now.interest.gather(1, target) - now.now
-            accepted = worth.target + worth.step + worth.interest * gain
+            own = target_now(worth, now.accept_prob.gather(1, target), gain)
             may = goal.is_open & (penalty.gather(1, target) == 0)
-            own = now.accept_prob.gather(1, target) * accepted
             value = torch.cat([value, own.masked_fill(~may, -torch.inf)], 1)
         ours = column == target
         after = self._after(minds, goal, column, considered, first)
@@ -105,7 +105,7 @@ class OracleWorth(OracleGreedy):
             now.accept_prob.gather(1, column),
             now.interest.gather(1, column) - now.now,
             after if options.goes_on else after.masked_fill(ours, 0),
-            refused_gains(first, column.shape[1]).masked_fill(minds.leaves[:, None], 0),
+            refused_gains(first, column.shape[1]),
             ours & goal.is_open,
         )
 

@@ -74,8 +74,12 @@ class GuidanceLog:
     @property
     def reached(self) -> BoolArray:
         """Whether the user accepted the target itself, shape (n_pairs,)."""
-        hit = self.accepted & (self.item_idx == self.target_idx[:, None])
-        return np.asarray(hit.any(axis=1))
+        return np.asarray(self.is_target_accepted.any(axis=1))
+
+    @property
+    def is_target_accepted(self) -> BoolArray:
+        """Whether the target itself was accepted in a round, shape (n_pairs, n_rounds)."""
+        return np.asarray(self.accepted & (self.item_idx == self.target_idx[:, None]))
 
     @property
     def has_left(self) -> BoolArray:

@@ -155,28 +155,33 @@ class People:
         begun = Journeys.begun(self.users, everybody, items[:1].expand(len(everybody)), 1)
         left = OPEN_ENDED if n_rounds is None else n_rounds - 1
         begun = begun._replace(rounds_left=torch.full_like(everybody, left))
-        is_closed = np.zeros((len(everybody), len(guide.items) + 1), bool)
-        is_closed[closed["user"].to_numpy(), closed["target"].to_numpy()] = True
+        place = np.full(len(guide.items) + 1, -1)
+        place[items.numpy()] = np.arange(len(items))
+        row, column = closed["user"].to_numpy(), place[closed["target"].to_numpy()]
+        is_closed = np.zeros((len(everybody), len(items)), bool)
+        is_closed[row[column >= 0], column[column >= 0]] = True
         assert guide.recommender is not None
         best = []
         for rows in everybody.split(guide.block_size):
             some = begun.of(rows)
             relevance = guide.recommender.encoder.score(guide.recommender.place(some))
-            suits = relevance.masked_fill(torch.from_numpy(is_closed)[rows], -torch.inf)[:, items]
+            suits = relevance[:, items].masked_fill(torch.from_numpy(is_closed)[rows], -torch.inf)
             best.append(self._most_promising(some, items, suits))
         found: IntArray = torch.cat(best).numpy()
         return found
 
     def _most_promising(self, some: Journeys, items: Tensor, suits: Tensor) -> Tensor:
         """Of the targets (k,) that suit journeys best (n, k) the most promising: (n,)."""
-        guide = self.guide.guide
-        if not isinstance(guide.policy, Promises):
+        guide, policy = self.guide.guide, self.guide.guide.policy
+        if not isinstance(policy, Promises):
             return items[suits.argmax(1)]
         near, place = suits.topk(min(WEIGHED, len(items)), 1)
-        promises = []
+        own, promises = guide.policy.place(some), []
         for column in place.T:
             toward = some._replace(target_idx=items[column])
-            promises.append(guide.policy.promise(guide.view(toward, guide.places(toward))))
+            if guide.policy.knows_target:
+                own = guide.policy.place(toward)
+            promises.append(policy.promise(guide.view(toward, Places(own, own))))
         promise = torch.stack(promises, 1).masked_fill(near == -torch.inf, -torch.inf)
         return items[place.gather(1, promise.argmax(1, keepdim=True))[:, 0]]
 

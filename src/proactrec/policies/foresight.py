@@ -31,6 +31,7 @@ from proactrec.policies.plans import (
     is_open,
     is_target,
     refused_gains,
+    target_now,
     value_of,
     waiting_of,
     worth_now,
@@ -347,8 +348,7 @@ class Foresight(Policy):
         then = self._outlook(sight.of(column))
         now = worth_now(worth, goal, first[:, :n_steps], then.chance[:, :n_steps])
         if own is not None:
-            chance, gain = then.chance[:, -1:], then.gain[:, -1:]
-            accepted = chance * (worth.target + worth.step + worth.interest * gain)
+            accepted = target_now(worth, then.chance[:, -1:], then.gain[:, -1:])
             may = own.any(1, keepdim=True) & (gains.gather(1, column[:, -1:]) > -torch.inf)
             now = torch.cat([now, accepted.masked_fill(~may, -torch.inf)], 1)
         items = view.candidates.items(column)

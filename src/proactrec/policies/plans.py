@@ -102,6 +102,11 @@ def worth_now(worth: Worth, goal: Goal, gains: Tensor, chance: Tensor) -> Tensor
     return value.masked_fill(gains == -torch.inf, -torch.inf)  # also where interest is worth 0
 
 
+def target_now(worth: Worth, chance: Tensor, gain: Tensor) -> Tensor:
+    """What targets are worth in their round."""
+    return chance * (worth.target + worth.step + worth.interest * gain)
+
+
 def refused_gains(first: Tensor, n_plans: int) -> Tensor:
     """Largest gain of another step than each, by the gains (n, K) of steps, largest first."""
     other = first[:, :1].repeat(1, n_plans)

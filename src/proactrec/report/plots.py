@@ -56,8 +56,8 @@ def bootstrap_band(values: FloatArray, user_idx: IntArray) -> Band:
 
 def accepted_rounds(log: GuidanceLog) -> BoolArray:
     """Whether the target was accepted by the end of every round: (n_pairs, n_rounds + 1)."""
-    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
-    return np.asarray(np.logical_or.accumulate(np.pad(hit, ((0, 0), (1, 0))), axis=1))
+    hit = np.pad(log.is_target_accepted, ((0, 0), (1, 0)))
+    return np.asarray(np.logical_or.accumulate(hit, axis=1))
 
 
 def accepted_plot(log: GuidanceLog) -> Figure:
