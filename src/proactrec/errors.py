@@ -43,3 +43,11 @@ class DataWarning(UserWarning):
 
 class DownloadError(ProactrecError, RuntimeError):
     """A file could not be fetched, or is not what its publisher gave away."""
+
+
+class StoreError(ProactrecError, RuntimeError):
+    """The database of a store can't be reached, or refuses to write."""
+
+
+class CampaignStateError(ProactrecError, RuntimeError):
+    """A campaign can't do this in the state that it is in."""

@@ -1,0 +1,123 @@
+"""What spans users: how often items and campaigns may still guide, settled where it is committed.
+
+A limit is a row that counts what is used; what may be is the campaign's to say. Rows are locked in the order of their keys, after
+those of users, so that no two transactions wait for each other; whoever comes too late is told so
+in the same transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from proactrec.store.campaign import Campaign
+from proactrec.store.database import Hot
+from proactrec.store.people import SECOND, day_of
+from proactrec.store.tables import BUDGETS
+
+TOTAL = "total"
+ALL, ITEM = "all", "item:"
+
+
+class Limit(NamedTuple):
+    """Guided offers that are counted together."""
+
+    campaign_id: str
+    scope: str  # all, or item:ID
+    period: str  # total, or a day
+
+
+class Allowed(NamedTuple):
+    """How many offers a limit allows by now, and why nobody is guided beyond."""
+
+    n: int
+    because: str
+
+
+Limits = Mapping[Limit, Allowed]
+
+
+def limits_of(campaign_id: str, campaign: Campaign, item_id: str, at: int) -> dict[Limit, Allowed]:
+    """What an offer of an item counts against."""
+    budget, rails = campaign.budget, campaign.rails
+    day, item = str(day_of(at, budget.zone)), f"{ITEM}{item_id}"
+    found = {
+        (ALL, TOTAL): (budget.total, "budget_spent"),
+        (ALL, day): (budget.per_day, "budget_spent"),
+        (item, TOTAL): (rails.item_cap_total, "item_cap"),
+        (item, day): (rails.item_cap_per_day, "item_cap"),
+    }
+    if budget.pacing == "even" and budget.per_day is not None:
+        paced = paced_to(budget.per_day, at, campaign)
+        found[ALL, day] = (paced, "pacing" if paced < budget.per_day else "budget_spent")
+    return {
+        Limit(campaign_id, *key): Allowed(n, because)
+        for key, (n, because) in found.items()
+        if n is not None
+    }
+
+
+def paced_to(per_day: int, at: int, campaign: Campaign) -> int:
+    """How much of a day's budget may be used by a time of it, evenly: rounded up."""
+    zone = campaign.budget.zone
+    now = datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone)
+    begin = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = (begin + timedelta(days=1)).replace(fold=0)
+    length = end.timestamp() - begin.timestamp()  # of 23 to 25 hours
+    return min(per_day, 1 + int(per_day * (now.timestamp() - begin.timestamp()) / length))
+
+
+class Taken(NamedTuple):
+    """What became of some offers."""
+
+    refused: list[str | None]  # why each may not be guided; None: it may
+    used: dict[Limit, int]  # of all limits asked for, after it
+
+
+def take(hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
+    """Count offers, in their order, against all their limits or none.
+
+    Rows stay locked until the transaction ends.
+    """
+    used = _locked(hot, tenant, {limit for limits in offers for limit in limits})
+    before, refused = dict(used), []
+    for limits in offers:
+        over = (a.because for limit, a in limits.items() if used[limit] >= a.n)
+        because = next(over, None)
+        refused.append(because)
+        if because is None:
+            used.update({limit: used[limit] + 1 for limit in limits})
+    _set(hot, tenant, {limit: n for limit, n in used.items() if n > before[limit]})
+    return Taken(refused, used)
+
+
+def give_back(hot: Hot, tenant: str, offers: Iterable[Iterable[Limit]]) -> None:
+    """Take offers that were never shown off their limits."""
+    counted = [limit for limits in offers for limit in limits]
+    used = _locked(hot, tenant, set(counted))
+    for limit in counted:
+        used[limit] -= 1
+    _set(hot, tenant, used)
+
+
+def used_of(hot: Hot, tenant: str, campaign_id: str) -> dict[Limit, int]:
+    """All that a campaign used."""
+    sql = (
+        "SELECT campaign_id, scope, period, used FROM budgets WHERE tenant = ? AND campaign_id = ?"
+    )
+    return {Limit(*key): n for *key, n in hot.rows(sql, (tenant, campaign_id))}
+
+
+def _locked(hot: Hot, tenant: str, limits: set[Limit]) -> dict[Limit, int]:
+    """What is used of limits, whose rows nobody else may change until the transaction ends."""
+    keys = sorted(limits)
+    sql = (
+        "SELECT used FROM budgets WHERE tenant = ? AND campaign_id = ? AND scope = ? "
+        "AND period = ?" + ("" if hot.is_sqlite else " FOR UPDATE")
+    )
+    hot.insert(BUDGETS, [(tenant, *key, 0) for key in keys], "ON CONFLICT DO NOTHING")
+    return {key: hot.rows(sql, (tenant, *key))[0][0] for key in keys}
+
+
+def _set(hot: Hot, tenant: str, used: Mapping[Limit, int]) -> None:
+    tail = "ON CONFLICT (tenant, campaign_id, scope, period) DO UPDATE SET used = excluded.used"
+    hot.insert(BUDGETS, [(tenant, *key, n) for key, n in sorted(used.items())], tail)

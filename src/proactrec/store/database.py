@@ -1,0 +1,212 @@
+"""A store's database: SQLite in a file, or PostgreSQL, opened and brought to the newest schema."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from proactrec.errors import InvalidInputError, StoreError
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+BUSY_SECONDS = 30
+"""A writer of SQLite waits so long for another."""
+READS = {"reads": True}
+
+
+class Database:
+    """One of the two databases.
+
+    Parameters
+    ----------
+    url : str
+        `sqlite:///FILE`, the path of such a file, or `postgresql://...`.
+    partitions : int
+        Hash partitions by (tenant, user) of the tables of users, on PostgreSQL, when they are made.
+
+    Raises
+    ------
+    InvalidInputError
+        For another kind of URL.
+    """
+
+    def __init__(self, url: str, *, partitions: int = 0) -> None:
+        self.url, self.partitions = _read(url), partitions
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        extra: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 12}
+        if self.is_sqlite:
+            extra["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        else:
+            extra["pool_pre_ping"] = True
+            extra["connect_args"] = {
+                "connect_timeout": 5,
+                "options": "-c statement_timeout=30000 -c lock_timeout=20000",
+                "tcp_user_timeout": 10_000,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+            }
+        self.engine = create_engine(self.url, **extra)
+        if self.is_sqlite:
+            _settle_sqlite(self.engine)
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision; processes that do it at once wait for each other."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7223)")
+            config.attributes.update(connection=connection, partitions=self.partitions)
+            is_down = revision == "base" or revision.startswith("-")
+            (command.downgrade if is_down else command.upgrade)(config, revision)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is durable when it ends; of SQLite's, one at a time.
+
+        Raises
+        ------
+        StoreError
+            If the database can't be reached, or has no room.
+        """
+        with _told(self.url), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that writes nothing, and holds nobody up."""
+        with (
+            _told(self.url),
+            self.engine.connect().execution_options(**READS) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+
+class Hot:
+    """Statements of the path of a decision, given to the driver as they are.
+
+    They are written with `?`; :class:`Database` has what reads better, for all that is not hot.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.is_sqlite = connection.dialect.name == "sqlite"
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        found = self._connection.exec_driver_sql(self._own(sql), tuple(values))
+        return [tuple(row) for row in found]
+
+    def insert(self, table: Table, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
+        """Add rows (values of the columns in their order, `seq` left out); `tail`: ON CONFLICT."""
+        if rows:
+            sql = _insertion(table, self.is_sqlite)
+            names = _columns(table)
+            given: Any = list(rows)
+            if not self.is_sqlite:  # one statement for all: a trip, and prepared once
+                given = (json.dumps([dict(zip(names, row, strict=True)) for row in rows]),)
+            self._connection.exec_driver_sql(f"{sql} {tail}", given)
+
+    def rows_of(
+        self, sql: str, ids: Sequence[str], values: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """What a query with `IN (?ids)` at its end finds for all ids, at most 500 at once."""
+        found = []
+        for at in range(0, len(ids), 500):
+            part = ids[at : at + 500]
+            if self.is_sqlite:
+                found += self.rows(sql.replace("IN (?ids)", _marks(len(part))), [*values, *part])
+            else:  # one statement whatever their number, so that it is prepared once
+                found += self.rows(sql.replace("IN (?ids)", "= ANY(?)"), [*values, list(part)])
+        return found
+
+    def _own(self, sql: str) -> str:
+        return sql if self.is_sqlite else _psycopg(sql)
+
+
+def _columns(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.name != "seq")
+
+
+@lru_cache
+def _insertion(table: Table, is_sqlite: bool) -> str:
+    names, name = ", ".join(_columns(table)), table.name
+    if not is_sqlite:
+        source = f"json_populate_recordset(NULL::{name}, %s::json) WHERE true"
+        return f"INSERT INTO {name} ({names}) SELECT {names} FROM {source}"
+    marks = ", ".join("?" * len(_columns(table)))
+    if "seq" not in table.columns:
+        return f"INSERT INTO {name} ({names}) VALUES ({marks})"
+    newest = f"(SELECT COALESCE(MAX(seq), 0) + 1 FROM {name})"  # of one writer at a time
+    return f"INSERT INTO {name} ({names}, seq) VALUES ({marks}, {newest})"
+
+
+@lru_cache
+def _marks(n: int) -> str:
+    return f"IN ({', '.join('?' * n)})"
+
+
+@lru_cache
+def _psycopg(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+def _read(url: str) -> URL:
+    given = url if "://" in url else f"sqlite:///{url}"
+    try:
+        read = make_url(given)
+    except ArgumentError:
+        read = None
+    if read is None or read.get_backend_name() not in ("sqlite", "postgresql"):
+        scheme = given.split("://", 1)[0]  # the rest may hold a password
+        raise InvalidInputError(
+            f"a database is sqlite:///FILE or postgresql://..., got one of {scheme!r}"
+        )
+    return (
+        read if read.get_backend_name() == "sqlite" else read.set(drivername="postgresql+psycopg")
+    )
+
+
+def _settle_sqlite(engine: Engine) -> None:
+    """Write ahead, sync each commit, and begin as a writer unless only reading is meant."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # transactions begin where we say so
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _told(url: URL) -> Iterator[None]:
+    """What goes wrong with the database in a sentence."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        sentence = " ".join(str(error.orig or error).split())
+        raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreError(f"the store {url.render_as_string()} was lost") from error
+        raise
