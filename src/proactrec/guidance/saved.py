@@ -37,7 +37,7 @@ from proactrec.guidance.known import KnownUsers
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import Intents
 from proactrec.plugins import source_of
-from proactrec.policies.base import Learner
+from proactrec.policies.base import Learner, Policy
 from proactrec.policies.ingredients import Fit, OptionsT
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.registry import policy_type
@@ -316,6 +316,28 @@ def _opened(
         intents,
     )
     return SavedGuide(guide, known, recipe, draws, about["n_items"], about["knowledge_version"])
+
+
+def built_policy(folder: Path, name: str, options: Mapping[str, Any], saved: SavedGuide) -> Policy:
+    """Another policy on what lies in the folder of an opened guide, or its own with other options.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no policy of this name.
+    InvalidInputError
+        If an option is wrong, or the policy can't guide real users.
+    ArtefactError
+        If it needs a model that the guide does not keep.
+    """
+    about = {**read_about(folder), "policy_options": options}
+    kept = Kept(folder, about, saved.guide.items, saved.known, saved.seed)
+    policy = policy_type(name).build(kept)
+    if hasattr(policy, "reading"):
+        raise InvalidInputError(f"policy {name} reads the minds of simulated users")
+    if name == saved.recipe.policy and isinstance(policy, Learner):
+        return policy.knowing(saved.guide.knowledge)
+    return policy
 
 
 def check_place(folder: Path) -> None:

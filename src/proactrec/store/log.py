@@ -109,6 +109,20 @@ def people(hot: Hot, tenant: str, at: Mapping[str, int]) -> dict[str, Person]:
     return found
 
 
+def decided_by(hot: Hot, tenant: str, user_id: str, request_key: str) -> Decided | None:
+    """The decision that a request with this key got before."""
+    sql = (
+        f"SELECT {MADE}, plain_id, proposed_id, reason, not_guided_because, among, request_key "
+        "FROM decisions WHERE tenant = ? AND user_id = ? AND request_key = ?"
+    )
+    found = hot.rows(sql, (tenant, user_id, request_key))
+    if not found:
+        return None
+    *made, plain, proposed, reason, because, among, key = found[0]
+    drawn = None if among is None else json.loads(among)
+    return Decided(Made(*made), plain, proposed, reason, because, drawn, key)
+
+
 def write(hot: Hot, tenant: str, changes: Iterable[Change]) -> None:
     """Add to the log, and bring what follows from it along."""
     changes = list(changes)

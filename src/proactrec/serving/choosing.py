@@ -1,0 +1,161 @@
+"""Which campaign has a user's turn, in which arm, toward which target: by what is known of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from proactrec.guidance.walks import Round, Walk
+from proactrec.journeys import REFUSED
+from proactrec.serving.guides import Guides, Live
+from proactrec.serving.requests import Ask
+from proactrec.store.budgets import ALL, Limit, Limits, limits_of
+from proactrec.store.campaign import HOLD_OUT
+from proactrec.store.people import Person, day_of
+
+
+class Turn(NamedTuple):
+    """A user who asks, and who may decide for them."""
+
+    ask: Ask
+    person: Person
+    at: int
+    live: Live | None  # the campaign that has the turn
+    arm: str
+    because: str  # why nobody may guide; empty: the arm may
+    owned: frozenset[int]  # what the user has
+    open: tuple[int, ...] = ()  # targets that are left, none of which is begun
+    target_idx: int = 0  # the one that is begun; 0: none is
+
+
+class Known(NamedTuple):
+    """A user's items, as the guide sees them."""
+
+    row: int  # among the users that it was fitted on; -1: none of them
+    items: tuple[int, ...]  # all that they had, oldest first
+
+
+def turn_of(
+    ask: Ask, person: Person, at: int, campaigns: Sequence[Live], guides: Guides, known: Known
+) -> Turn:
+    """The first campaign, in their order, that has something for a user."""
+    owned = owned_by(person, known, guides)
+    nobody = Turn(ask, person, at, None, "", "no_campaign", owned)
+    for live in campaigns:
+        if ask.campaign_id not in (None, live.version.campaign_id):
+            continue
+        turn = _turn_in(live, nobody, guides)
+        if turn.live is not None:
+            return turn
+        nobody = turn if nobody.because in ("no_campaign", "not_in_audience") else nobody
+    return nobody
+
+
+def owned_by(person: Person, known: Known, guides: Guides) -> frozenset[int]:
+    """Inside indices of all that a user has."""
+    index = guides.items.index
+    since = (index.get(item_id, 0) for _, item_id, _ in person.acquired)
+    return frozenset(known.items).union(since)
+
+
+def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
+    version, person = live.version, nobody.person
+    if version.state != "running":
+        return nobody._replace(because=f"campaign_{version.state}")
+    arm = person.arm(version.campaign_id)
+    if arm is None:
+        if not is_audience(live, person, len(nobody.owned)):
+            return nobody._replace(because="not_in_audience")
+        if not person.is_guided:
+            return nobody._replace(because="opted_out")
+        if not version.is_reached(person.user_id):
+            return nobody._replace(because="ramp")
+        arm = version.arm_of(person.user_id)
+    going, left = targets_left(live, person, nobody.owned, guides)
+    if not going and not left:
+        return nobody._replace(because="finished")
+    because = "hold_out" if arm == HOLD_OUT else ""
+    if not because and not person.is_guided:
+        because = "opted_out"
+    if not because:
+        because = "daily_cap" if is_capped(live, person, nobody.at) else ""
+    return nobody._replace(live=live, arm=arm, because=because, open=left, target_idx=going)
+
+
+def is_audience(live: Live, person: Person, n_items: int) -> bool:
+    """Whether a user is one of those whom a campaign means."""
+    audience = live.version.said.audience
+    is_meant = (
+        audience.everybody or person.user_id in live.users or bool(live.groups & person.groups)
+    )
+    most = audience.most_items
+    return is_meant and n_items >= audience.least_items and (most is None or n_items <= most)
+
+
+def is_capped(live: Live, person: Person, at: int) -> bool:
+    """Whether a user was guided often enough today."""
+    said, campaign_id = live.version.said, live.version.campaign_id
+    if said.rails.daily_cap is None:
+        return False
+    zone = said.budget.zone
+    whose = campaign_id if said.rails.daily_cap_counts == "campaign" else None
+    return person.n_guided(day_of(at, zone), zone, whose) >= said.rails.daily_cap
+
+
+def targets_left(
+    live: Live, person: Person, owned: frozenset[int], guides: Guides
+) -> tuple[int, tuple[int, ...]]:
+    """The target that a user is on the way to, or 0, and those that may be begun.
+
+    A target is closed for whoever has it, refused it for good or has had all its rounds, and for
+    everybody while it is sold out.
+    """
+    closed = set(owned) | guides.unavailable
+    items, version = guides.items, live.version
+    going: dict[int, int] = {}
+    for made, answer in person.standing:
+        if made.campaign_id != version.campaign_id:
+            continue
+        target = items.index.get(made.target_id, 0)
+        going[target] = going.pop(target, 0) + 1  # the last one begun is the last
+        is_refused = made.item_id == made.target_id and answer == REFUSED
+        if is_refused and not guides.saved.guide.shows_again:
+            closed.add(target)
+    most = version.said.rounds
+    closed.update(target for target, n in going.items() if most is not None and n >= most)
+    meant = set(live.targets.tolist())
+    latest = [target for target in going if target in meant and target not in closed]
+    if latest:
+        return latest[-1], ()
+    return 0, tuple(target for target in live.targets.tolist() if target not in closed)
+
+
+def walk_of(turn: Turn, target_idx: int, known: Known, guides: Guides) -> Walk:
+    """The journey that a turn goes on with, or begins."""
+    person, index = turn.person, guides.items.index
+    campaign_id = "" if turn.live is None else turn.live.version.campaign_id
+    target_id = guides.items.item_ids[target_idx - 1] if target_idx else ""
+    answered = person.rounds(campaign_id, target_id) if campaign_id else []
+    own = {made.number for made, _ in answered}
+    accepted_here = {made.item_id for made, answer in answered if answer == 1}
+    since = [
+        index[item_id]
+        for _, item_id, number in person.acquired
+        if number not in own and item_id not in accepted_here and item_id in index
+    ]
+    history = tuple(dict.fromkeys((*known.items, *since)))
+    rounds = [
+        Round(index.get(made.item_id, 0), bool(made.guided), answer) for made, answer in answered
+    ]
+    return Walk(person.user_id, known.row, history, False, target_idx, rounds)
+
+
+def offers(turn: Turn, item_id: str) -> Limits:
+    """What guiding a turn to an item counts against."""
+    assert turn.live is not None
+    version = turn.live.version
+    return limits_of(version.campaign_id, version.said, item_id, turn.at)
+
+
+def spent(turn: Turn, used: dict[Limit, int]) -> str:
+    """Why the budget leaves nothing for a turn, as far as is known; empty: it does."""
+    of_all = ((limit, allowed) for limit, allowed in offers(turn, "").items() if limit.scope == ALL)
+    return next((a.because for limit, a in of_all if used.get(limit, 0) >= a.n), "")

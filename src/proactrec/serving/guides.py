@@ -1,0 +1,171 @@
+"""The guides of a host: one for every arm of every campaign, on what is known by now."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proactrec.config import merged
+from proactrec.data.catalogue import Catalogue
+from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.guidance.course import Rails
+from proactrec.guidance.guide import Guide
+from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
+from proactrec.guidance.saved import SavedGuide, built_policy, open_guide
+from proactrec.policies.base import Explains, Learner, Policy
+from proactrec.policies.exploring import Exploring
+from proactrec.store.campaign import Arm, Campaign
+from proactrec.store.campaigns import Version
+from proactrec.types import IntArray
+
+MOST_GUIDES = 200
+"""Arms that are kept ready."""
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A version of a campaign, prepared for deciding."""
+
+    version: Version
+    targets: IntArray  # inside indices
+
+    @cached_property
+    def users(self) -> frozenset[str]:
+        """Named in the audience."""
+        return frozenset(self.version.said.audience.users)
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """Likewise."""
+        return frozenset(self.version.said.audience.groups)
+
+
+class Guides:
+    """What a guide's folder makes of campaigns.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the saved guide.
+    later_items : Catalogue, optional
+        What there is to show now; new ones stand where their content puts them.
+    unavailable : frozenset of str
+        Ids of items that are sold out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        later_items: Catalogue | None = None,
+        unavailable: frozenset[str] = frozenset(),
+    ) -> None:
+        self.folder, self._later_items = folder, later_items
+        self.saved: SavedGuide = open_guide(folder, later_items)
+        self.items = self.saved.guide.items
+        self.unavailable = frozenset(
+            self.items.index[item_id] for item_id in unavailable if item_id in self.items.index
+        )
+        self.knowledge: Mapping[str, tuple[int, Any]] = {}  # newest version, by tenant
+        self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
+        self._guides: OrderedDict[tuple[Any, ...], Guide] = OrderedDict()
+
+    def learned(self, tenant: str, version: int, knowledge: Any) -> None:
+        """Take up what a tenant's users have taught."""
+        self.knowledge = {**self.knowledge, tenant: (version, knowledge)}
+
+    def knowledge_of(self, tenant: str) -> int:
+        """Version of what is known of a tenant's users; 0: what the guide was saved with."""
+        return self.knowledge.get(tenant, (0, None))[0]
+
+    def live(self, version: Version) -> Live:
+        """A campaign prepared for deciding."""
+        return Live(version, self.targets(version.said))
+
+    def targets(self, said: Campaign) -> IntArray:
+        """Items that a campaign leads to; of a category the most popular ones first.
+
+        Raises
+        ------
+        UnknownIdError
+            If the guide knows no such item or category.
+        InvalidInputError
+            If rails leave none of them.
+        """
+        if said.goal.category is None:
+            missing = [one for one in said.goal.items if one not in self.items.index]
+            if missing:
+                raise UnknownIdError(f"goal.items: the guide knows no item {missing[0]!r}")
+            found = np.array([self.items.index[one] for one in said.goal.items], np.int64)
+            check_targets(said.rails, self.items, found)
+            return found
+        found = targets_in(said.rails, self.items, said.goal.category)
+        order = np.argsort(-self.items.train_counts[found], kind="stable")
+        return found[order][: said.goal.n_targets]
+
+    def check(self, said: Campaign) -> None:
+        """Refuse a campaign that could not be decided: with the errors of its parts."""
+        self.targets(said)
+        for arm in said.arms:
+            self._made(said, arm)
+
+    def plain(self, version: Version | None = None) -> Guide:
+        """What users get who are not guided, within the rails of a campaign."""
+        rails = RailsOptions()
+        if version is not None:
+            floors = {"acceptance_floor", "relevance_floor"}
+            rails = RailsOptions(**version.said.rails.of_journey.model_dump(exclude=floors))
+        key = "plain", rails.model_dump_json()
+        if key not in self._guides:
+            recommender = self.saved.guide.recommender
+            assert recommender is not None
+            self._keep(key, replace(self.saved.guide, policy=recommender, rails=self._rails(rails)))
+        return self._guides[key]
+
+    def of(self, version: Version, arm: str) -> Guide:
+        """The guide of an arm, with the newest knowledge."""
+        tenant, said = version.tenant, version.said
+        knows, knowledge = self.knowledge.get(tenant, (0, None))
+        key = tenant, version.campaign_id, version.version, arm, knows
+        if key not in self._guides:
+            guide = self._made(said, said.arm(arm))
+            if knows and isinstance(guide.policy, Learner):
+                guide = guide.knowing(knowledge)
+            self._keep(key, guide)
+        return self._guides[key]
+
+    def knowing(self, version: Version, arm: str, knowledge: Any) -> Guide:
+        """The guide of an arm, as it was with other knowledge."""
+        guide = self._made(version.said, version.said.arm(arm))
+        return guide.knowing(knowledge) if isinstance(guide.policy, Learner) else guide
+
+    def _made(self, said: Campaign, arm: Arm) -> Guide:
+        policy = self._policy(said, arm)
+        guide = replace(self.saved.guide, policy=policy, rails=self._rails(said.rails.of_journey))
+        return replace(guide, shows_again=self.saved.guide.shows_again)
+
+    def _policy(self, said: Campaign, arm: Arm) -> Policy:
+        own = self.saved.recipe
+        name = arm.policy or own.policy
+        changes = {} if said.worth is None else {"worth": said.worth.model_dump(mode="json")}
+        options = merged(own.policy_options, changes) if name == own.policy else changes
+        key = name, str(sorted(options.items()))
+        if key not in self._policies:
+            self._policies[key] = built_policy(self.folder, name, options, self.saved)
+        policy = self._policies[key]
+        if not said.explore.share:
+            return policy
+        if not isinstance(policy, Explains):
+            raise InvalidInputError(f"explore needs a policy that weighs items, {name} does not")
+        return Exploring(policy, said.explore, seed=self.saved.seed, item_key=self.items.key)
+
+    def _rails(self, options: RailsOptions) -> Rails:
+        return Rails(options, self.items, seed=self.saved.seed)
+
+    def _keep(self, key: tuple[Any, ...], guide: Guide) -> None:
+        self._guides[key] = guide
+        while len(self._guides) > MOST_GUIDES:
+            self._guides.popitem(last=False)

@@ -1,0 +1,354 @@
+"""The host of campaigns with real users: many requests become one transaction.
+
+Users are scored by what the log says of them, without any lock. The transaction then locks them, in
+the order of their ids, and takes no decision for anybody whose log has grown meanwhile: that one is
+made again. Whoever is refused by a budget or a cap gets the plain item in the same commit. So n
+hosts on one database decide as one would.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from proactrec.errors import UnknownIdError
+from proactrec.serving.choosing import Known, Turn, offers, spent, turn_of
+from proactrec.serving.guides import Guides, Live
+from proactrec.serving.requests import (
+    Answer,
+    Ask,
+    Request,
+    Response,
+)
+from proactrec.serving.scoring import Scored, scored
+from proactrec.serving.taking import taken_in
+from proactrec.store import log
+from proactrec.store.budgets import Limit, Limits, take
+from proactrec.store.campaigns import Version, all_current, versions_now
+from proactrec.store.database import Database, Hot
+from proactrec.store.log import Change, Decided
+from proactrec.store.people import SECOND, Made, Person
+
+MOST_ROWS = 400_000
+"""Rows of users' logs that are kept in memory; about half a kilobyte each."""
+MOST_TRIES = 20
+"""Transactions that a request may be part of, until others leave its user alone."""
+
+
+def wall_clock() -> int:
+    """Microseconds of UTC since 1970."""
+    return time.time_ns() // 1000
+
+
+class Work(NamedTuple):
+    """One user's requests of a batch."""
+
+    rows: list[int]  # places in the batch
+    change: Change  # what was said, before any decision
+    responses: list[Response | None]  # None: an ask
+    ask: Ask | None
+
+
+class Host:
+    """Decides for real users, and takes in what they do.
+
+    Parameters
+    ----------
+    database : Database
+    guides : Guides
+    clock : callable, optional
+        Microseconds of UTC since 1970.
+    most_rows : int, optional
+        Of logs in memory.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        guides: Guides,
+        *,
+        clock: Callable[[], int] = wall_clock,
+        most_rows: int = MOST_ROWS,
+    ) -> None:
+        self.database, self.guides, self.clock = database, guides, clock
+        self._people: OrderedDict[tuple[str, str], Person] = OrderedDict()
+        self._most_rows, self._n_rows = most_rows, 0
+        self._campaigns: dict[str, list[Live]] = {}
+        self._versions: dict[str, dict[str, int]] = {}
+        self._used: dict[str, dict[Limit, tuple[int, int]]] = {}
+
+    def replace_guides(self, guides: Guides) -> None:
+        """Decide by others from the next batch on."""
+        self.guides, self._campaigns, self._versions = guides, {}, {}
+
+    def handle(self, tenant: str, requests: Sequence[Request]) -> list[Response]:
+        """Answer requests of a tenant, durably: in their order for each user.
+
+        Raises
+        ------
+        StoreError
+            If the database fails: then none of them is done that was not done before.
+        """
+        responses: dict[int, Response] = {}
+        waiting = list(range(len(requests)))
+        for _ in range(MOST_TRIES + len(requests)):
+            now, later = _first_of_each(waiting, requests)
+            try:
+                done = self._transaction(tenant, [(row, requests[row]) for row in now])
+            except BaseException:
+                self._forget(tenant, {requests[row].user_id for row in now})
+                raise
+            responses.update(done)
+            waiting = sorted([row for row in now if row not in done] + later)
+            if not waiting:
+                break
+        return [responses[row] for row in range(len(requests))]
+
+    def campaigns(self, tenant: str) -> list[Live]:
+        """Of a tenant, in the order in which they have users' turns, as last seen."""
+        return self._campaigns.get(tenant, [])
+
+    def _transaction(
+        self, tenant: str, requests: Sequence[tuple[int, Request]]
+    ) -> dict[int, Response]:
+        """Answers to those requests whose users nobody else changed meanwhile."""
+        ids = list(dict.fromkeys(request.user_id for _, request in requests))
+        with self.database.reading() as connection:
+            self._see_campaigns(tenant, versions_now(connection, tenant), connection)
+            people = self._see(tenant, Hot(connection), ids)
+            repeated = self._decided_before(Hot(connection), tenant, requests, people)
+        works = self._works(requests, people, repeated)
+        turns = {user: self._turn(tenant, work) for user, work in works.items() if work.ask}
+        known = {user: self._known(user) for user in turns}
+        full = {limit: n >= most for limit, (n, most) in self._used.get(tenant, {}).items()}
+        ready = scored(list(turns.values()), known, self.guides, full) if turns else []
+        with self.database.writing() as connection:
+            hot = Hot(connection)
+            at = log.locked(hot, tenant, ids)
+            if versions_now(connection, tenant) != self._versions[tenant]:
+                return {}
+            is_new = {user for user in ids if at[user] == works[user].change.before.revision}
+            of_new = [one for one in ready if one.turn.person.user_id in is_new]
+            answers = self._settled(hot, tenant, of_new, works)
+            changes = [_change(works[user], answers.get(user)) for user in sorted(is_new)]
+            log.write(hot, tenant, [c for c in changes if c.after.revision > c.before.revision])
+        self._forget(tenant, set(ids) - is_new)
+        for change in changes:
+            self._keep(change.after)
+        return _responses(works, is_new, answers)
+
+    def _works(
+        self,
+        requests: Sequence[tuple[int, Request]],
+        people: Mapping[str, Person],
+        repeated: Mapping[int, Answer],
+    ) -> dict[str, Work]:
+        found: dict[str, Work] = {}
+        now = self.clock()
+        for row, request in requests:
+            before = people[request.user_id]
+            work = found.get(request.user_id) or Work([], Change(before, before), [], None)
+            response: Response | None = repeated.get(row)
+            change, ask = work.change, work.ask
+            if isinstance(request, Ask):
+                ask = ask if response else request
+            else:
+                change, response = taken_in(change, request, now)
+            found[request.user_id] = Work(
+                [*work.rows, row], change, [*work.responses, response], ask
+            )
+        return found
+
+    def _turn(self, tenant: str, work: Work) -> Turn:
+        ask, person = work.ask, work.change.after
+        assert ask is not None
+        last = person.made[-1].at if person.made else 0
+        at = max(self.clock() if ask.at is None else ask.at, last)  # a clock may be moved back
+        campaigns, known = self._campaigns[tenant], self._known(person.user_id)
+        turn = turn_of(ask, person, at, campaigns, self.guides, known)
+        if not turn.because:
+            used = {limit: n for limit, (n, _) in self._used.get(tenant, {}).items()}
+            turn = turn._replace(because=spent(turn, used))
+        return turn
+
+    def _settled(
+        self, hot: Hot, tenant: str, ready: Sequence[Scored], works: Mapping[str, Work]
+    ) -> dict[str, Answer]:
+        """Answers by user, once budgets and caps have granted what is guided, or not."""
+        asked = {
+            one.turn.person.user_id: offers(one.turn, self._id(one.item_idx))
+            for one in ready
+            if one.guided and not _is_apprentice(one)
+        }
+        limits: list[Limits] = list(asked.values())
+        refused: dict[str, str | None] = {}
+        if any(limits):
+            result = take(hot, tenant, limits)
+            refused = dict(zip(asked, result.refused, strict=True))
+            allowed = {limit: a.n for of_one in limits for limit, a in of_one.items()}
+            seen = {limit: (n, allowed[limit]) for limit, n in result.used.items()}
+            self._used.setdefault(tenant, {}).update(seen)
+        found = {}
+        for one in ready:
+            user = one.turn.person.user_id
+            found[user] = self._answer(tenant, one, refused.get(user))
+        return found
+
+    def _answer(self, tenant: str, one: Scored, refused: str | None) -> Answer:
+        turn, live = one.turn, one.turn.live
+        ask, said = turn.ask, None if live is None else live.version.said
+        plain = self._id(one.plain_idx) or (ask.candidates[0] if ask.candidates else "")
+        item, because = self._id(one.item_idx) or plain, one.because
+        guided, proposed = one.guided, ""
+        if refused:
+            guided, item, because = False, plain, refused
+        elif guided and _is_apprentice(one):
+            guided, proposed, because = False, item, "apprentice"
+            item = ask.candidates[0] if ask.candidates else plain
+        target = self._id(turn.target_idx)
+        offer = turn.at + SECOND * (3600 if said is None else said.offer_seconds)
+        made = Made(
+            turn.person.next_number,
+            "" if live is None else live.version.campaign_id,
+            0 if live is None else live.version.version,
+            turn.arm,
+            target,
+            item,
+            int(guided),
+            self.guides.knowledge_of(tenant) if guided or proposed else 0,
+            turn.at,
+            offer,
+            offer + SECOND * (86_400 if said is None else said.answer_seconds),
+        )
+        is_drawn = bool(one.among) and not refused
+        decided = Decided(
+            made,
+            plain,
+            proposed,
+            ("target" if item == target else "step") if guided else "plain",
+            because,
+            [self._id(idx) for idx in one.among] if is_drawn else None,
+            ask.request_key,
+        )
+        version = None if live is None else live.version
+        return self._told(tenant, turn.person.user_id, decided, version, one.chance)
+
+    def _told(
+        self,
+        tenant: str,
+        user_id: str,
+        decided: Decided,
+        version: Version | None,
+        chance: float | None = None,
+    ) -> Answer:
+        title, target = self._title(decided.made.item_id), self._title(decided.made.target_id)
+        return Answer(tenant, user_id, decided, version, title, target, chance)
+
+    def _title(self, item_id: str) -> str:
+        row = self.guides.items.index.get(item_id, 0)
+        return self.guides.items.titles[row - 1] if row else item_id
+
+    def _id(self, item_idx: int) -> str:
+        return self.guides.items.item_ids[item_idx - 1] if item_idx else ""
+
+    def _decided_before(
+        self,
+        hot: Hot,
+        tenant: str,
+        requests: Sequence[tuple[int, Request]],
+        people: Mapping[str, Person],
+    ) -> dict[int, Answer]:
+        """Answers to requests that were made before, by their keys."""
+        found = {}
+        by_id = {live.version.campaign_id: live.version for live in self._campaigns[tenant]}
+        for row, request in requests:
+            if isinstance(request, Ask) and request.request_key and people[request.user_id].made:
+                decided = log.decided_by(hot, tenant, request.user_id, request.request_key)
+                if decided is not None:
+                    version = by_id.get(decided.made.campaign_id)
+                    found[row] = self._told(tenant, request.user_id, decided, version)
+        return found
+
+    def _known(self, user_id: str) -> Known:
+        row = self.guides.saved.known.index.get(user_id, -1)
+        if row < 0:
+            return Known(row, ())
+        history = self.guides.saved.known.history
+        part = history.item_idx[history.offsets[row] : history.offsets[row + 1]]
+        return Known(row, tuple(part.tolist()))
+
+    def _see_campaigns(self, tenant: str, now: dict[str, int], connection: object) -> None:
+        if self._versions.get(tenant) == now:
+            return
+        ready: list[Live] = []
+        for version in all_current(connection, tenant):  # type: ignore[arg-type]
+            try:
+                ready.append(self.guides.live(version))
+            except UnknownIdError:  # of a guide that came later and knows its items no more
+                continue
+        self._campaigns[tenant], self._versions[tenant] = ready, now
+        self._used[tenant] = {}
+
+    def _see(self, tenant: str, hot: Hot, ids: Sequence[str]) -> dict[str, Person]:
+        """Users as the log has them now, from memory where that is up to date."""
+        at = log.revisions(hot, tenant, ids)
+        found = {}
+        for user_id, revision in at.items():
+            person = self._people.get((tenant, user_id))
+            if person is not None and person.revision == revision:
+                self._people.move_to_end((tenant, user_id))
+                found[user_id] = person
+        missing = {user_id: n for user_id, n in at.items() if user_id not in found}
+        found.update(log.people(hot, tenant, missing))
+        return found
+
+    def _keep(self, person: Person) -> None:
+        key = person.tenant, person.user_id
+        old = self._people.pop(key, None)
+        self._n_rows += person.revision - (old.revision if old else 0)
+        self._people[key] = person
+        while self._n_rows > self._most_rows and len(self._people) > 1:
+            self._n_rows -= self._people.popitem(last=False)[1].revision
+
+    def _forget(self, tenant: str, user_ids: set[str]) -> None:
+        for user_id in user_ids:
+            old = self._people.pop((tenant, user_id), None)
+            self._n_rows -= old.revision if old else 0
+
+
+def _first_of_each(
+    waiting: Sequence[int], requests: Sequence[Request]
+) -> tuple[list[int], list[int]]:
+    """What may go into one transaction, and the rest: only reports come before another request."""
+    now, later, asked = [], [], set()
+    for row in waiting:
+        user = requests[row].user_id
+        if user in asked:
+            later.append(row)
+            continue
+        now.append(row)
+        if not isinstance(requests[row], Report):
+            asked.add(user)
+    return now, later
+
+
+def _change(work: Work, answer: Answer | None) -> Change:
+    change = work.change
+    if answer is None:
+        return change
+    after = change.after.after(made=[answer.decided.made])
+    return change._replace(after=after, decided=[answer.decided])
+
+
+def _is_apprentice(one: Scored) -> bool:
+    return one.turn.live is not None and one.turn.live.version.said.apprentice
+
+
+def _responses(
+    works: Mapping[str, Work], is_new: set[str], answers: Mapping[str, Answer]
+) -> dict[int, Response]:
+    found: dict[int, Response] = {}
+    for user in is_new:
+        for row, response in zip(works[user].rows, works[user].responses, strict=True):
+            found[row] = answers[user] if response is None else response
+    return found

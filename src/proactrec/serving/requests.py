@@ -1,0 +1,88 @@
+"""What is asked of a host and what it answers: the same by HTTP, in batches and in tests."""
+
+from typing import NamedTuple
+
+from proactrec.store.campaigns import Version
+from proactrec.store.log import Decided
+from proactrec.store.people import Event, id_of
+
+
+class Ask(NamedTuple):
+    """What to show a user next."""
+
+    user_id: str
+    campaign_id: str | None = None  # only this one may guide
+    candidates: tuple[str, ...] = ()  # only these may be shown; in the caller's own order
+    at: int | None = None
+    request_key: str | None = None  # the same key gets the same decision
+
+
+class Report(NamedTuple):
+    """What a user did."""
+
+    user_id: str
+    event_id: str
+    kind: str
+    item_id: str
+    decision_id: str | None = None
+    at: int | None = None
+
+
+class Consent(NamedTuple):
+    """Whether a user wants to be guided."""
+
+    user_id: str
+    guided: bool
+
+
+class Membership(NamedTuple):
+    """The groups that a user is in from now on."""
+
+    user_id: str
+    groups: tuple[str, ...]
+
+
+Request = Ask | Report | Consent | Membership
+
+
+class Answer(NamedTuple):
+    """What a user is shown."""
+
+    tenant: str
+    user_id: str
+    decided: Decided
+    version: Version | None  # of the campaign
+    title: str
+    target_title: str
+    chance: float | None = None  # of acceptance, as the policy believes
+
+    @property
+    def decision_id(self) -> str:
+        """Of the decision."""
+        return id_of(self.tenant, self.user_id, self.decided.made.number)
+
+    @property
+    def probability(self) -> float:
+        """With which the item was drawn."""
+        decided, version = self.decided, self.version
+        if not decided.among or version is None:
+            return 1.0
+        share, k = version.said.explore.share, len(decided.among)
+        chosen = decided.proposed_id or decided.made.item_id
+        return share / k + (1 - share) * (chosen == decided.among[0])
+
+
+class Noted(NamedTuple):
+    """An event, a consent or groups, as they were taken in."""
+
+    event: Event | None = None
+    is_repeated: bool = False
+
+
+class Refused(NamedTuple):
+    """Why something can't be taken in."""
+
+    why: str
+
+
+Response = Answer | Noted | Refused

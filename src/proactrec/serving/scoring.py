@@ -1,0 +1,185 @@
+"""From users' turns to items: many at once, by the guides of their arms, and without any lock."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proactrec.guidance.decision import GUIDED, REASONS, Bounds, Ruled
+from proactrec.guidance.goals import best_targets
+from proactrec.guidance.guide import Guide, Places
+from proactrec.guidance.walks import journeys_of
+from proactrec.journeys import Journeys
+from proactrec.policies.base import Candidates, PredictsAcceptance
+from proactrec.serving.choosing import Known, Turn, walk_of
+from proactrec.serving.guides import Guides
+from proactrec.store.budgets import ITEM, Limit
+
+
+class Scored(NamedTuple):
+    """What a turn comes to, before what spans users is settled."""
+
+    turn: Turn  # with its target
+    item_idx: int  # 0: nothing is left to be shown
+    plain_idx: int  # what is shown if it may not be guided
+    guided: bool
+    because: str  # why not
+    among: tuple[int, ...]  # items that might have been drawn, best first
+    chance: float | None
+
+
+class Bounded:
+    """The ledger of a batch: what is known to be left; the transaction settles the rest."""
+
+    def __init__(self, is_held: Tensor, closed: Tensor | None) -> None:
+        self._is_held, self._closed = is_held, closed
+
+    def bounds(self, journeys: Journeys) -> Bounds:
+        """What is left to these journeys."""
+        at = journeys.number
+        return Bounds(
+            torch.zeros_like(journeys.is_over),
+            self._is_held[at],
+            None if self._closed is None else self._closed[at],
+        )
+
+    def take(self, journeys: Journeys, asked: Ruled) -> Tensor:
+        """Granted here: rows of the database say whether it is."""
+        return torch.ones_like(journeys.is_over)
+
+
+def scored(
+    turns: Sequence[Turn], known: Mapping[str, Known], guides: Guides, full: Mapping[Limit, bool]
+) -> list[Scored]:
+    """What every turn comes to, in their order.
+
+    Parameters
+    ----------
+    known : mapping of user id
+    full : mapping of limit to whether it is used up, as far as is known
+    """
+    found: dict[int, Scored] = {}
+    for key, rows in _grouped(turns).items():
+        some = [turns[row] for row in rows]
+        guide, is_guiding = _guide_of(some[0], key, guides)
+        some = _with_targets(some, known, guides, guide)
+        scored = _decided(some, known, guides, guide, _closed(some, full, guides))
+        if not is_guiding:
+            scored = [one._replace(guided=False, because=one.turn.because) for one in scored]
+        found.update(zip(rows, scored, strict=True))
+    return [found[row] for row in range(len(turns))]
+
+
+def _grouped(turns: Sequence[Turn]) -> dict[tuple[str, str], list[int]]:
+    """Rows by campaign and arm; those whom nobody may guide apart, whatever their arm."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row, turn in enumerate(turns):
+        campaign_id = "" if turn.live is None else turn.live.version.campaign_id
+        found.setdefault((campaign_id, "" if turn.because else turn.arm), []).append(row)
+    return found
+
+
+def _guide_of(turn: Turn, key: tuple[str, str], guides: Guides) -> tuple[Guide, bool]:
+    version = None if turn.live is None else turn.live.version
+    if version is None or not key[1]:
+        return guides.plain(version), False
+    return guides.of(version, key[1]), True
+
+
+def _with_targets(
+    turns: list[Turn], known: Mapping[str, Known], guides: Guides, guide: Guide
+) -> list[Turn]:
+    """With a target for whoever has begun none."""
+    rows = [row for row, turn in enumerate(turns) if turn.open and not turn.target_idx]
+    if not rows:
+        return turns
+    some = [turns[row] for row in rows]
+    live = some[0].live
+    assert live is not None
+    items = torch.from_numpy(live.targets)
+    is_closed = ~np.array([np.isin(live.targets, turn.open) for turn in some])
+    walks = [walk_of(t, t.open[0], known[t.person.user_id], guides) for t in some]
+    # Who is held out gets the target that the first arm would lead to: they are compared.
+    chooser = guides.of(live.version, live.version.said.arms[0].name)
+    best = best_targets(chooser, journeys_of(walks), items, is_closed)
+    turns = list(turns)
+    for row, target in zip(rows, best.tolist(), strict=True):
+        turns[row] = turns[row]._replace(target_idx=target)
+    return turns
+
+
+def _closed(turns: Sequence[Turn], full: Mapping[Limit, bool], guides: Guides) -> set[int]:
+    """Items that no turn of a campaign may be guided to, since others had them often enough."""
+    live = turns[0].live
+    if live is None:
+        return set()
+    campaign_id, index = live.version.campaign_id, guides.items.index
+    over = (limit.scope.removeprefix(ITEM) for limit, is_full in full.items() if is_full
+            and limit.campaign_id == campaign_id and limit.scope.startswith(ITEM))  # fmt: skip
+    return {index[item_id] for item_id in over if item_id in index}
+
+
+@torch.no_grad()
+def _decided(
+    turns: Sequence[Turn],
+    known: Mapping[str, Known],
+    guides: Guides,
+    guide: Guide,
+    closed: set[int],
+) -> list[Scored]:
+    walks = [walk_of(t, t.target_idx, known[t.person.user_id], guides) for t in turns]
+    journeys = journeys_of(walks)
+    offered = _offered(turns, guides)
+    without = (
+        torch.tensor([sorted(guides.unavailable)] * len(turns)) if guides.unavailable else None
+    )
+    is_closed = torch.zeros(len(turns), len(guides.items) + 1, dtype=torch.bool) if closed else None
+    if is_closed is not None:
+        is_closed[:, sorted(closed)] = True
+    ledger = Bounded(torch.zeros(len(turns), dtype=torch.bool), is_closed)
+    places = guide.places(journeys)
+    ruled = guide.decide(journeys, ledger, places=places, without=without, offered=offered)
+    chances = _chances(guide, journeys, places, ruled.item_idx)
+    nothing: list[list[int]] = [[]] * len(turns)
+    among = nothing if ruled.among is None else ruled.among.tolist()
+    plain = ruled.item_idx if ruled.plain_idx is None else ruled.plain_idx
+    columns = (turns, ruled.item_idx.tolist(), plain.tolist(), ruled.guided.tolist(),
+               ruled.reason.tolist(), among, chances)  # fmt: skip
+    return [_scored(*row) for row in zip(*columns, strict=True)]
+
+
+def _scored(
+    turn: Turn,
+    item_idx: int,
+    plain_idx: int,
+    guided: bool,
+    reason: int,
+    among: list[int],
+    chance: float | None,
+) -> Scored:
+    because = "" if guided else "overruled" if item_idx else "nothing_left"
+    if reason != GUIDED:
+        because = REASONS[reason]
+    drawn = tuple(one for one in among if one) if guided else ()
+    return Scored(turn, item_idx, plain_idx, guided, because, drawn, chance)
+
+
+def _offered(turns: Sequence[Turn], guides: Guides) -> Tensor | None:
+    """What callers offer (n, C), of what the guide knows; None if all leave the choice to it."""
+    index = guides.items.index
+    rows = [[index[one] for one in turn.ask.candidates if one in index] for turn in turns]
+    most = max(map(len, rows))
+    return torch.tensor([row + [0] * (most - len(row)) for row in rows]) if most else None
+
+
+def _chances(
+    guide: Guide, journeys: Journeys, places: Places, item_idx: Tensor
+) -> list[float | None]:
+    policy = guide.policy
+    if not isinstance(policy, PredictsAcceptance):
+        return [None] * len(item_idx)
+    only = Candidates(torch.zeros(len(item_idx), 1), item_idx[:, None])
+    found = policy.chances(guide.among(journeys, places.own, only))[:, 0].tolist()
+    return [chance if item else None for chance, item in zip(found, item_idx.tolist(), strict=True)]
