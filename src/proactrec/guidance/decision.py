@@ -50,6 +50,7 @@ class Ruled(NamedTuple):
     n_forbidden: Tensor  # (n,), guided items that rails took away
     n_overruled: Tensor  # (n,), answers of the policy that were
     n_again: Tensor  # (n,), times that others had the item, or the turn
+    plain_idx: Tensor | None = None  # (n,), what would be shown unguided; None: no rail bears
 
     @classmethod
     def free(cls, decision: Decision) -> Self:

@@ -18,7 +18,7 @@ class Ruling(NamedTuple):
     """What rails say of a round; all of the same journeys."""
 
     view: View  # what the policy is shown
-    plain: Decision  # the most relevant item that may be shown
+    plain: Decision  # the most relevant item that may be shown, or the first that is offered
     reason: Tensor  # (n,): the first that makes the round plain or stops it, or GUIDED
     n_forbidden: Tensor  # (n,), guided items that rails took away
     open: Candidates  # what may at least be shown as a plain item
@@ -46,6 +46,7 @@ class Ruling(NamedTuple):
             self.n_forbidden.masked_fill(self.reason != GUIDED, 0),
             is_overruled.long(),
             nothing,
+            self.plain.item_idx,
         )
 
 
