@@ -41,6 +41,7 @@ class Ruling(NamedTuple):
             item_idx,
             torch.where(is_plain, self.plain.score, decision.score),
             decision.features,
+            None if decision.among is None else _alone(decision.among, item_idx, is_plain),
             ~is_plain & (item_idx > 0),
             self.reason,
             self.n_forbidden.masked_fill(self.reason != GUIDED, 0),
@@ -48,6 +49,12 @@ class Ruling(NamedTuple):
             nothing,
             self.plain.item_idx,
         )
+
+
+def _alone(among: Tensor, item_idx: Tensor, is_plain: Tensor) -> Tensor:
+    """What might have been drawn (n, k): where a round is plain, nothing but its item (n,)."""
+    only = torch.zeros_like(among).index_copy(1, item_idx.new_zeros(1), item_idx[:, None])
+    return torch.where(is_plain[:, None], only, among)
 
 
 def first_reason(holds: tuple[Tensor, ...]) -> Tensor:
