@@ -1,8 +1,8 @@
 """What spans users: how often items and campaigns may still guide, settled where it is committed.
 
-A limit is a row that counts what is used; what may be is the campaign's to say. Rows are locked in the order of their keys, after
-those of users, so that no two transactions wait for each other; whoever comes too late is told so
-in the same transaction.
+A limit is a row that counts what is used; what may be is the campaign's to say. Rows are locked in
+the order of their keys, after those of users, so that no two transactions wait for each other;
+whoever comes too late is told so in the same transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
