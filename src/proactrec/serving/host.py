@@ -15,16 +15,11 @@ from typing import NamedTuple
 from proactrec.errors import ProactrecError, StoreError
 from proactrec.serving.choosing import Turn, known_of, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
-from proactrec.serving.requests import (
-    Answer,
-    Ask,
-    Request,
-    Response,
-)
+from proactrec.serving.requests import Answer, Ask, Report, Request, Response
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
 from proactrec.store import log
-from proactrec.store.budgets import ALL, Limit, Limits, nearly_used, take
+from proactrec.store.budgets import Limit, Limits, nearly_used, take
 from proactrec.store.campaigns import Version, all_current, versions_now
 from proactrec.store.database import Database, Hot
 from proactrec.store.log import Change, Decided
@@ -214,12 +209,7 @@ class Host:
         if any(limits):
             result = take(hot, tenant, limits)
             refused = dict(zip(asked, result.refused, strict=True))
-            allowed = {limit: a.n for of_one in limits for limit, a in of_one.items()}
-            self._used[tenant].update(
-                (limit, n)
-                for limit, n in result.used.items()
-                if limit.scope == ALL or n >= allowed[limit]
-            )
+            self._used[tenant].update(result.used)
         if "item_cap" in refused.values():  # others may have taken more
             self._used_at.pop(tenant)
         found = {}

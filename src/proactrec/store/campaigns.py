@@ -100,7 +100,7 @@ def all_current(connection: Connection, tenant: str) -> list[Version]:
     """All campaigns of a tenant as they are now, in the order in which they have users' turns."""
     found = _read(connection, tenant)
     made = select(CAMPAIGNS.c.campaign_id, CAMPAIGNS.c.made_at).where(CAMPAIGNS.c.tenant == tenant)
-    at: dict[str, int] = dict(connection.execute(made).tuples())
+    at: dict[str, int] = dict(connection.execute(made).all())
     return sorted(found, key=lambda v: (-v.said.priority, at[v.campaign_id], v.campaign_id))
 
 
@@ -173,7 +173,7 @@ def changed(
 def versions_now(connection: Connection, tenant: str) -> dict[str, int]:
     """The newest version of every campaign: cheap, to see whether anything changed."""
     query = select(CAMPAIGNS.c.campaign_id, CAMPAIGNS.c.version)
-    return dict(connection.execute(query.where(CAMPAIGNS.c.tenant == tenant)).tuples())
+    return dict(connection.execute(query.where(CAMPAIGNS.c.tenant == tenant)).all())
 
 
 def forecast_of(connection: Connection, version: Version) -> str | None:
