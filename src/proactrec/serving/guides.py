@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from proactrec.config import digest, merged
 from proactrec.data.catalogue import Catalogue
-from proactrec.errors import UnknownIdError
+from proactrec.errors import ProactrecError, UnknownIdError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
@@ -91,7 +92,9 @@ class Guides:
         """Have the guides of running campaigns ready before anybody asks."""
         self.plain()
         for version in versions:
-            if version.state == "running":
+            if version.state != "running":
+                continue
+            with suppress(ProactrecError):  # of one that can't guide any more, which hosts tell
                 self.plain(version)
                 for arm in version.said.arms:
                     self.of(version, arm.name)
