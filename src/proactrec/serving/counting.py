@@ -41,7 +41,7 @@ def budget_used(connection: Connection, version: Version, at: int) -> BudgetUsed
         row.scope == ALL,
         row.period.in_((TOTAL, of_day)),
     )
-    used: dict[str, int] = dict(connection.execute(query).tuples())
+    used = {period: n for period, n in connection.execute(query)}
     return BudgetUsed(total=used.get(TOTAL, 0), today=used.get(of_day, 0))
 
 
@@ -54,7 +54,7 @@ def agreement(connection: Connection, version: Version) -> Agreement | None:
         row.campaign_id == version.campaign_id,
         row.proposed_id != "",
     )
-    n, same = connection.execute(query).tuples().one()
+    n, same = connection.execute(query).one()
     return Agreement(decisions=n, agreed=int(same)) if n else None
 
 

@@ -199,9 +199,7 @@ class Instance:
         if self.is_stopping:
             raise OverloadedError("this instance stops: another one answers")
         most = MOST_ASKS if isinstance(requests[0], Ask) else MOST_REQUESTS
-        calls = [
-            Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)
-        ]
+        calls = [Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)]
         for at, call in enumerate(calls):
             try:
                 self._put(call)

@@ -28,11 +28,11 @@ class Bounded:
         headers = Request(scope).headers
         length = headers.get("content-length", "")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if length and length != "0" or "transfer-encoding" in headers:
-            if kind != "application/json":
-                refused = problem(415, f"a body must be application/json, got {kind or 'no type'}")
-                await refused(scope, receive, send)
-                return
+        has_body = length not in ("", "0") or "transfer-encoding" in headers
+        if has_body and kind != "application/json":
+            refused = problem(415, f"a body must be application/json, got {kind or 'no type'}")
+            await refused(scope, receive, send)
+            return
         if length.isdecimal() and int(length) > MOST_BYTES:
             await problem(413, _too_large())(scope, receive, send)
             return

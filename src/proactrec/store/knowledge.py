@@ -9,7 +9,8 @@ def newest_versions(connection: Connection, guide: str) -> dict[str, int]:
     """The newest version of a guide's knowledge, by tenant."""
     row = KNOWLEDGE.c
     query = select(row.tenant, func.max(row.version)).where(row.guide == guide)
-    return dict(connection.execute(query.group_by(row.tenant)).tuples())
+    found = connection.execute(query.group_by(row.tenant))
+    return {tenant: version for tenant, version in found}
 
 
 def tensors_of(connection: Connection, tenant: str, guide: str, version: int) -> bytes:
