@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,23 +24,27 @@ READY_SECONDS = 30
 class Started:
     """A service that was started by its command."""
 
-    def __init__(self, *flags: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "--port", "0", *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.lines: list[str] = []
-        assert self.process.stderr is not None
+    def __init__(self, told: Path, *flags: str) -> None:
+        self._told = told
+        with told.open("w") as file:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--port", "0", *flags], stdout=subprocess.PIPE, stderr=file, text=True
+            )
+        end = time.monotonic() + READY_SECONDS
+        while not (found := re.search(r"at (http://\S+),", self.told)):
+            assert time.monotonic() < end, self.told
+            time.sleep(0.05)
+        self.url = found[1]
+
+    @property
+    def told(self) -> str:
+        """What it said beside what it printed."""
+        return self._told.read_text()
+
+    def printed(self) -> str:
+        """The next line."""
         assert self.process.stdout is not None
-        self.url = ""
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if found := re.search(r"at (http://\S+),", line):
-                self.url = found[1]
-                break
-        threading.Thread(target=lambda: self.lines.extend(self.process.stderr or ())).start()
+        return self.process.stdout.readline().strip()
 
     def is_ready(self) -> bool:
         try:
@@ -52,8 +55,8 @@ class Started:
     def until_ready(self) -> None:
         end = time.monotonic() + READY_SECONDS
         while not self.is_ready():
-            assert self.process.poll() is None, self.lines
-            assert time.monotonic() < end, self.lines
+            assert self.process.poll() is None, self.told
+            assert time.monotonic() < end, self.told
             time.sleep(0.05)
 
     def instances(self) -> list[int]:
@@ -67,23 +70,22 @@ class Started:
         ]
 
     def stop(self) -> str:
-        """What it printed."""
+        """What it printed last."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.stdout is not None
-        printed = self.process.stdout.read()
-        assert self.process.wait(60) == 0, self.lines
-        return printed
+        printed, _ = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, self.told
+        return str(printed)
 
 
 @contextmanager
-def started(*flags: str) -> Iterator[Started]:
-    found = Started(*flags)
+def started(folder: Path, *flags: str) -> Iterator[Started]:
+    found = Started(folder / "told.txt", *flags)
     try:
         yield found
     finally:
         if found.process.poll() is None:
             found.process.kill()
-            found.process.wait()
+            found.process.communicate()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -96,9 +98,8 @@ def test_an_instance_that_dies_is_started_again(
     with fresh_database(kind, tmp_path) as database:
         url = database.url.set(drivername=kind).render_as_string(hide_password=False)
         flags = ("--guide", str(guide_folder()), "--database-url", url)
-        with started(*flags, "--instances", str(n_instances)) as service:
-            assert service.process.stdout is not None
-            key = service.process.stdout.readline().strip()
+        with started(tmp_path, *flags, "--instances", str(n_instances)) as service:
+            key = service.printed()
             assert key.startswith("pr_")
             service.until_ready()
             with Client(service.url, key) as client:
@@ -116,8 +117,8 @@ def test_an_instance_that_dies_is_started_again(
             left = service.instances()
             assert service.stop() == ""
             assert not any(Path(f"/proc/{pid}").exists() for pid in left)
-            assert not any(key in line for line in service.lines)
-        with started(*flags) as again:
+            assert key not in service.told
+        with started(tmp_path, *flags) as again:
             again.until_ready()
             assert again.stop() == ""  # the key was printed once
 
@@ -132,7 +133,7 @@ def test_a_folder_without_a_guide_is_said_at_once(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_is_said(guide_folder: Callable[..., Path], tmp_path: Path) -> None:
     flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
-    with started(*flags) as service:
+    with started(tmp_path, *flags) as service:
         port = service.url.rsplit(":", 1)[1]
         command = [*COMMAND, *flags, "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
