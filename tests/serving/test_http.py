@@ -23,9 +23,7 @@ def service(database: Database, guide_folder: Callable[..., Path]) -> Iterator[L
         yield found
 
 
-def event(
-    decision: Decision, kind: str, event_id: str = "e1", user_id: str = "u01"
-) -> EventReport:
+def event(decision: Decision, kind: str, event_id: str = "e1", user_id: str = "u01") -> EventReport:
     assert decision.item_id is not None
     return EventReport(
         event_id=event_id,
@@ -176,9 +174,7 @@ def test_no_start_without_a_forecast_or_a_reason(service: Live) -> None:
     made = service.client.create(campaign())
     with pytest.raises(CampaignStateError, match="no forecast of what it says now"):
         service.client.start(made.id)
-    answer = service.ask(
-        "POST", f"/v1/campaigns/{made.id}/start", json={"without_forecast": True}
-    )
+    answer = service.ask("POST", f"/v1/campaigns/{made.id}/start", json={"without_forecast": True})
     assert answer.status_code == 422
     answer = service.ask("GET", f"/v1/campaigns/{made.id}/forecast")
     assert answer.status_code == 409

