@@ -94,6 +94,22 @@ def current(connection: Connection, tenant: str, campaign_id: str) -> Version:
     return found[0]
 
 
+def of_version(connection: Connection, tenant: str, campaign_id: str, version: int) -> Version:
+    """A campaign as it was in a version.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such version.
+    """
+    row = CAMPAIGN_VERSIONS.c
+    of_it = (row.tenant == tenant, row.campaign_id == campaign_id, row.version == version)
+    found = connection.execute(select(CAMPAIGN_VERSIONS).where(*of_it)).first()
+    if found is None:
+        raise UnknownIdError(f"there is no version {version} of campaign {campaign_id!r}")
+    return _version(found)
+
+
 def all_current(connection: Connection, tenant: str) -> list[Version]:
     """All campaigns of a tenant as they are now, in the order in which they have users' turns."""
     found = _read(connection, tenant)
