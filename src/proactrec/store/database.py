@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
     TimeoutError,
 )
 from sqlalchemy.pool import QueuePool
@@ -29,6 +30,8 @@ from proactrec.errors import InvalidInputError, StoreError
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
+NO_TABLE = "42P01"
+"""What PostgreSQL calls it."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -290,6 +293,10 @@ def _told(url: URL) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         sentence = " ".join(str(error.orig or error).split())
         raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", "") != NO_TABLE:
+            raise
+        raise StoreError(f"the store {url.render_as_string()} has no tables yet") from error
     except TimeoutError as error:
         raise StoreError(f"the store {url.render_as_string()} has no connection free") from error
     except DBAPIError as error:
