@@ -10,10 +10,11 @@ from polars.testing import assert_frame_equal
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.guidance.goals import WEIGHED
 from proactrec.guidance.past import JOURNEY_COLUMNS, MOST_ROUNDS, checked_journeys, no_journeys
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.saved import SavedGuide, open_guide
-from proactrec.guidance.tomorrow import WEIGHED, People, next_items
+from proactrec.guidance.tomorrow import People, next_items
 from proactrec.journeys import OPEN_ENDED, Journeys
 from proactrec.policies.base import Promises
 

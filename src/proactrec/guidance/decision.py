@@ -45,11 +45,13 @@ class Ruled(NamedTuple):
     item_idx: Tensor  # (n,), 0 where nothing is left to be shown
     score: Tensor  # (n,)
     features: Tensor | None  # (n, n_features), of a policy that learns
+    among: Tensor | None  # (n, k), items that might have been drawn, best first; 0: none
     guided: Tensor  # (n,) bool: the policy chose, not a rail
     reason: Tensor  # (n,): place in REASONS of what made it plain, or GUIDED
     n_forbidden: Tensor  # (n,), guided items that rails took away
     n_overruled: Tensor  # (n,), answers of the policy that were
     n_again: Tensor  # (n,), times that others had the item, or the turn
+    plain_idx: Tensor | None = None  # (n,), what would be shown unguided; None: no rail bears
 
     @classmethod
     def free(cls, decision: Decision) -> Self:
@@ -71,7 +73,9 @@ class Ruled(NamedTuple):
     def masked(self, is_over: Tensor) -> Self:
         """With nothing shown where it is over."""
         return self._replace(
-            item_idx=self.item_idx.masked_fill(is_over, 0), guided=self.guided & ~is_over
+            item_idx=self.item_idx.masked_fill(is_over, 0),
+            among=None if self.among is None else self.among.masked_fill(is_over[:, None], 0),
+            guided=self.guided & ~is_over,
         )
 
 

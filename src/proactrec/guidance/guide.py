@@ -17,6 +17,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
+from proactrec.guidance.offers import check_offered, first_offered, only_offered
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.ruling import Ruling, first_reason
 from proactrec.journeys import OPEN_ENDED, REFUSED, Journeys, Rows
@@ -181,6 +182,7 @@ class Guide:
         *,
         places: Places | None = None,
         without: Tensor | None = None,
+        offered: Tensor | None = None,
         map_blocks: MapBlocks = map,
     ) -> Ruled:
         """What to show to every journey now, who chose it, and why.
@@ -193,6 +195,10 @@ class Guide:
             Of these journeys, if the host keeps them.
         without : int tensor, shape (n, k), optional
             What may not be shown now, for instance on the same page; 0: nothing.
+        offered : int tensor, shape (n, k), optional
+            All that may be shown now, in the caller's order, of which the first that may be is
+            the plain item; 0: padding, and a row of zeros the whole catalogue. Who hands it in is
+            told plain items even where no rail is on.
         map_blocks
             Decides blocks side by side.
 
@@ -200,21 +206,23 @@ class Guide:
         ------
         InvalidInputError
             Without a ledger for rails that span users: nobody would hold them. Without rails for
-            users who opted out: nobody would heed them.
+            users who opted out: nobody would heed them. If `offered` has other rows or items.
         """
         if ledger is FREE and self.rails is not None and self.rails.options.spans_users:
             raise InvalidInputError("rails that span users need their ledger, got none")
         if self.rails is None and journeys.users.opted_out[journeys.user_rows].any():
             raise InvalidInputError("users who opted out need a guide with rails, got none")
+        if offered is not None:
+            check_offered(offered, len(journeys.user), len(self.items))
         every = torch.arange(len(journeys.user), device=journeys.user.device)
+        guide = self._bearing_on(journeys) if offered is None else self
 
         def decided(rows: Tensor) -> Ruled:
             def block(part: Rows) -> Ruled:
                 some = journeys.of(part)
-                guide = self._bearing_on(some)
                 at = guide.places(some) if places is None else places.of(part)
-                not_now = None if without is None else without[part]
-                return guide._decided(some, at, ledger, not_now)
+                page = (None if items is None else items[part] for items in (without, offered))
+                return guide._decided(some, at, ledger, *page)
 
             parts = rows.split(self.block_size)
             return joined(list(map_blocks(block, parts)))
@@ -224,11 +232,19 @@ class Guide:
             ruled = ruled.again(rows, decided(rows).masked(journeys.is_over[rows]))
         return ruled
 
-    def view(self, journeys: Journeys, places: Places, without: Tensor | None = None) -> View:
+    def view(
+        self,
+        journeys: Journeys,
+        places: Places,
+        without: Tensor | None = None,
+        offered: Tensor | None = None,
+    ) -> View:
         """What the policy would see without rails."""
         candidates = what_may_be_shown(
             journeys, len(self.items) + 1, shows_again=self.shows_again, without=without
         )
+        if offered is not None:
+            candidates = only_offered(candidates, offered)
         left = self._ahead(journeys).rounds_left
         return View(journeys, places.own, candidates, left, self.shows_again)
 
@@ -256,13 +272,18 @@ class Guide:
         return room.masked_fill(journeys.at(journeys.users.opted_out), -torch.inf)
 
     def ruling(
-        self, journeys: Journeys, places: Places, ledger: Ledger, without: Tensor | None = None
+        self,
+        journeys: Journeys,
+        places: Places,
+        ledger: Ledger,
+        without: Tensor | None = None,
+        offered: Tensor | None = None,
     ) -> Ruling:
         """What the policy may choose from within rails, and where it has no choice."""
         rails, recommender = self.rails, self.recommender
         assert rails is not None
         assert recommender is not None
-        view = self.view(journeys, places, without)
+        view = self.view(journeys, places, without, offered)
         bounds, course = ledger.bounds(journeys), rails.course(self._ahead(journeys))
         is_out = journeys.at(journeys.users.opted_out)
         is_free = is_out | bounds.is_left_out
@@ -271,6 +292,8 @@ class Guide:
         penalty = view.candidates.penalty.masked_fill(may_not, -torch.inf)
         scores = recommender.encoder.score(places.relevance)
         plain = Candidates(penalty).best(scores.clone())
+        if offered is not None:
+            plain = first_offered(offered, Candidates(penalty), scores, plain)
         seen = view._replace(rounds_left=course.rounds_left)
         narrowed = self._narrowed(seen, penalty, scores, bounds.closed)
         passes_none = ~(narrowed == 0).any(1)
@@ -307,12 +330,13 @@ class Guide:
         return replace(self, rails=None, recommender=None)
 
     def _decided(
-        self, journeys: Journeys, places: Places, ledger: Ledger, without: Tensor | None
+        self, journeys: Journeys, places: Places, ledger: Ledger, *page: Tensor | None
     ) -> Ruled:
+        """Decisions, `page` being what is shown beside, and what is offered."""
         if self.rails is None:
-            ruled = Ruled.free(self.policy.decide(self.view(journeys, places, without)))
+            ruled = Ruled.free(self.policy.decide(self.view(journeys, places, *page)))
         else:
-            ruling = self.ruling(journeys, places, ledger, without)
+            ruling = self.ruling(journeys, places, ledger, *page)
             ruled = ruling.settle(self.policy.decide(ruling.view))
         return ruled.masked(journeys.is_over)
 

@@ -18,7 +18,7 @@ class Ruling(NamedTuple):
     """What rails say of a round; all of the same journeys."""
 
     view: View  # what the policy is shown
-    plain: Decision  # the most relevant item that may be shown
+    plain: Decision  # the most relevant item that may be shown, or the first that is offered
     reason: Tensor  # (n,): the first that makes the round plain or stops it, or GUIDED
     n_forbidden: Tensor  # (n,), guided items that rails took away
     open: Candidates  # what may at least be shown as a plain item
@@ -41,12 +41,20 @@ class Ruling(NamedTuple):
             item_idx,
             torch.where(is_plain, self.plain.score, decision.score),
             decision.features,
+            None if decision.among is None else _alone(decision.among, item_idx, is_plain),
             ~is_plain & (item_idx > 0),
             self.reason,
             self.n_forbidden.masked_fill(self.reason != GUIDED, 0),
             is_overruled.long(),
             nothing,
+            self.plain.item_idx,
         )
+
+
+def _alone(among: Tensor, item_idx: Tensor, is_plain: Tensor) -> Tensor:
+    """What might have been drawn (n, k): where a round is plain, nothing but its item (n,)."""
+    only = torch.zeros_like(among).index_copy(1, item_idx.new_zeros(1), item_idx[:, None])
+    return torch.where(is_plain[:, None], only, among)
 
 
 def first_reason(holds: tuple[Tensor, ...]) -> Tensor:

@@ -17,17 +17,16 @@ from torch import Tensor
 from proactrec.data.dataset import Histories
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
+from proactrec.guidance.goals import best_targets
 from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
 from proactrec.journeys import ACCEPTED, OPEN_ENDED, REFUSED, Journeys, Users
-from proactrec.policies.base import Candidates, PredictsAcceptance, Promises
+from proactrec.policies.base import Candidates, PredictsAcceptance
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
-WEIGHED = 8
-"""Targets of a category whose promise is weighed for each user."""
 PLANNED = 20
 """Columns of journeys whose end nobody knows, unless more were played: as long are whole paths."""
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
@@ -133,8 +132,7 @@ class People:
         """Every user on the way to the item of a category that suits best.
 
         Whoever is on the way to one of them goes on until they have it, or refused it for good.
-        All others go to the most relevant one of those that are left to them; where the policy says
-        what targets promise, to the most promising of the :data:`WEIGHED` most relevant.
+        All others go to the best of those that are left to them, see :func:`best_targets`.
         """
         items = torch.from_numpy(targets_in(self.guide.rails, self.guide.guide.items, category))
         going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
@@ -150,9 +148,12 @@ class People:
         return self._on_the_way(past, target, n_rounds)
 
     def _best_of(self, items: Tensor, closed: pl.DataFrame, n_rounds: int | None) -> IntArray:
-        """The one of these targets that suits every user best: (n_users,)."""
+        """The one of these targets that suits every user best: (n_users,).
+
+        The first for users who are led to none: they have it, or nothing leads there any more.
+        """
         guide, everybody = self.guide.guide, torch.arange(len(self.user_ids))
-        begun = Journeys.begun(self.users, everybody, items[:1].expand(len(everybody)), 1)
+        begun = Journeys.begun(self.users, everybody, torch.zeros_like(everybody), 1)
         left = OPEN_ENDED if n_rounds is None else n_rounds - 1
         begun = begun._replace(rounds_left=torch.full_like(everybody, left))
         place = np.full(len(guide.items) + 1, -1)
@@ -160,30 +161,8 @@ class People:
         row, column = closed["user"].to_numpy(), place[closed["target"].to_numpy()]
         is_closed = np.zeros((len(everybody), len(items)), bool)
         is_closed[row[column >= 0], column[column >= 0]] = True
-        assert guide.recommender is not None
-        best = []
-        for rows in everybody.split(guide.block_size):
-            some = begun.of(rows)
-            relevance = guide.recommender.encoder.score(guide.recommender.place(some))
-            suits = relevance[:, items].masked_fill(torch.from_numpy(is_closed)[rows], -torch.inf)
-            best.append(self._most_promising(some, items, suits))
-        found: IntArray = torch.cat(best).numpy()
-        return found
-
-    def _most_promising(self, some: Journeys, items: Tensor, suits: Tensor) -> Tensor:
-        """Of the targets (k,) that suit journeys best (n, k) the most promising: (n,)."""
-        guide, policy = self.guide.guide, self.guide.guide.policy
-        if not isinstance(policy, Promises):
-            return items[suits.argmax(1)]
-        near, place = suits.topk(min(WEIGHED, len(items)), 1)
-        own, promises = guide.policy.place(some), []
-        for column in place.T:
-            toward = some._replace(target_idx=items[column])
-            if guide.policy.knows_target:
-                own = guide.policy.place(toward)
-            promises.append(policy.promise(guide.view(toward, Places(own, own))))
-        promise = torch.stack(promises, 1).masked_fill(near == -torch.inf, -torch.inf)
-        return items[place.gather(1, promise.argmax(1, keepdim=True))[:, 0]]
+        best = best_targets(guide, begun, items, is_closed)
+        return np.where(best > 0, best, int(items[0]))
 
     def rows_of(self, journeys: Journeys) -> IntArray:
         """Row of every journey's user here: (n,)."""

@@ -14,11 +14,12 @@ from proactrec.ranking import best_item
 
 
 class Decision(NamedTuple):
-    """What to show, the score that decided, and what a policy that learns wants to keep of it."""
+    """What to show, the score that decided, what a learner wants to keep of it; what it is of."""
 
     item_idx: Tensor  # (n,), 0 where nothing is left to be shown
     score: Tensor  # (n,)
     features: Tensor | None = None  # (n, n_features)
+    among: Tensor | None = None  # (n, k), items that might have been drawn, best first; 0: none
 
 
 class Candidates(NamedTuple):

@@ -11,13 +11,13 @@ import numpy as np
 
 from proactrec.config import merged
 from proactrec.data.catalogue import Catalogue
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import UnknownIdError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide, built_policy, open_guide
-from proactrec.policies.base import Explains, Learner, Policy
-from proactrec.policies.exploring import Exploring
+from proactrec.policies.base import Learner, Policy
+from proactrec.policies.exploring import exploring
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.types import IntArray
@@ -158,9 +158,7 @@ class Guides:
         policy = self._policies[key]
         if not said.explore.share:
             return policy
-        if not isinstance(policy, Explains):
-            raise InvalidInputError(f"explore needs a policy that weighs items, {name} does not")
-        return Exploring(policy, said.explore, seed=self.saved.seed, item_key=self.items.key)
+        return exploring(policy, said.explore, seed=self.saved.seed, item_key=self.items.key)
 
     def _rails(self, options: RailsOptions) -> Rails:
         return Rails(options, self.items, seed=self.saved.seed)
