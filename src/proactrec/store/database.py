@@ -1,6 +1,8 @@
 """A store's database: SQLite in a file, or PostgreSQL, opened and brought to the newest schema."""
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,7 +13,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.pool import QueuePool
 
 from proactrec.errors import InvalidInputError, StoreError
@@ -19,7 +27,6 @@ from proactrec.errors import InvalidInputError, StoreError
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
-READS = {"reads": True}
 
 
 class Database:
@@ -63,7 +70,7 @@ class Database:
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; processes that do it at once wait for each other."""
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7223)")
@@ -85,10 +92,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that writes nothing, and holds nobody up."""
+        """A transaction that sees one moment, writes nothing, and holds nobody up."""
+        how: dict[str, Any] = {"reads": True}
+        if not self.is_sqlite:
+            how = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with (
             _told(self.url),
-            self.engine.connect().execution_options(**READS) as connection,
+            self.engine.connect().execution_options(**how) as connection,
             connection.begin(),
         ):
             yield connection
@@ -189,13 +199,28 @@ def _settle_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connected(raw: Any, _: Any) -> None:
         raw.isolation_level = None  # transactions begin where we say so
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(raw)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             raw.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         reads = connection.get_execution_options().get("reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _write_ahead(raw: sqlite3.Connection) -> None:
+    """Switch a new file over; of two who do it at once one is refused, without waiting."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
@@ -206,6 +231,8 @@ def _told(url: URL) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         sentence = " ".join(str(error.orig or error).split())
         raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
+    except TimeoutError as error:
+        raise StoreError(f"the store {url.render_as_string()} has no connection free") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreError(f"the store {url.render_as_string()} was lost") from error

