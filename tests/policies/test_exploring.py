@@ -11,6 +11,7 @@ from torch import Tensor
 from proactrec.errors import InvalidInputError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
+from proactrec.guidance.ledger import MemoryLedger
 from proactrec.guidance.rails import RailsOptions
 from proactrec.journeys import Journeys, Users
 from proactrec.policies.base import Candidates, Explains, Learner, Policy, Promises, View
@@ -224,3 +225,16 @@ class TestInAGuide:
         assert int(among.max()) <= 7
         assert int(item_idx.max()) <= 7
         assert ((among > 0).sum(1) > 1).any()
+
+    def test_who_loses_a_scarce_item_is_drawn_anew(self, folder: Path) -> None:
+        options = RailsOptions(item_cap_per_round=1)
+        guide, journeys = self.guide("ipg", folder, item_cap_per_round=1)
+        journeys = journeys._replace(round=torch.ones_like(journeys.round))
+        ledger = MemoryLedger(options, len(guide.items), journeys.user_rows)
+        ruled = guide.decide(journeys, ledger)
+        items = ruled.item_idx[ruled.guided]
+        assert len(items) == len(items.unique()) > 3
+        assert (ruled.n_again > 0).any()
+        assert ruled.among is not None
+        is_among = (ruled.among == ruled.item_idx[:, None]).any(1)
+        assert is_among[ruled.item_idx > 0].all()

@@ -227,6 +227,13 @@ class Careless(Guide):
         return super().decide(journeys, *args, **more)
 
 
+class Pushy(Guide):
+    """It pays no heed to what is offered."""
+
+    def decide(self, journeys: Journeys, *args: Any, offered: Any = None, **more: Any) -> Ruled:
+        return super().decide(journeys, *args, **more)
+
+
 class Repeats(Guide):
     """It does not look at what was shown."""
 
@@ -250,6 +257,7 @@ GUIDES = {
     Deaf: "who_opted_out_gets_what_everybody_gets_without_guidance",
     Stale: "kept_places_decide_as_places_made_anew",
     Careless: "it_shows_nothing_that_stands_on_the_page",
+    Pushy: "it_shows_nothing_but_what_is_offered",
     Repeats: "it_shows_nothing_that_a_user_has_or_was_shown",
     Crowded: "a_journey_is_decided_alike_in_any_company",
 }

@@ -22,13 +22,12 @@ from proactrec.guidance.guide import Places
 from proactrec.guidance.ledger import FREE, Free, MemoryLedger
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
+from proactrec.guidance.walks import PLANNED
 from proactrec.journeys import ACCEPTED, OPEN_ENDED, REFUSED, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance
 from proactrec.rng import keys_of
 from proactrec.types import IntArray
 
-PLANNED = 20
-"""Columns of journeys whose end nobody knows, unless more were played: as long are whole paths."""
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""

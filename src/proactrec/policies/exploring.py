@@ -25,7 +25,10 @@ class ExploringOptions(Options):
 
     loss: float = Field(0.0, ge=0, description="most worth given up, in the policy's own score")
     share: float = Field(
-        0.0, ge=0, le=1, description="of rounds in which all items within the loss are equally likely"
+        0.0,
+        ge=0,
+        le=1,
+        description="of rounds in which all items within the loss are equally likely",
     )
     most: int = Field(10, ge=1, description="items among which is drawn, the best ones")
 

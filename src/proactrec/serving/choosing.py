@@ -1,15 +1,19 @@
 """Which campaign has a user's turn, in which arm, toward which target: by what is known of them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from proactrec.guidance.walks import Round, Walk
 from proactrec.journeys import REFUSED
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.requests import Ask
-from proactrec.store.budgets import ALL, Limit, Limits, limits_of
+from proactrec.store.budgets import ALL, ITEM, Limit, Limits, limits_of
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.people import Person, day_of
+
+PLAIN_ROUNDS = 20
+"""What was shown in so many newest rounds outside campaigns is not shown again at once."""
 
 
 class Turn(NamedTuple):
@@ -24,6 +28,11 @@ class Turn(NamedTuple):
     owned: frozenset[int]  # what the user has
     open: tuple[int, ...] = ()  # targets that are left, none of which is begun
     target_idx: int = 0  # the one that is begun; 0: none is
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no rail bears on the user, who is not guided at all."""
+        return self.live is None or self.because in ("hold_out", "opted_out")
 
 
 class Known(NamedTuple):
@@ -59,7 +68,8 @@ def owned_by(person: Person, known: Known, guides: Guides) -> frozenset[int]:
 def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
     version, person = live.version, nobody.person
     if version.state != "running":
-        return nobody._replace(because=f"campaign_{version.state}")
+        is_told = version.state == "paused" or nobody.ask.campaign_id is not None
+        return nobody._replace(because=f"campaign_{version.state}") if is_told else nobody
     arm = person.arm(version.campaign_id)
     if arm is None:
         if not is_audience(live, person, len(nobody.owned)):
@@ -133,7 +143,9 @@ def walk_of(turn: Turn, target_idx: int, known: Known, guides: Guides) -> Walk:
     person, index = turn.person, guides.items.index
     campaign_id = "" if turn.live is None else turn.live.version.campaign_id
     target_id = guides.items.item_ids[target_idx - 1] if target_idx else ""
-    answered = person.rounds(campaign_id, target_id) if campaign_id else []
+    answered = person.rounds(campaign_id, target_id)
+    if not campaign_id:
+        answered = answered[-PLAIN_ROUNDS:]
     own = {made.number for made, _ in answered}
     accepted_here = {made.item_id for made, answer in answered if answer == 1}
     since = [
@@ -155,7 +167,22 @@ def offers(turn: Turn, item_id: str) -> Limits:
     return limits_of(version.campaign_id, version.said, item_id, turn.at)
 
 
-def spent(turn: Turn, used: dict[Limit, int]) -> str:
+def spent(turn: Turn, used: Mapping[Limit, int]) -> str:
     """Why the budget leaves nothing for a turn, as far as is known; empty: it does."""
     of_all = ((limit, allowed) for limit, allowed in offers(turn, "").items() if limit.scope == ALL)
     return next((a.because for limit, a in of_all if used.get(limit, 0) >= a.n), "")
+
+
+def full_items(turn: Turn, used: Mapping[Limit, int]) -> list[str]:
+    """Items that nobody may be guided to at a turn's time, since others were often enough."""
+    if turn.live is None:
+        return []
+    campaign_id = turn.live.version.campaign_id
+    caps = {limit.period: a.n for limit, a in offers(turn, "").items() if limit.scope == ITEM}
+    return [
+        limit.scope.removeprefix(ITEM)
+        for limit, n in used.items()
+        if limit.campaign_id == campaign_id
+        and limit.scope.startswith(ITEM)
+        and n >= caps.get(limit.period, math.inf)
+    ]

@@ -2,16 +2,17 @@
 
 Users are scored by what the log says of them, without any lock. The transaction then locks them, in
 the order of their ids, and takes no decision for anybody whose log has grown meanwhile: that one is
-made again. Whoever is refused by a budget or a cap gets the plain item in the same commit. So n
-hosts on one database decide as one would.
+made again, as is one whose item others have taken. Whoever is refused by a budget gets the plain
+item in the same commit. So n hosts on one database decide as one would.
 """
 
+import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from proactrec.errors import UnknownIdError
+from proactrec.errors import ProactrecError, StoreError
 from proactrec.serving.choosing import Known, Turn, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.requests import (
@@ -23,16 +24,21 @@ from proactrec.serving.requests import (
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
 from proactrec.store import log
-from proactrec.store.budgets import Limit, Limits, take
+from proactrec.store.budgets import ALL, Limit, Limits, nearly_used, take
 from proactrec.store.campaigns import Version, all_current, versions_now
 from proactrec.store.database import Database, Hot
 from proactrec.store.log import Change, Decided
 from proactrec.store.people import SECOND, Made, Person
 
+logger = logging.getLogger(__name__)
 MOST_ROWS = 400_000
 """Rows of users' logs that are kept in memory; about half a kilobyte each."""
 MOST_TRIES = 20
 """Transactions that a request may be part of, until others leave its user alone."""
+MOST_REFUSALS = 5
+"""Times that a cap may refuse a user's item in a batch: then it is the plain one."""
+USED_FOR = SECOND
+"""How long it is believed what budgets have left; transactions say it anyway."""
 
 
 def wall_clock() -> int:
@@ -75,7 +81,8 @@ class Host:
         self._most_rows, self._n_rows = most_rows, 0
         self._campaigns: dict[str, list[Live]] = {}
         self._versions: dict[str, dict[str, int]] = {}
-        self._used: dict[str, dict[Limit, tuple[int, int]]] = {}
+        self._used: dict[str, dict[Limit, int]] = {}
+        self._used_at: dict[str, int] = {}
 
     def replace_guides(self, guides: Guides) -> None:
         """Decide by others from the next batch on."""
@@ -87,41 +94,49 @@ class Host:
         Raises
         ------
         StoreError
-            If the database fails: then none of them is done that was not done before.
+            If the database fails, or others never leave a user alone: then some of them may be
+            done, and those that can be repeated are safe to be.
         """
         responses: dict[int, Response] = {}
-        waiting = list(range(len(requests)))
+        waiting, refusals = list(range(len(requests))), Counter[str]()
         for _ in range(MOST_TRIES + len(requests)):
             now, later = _first_of_each(waiting, requests)
             try:
-                done = self._transaction(tenant, [(row, requests[row]) for row in now])
+                done = self._transaction(tenant, [(row, requests[row]) for row in now], refusals)
             except BaseException:
                 self._forget(tenant, {requests[row].user_id for row in now})
                 raise
             responses.update(done)
             waiting = sorted([row for row in now if row not in done] + later)
             if not waiting:
-                break
-        return [responses[row] for row in range(len(requests))]
+                return [responses[row] for row in range(len(requests))]
+        raise StoreError(f"others changed {len(waiting)} users over and over: try again")
 
     def campaigns(self, tenant: str) -> list[Live]:
         """Of a tenant, in the order in which they have users' turns, as last seen."""
         return self._campaigns.get(tenant, [])
 
     def _transaction(
-        self, tenant: str, requests: Sequence[tuple[int, Request]]
+        self, tenant: str, requests: Sequence[tuple[int, Request]], refusals: Counter[str]
     ) -> dict[int, Response]:
-        """Answers to those requests whose users nobody else changed meanwhile."""
+        """Answers to those requests whose users nobody else changed meanwhile.
+
+        Parameters
+        ----------
+        refusals : Counter
+            By user: how often an item was refused in this batch.
+        """
         ids = list(dict.fromkeys(request.user_id for _, request in requests))
         with self.database.reading() as connection:
             self._see_campaigns(tenant, versions_now(connection, tenant), connection)
+            self._see_used(tenant, Hot(connection))
             people = self._see(tenant, Hot(connection), ids)
             repeated = self._decided_before(Hot(connection), tenant, requests, people)
         works = self._works(requests, people, repeated)
         turns = {user: self._turn(tenant, work) for user, work in works.items() if work.ask}
         known = {user: self._known(user) for user in turns}
-        full = {limit: n >= most for limit, (n, most) in self._used.get(tenant, {}).items()}
-        ready = scored(list(turns.values()), known, self.guides, full) if turns else []
+        used = self._used[tenant]
+        ready = scored(list(turns.values()), known, self.guides, used) if turns else []
         with self.database.writing() as connection:
             hot = Hot(connection)
             at = log.locked(hot, tenant, ids)
@@ -129,7 +144,8 @@ class Host:
                 return {}
             is_new = {user for user in ids if at[user] == works[user].change.before.revision}
             of_new = [one for one in ready if one.turn.person.user_id in is_new]
-            answers = self._settled(hot, tenant, of_new, works)
+            answers = self._settled(hot, tenant, of_new, refusals)
+            is_new -= {user for user in turns if user not in answers}
             changes = [_change(works[user], answers.get(user)) for user in sorted(is_new)]
             log.write(hot, tenant, [c for c in changes if c.after.revision > c.before.revision])
         self._forget(tenant, set(ids) - is_new)
@@ -167,14 +183,16 @@ class Host:
         campaigns, known = self._campaigns[tenant], self._known(person.user_id)
         turn = turn_of(ask, person, at, campaigns, self.guides, known)
         if not turn.because:
-            used = {limit: n for limit, (n, _) in self._used.get(tenant, {}).items()}
-            turn = turn._replace(because=spent(turn, used))
+            turn = turn._replace(because=spent(turn, self._used[tenant]))
         return turn
 
     def _settled(
-        self, hot: Hot, tenant: str, ready: Sequence[Scored], works: Mapping[str, Work]
+        self, hot: Hot, tenant: str, ready: Sequence[Scored], refusals: Counter[str]
     ) -> dict[str, Answer]:
-        """Answers by user, once budgets and caps have granted what is guided, or not."""
+        """Answers by user, once budgets and caps have granted what is guided, or not.
+
+        Whose item others have taken has none, and is decided again without it.
+        """
         asked = {
             one.turn.person.user_id: offers(one.turn, self._id(one.item_idx))
             for one in ready
@@ -186,12 +204,19 @@ class Host:
             result = take(hot, tenant, limits)
             refused = dict(zip(asked, result.refused, strict=True))
             allowed = {limit: a.n for of_one in limits for limit, a in of_one.items()}
-            seen = {limit: (n, allowed[limit]) for limit, n in result.used.items()}
-            self._used.setdefault(tenant, {}).update(seen)
+            self._used[tenant].update(
+                (limit, n)
+                for limit, n in result.used.items()
+                if limit.scope == ALL or n >= allowed[limit]
+            )
+        if "item_cap" in refused.values():  # others may have taken more
+            self._used_at.pop(tenant)
         found = {}
         for one in ready:
             user = one.turn.person.user_id
-            found[user] = self._answer(tenant, one, refused.get(user))
+            refusals[user] += refused.get(user) == "item_cap"
+            if refused.get(user) != "item_cap" or refusals[user] > MOST_REFUSALS:
+                found[user] = self._answer(tenant, one, refused.get(user))
         return found
 
     def _answer(self, tenant: str, one: Scored, refused: str | None) -> Answer:
@@ -215,7 +240,7 @@ class Host:
             target,
             item,
             int(guided),
-            self.guides.knowledge_of(tenant) if guided or proposed else 0,
+            self.guides.knowledge_of(tenant),
             turn.at,
             offer,
             offer + SECOND * (86_400 if said is None else said.answer_seconds),
@@ -231,7 +256,8 @@ class Host:
             ask.request_key,
         )
         version = None if live is None else live.version
-        return self._told(tenant, turn.person.user_id, decided, version, one.chance)
+        chance = one.chance if item == self._id(one.item_idx) else None
+        return self._told(tenant, turn.person.user_id, decided, version, chance)
 
     def _told(
         self,
@@ -284,10 +310,22 @@ class Host:
         for version in all_current(connection, tenant):  # type: ignore[arg-type]
             try:
                 ready.append(self.guides.live(version))
-            except UnknownIdError:  # of a guide that came later and knows its items no more
-                continue
+            except ProactrecError as error:  # a guide that came later leaves it no target
+                logger.warning("campaign %s can't guide: %s", version.campaign_id, error)
         self._campaigns[tenant], self._versions[tenant] = ready, now
-        self._used[tenant] = {}
+        self._used_at.pop(tenant, None)
+
+    def _see_used(self, tenant: str, hot: Hot) -> None:
+        """What is used up by now, which others take and expiry gives back."""
+        now = self.clock()
+        if abs(now - self._used_at.get(tenant, -USED_FOR)) < USED_FOR:
+            return
+        self._used_at[tenant], self._used[tenant] = now, {}
+        for live in self._campaigns[tenant]:
+            version = live.version
+            if version.state == "running":
+                found = nearly_used(hot, tenant, version.campaign_id, version.said)
+                self._used[tenant].update(found)
 
     def _see(self, tenant: str, hot: Hot, ids: Sequence[str]) -> dict[str, Person]:
         """Users as the log has them now, from memory where that is up to date."""

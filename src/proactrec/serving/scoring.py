@@ -13,9 +13,9 @@ from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.walks import journeys_of
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, PredictsAcceptance
-from proactrec.serving.choosing import Known, Turn, walk_of
+from proactrec.serving.choosing import Known, Turn, full_items, walk_of
 from proactrec.serving.guides import Guides
-from proactrec.store.budgets import ITEM, Limit
+from proactrec.store.budgets import Limit
 
 
 class Scored(NamedTuple):
@@ -31,19 +31,26 @@ class Scored(NamedTuple):
 
 
 class Bounded:
-    """The ledger of a batch: what is known to be left; the transaction settles the rest."""
+    """The ledger of a batch: what is known to be left; the transaction settles the rest.
 
-    def __init__(self, is_held: Tensor, closed: Tensor | None) -> None:
-        self._is_held, self._closed = is_held, closed
+    Parameters
+    ----------
+    is_left_out : bool tensor, shape (n,)
+        Never guided, so that no rail of guidance bears on them.
+    is_held : bool tensor, shape (n,)
+        Not guided in this round.
+    closed : bool tensor, shape (n, n_items + 1), optional
+        Items that others were guided to often enough.
+    """
+
+    def __init__(self, is_left_out: Tensor, is_held: Tensor, closed: Tensor | None) -> None:
+        self._is_left_out, self._is_held, self._closed = is_left_out, is_held, closed
 
     def bounds(self, journeys: Journeys) -> Bounds:
         """What is left to these journeys."""
         at = journeys.number
-        return Bounds(
-            torch.zeros_like(journeys.is_over),
-            self._is_held[at],
-            None if self._closed is None else self._closed[at],
-        )
+        closed = None if self._closed is None else self._closed[at]
+        return Bounds(self._is_left_out[at], self._is_held[at], closed)
 
     def take(self, journeys: Journeys, asked: Ruled) -> Tensor:
         """Granted here: rows of the database say whether it is."""
@@ -51,21 +58,22 @@ class Bounded:
 
 
 def scored(
-    turns: Sequence[Turn], known: Mapping[str, Known], guides: Guides, full: Mapping[Limit, bool]
+    turns: Sequence[Turn], known: Mapping[str, Known], guides: Guides, used: Mapping[Limit, int]
 ) -> list[Scored]:
     """What every turn comes to, in their order.
 
     Parameters
     ----------
     known : mapping of user id
-    full : mapping of limit to whether it is used up, as far as is known
+    used : mapping of limit
+        What is used of it, as far as is known.
     """
     found: dict[int, Scored] = {}
     for key, rows in _grouped(turns).items():
         some = [turns[row] for row in rows]
         guide, is_guiding = _guide_of(some[0], key, guides)
         some = _with_targets(some, known, guides, guide)
-        scored = _decided(some, known, guides, guide, _closed(some, full, guides))
+        scored = _decided(some, known, guides, guide, _ledger(some, guides, used))
         if not is_guiding:
             scored = [one._replace(guided=False, because=one.turn.because) for one in scored]
         found.update(zip(rows, scored, strict=True))
@@ -110,15 +118,20 @@ def _with_targets(
     return turns
 
 
-def _closed(turns: Sequence[Turn], full: Mapping[Limit, bool], guides: Guides) -> set[int]:
-    """Items that no turn of a campaign may be guided to, since others had them often enough."""
-    live = turns[0].live
-    if live is None:
-        return set()
-    campaign_id, index = live.version.campaign_id, guides.items.index
-    over = (limit.scope.removeprefix(ITEM) for limit, is_full in full.items() if is_full
-            and limit.campaign_id == campaign_id and limit.scope.startswith(ITEM))  # fmt: skip
-    return {index[item_id] for item_id in over if item_id in index}
+def _ledger(turns: Sequence[Turn], guides: Guides, used: Mapping[Limit, int]) -> Bounded:
+    """What is left to turns of one campaign."""
+    index = guides.items.index
+    closed = [
+        [index[one] for one in full_items(turn, used) if one in index] for turn in turns
+    ]
+    is_closed = None
+    if any(closed):
+        is_closed = torch.zeros(len(turns), len(guides.items) + 1, dtype=torch.bool)
+        for row, items in zip(is_closed, closed, strict=True):
+            row[items] = True
+    is_left_out = torch.tensor([turn.is_free for turn in turns])
+    is_held = torch.tensor([bool(turn.because) for turn in turns])
+    return Bounded(is_left_out, is_held, is_closed)
 
 
 @torch.no_grad()
@@ -127,25 +140,20 @@ def _decided(
     known: Mapping[str, Known],
     guides: Guides,
     guide: Guide,
-    closed: set[int],
+    ledger: Bounded,
 ) -> list[Scored]:
     walks = [walk_of(t, t.target_idx, known[t.person.user_id], guides) for t in turns]
     journeys = journeys_of(walks)
     offered = _offered(turns, guides)
-    without = (
-        torch.tensor([sorted(guides.unavailable)] * len(turns)) if guides.unavailable else None
-    )
-    is_closed = torch.zeros(len(turns), len(guides.items) + 1, dtype=torch.bool) if closed else None
-    if is_closed is not None:
-        is_closed[:, sorted(closed)] = True
-    ledger = Bounded(torch.zeros(len(turns), dtype=torch.bool), is_closed)
+    sold_out = sorted(guides.unavailable)
+    without = torch.tensor([sold_out] * len(turns)) if sold_out else None
     places = guide.places(journeys)
     ruled = guide.decide(journeys, ledger, places=places, without=without, offered=offered)
     chances = _chances(guide, journeys, places, ruled.item_idx)
     nothing: list[list[int]] = [[]] * len(turns)
     among = nothing if ruled.among is None else ruled.among.tolist()
-    plain = ruled.item_idx if ruled.plain_idx is None else ruled.plain_idx
-    columns = (turns, ruled.item_idx.tolist(), plain.tolist(), ruled.guided.tolist(),
+    assert ruled.plain_idx is not None  # as `offered` is handed in
+    columns = (turns, ruled.item_idx.tolist(), ruled.plain_idx.tolist(), ruled.guided.tolist(),
                ruled.reason.tolist(), among, chances)  # fmt: skip
     return [_scored(*row) for row in zip(*columns, strict=True)]
 
@@ -166,12 +174,13 @@ def _scored(
     return Scored(turn, item_idx, plain_idx, guided, because, drawn, chance)
 
 
-def _offered(turns: Sequence[Turn], guides: Guides) -> Tensor | None:
-    """What callers offer (n, C), of what the guide knows; None if all leave the choice to it."""
+def _offered(turns: Sequence[Turn], guides: Guides) -> Tensor:
+    """What callers offer (n, C), of what the guide knows; nothing: all of it."""
     index = guides.items.index
     rows = [[index[one] for one in turn.ask.candidates if one in index] for turn in turns]
     most = max(map(len, rows))
-    return torch.tensor([row + [0] * (most - len(row)) for row in rows]) if most else None
+    padded = [row + [0] * (most - len(row)) for row in rows]
+    return torch.tensor(padded, dtype=torch.int64).view(len(rows), most)
 
 
 def _chances(

@@ -16,6 +16,7 @@ from proactrec.store.tables import BUDGETS
 
 TOTAL = "total"
 ALL, ITEM = "all", "item:"
+NEVER = 2**62
 
 
 class Limit(NamedTuple):
@@ -105,6 +106,21 @@ def used_of(hot: Hot, tenant: str, campaign_id: str) -> dict[Limit, int]:
         "SELECT campaign_id, scope, period, used FROM budgets WHERE tenant = ? AND campaign_id = ?"
     )
     return {Limit(*key): n for *key, n in hot.rows(sql, (tenant, campaign_id))}
+
+
+def nearly_used(hot: Hot, tenant: str, campaign_id: str, campaign: Campaign) -> dict[Limit, int]:
+    """What a campaign used in all and by day, and of those items that may be used up."""
+    rails = campaign.rails
+    caps = [n for n in (rails.item_cap_total, rails.item_cap_per_day) if n is not None]
+    if not caps and campaign.budget.total is None and campaign.budget.per_day is None:
+        return {}
+    sql = (
+        "SELECT scope, period, used FROM budgets WHERE tenant = ? AND campaign_id = ? "
+        "AND (scope = ? OR used >= ?)"
+    )
+    least = min(caps, default=NEVER)
+    rows = hot.rows(sql, (tenant, campaign_id, ALL, least))
+    return {Limit(campaign_id, scope, period): n for scope, period, n in rows}
 
 
 def _locked(hot: Hot, tenant: str, limits: set[Limit]) -> dict[Limit, int]:

@@ -96,6 +96,18 @@ class GuideContract:
         second = decide(guide, journeys, without=first[:, None]).item_idx
         assert (second != first)[first > 0].all()
 
+    def test_it_shows_nothing_but_what_is_offered(self) -> None:
+        """Where something is; a row of zeros is the whole catalogue."""
+        world = toy()
+        guide, journeys = self.make(world), world.journeys()
+        n_users, is_free = len(journeys.user), journeys.number % 3 == 0
+        offered = torch.arange(1, 6).expand(n_users, -1) + journeys.number[:, None] % 9
+        found = decide(guide, journeys, offered=offered * ~is_free[:, None])
+        is_within = (offered == found.item_idx[:, None]).any(1)
+        assert (is_within | is_free | (found.item_idx == 0)).all()
+        assert (found.item_idx[~is_free] > 0).any()
+        assert torch.equal(found.item_idx[is_free], decide(guide, journeys).item_idx[is_free])
+
     def test_who_opted_out_gets_what_everybody_gets_without_guidance(self) -> None:
         """The most relevant item, never counted as guided; a guide that can't tell it refuses."""
         world = toy()
