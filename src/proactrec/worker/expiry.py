@@ -52,9 +52,7 @@ def _due(database: Database, now: int) -> dict[str, list[str]]:
     return found
 
 
-def _settle_page(
-    connection: Connection, tenant: str, user_ids: Sequence[str], now: int
-) -> Settled:
+def _settle_page(connection: Connection, tenant: str, user_ids: Sequence[str], now: int) -> Settled:
     hot = Hot(connection)
     people = log.people(hot, tenant, log.locked(hot, tenant, user_ids))
     changes = [_change(person, now) for person in people.values()]
