@@ -44,7 +44,7 @@ def tables(database: Database) -> set[str]:
     return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
 
 
-def test_migrations_make_what_the_tables_say(database: Database, kind: Kind) -> None:
+def test_migrations_make_what_the_tables_say(database: Database) -> None:
     def is_said(name: str | None, what: str, _: object) -> bool:
         return what != "table" or name in METADATA.tables  # not the parts of others
 
@@ -54,9 +54,8 @@ def test_migrations_make_what_the_tables_say(database: Database, kind: Kind) -> 
     assert set(METADATA.tables) <= tables(database)
 
 
-def test_postgresql_has_the_same_catalogue_either_way(database: Database, kind: Kind) -> None:
-    if kind != "postgresql":
-        pytest.skip("compares two databases of PostgreSQL")
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_postgresql_has_the_same_catalogue_either_way(database: Database) -> None:
     with empty_postgresql() as url:
         other = Database(url)
         METADATA.create_all(other.engine)

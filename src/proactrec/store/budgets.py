@@ -61,8 +61,8 @@ def paced_to(per_day: int, at: int, campaign: Campaign) -> int:
     """How much of a day's budget may be used by a time of it, evenly: rounded up."""
     zone = campaign.budget.zone
     now = datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone)
-    begin = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    end = (begin + timedelta(days=1)).replace(fold=0)
+    begin = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    end = begin + timedelta(days=1)
     length = end.timestamp() - begin.timestamp()  # of 23 to 25 hours
     return min(per_day, 1 + int(per_day * (now.timestamp() - begin.timestamp()) / length))
 
@@ -79,7 +79,7 @@ def take(hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
 
     Rows stay locked until the transaction ends.
     """
-    used = _locked(hot, tenant, {limit for limits in offers for limit in limits})
+    used = locked(hot, tenant, {limit for limits in offers for limit in limits})
     before, refused = dict(used), []
     for limits in offers:
         over = (a.because for limit, a in limits.items() if used[limit] >= a.n)
@@ -87,17 +87,17 @@ def take(hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
         refused.append(because)
         if because is None:
             used.update({limit: used[limit] + 1 for limit in limits})
-    _set(hot, tenant, {limit: n for limit, n in used.items() if n > before[limit]})
+    put(hot, tenant, {limit: n for limit, n in used.items() if n > before[limit]})
     return Taken(refused, used)
 
 
 def give_back(hot: Hot, tenant: str, offers: Iterable[Iterable[Limit]]) -> None:
     """Take offers that were never shown off their limits."""
     counted = [limit for limits in offers for limit in limits]
-    used = _locked(hot, tenant, set(counted))
+    used = locked(hot, tenant, set(counted))
     for limit in counted:
         used[limit] -= 1
-    _set(hot, tenant, used)
+    put(hot, tenant, used)
 
 
 def used_of(hot: Hot, tenant: str, campaign_id: str) -> dict[Limit, int]:
@@ -123,17 +123,14 @@ def nearly_used(hot: Hot, tenant: str, campaign_id: str, campaign: Campaign) -> 
     return {Limit(campaign_id, scope, period): n for scope, period, n in rows}
 
 
-def _locked(hot: Hot, tenant: str, limits: set[Limit]) -> dict[Limit, int]:
+def locked(hot: Hot, tenant: str, limits: Iterable[Limit]) -> dict[Limit, int]:
     """What is used of limits, whose rows nobody else may change until the transaction ends."""
-    keys = sorted(limits)
-    sql = (
-        "SELECT used FROM budgets WHERE tenant = ? AND campaign_id = ? AND scope = ? "
-        "AND period = ?" + ("" if hot.is_sqlite else " FOR UPDATE")
-    )
-    hot.insert(BUDGETS, [(tenant, *key, 0) for key in keys], "ON CONFLICT DO NOTHING")
-    return {key: hot.rows(sql, (tenant, *key))[0][0] for key in keys}
+    keys = [(tenant, *limit) for limit in sorted(set(limits))]
+    hot.insert(BUDGETS, [(*key, 0) for key in keys], "ON CONFLICT DO NOTHING")
+    return {Limit(*key): n for _, *key, n in hot.locked(BUDGETS, keys)}
 
 
-def _set(hot: Hot, tenant: str, used: Mapping[Limit, int]) -> None:
+def put(hot: Hot, tenant: str, used: Mapping[Limit, int]) -> None:
+    """Set what is used of limits whose rows are locked."""
     tail = "ON CONFLICT (tenant, campaign_id, scope, period) DO UPDATE SET used = excluded.used"
     hot.insert(BUDGETS, [(tenant, *key, n) for key, n in sorted(used.items())], tail)

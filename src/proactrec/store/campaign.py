@@ -191,8 +191,12 @@ def named_label(given: object) -> object:
 
 
 def named_worth(given: object) -> object:
-    """Worth by its name, see :meth:`proactrec.worth.Worth.named`."""
-    return Worth.named(given) if isinstance(given, str) else given
+    """Worth by its name, see :attr:`proactrec.worth.Worth.named`."""
+    if not isinstance(given, str):
+        return given
+    if given not in Worth.named:
+        raise InvalidInputError(f"worth must be one of {', '.join(Worth.named)}, got {given!r}")
+    return Worth.named[given]
 
 
 class Campaign(Options):

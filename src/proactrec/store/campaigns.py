@@ -6,7 +6,7 @@ made under.
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Required, TypedDict
 
 import numpy as np
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 from proactrec.errors import CampaignStateError, UnknownIdError
 from proactrec.rng import keys_of, uniform_at
 from proactrec.store.campaign import GOES_TO, HOLD_OUT, Campaign, State
+from proactrec.store.database import Hot
 from proactrec.store.tables import AUDIT, CAMPAIGN_VERSIONS, CAMPAIGNS, JOBS
 
 
@@ -74,17 +75,14 @@ def create(
     request_key: str | None = None,
 ) -> Version:
     """A new campaign, as a draft; a request that is repeated gives the one that it made."""
+    campaign_id = secrets.token_hex(6)
+    row = (tenant, campaign_id, 1, at, request_key)
+    Hot(connection).insert(CAMPAIGNS, [row], "ON CONFLICT DO NOTHING")
     if request_key is not None:
         same = and_(CAMPAIGNS.c.tenant == tenant, CAMPAIGNS.c.request_key == request_key)
-        made = connection.execute(select(CAMPAIGNS.c.campaign_id).where(same)).scalar()
-        if made is not None:
+        made = connection.execute(select(CAMPAIGNS.c.campaign_id).where(same)).scalar_one()
+        if made != campaign_id:
             return current(connection, tenant, made)
-    campaign_id = secrets.token_hex(6)
-    connection.execute(
-        insert(CAMPAIGNS).values(
-            tenant=tenant, campaign_id=campaign_id, version=1, made_at=at, request_key=request_key
-        )
-    )
     version = Version(tenant, campaign_id, 1, "draft", said, 0, "made", by, at)
     _write(connection, version)
     return version
@@ -108,7 +106,7 @@ def all_current(connection: Connection, tenant: str) -> list[Version]:
     """All campaigns of a tenant as they are now, in the order in which they have users' turns."""
     found = _read(connection, tenant)
     made = select(CAMPAIGNS.c.campaign_id, CAMPAIGNS.c.made_at).where(CAMPAIGNS.c.tenant == tenant)
-    at: dict[str, int] = dict(connection.execute(made).tuples())
+    at: dict[str, int] = dict(connection.execute(made).all())
     return sorted(found, key=lambda v: (-v.said.priority, at[v.campaign_id], v.campaign_id))
 
 
@@ -203,7 +201,7 @@ def tenants(connection: Connection) -> list[str]:
 def versions_now(connection: Connection, tenant: str) -> dict[str, int]:
     """The newest version of every campaign: cheap, to see whether anything changed."""
     query = select(CAMPAIGNS.c.campaign_id, CAMPAIGNS.c.version)
-    return dict(connection.execute(query.where(CAMPAIGNS.c.tenant == tenant)).tuples())
+    return dict(connection.execute(query.where(CAMPAIGNS.c.tenant == tenant)).all())
 
 
 def forecast_of(connection: Connection, version: Version) -> str | None:
@@ -220,7 +218,7 @@ def about_forecast(version: Version) -> str:
 
 
 def _write(connection: Connection, version: Version) -> None:
-    said = version.said.model_dump_json(exclude_defaults=True)
+    said = version.said.model_dump_json()  # whole: what is a default now may not be later
     connection.execute(insert(CAMPAIGN_VERSIONS).values({**version._asdict(), "said": said}))
     detail = {"version": version.version, "state": version.state, "reason": version.reason}
     note(
@@ -242,12 +240,12 @@ def note(
     at: int,
     what: str,
     about: str,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
 ) -> None:
     """Keep in the audit log who did what."""
     connection.execute(
         insert(AUDIT).values(
-            tenant=tenant, at=at, by=by, what=what, about=about, detail=json.dumps(detail)
+            tenant=tenant, at=at, by=by, what=what, about=about, detail=json.dumps(dict(detail))
         )
     )
 

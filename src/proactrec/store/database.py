@@ -133,6 +133,25 @@ class Hot:
                 given = (json.dumps([dict(zip(names, row, strict=True)) for row in rows]),)
             self._connection.exec_driver_sql(f"{sql} {tail}", given)
 
+    def locked(self, table: Table, keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Rows with these primary keys, which nobody else may change until the transaction ends.
+
+        They are locked in the order of their keys, so that no two transactions wait for each other.
+        """
+        whole = ", ".join(_columns(table))
+        names = [column.name for column in table.primary_key.columns]
+        if self.is_sqlite:  # the only writer
+            of_key = " AND ".join(f"{name} = ?" for name in names)
+            sql = f"SELECT {whole} FROM {table.name} WHERE {of_key}"
+            return [row for key in sorted(keys) for row in self.rows(sql, key)]
+        key = ", ".join(names)
+        given = json.dumps([dict(zip(names, key, strict=True)) for key in keys])
+        among = f"SELECT {key} FROM json_populate_recordset(NULL::{table.name}, ?::json)"
+        sql = (
+            f"SELECT {whole} FROM {table.name} WHERE ({key}) IN ({among}) ORDER BY {key} FOR UPDATE"
+        )
+        return self.rows(sql, (given,))
+
     def rows_of(
         self, sql: str, ids: Sequence[str], values: Sequence[Any] = ()
     ) -> list[tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proactrec.store.database import Hot
 from proactrec.store.people import Event, Made, Person
@@ -51,7 +51,10 @@ class Decided(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a transaction adds to the log of one user, who was at a revision before."""
+    """What a transaction adds to the log of one user, who was at a revision before.
+
+    That is at most one word on being guided, and one on groups.
+    """
 
     before: Person
     after: Person
@@ -64,7 +67,7 @@ def revisions(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
     """How far the log of each user is; 0 where there is none."""
     sql = "SELECT user_id, revision FROM users WHERE tenant = ? AND user_id IN (?ids)"
     found: dict[str, int] = dict.fromkeys(user_ids, 0)
-    found.update(hot.rows_of(sql, user_ids, (tenant,)))  # type: ignore[arg-type]
+    found.update(hot.rows_of(sql, user_ids, (tenant,)))
     return found
 
 
@@ -81,7 +84,7 @@ def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         "SELECT user_id, revision FROM users WHERE tenant = ? AND user_id IN (?ids) "
         "ORDER BY user_id FOR UPDATE"
     )
-    return dict(hot.rows_of(sql, ids, (tenant,)))  # type: ignore[arg-type]
+    return dict(hot.rows_of(sql, ids, (tenant,)))
 
 
 def people(hot: Hot, tenant: str, at: Mapping[str, int]) -> dict[str, Person]:
@@ -148,8 +151,8 @@ def write(hot: Hot, tenant: str, changes: Iterable[Change]) -> None:
 
 def _by_user(
     hot: Hot, sql: str, tenant: str, ids: Sequence[str]
-) -> dict[str, list[tuple[object, ...]]]:
-    found: dict[str, list[tuple[object, ...]]] = {}
+) -> dict[str, list[tuple[Any, ...]]]:
+    found: dict[str, list[tuple[Any, ...]]] = {}
     if ids:
         for row in hot.rows_of(f"{sql} WHERE tenant = ? AND user_id IN (?ids)", ids, (tenant,)):
             found.setdefault(row[0], []).append(row[1:])

@@ -85,9 +85,11 @@ class Person:
     n_memberships: int = 0
 
     def after(self, *, made: Iterable[Made] = (), events: Iterable[Event] = ()) -> Self:
-        """With more of the log."""
-        more = {event.event_id: event for event in events}
-        whole, known = self.made + tuple(made), {**self.events, **more} if more else self.events
+        """With more of the log; of events that share an id, the first one counts."""
+        known = dict(self.events)
+        for event in events:
+            known.setdefault(event.event_id, event)
+        whole = self.made + tuple(made)
         grown = len(whole) - len(self.made) + len(known) - len(self.events)
         return replace(self, revision=self.revision + grown, made=whole, events=known)
 

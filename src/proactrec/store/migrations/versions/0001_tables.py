@@ -1,5 +1,7 @@
 """All tables of the first schema."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -183,7 +185,7 @@ def _make_what_runs_it() -> None:
     op.create_index("audit_about", "audit", ["tenant", "about"])
 
 
-def _of_users(name: str, *columns: sa.Column[object], keys: tuple[str, ...]) -> None:
+def _of_users(name: str, *columns: sa.Column[Any], keys: tuple[str, ...]) -> None:
     """A table of users; on PostgreSQL in as many partitions as were asked for."""
     n = op.get_context().config.attributes.get("partitions", 0)  # type: ignore[union-attr]
     is_parted = n > 0 and op.get_bind().dialect.name == "postgresql"
@@ -192,7 +194,7 @@ def _of_users(name: str, *columns: sa.Column[object], keys: tuple[str, ...]) -> 
         *map(_text, ("tenant", "user_id")),
         *columns,
         sa.PrimaryKeyConstraint("tenant", "user_id", *keys),
-        **({"postgresql_partition_by": "HASH (tenant, user_id)"} if is_parted else {}),
+        postgresql_partition_by="HASH (tenant, user_id)" if is_parted else None,
     )
     for part in range(n if is_parted else 0):
         values = f"WITH (MODULUS {n}, REMAINDER {part})"
