@@ -34,6 +34,7 @@ from proactrec.files import write_json
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.known import KnownUsers
+from proactrec.guidance.learned import knowledge_of, tensors_of
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import Intents
 from proactrec.plugins import source_of
@@ -147,7 +148,7 @@ class SavedGuide:
         if recipe.intents is not None:
             recipe.intents.save(folder / INTENTS)
         if isinstance(guide.policy, Learner):
-            save_file(_tensors_of(guide.policy.knowledge), folder / KNOWLEDGE)
+            save_file(tensors_of(guide.policy.knowledge), folder / KNOWLEDGE)
         write_json(folder / ABOUT, self.about())
 
     def about(self) -> dict[str, Any]:
@@ -302,7 +303,7 @@ def _opened(
         )
     policy = kind.build(kept)
     if isinstance(policy, Learner):
-        policy = policy.knowing(_knowledge(policy.knowledge, folder / KNOWLEDGE, len(items)))
+        policy = policy.knowing(knowledge_of(policy.knowledge, load_file(folder / KNOWLEDGE)))
     rails = Rails(RailsOptions(**about["rails"]), items, seed=draws)
     guide = Guide(policy, items, rails, NextItem(kept.encoder), shows_again=about["shows_again"])
     models = {path.name: path for path in (folder / MODELS).glob("*")}
@@ -371,28 +372,3 @@ def _copy(source: Path, target: Path) -> None:
     for path in source.iterdir():
         if path.suffix in (".safetensors", ".json") and path.name != "manifest.json":
             shutil.copyfile(path, target / path.name)
-
-
-def _tensors_of(knowledge: Any) -> dict[str, Tensor]:
-    """A named tuple of tensors and numbers as tensors."""
-    return {
-        name: torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
-        .clone()
-        .contiguous()
-        for name, value in knowledge._asdict().items()
-    }
-
-
-def _knowledge(like: Any, path: Path, n_items: int) -> Any:
-    """Knowledge of the kind of `like`; of items that came later it is what `like` knows."""
-    saved = load_file(path)
-    found: dict[str, Any] = {}
-    for name, prior in like._asdict().items():
-        value = saved[name]
-        if not isinstance(prior, Tensor):
-            found[name] = float(value)
-        elif prior.dim() == 1 and len(prior) == n_items + 1:
-            found[name] = torch.cat([value, prior[len(value) :]])
-        else:
-            found[name] = value
-    return like._replace(**found)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from proactrec.config import merged
+from proactrec.config import digest, merged
 from proactrec.data.catalogue import Catalogue
 from proactrec.errors import UnknownIdError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
-from proactrec.guidance.saved import SavedGuide, built_policy, open_guide
+from proactrec.guidance.saved import SavedGuide, built_policy, open_guide, read_about
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
 from proactrec.store.campaign import Arm, Campaign
@@ -65,6 +65,7 @@ class Guides:
     ) -> None:
         self.folder, self._later_items = folder, later_items
         self.saved: SavedGuide = open_guide(folder, later_items)
+        self.name = digest(read_about(folder))  # another fit is another guide
         self.items = self.saved.guide.items
         self.unavailable = frozenset(
             self.items.index[item_id] for item_id in unavailable if item_id in self.items.index
