@@ -59,3 +59,7 @@ class OverloadedError(ProactrecError, RuntimeError):
 
 class AccessError(ProactrecError, PermissionError):
     """A key is missing, wrong, or may not do this."""
+
+
+class UnknownKeyError(AccessError):
+    """No key was given, or one that nobody has."""

@@ -42,6 +42,16 @@ class Known(NamedTuple):
     items: tuple[int, ...]  # all that they had, oldest first
 
 
+def known_of(user_id: str, guides: Guides) -> Known:
+    """What the guide knows of a user."""
+    known = guides.saved.known
+    row = known.index.get(user_id, -1)
+    if row < 0:
+        return Known(row, ())
+    offsets = known.history.offsets
+    return Known(row, tuple(known.history.item_idx[offsets[row] : offsets[row + 1]].tolist()))
+
+
 def turn_of(
     ask: Ask, person: Person, at: int, campaigns: Sequence[Live], guides: Guides, known: Known
 ) -> Turn:
@@ -173,12 +183,18 @@ def spent(turn: Turn, used: Mapping[Limit, int]) -> str:
     return next((a.because for limit, a in of_all if used.get(limit, 0) >= a.n), "")
 
 
+def item_caps(turn: Turn, item_id: str) -> Limits:
+    """What others may have used up of an item."""
+    if turn.live is None:
+        return {}
+    return {limit: a for limit, a in offers(turn, item_id).items() if limit.scope != ALL}
+
+
 def full_items(turn: Turn, used: Mapping[Limit, int]) -> list[str]:
     """Items that nobody may be guided to at a turn's time, since others were often enough."""
-    if turn.live is None:
-        return []
+    assert turn.live is not None
     campaign_id = turn.live.version.campaign_id
-    caps = {limit.period: a.n for limit, a in offers(turn, "").items() if limit.scope == ITEM}
+    caps = {limit.period: a.n for limit, a in item_caps(turn, "").items()}
     return [
         limit.scope.removeprefix(ITEM)
         for limit, n in used.items()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -92,7 +92,7 @@ class Batches:
         """All that wait or are being handled, for somebody else to answer."""
         calls = [*self.now, *self._waiting]
         self._waiting.clear()
-        self._n_waiting = 0
+        self.now, self._n_waiting = [], 0
         return calls
 
     async def run(self, job: Callable[[], None]) -> None:
@@ -134,13 +134,13 @@ class Batches:
             await self._some.wait()
             self._some.clear()
             while self._waiting:
-                self.now, self.since = self._next(), time.monotonic()
-                work = self._handle, self.now[0].tenant, self.now
-                for call, outcome in zip(
-                    self.now, await loop.run_in_executor(self._thread, *work), strict=True
-                ):
-                    call.answer(outcome)
+                self.now = calls = self._next()
+                self.since = time.monotonic()
+                work = self._handle, calls[0].tenant, calls
+                outcomes = await loop.run_in_executor(self._thread, *work)
                 self.now = []
+                for call, outcome in zip(calls, outcomes, strict=True):
+                    call.answer(outcome)
 
 
 class Instance:
@@ -210,6 +210,8 @@ class Instance:
                     raise
                 await _all(calls[:at])  # they are under way
                 raise
+        if len(calls) == 1:
+            return await calls[0].answered
         return [outcome for part in await _all(calls) for outcome in part]
 
     def store_is(self, *, out: bool) -> None:
@@ -232,13 +234,11 @@ class Instance:
         """Let nobody wait for a store that does not answer."""
         while True:
             await asyncio.sleep(min(0.25, self._patience / 4))
-            late = self._batches.now and time.monotonic() - self._batches.since > self._patience
-            if not late and not (self.is_store_out and self._batches.now):
+            is_late = time.monotonic() - self._batches.since > self._patience
+            if not self._batches.now or not (is_late or self.is_store_out):
                 continue
             self.store_is(out=True)
             for call in self._batches.drained():
-                if call.answered.done():
-                    continue
                 try:
                     self._moved_aside(call)
                 except (OverloadedError, StoreError) as error:
@@ -258,12 +258,12 @@ class Instance:
             found = self.host.handle(tenant, [one for call in calls for one in call.requests])
         except StoreError as error:
             LOG.warning("%s", error)
-            self.is_store_out = True
+            self.store_is(out=True)
             return [self._without_store(call, error) for call in calls]
         except Exception:
             LOG.exception("a batch failed: its requests are tried one by one")
             return [self._one_by_one(call) for call in calls]
-        self.is_store_out = False
+        self.store_is(out=False)
         rest = iter(found)
         return [[next(rest) for _ in call.requests] for call in calls]
 
@@ -277,7 +277,7 @@ class Instance:
             except Exception as error:
                 LOG.exception("a request failed")
                 if isinstance(request, Ask):
-                    found += self._plain_of([request], "failed")
+                    found += self._plain_of(call.tenant, [request], "failed")
                 elif len(call.requests) == 1:
                     return error
                 else:
@@ -286,17 +286,17 @@ class Instance:
 
     def _without_store(self, call: Call, error: StoreError) -> list[Outcome] | Exception:
         asks = [one for one in call.requests if isinstance(one, Ask)]
-        return [*self._plain_of(asks, "store_unavailable")] if asks else error
+        return [*self._plain_of(call.tenant, asks, "store_unavailable")] if asks else error
 
     def _plain(self, tenant: str, calls: list[Call]) -> list[list[Outcome] | Exception]:
         """In a thread beside: what is shown while the store is out of reach."""
         asks = [one for call in calls for one in call.requests if isinstance(one, Ask)]
-        rest = iter(self._plain_of(asks, "store_unavailable"))
+        rest = iter(self._plain_of(tenant, asks, "store_unavailable"))
         return [[next(rest) for _ in call.requests] for call in calls]
 
-    def _plain_of(self, asks: Sequence[Ask], because: str) -> list[Plain]:
+    def _plain_of(self, tenant: str, asks: Sequence[Ask], because: str) -> list[Plain]:
         try:
-            return plain_items(asks, self.host.guides, because)
+            return plain_items(asks, self.host.guides_of(tenant), because)
         except Exception:
             LOG.exception("plain items failed: the first candidates are shown")
             first = [ask.candidates[0] if ask.candidates else "" for ask in asks]
@@ -304,5 +304,5 @@ class Instance:
 
 
 async def _all(calls: Sequence[Call]) -> list[list[Outcome]]:
-    waiting: list[Awaitable[list[Outcome]]] = [call.answered for call in calls]
-    return list(await asyncio.gather(*waiting))
+    await asyncio.wait([call.answered for call in calls])
+    return [call.answered.result() for call in calls]

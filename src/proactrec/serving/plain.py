@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from proactrec.guidance.walks import Walk, journeys_of
-from proactrec.serving.choosing import Known
+from proactrec.serving.choosing import known_of
 from proactrec.serving.guides import Guides
 from proactrec.serving.requests import Ask, Plain
 
@@ -28,7 +28,7 @@ def plain_items(asks: Sequence[Ask], guides: Guides, because: str) -> list[Plain
 def _suiting(asks: Sequence[Ask], guides: Guides) -> list[int]:
     if not asks:
         return []
-    known: list[Known] = [guides.known(ask.user_id) for ask in asks]
+    known = [known_of(ask.user_id, guides) for ask in asks]
     walks = [
         Walk(ask.user_id, one.row, one.items, False, 0)
         for ask, one in zip(asks, known, strict=True)

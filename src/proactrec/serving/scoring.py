@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from proactrec.data.items import Items
 from proactrec.guidance.decision import GUIDED, REASONS, Bounds, Ruled
 from proactrec.guidance.goals import best_targets
 from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.walks import journeys_of
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, PredictsAcceptance
-from proactrec.serving.choosing import Known, Turn, full_items, walk_of
+from proactrec.serving.choosing import Known, Turn, full_items, item_caps, walk_of
 from proactrec.serving.guides import Guides
-from proactrec.store.budgets import Limit
+from proactrec.store.budgets import Limit, settled
 
 
 class Scored(NamedTuple):
@@ -31,20 +32,25 @@ class Scored(NamedTuple):
 
 
 class Bounded:
-    """The ledger of a batch: what is known to be left; the transaction settles the rest.
+    """The ledger of turns of one campaign: what is known to be left; the transaction has its say.
 
     Parameters
     ----------
-    is_left_out : bool tensor, shape (n,)
-        Never guided, so that no rail of guidance bears on them.
-    is_held : bool tensor, shape (n,)
-        Not guided in this round.
-    closed : bool tensor, shape (n, n_items + 1), optional
-        Items that others were guided to often enough.
+    turns : sequence of length n
+    used : mapping of limit
+        What is used of it, as far as is known.
+    items : Items
     """
 
-    def __init__(self, is_left_out: Tensor, is_held: Tensor, closed: Tensor | None) -> None:
-        self._is_left_out, self._is_held, self._closed = is_left_out, is_held, closed
+    def __init__(self, turns: Sequence[Turn], used: Mapping[Limit, int], items: Items) -> None:
+        self._turns, self._used, self._items = turns, used, items
+        self._is_left_out = torch.tensor([turn.is_free for turn in turns])
+        self._is_held = torch.tensor([bool(turn.because) for turn in turns])
+        self._closed = None
+        if item_caps(turns[0], ""):
+            self._closed = torch.zeros(len(turns), len(items) + 1, dtype=torch.bool)
+            for row, turn in zip(self._closed, turns, strict=True):
+                row[[items.index.get(one, 0) for one in full_items(turn, used)]] = True
 
     def bounds(self, journeys: Journeys) -> Bounds:
         """What is left to these journeys."""
@@ -53,8 +59,19 @@ class Bounded:
         return Bounds(self._is_left_out[at], self._is_held[at], closed)
 
     def take(self, journeys: Journeys, asked: Ruled) -> Tensor:
-        """Granted here: rows of the database say whether it is."""
-        return torch.ones_like(journeys.is_over)
+        """Who has an item that those before have left: (n,)."""
+        if self._closed is None:
+            return torch.ones_like(journeys.is_over)
+        wanted = (asked.item_idx * asked.guided).tolist()
+        offers = [
+            item_caps(turn, self._items.item_ids[item - 1]) if item else {}
+            for turn, item in zip(self._turns, wanted, strict=True)
+        ]
+        refused = settled(offers, self._used).refused
+        for row, because in enumerate(refused):
+            if because:
+                self._closed[row, wanted[row]] = True
+        return torch.tensor([not because for because in refused])
 
 
 def scored(
@@ -73,7 +90,7 @@ def scored(
         some = [turns[row] for row in rows]
         guide, is_guiding = _guide_of(some[0], key, guides)
         some = _with_targets(some, known, guides, guide)
-        scored = _decided(some, known, guides, guide, _ledger(some, guides, used))
+        scored = _decided(some, known, guides, guide, used)
         if not is_guiding:
             scored = [one._replace(guided=False, because=one.turn.because) for one in scored]
         found.update(zip(rows, scored, strict=True))
@@ -118,29 +135,13 @@ def _with_targets(
     return turns
 
 
-def _ledger(turns: Sequence[Turn], guides: Guides, used: Mapping[Limit, int]) -> Bounded:
-    """What is left to turns of one campaign."""
-    index = guides.items.index
-    closed = [
-        [index[one] for one in full_items(turn, used) if one in index] for turn in turns
-    ]
-    is_closed = None
-    if any(closed):
-        is_closed = torch.zeros(len(turns), len(guides.items) + 1, dtype=torch.bool)
-        for row, items in zip(is_closed, closed, strict=True):
-            row[items] = True
-    is_left_out = torch.tensor([turn.is_free for turn in turns])
-    is_held = torch.tensor([bool(turn.because) for turn in turns])
-    return Bounded(is_left_out, is_held, is_closed)
-
-
 @torch.no_grad()
 def _decided(
     turns: Sequence[Turn],
     known: Mapping[str, Known],
     guides: Guides,
     guide: Guide,
-    ledger: Bounded,
+    used: Mapping[Limit, int],
 ) -> list[Scored]:
     walks = [walk_of(t, t.target_idx, known[t.person.user_id], guides) for t in turns]
     journeys = journeys_of(walks)
@@ -148,6 +149,7 @@ def _decided(
     sold_out = sorted(guides.unavailable)
     without = torch.tensor([sold_out] * len(turns)) if sold_out else None
     places = guide.places(journeys)
+    ledger = Bounded(turns, used, guides.items)
     ruled = guide.decide(journeys, ledger, places=places, without=without, offered=offered)
     chances = _chances(guide, journeys, places, ruled.item_idx)
     nothing: list[list[int]] = [[]] * len(turns)
@@ -155,7 +157,12 @@ def _decided(
     assert ruled.plain_idx is not None  # as `offered` is handed in
     columns = (turns, ruled.item_idx.tolist(), ruled.plain_idx.tolist(), ruled.guided.tolist(),
                ruled.reason.tolist(), among, chances)  # fmt: skip
-    return [_scored(*row) for row in zip(*columns, strict=True)]
+    found = [_scored(*row) for row in zip(*columns, strict=True)]
+    is_strange = [bool(turn.ask.candidates) for turn in turns] & ~(offered > 0).any(1).numpy()
+    return [
+        Scored(one.turn, 0, 0, False, "unknown_candidates", (), None) if strange else one
+        for one, strange in zip(found, is_strange.tolist(), strict=True)
+    ]
 
 
 def _scored(

@@ -80,15 +80,21 @@ def take(hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
     Rows stay locked until the transaction ends.
     """
     used = locked(hot, tenant, {limit for limits in offers for limit in limits})
-    before, refused = dict(used), []
+    taken = settled(offers, used)
+    put(hot, tenant, {limit: n for limit, n in taken.used.items() if n > used[limit]})
+    return taken
+
+
+def settled(offers: Sequence[Limits], used: Mapping[Limit, int]) -> Taken:
+    """What becomes of offers where so much is used, one after the other."""
+    now, refused = dict(used), []
     for limits in offers:
-        over = (a.because for limit, a in limits.items() if used[limit] >= a.n)
+        over = (a.because for limit, a in limits.items() if now.get(limit, 0) >= a.n)
         because = next(over, None)
         refused.append(because)
         if because is None:
-            used.update({limit: used[limit] + 1 for limit in limits})
-    put(hot, tenant, {limit: n for limit, n in used.items() if n > before[limit]})
-    return Taken(refused, used)
+            now.update({limit: now.get(limit, 0) + 1 for limit in limits})
+    return Taken(refused, now)
 
 
 def give_back(hot: Hot, tenant: str, offers: Iterable[Iterable[Limit]]) -> None:

@@ -27,11 +27,11 @@ class Lesson(NamedTuple):
 LESSON = [KNOWLEDGE.c[name] for name in Lesson._fields]
 
 
-def newest_version(connection: Connection, tenant: str, guide: str) -> int:
-    """Of a guide; 0: nothing was learned yet."""
+def newest_versions(connection: Connection, guide: str) -> dict[str, int]:
+    """The newest version of a guide's knowledge, by tenant."""
     row = KNOWLEDGE.c
-    query = select(func.max(row.version)).where(row.tenant == tenant, row.guide == guide)
-    return int(connection.execute(query).scalar() or 0)
+    query = select(row.tenant, func.max(row.version)).where(row.guide == guide)
+    return dict(connection.execute(query.group_by(row.tenant)).all())
 
 
 def next_version(connection: Connection, tenant: str) -> int:
@@ -53,11 +53,20 @@ def lessons(connection: Connection, tenant: str, guide: str) -> list[Lesson]:
     return chain[::-1]
 
 
-def tensors(connection: Connection, tenant: str, guide: str, version: int) -> bytes | None:
-    """Of a version (safetensors); None: the guide has none of this number."""
+def versions_of(connection: Connection, tenant: str, guide: str) -> frozenset[int]:
+    """All of a guide, those included that were learned again."""
     row = KNOWLEDGE.c
-    same = (row.tenant == tenant) & (row.guide == guide) & (row.version == version)
-    return connection.execute(select(row.tensors).where(same)).scalar()
+    query = select(row.version).where(row.tenant == tenant, row.guide == guide)
+    return frozenset(connection.execute(query).scalars())
+
+
+def tensors_of(connection: Connection, tenant: str, guide: str, version: int) -> bytes:
+    """A version's tensors, as safetensors writes them."""
+    row = KNOWLEDGE.c
+    query = select(row.tensors).where(
+        row.tenant == tenant, row.guide == guide, row.version == version
+    )
+    return bytes(connection.execute(query).scalar_one())
 
 
 def add(connection: Connection, tenant: str, guide: str, lesson: Lesson, content: bytes) -> None:

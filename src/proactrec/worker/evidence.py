@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load
 from sqlalchemy import Connection
 
 from proactrec.errors import ProactrecError
 from proactrec.guidance.guide import Guide
+from proactrec.guidance.saved import knowledge_of
 from proactrec.guidance.walks import Walk, journeys_of
 from proactrec.journeys import ACCEPTED, UNKNOWN
 from proactrec.policies.base import Candidates, Evidence, Learner
 from proactrec.serving.choosing import Turn, known_of, walk_of
 from proactrec.serving.guides import Guides, Live
-from proactrec.serving.knowing import known_at
 from proactrec.serving.requests import Ask
-from proactrec.store import campaigns, log
+from proactrec.store import campaigns, knowledge, log
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Hot
@@ -103,6 +104,15 @@ def lesson_of(
     taught = [told[row] for row in sorted(features)]
     kept = [features[row] for row in sorted(features)]
     return _lesson(batch, taught, torch.stack(kept) if kept else torch.empty(0, 0))
+
+
+def known_at(connection: Connection, tenant: str, version: int, guides: Guides) -> Any:
+    """What was known at a version; of another guide's: what this one was saved with."""
+    own, saved = guides.saved.guide.knowledge, guides.saved
+    if version not in knowledge.versions_of(connection, tenant, guides.name):
+        return own
+    content = load(knowledge.tensors_of(connection, tenant, guides.name, version))
+    return knowledge_of(own, content, saved.n_fitted_items, len(guides.items))
 
 
 def _told(

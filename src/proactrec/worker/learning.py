@@ -10,18 +10,25 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+from safetensors.torch import save
 from sqlalchemy import Connection
 
-from proactrec.guidance.learned import to_bytes
+from proactrec.guidance.saved import tensors_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
-from proactrec.serving.knowing import known_at
 from proactrec.store import knowledge
 from proactrec.store.database import Database, Hot
 from proactrec.store.knowledge import Lesson
 from proactrec.store.people import SECOND
 from proactrec.threads import one_thread
-from proactrec.worker.evidence import batch_up_to, closed_batch, is_learner, lesson_of, touched
+from proactrec.worker.evidence import (
+    batch_up_to,
+    closed_batch,
+    is_learner,
+    known_at,
+    lesson_of,
+    touched,
+)
 
 BATCH = 500
 """Decisions of the first batches."""
@@ -107,7 +114,7 @@ class Learning:
             if len(evidence.item_idx):
                 knows = learner.learned(knows, evidence)
             n_new, up_to = len(evidence.item_idx), batch[-1].seq
-            yield _Made(Lesson(0, 0, after, up_to, digest, n_new, now), to_bytes(knows), chain)
+            yield _Made(Lesson(0, 0, after, up_to, digest, n_new, now), save(tensors_of(knows)), chain)
             after, n_answers = up_to, n_answers + n_new
 
     def _publish(self, tenant: str, made: "list[_Made]") -> list[Lesson]:

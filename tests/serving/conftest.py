@@ -1,0 +1,35 @@
+"""Guides that hosts of campaigns are tested with, and a shop on either database."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proactrec.store.database import Database
+
+from ..guidance.fitted import fit
+from .hosting import Shop
+
+
+@pytest.fixture(scope="session")
+def guide_folder(made_once: Callable[..., Path]) -> Callable[..., Path]:
+    """Gives the folder of a saved guide, by policy."""
+
+    def folder_of(policy: str = "itmprec", *, shows_again: bool = False) -> Path:
+        name = f"guide-{policy}-{shows_again}".replace(" ", "-").replace(",", "")
+
+        def fill(folder: Path) -> None:
+            saved = fit(folder, policy)
+            guide = replace(saved.guide, shows_again=shows_again)
+            replace(saved, guide=guide).save(folder / "guide")
+
+        return made_once(name, fill) / "guide"
+
+    return folder_of
+
+
+@pytest.fixture
+def shop(database: Database, guide_folder: Callable[..., Path]) -> Shop:
+    """A shop with a host of ITMPRec's guide."""
+    return Shop(database, guide_folder())
