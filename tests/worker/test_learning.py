@@ -1,4 +1,4 @@
-"""What is known is a function of the set of events: learned from batches, and again where needed."""
+"""What is known is a function of the set of events: learned from batches, again where needed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +87,7 @@ def lesson(shop: Shop, after: int, up_to: int) -> Lesson:
 
 def content(database: Database, table: Any) -> Rows:
     with database.reading() as connection:
-        order = table.c.seq if "seq" in table.c else list(table.primary_key.columns)[0]
+        order = table.c.seq if "seq" in table.c else next(iter(table.primary_key.columns))
         return [dict(row._mapping) for row in connection.execute(select(table).order_by(order))]
 
 
