@@ -86,8 +86,18 @@ def claim(
         return _job(row)._replace(**mine)
 
 
-def renew(database: Database, job: Job, lease_seconds: float) -> None:
+def renew(
+    database: Database,
+    job: Job,
+    lease_seconds: float,
+    so_far: Mapping[str, Any] | None = None,
+) -> None:
     """Hold a job for longer.
+
+    Parameters
+    ----------
+    so_far : mapping, optional
+        What to tell of it until its result is there.
 
     Raises
     ------
@@ -96,7 +106,8 @@ def renew(database: Database, job: Job, lease_seconds: float) -> None:
     """
     with database.writing() as connection:
         until = Hot(connection).clock() + int(lease_seconds * SECOND)
-        _change(connection, job, leased_until=until)
+        told = {} if so_far is None else {"result": json.dumps(dict(so_far))}
+        _change(connection, job, leased_until=until, **told)
 
 
 def done(connection: Connection, job: Job, result: Mapping[str, Any]) -> None:
