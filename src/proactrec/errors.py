@@ -51,3 +51,15 @@ class StoreError(ProactrecError, RuntimeError):
 
 class CampaignStateError(ProactrecError, RuntimeError):
     """A campaign can't do this in the state that it is in."""
+
+
+class OverloadedError(ProactrecError, RuntimeError):
+    """Too much waits already; the same may be asked again later."""
+
+
+class AccessError(ProactrecError, PermissionError):
+    """A key is missing, wrong, or may not do this."""
+
+
+class UnknownKeyError(AccessError):
+    """No key was given, or one that nobody has."""

@@ -60,6 +60,7 @@ COMMANDS = {
         "next_items.next_items",
         "Say what real users are shown next on the way to a target, and why.",
     ),
+    "serve": ("serve.serve", "Serve campaigns to real users over HTTP, all processes of it."),
     "forecast": (
         "forecast.forecast",
         "Say what the run that the same options would make will achieve, with 80 and 95 % "

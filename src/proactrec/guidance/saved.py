@@ -147,7 +147,7 @@ class SavedGuide:
         if recipe.intents is not None:
             recipe.intents.save(folder / INTENTS)
         if isinstance(guide.policy, Learner):
-            save_file(_tensors_of(guide.policy.knowledge), folder / KNOWLEDGE)
+            save_file(tensors_of(guide.policy.knowledge), folder / KNOWLEDGE)
         write_json(folder / ABOUT, self.about())
 
     def about(self) -> dict[str, Any]:
@@ -302,7 +302,9 @@ def _opened(
         )
     policy = kind.build(kept)
     if isinstance(policy, Learner):
-        policy = policy.knowing(_knowledge(policy.knowledge, folder / KNOWLEDGE, len(items)))
+        saved = load_file(folder / KNOWLEDGE)
+        knowledge = knowledge_of(policy.knowledge, saved, about["n_items"], len(items))
+        policy = policy.knowing(knowledge)
     rails = Rails(RailsOptions(**about["rails"]), items, seed=draws)
     guide = Guide(policy, items, rails, NextItem(kept.encoder), shows_again=about["shows_again"])
     models = {path.name: path for path in (folder / MODELS).glob("*")}
@@ -373,7 +375,7 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _tensors_of(knowledge: Any) -> dict[str, Tensor]:
+def tensors_of(knowledge: Any) -> dict[str, Tensor]:
     """A named tuple of tensors and numbers as tensors."""
     return {
         name: torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
@@ -383,16 +385,18 @@ def _tensors_of(knowledge: Any) -> dict[str, Tensor]:
     }
 
 
-def _knowledge(like: Any, path: Path, n_items: int) -> Any:
-    """Knowledge of the kind of `like`; of items that came later it is what `like` knows."""
-    saved = load_file(path)
+def knowledge_of(like: Any, saved: Mapping[str, Tensor], n_fitted: int, n_items: int) -> Any:
+    """Knowledge of the kind of `like` from tensors.
+
+    Of items that came after the fit, which are others everywhere, it is what `like` knows.
+    """
     found: dict[str, Any] = {}
     for name, prior in like._asdict().items():
         value = saved[name]
         if not isinstance(prior, Tensor):
             found[name] = float(value)
         elif prior.dim() == 1 and len(prior) == n_items + 1:
-            found[name] = torch.cat([value, prior[len(value) :]])
+            found[name] = torch.cat([value[: n_fitted + 1], prior[n_fitted + 1 :]])
         else:
             found[name] = value
     return like._replace(**found)

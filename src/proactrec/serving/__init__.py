@@ -1,1 +1,11 @@
 """Guidance of real users: whoever asks is decided for, and what happened is taken in."""
+
+from importlib.util import find_spec
+
+from proactrec.errors import MissingExtraError
+
+if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "httptools", "httpx2")):
+    raise MissingExtraError(
+        "the service needs fastapi, uvicorn, uvloop, httptools and httpx2: "
+        "pip install 'proactrec[serve]'"
+    )

@@ -42,6 +42,16 @@ class Known(NamedTuple):
     items: tuple[int, ...]  # all that they had, oldest first
 
 
+def known_of(user_id: str, guides: Guides) -> Known:
+    """What the guide knows of a user."""
+    known = guides.saved.known
+    row = known.index.get(user_id, -1)
+    if row < 0:
+        return Known(row, ())
+    offsets = known.history.offsets
+    return Known(row, tuple(known.history.item_idx[offsets[row] : offsets[row + 1]].tolist()))
+
+
 def turn_of(
     ask: Ask, person: Person, at: int, campaigns: Sequence[Live], guides: Guides, known: Known
 ) -> Turn:

@@ -1,27 +1,31 @@
 """The guides of a host: one for every arm of every campaign, on what is known by now."""
 
+import copy
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from proactrec.config import merged
+from proactrec.config import digest, merged
 from proactrec.data.catalogue import Catalogue
-from proactrec.errors import UnknownIdError
+from proactrec.errors import ProactrecError, UnknownIdError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
-from proactrec.guidance.saved import SavedGuide, built_policy, open_guide
+from proactrec.guidance.saved import SavedGuide, built_policy, open_guide, read_about
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.types import IntArray
 
+NAMED_BY = ("dataset", "policy", "policy_version", "policy_options", "seed", "n_items", "made")
+"""What says in `guide.json` that a guide is another one."""
 MOST_GUIDES = 200
 """Arms that are kept ready."""
 
@@ -66,12 +70,34 @@ class Guides:
         self.folder, self._later_items = folder, later_items
         self.saved: SavedGuide = open_guide(folder, later_items)
         self.items = self.saved.guide.items
-        self.unavailable = frozenset(
-            self.items.index[item_id] for item_id in unavailable if item_id in self.items.index
-        )
+        index = self.items.index
+        self.unavailable = frozenset(index[one] for one in unavailable if one in index)
         self.knowledge: Mapping[str, tuple[int, Any]] = {}  # newest version, by tenant
         self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
         self._guides: OrderedDict[tuple[Any, ...], Guide] = OrderedDict()
+
+    @cached_property
+    def name(self) -> str:
+        """Of the guide: what was learned with another one is none of its knowledge."""
+        about = read_about(self.folder)
+        return digest({key: about[key] for key in NAMED_BY})
+
+    def selling(self, unavailable: frozenset[str]) -> Self:
+        """The same, with other items sold out."""
+        other, index = copy.copy(self), self.items.index
+        other.unavailable = frozenset(index[one] for one in unavailable if one in index)
+        return other
+
+    def prepare(self, versions: Iterable[Version]) -> None:
+        """Have the guides of running campaigns ready before anybody asks."""
+        self.plain()
+        for version in versions:
+            if version.state != "running":
+                continue
+            with suppress(ProactrecError):  # of one that can't guide any more, which hosts tell
+                self.plain(version)
+                for arm in version.said.arms:
+                    self.of(version, arm.name)
 
     def learned(self, tenant: str, version: int, knowledge: Any) -> None:
         """Take up what a tenant's users have taught."""
@@ -119,23 +145,26 @@ class Guides:
             floors = {"acceptance_floor", "relevance_floor"}
             rails = RailsOptions(**version.said.rails.of_journey.model_dump(exclude=floors))
         key = "plain", rails.model_dump_json()
-        if key not in self._guides:
+        guide = self._guides.get(key)
+        if guide is None:
             recommender = self.saved.guide.recommender
             assert recommender is not None
-            self._keep(key, replace(self.saved.guide, policy=recommender, rails=self._rails(rails)))
-        return self._guides[key]
+            guide = replace(self.saved.guide, policy=recommender, rails=self._rails(rails))
+            self._keep(key, guide)
+        return guide
 
     def of(self, version: Version, arm: str) -> Guide:
         """The guide of an arm, with the newest knowledge."""
         tenant, said = version.tenant, version.said
         knows, knowledge = self.knowledge.get(tenant, (0, None))
         key = tenant, version.campaign_id, version.version, arm, knows
-        if key not in self._guides:
+        guide = self._guides.get(key)
+        if guide is None:
             guide = self._made(said, said.arm(arm))
             if knows and isinstance(guide.policy, Learner):
                 guide = guide.knowing(knowledge)
             self._keep(key, guide)
-        return self._guides[key]
+        return guide
 
     def knowing(self, version: Version, arm: str, knowledge: Any) -> Guide:
         """The guide of an arm, as it was with other knowledge."""

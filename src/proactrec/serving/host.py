@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from proactrec.errors import ProactrecError, StoreError
-from proactrec.serving.choosing import Known, Turn, offers, spent, turn_of
+from proactrec.serving.choosing import Turn, known_of, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.requests import Answer, Ask, Report, Request, Response
 from proactrec.serving.scoring import Scored, scored
@@ -55,6 +55,7 @@ class Host:
     ----------
     database : Database
     guides : Guides
+        Of tenants that have none of their own; later those of the tenant at hand.
     clock : callable, optional
         Microseconds of UTC since 1970.
     most_rows : int, optional
@@ -70,6 +71,7 @@ class Host:
         most_rows: int = MOST_ROWS,
     ) -> None:
         self.database, self.guides, self.clock = database, guides, clock
+        self._common, self._own = guides, dict[str, Guides]()
         self._people: OrderedDict[tuple[str, str], Person] = OrderedDict()
         self._most_rows, self._n_rows = most_rows, 0
         self._campaigns: dict[str, list[Live]] = {}
@@ -77,9 +79,17 @@ class Host:
         self._used: dict[str, dict[Limit, int]] = {}
         self._used_at: dict[str, int] = {}
 
-    def replace_guides(self, guides: Guides) -> None:
-        """Decide by others from the next batch on."""
-        self.guides, self._campaigns, self._versions = guides, {}, {}
+    def replace_guides(self, guides: Guides, tenant: str | None = None) -> None:
+        """Decide by others from the next batch on: for a tenant, or whoever has none of its own."""
+        if tenant is None:
+            self._common = guides
+        else:
+            self._own[tenant] = guides
+        self._campaigns, self._versions = {}, {}
+
+    def guides_of(self, tenant: str) -> Guides:
+        """Those by which it is decided for a tenant's users."""
+        return self._own.get(tenant, self._common)
 
     def handle(self, tenant: str, requests: Sequence[Request]) -> list[Response]:
         """Answer requests of a tenant, durably: in their order for each user.
@@ -90,6 +100,7 @@ class Host:
             If the database fails, or others never leave a user alone: then some of them may be
             done, and those that can be repeated are safe to be.
         """
+        self.guides = self.guides_of(tenant)
         responses: dict[int, Response] = {}
         waiting = list(range(len(requests)))
         for _ in range(MOST_TRIES + len(requests)):
@@ -121,7 +132,7 @@ class Host:
             repeated = self._decided_before(Hot(connection), tenant, requests, people)
         works = self._works(requests, people, repeated)
         turns = {user: self._turn(tenant, work) for user, work in works.items() if work.ask}
-        known = {user: self._known(user) for user in turns}
+        known = {user: known_of(user, self.guides) for user in turns}
         used = self._used[tenant]
         ready = scored(list(turns.values()), known, self.guides, used) if turns else []
         with self.database.writing() as connection:
@@ -167,7 +178,7 @@ class Host:
         assert ask is not None
         last = person.made[-1].at if person.made else 0
         at = max(self.clock() if ask.at is None else ask.at, last)  # a clock may be moved back
-        campaigns, known = self._campaigns[tenant], self._known(person.user_id)
+        campaigns, known = self._campaigns[tenant], known_of(person.user_id, self.guides)
         turn = turn_of(ask, person, at, campaigns, self.guides, known)
         if not turn.because:
             turn = turn._replace(because=spent(turn, self._used[tenant]))
@@ -273,14 +284,6 @@ class Host:
                     version = by_id.get(decided.made.campaign_id)
                     found[row] = self._told(tenant, request.user_id, decided, version)
         return found
-
-    def _known(self, user_id: str) -> Known:
-        row = self.guides.saved.known.index.get(user_id, -1)
-        if row < 0:
-            return Known(row, ())
-        history = self.guides.saved.known.history
-        part = history.item_idx[history.offsets[row] : history.offsets[row + 1]]
-        return Known(row, tuple(part.tolist()))
 
     def _see_campaigns(self, tenant: str, now: dict[str, int], connection: object) -> None:
         if self._versions.get(tenant) == now:

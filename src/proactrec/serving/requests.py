@@ -85,4 +85,14 @@ class Refused(NamedTuple):
     why: str
 
 
+class Plain(NamedTuple):
+    """What a user is shown of whom nothing could be kept."""
+
+    item_id: str  # "": nothing
+    title: str
+    because: str
+
+
 Response = Answer | Noted | Refused
+Outcome = Response | Plain
+"""What an instance answers when its host may fail."""

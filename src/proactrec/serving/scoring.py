@@ -157,7 +157,12 @@ def _decided(
     assert ruled.plain_idx is not None  # as `offered` is handed in
     columns = (turns, ruled.item_idx.tolist(), ruled.plain_idx.tolist(), ruled.guided.tolist(),
                ruled.reason.tolist(), among, chances)  # fmt: skip
-    return [_scored(*row) for row in zip(*columns, strict=True)]
+    found = [_scored(*row) for row in zip(*columns, strict=True)]
+    is_strange = [bool(turn.ask.candidates) for turn in turns] & ~(offered > 0).any(1).numpy()
+    return [
+        Scored(one.turn, 0, 0, False, "unknown_candidates", (), None) if strange else one
+        for one, strange in zip(found, is_strange.tolist(), strict=True)
+    ]
 
 
 def _scored(

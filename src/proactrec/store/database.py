@@ -11,6 +11,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -69,14 +71,24 @@ class Database:
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; processes that do it at once wait for each other."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config = _config()
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7223)")
             config.attributes.update(connection=connection, partitions=self.partitions)
             is_down = revision == "base" or revision.startswith("-")
             (command.downgrade if is_down else command.upgrade)(config, revision)
+
+    def is_newest(self) -> bool:
+        """Whether the schema is the newest one.
+
+        Raises
+        ------
+        StoreError
+            If the database can't be reached.
+        """
+        with self.reading() as connection:
+            return MigrationContext.configure(connection).get_current_revision() == _newest()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -167,6 +179,18 @@ class Hot:
 
     def _own(self, sql: str) -> str:
         return sql if self.is_sqlite else _psycopg(sql)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+@lru_cache
+def _newest() -> str | None:
+    """The newest revision of the schema."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _columns(table: Table) -> tuple[str, ...]:

@@ -1,0 +1,128 @@
+"""The application: routes, keys and limits around one instance."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
+from starlette.middleware import Middleware
+
+from proactrec.serving import problems
+from proactrec.serving.limits import Bounded
+from proactrec.serving.refreshing import Refresher
+from proactrec.serving.routes import campaigns, health, hot, items, users
+from proactrec.serving.schemas import (
+    MOST_DECISIONS,
+    MOST_EVENTS,
+    Decision,
+    DecisionRequest,
+    EventReport,
+    EventsTaken,
+    Problem,
+)
+from proactrec.serving.service import Service
+from proactrec.serving.words import NOT_GUIDED
+
+TITLE = "proactrec"
+REFS = "#/components/schemas/{model}"
+HOT = (
+    ("/v1/decisions", hot.decide, DecisionRequest, None, Decision),
+    ("/v1/decisions/batch", hot.decide_batch, DecisionRequest, MOST_DECISIONS, Decision),
+    ("/v1/events", hot.report, EventReport, MOST_EVENTS, EventsTaken),
+)
+"""Path, route, what comes (a list of at most so many), what goes."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of an instance, which works while the application runs."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        refresher = Refresher(service.database, service.instance)
+        service.instance.start()
+        refresher.start()
+        yield
+        refresher.stop()
+        await service.instance.stop()
+        service.database.close()
+
+    app = FastAPI(
+        title=TITLE,
+        summary="What to show users next, on the way to what a campaign leads to",
+        description=description(),
+        lifespan=lifespan,
+        middleware=[Middleware(Bounded)],
+        responses={"4XX": {"model": Problem}, 503: {"model": Problem}},
+    )
+    app.state.service = service
+    problems.install(app)
+    app.router.routes.extend(hot.ROUTES)
+    for part in (campaigns, users, items, health):
+        app.include_router(part.router)
+    plain_openapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return app.openapi_schema or _with_hot(plain_openapi())
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def description() -> str:
+    """What the whole is, with every reason for not guiding."""
+    reasons = "\n".join(f"- `{code}`: {sentence}" for code, sentence in NOT_GUIDED.items())
+    return (
+        "Every request has the header `Authorization: Bearer KEY`. What goes wrong is told as "
+        f"`application/problem+json` (RFC 9457).\n\nWhy a decision was not guided:\n\n{reasons}"
+    )
+
+
+def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
+    """The raw routes added to the description."""
+    models = (DecisionRequest, Decision, EventReport, EventsTaken)
+    modes: list[Any] = [(model, "validation") for model in models]
+    _, found = models_json_schema(modes, ref_template=REFS)
+    schema["components"]["schemas"].update(found["$defs"])
+    for path, route, comes, most, goes in HOT:
+        is_batch = goes is Decision and most is not None
+        given = _ref(comes.__name__, most)
+        told = _ref(goes.__name__, most if is_batch else None)
+        operation = {
+            "tags": ["decisions" if goes is Decision else "events"],
+            "summary": str(route.__doc__).rstrip("."),
+            "operationId": route.__name__,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": given}}},
+            "responses": {
+                "200": {
+                    "description": "Successful Response",
+                    "content": {"application/json": {"schema": told}},
+                },
+                **{
+                    code: {
+                        "description": what,
+                        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                    }
+                    for code, what in (("4XX", "Client Error"), ("503", "Service Unavailable"))
+                },
+            },
+        }
+        if goes is Decision:
+            operation["parameters"] = [_IDEMPOTENCY]
+        schema["paths"][path] = {"post": operation}
+    return schema
+
+
+_IDEMPOTENCY: Mapping[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": TypeAdapter(str).json_schema() | {"minLength": 1, "maxLength": hot.MOST_KEY},
+    "description": "the same key and user get the same decision",
+}
+
+
+def _ref(name: str, most: int | None = None) -> dict[str, Any]:
+    one = {"$ref": REFS.format(model=name)}
+    return one if most is None else {"type": "array", "items": one, "maxItems": most}

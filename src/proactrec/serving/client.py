@@ -1,0 +1,290 @@
+"""A client of the service, from the same models: what it answers, typed; what it refuses, raised.
+
+It stands on HTTP alone; a call that may be repeated is, when the service asks for patience.
+"""
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from proactrec.errors import (
+    AccessError,
+    CampaignStateError,
+    InvalidInputError,
+    OverloadedError,
+    ProactrecError,
+    StoreError,
+    UnknownIdError,
+    UnknownKeyError,
+)
+from proactrec.serving.schemas import (
+    CampaignNow,
+    Campaigns,
+    CampaignVersion,
+    ConsentGiven,
+    Decision,
+    DecisionRequest,
+    EventReport,
+    EventsTaken,
+    Forecast,
+    Item,
+    ItemsTaken,
+    Journey,
+    Journeys,
+    PastDecision,
+    PastDecisions,
+    Problem,
+    UserGroups,
+)
+from proactrec.store.campaign import Campaign
+
+T = TypeVar("T", bound=BaseModel)
+DECISIONS = TypeAdapter(tuple[Decision, ...])
+MOST_TRIES, MOST_PATIENCE = 6, 10.0
+PATIENCE = (429, 503)
+ERRORS: Mapping[int, type[ProactrecError]] = {
+    401: UnknownKeyError,
+    403: AccessError,
+    404: UnknownIdError,
+    409: CampaignStateError,
+    429: OverloadedError,
+    503: StoreError,
+}
+
+
+class Client:
+    """The service at a URL.
+
+    Parameters
+    ----------
+    url : str
+        Of the service, e.g. `http://127.0.0.1:8080`.
+    key : str
+    timeout : float, optional
+        Seconds that an answer may take.
+    transport : httpx2.BaseTransport, optional
+        Instead of the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 30.0,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = httpx2.Client(
+            base_url=url, headers=headers, timeout=timeout, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._http.close()
+
+    def decide(
+        self,
+        user_id: str,
+        *,
+        campaign_id: str | None = None,
+        candidates: Sequence[str] = (),
+        at: datetime | None = None,
+        request_key: str | None = None,
+    ) -> Decision:
+        """What to show a user next; the same key gets the same decision.
+
+        Parameters
+        ----------
+        campaign_id : str, optional
+            Only this one may guide.
+        candidates : sequence of str, optional
+            Only these may be shown; what you would have shown stands first.
+        at : datetime, optional
+            When it is shown; now by default.
+        """
+        asked = DecisionRequest(
+            user_id=user_id, campaign_id=campaign_id, candidates=tuple(candidates), at=at
+        )
+        key = request_key or secrets.token_hex(16)
+        return self._said(Decision, "POST", "/v1/decisions", asked, key=key)
+
+    def decide_batch(
+        self, asked: Sequence[DecisionRequest], *, request_key: str | None = None
+    ) -> tuple[Decision, ...]:
+        """The same for many users, in their order."""
+        key = request_key or secrets.token_hex(16)
+        body = [one.model_dump(mode="json", exclude_none=True) for one in asked]
+        answer = self._sent("POST", "/v1/decisions/batch", body, key=key)
+        return DECISIONS.validate_json(answer.content)
+
+    def report(self, events: Iterable[EventReport]) -> EventsTaken:
+        """Tell what users did; an event that was told before is counted once."""
+        body = [one.model_dump(mode="json", exclude_none=True) for one in events]
+        return self._said(EventsTaken, "POST", "/v1/events", body)
+
+    def campaigns(self) -> tuple[CampaignVersion, ...]:
+        """All of them, in the order in which they have users' turns."""
+        return self._said(Campaigns, "GET", "/v1/campaigns").campaigns
+
+    def campaign(self, campaign_id: str) -> CampaignNow:
+        """One as it is now, with its counts."""
+        return self._said(CampaignNow, "GET", f"/v1/campaigns/{campaign_id}")
+
+    def create(self, campaign: Campaign, *, request_key: str | None = None) -> CampaignVersion:
+        """A new campaign, as a draft."""
+        key = request_key or secrets.token_hex(16)
+        return self._said(CampaignVersion, "POST", "/v1/campaigns", campaign, key=key)
+
+    def change(
+        self, campaign_id: str, campaign: Campaign, reason: str, *, version: int | None = None
+    ) -> CampaignVersion:
+        """What a campaign says from now on."""
+        body = {"campaign": _dumped(campaign), "reason": reason, "version": version}
+        return self._said(CampaignVersion, "PUT", f"/v1/campaigns/{campaign_id}", body)
+
+    def forecast(self, campaign_id: str, *, patience: float = 0.0) -> Forecast:
+        """What a campaign is going to bring; asked for if nobody did, and waited for so long."""
+        path, end = f"/v1/campaigns/{campaign_id}/forecast", time.monotonic() + patience
+        found = self._said(Forecast, "POST", path)
+        while found.state in ("waiting", "working") and time.monotonic() < end:
+            time.sleep(0.5)
+            found = self._said(Forecast, "GET", path)
+        return self._said(Forecast, "GET", path) if found.state == "done" else found
+
+    def start(self, campaign_id: str, *, without_forecast: str | None = None) -> CampaignVersion:
+        """Begin; without a forecast for a reason."""
+        body = {}
+        if without_forecast is not None:
+            body = {"without_forecast": True, "reason": without_forecast}
+        return self._said(CampaignVersion, "POST", f"/v1/campaigns/{campaign_id}/start", body)
+
+    def pause(self, campaign_id: str, reason: str) -> CampaignVersion:
+        """Guide nobody until it is started again."""
+        path = f"/v1/campaigns/{campaign_id}/pause"
+        return self._said(CampaignVersion, "POST", path, {"reason": reason})
+
+    def stop(self, campaign_id: str, reason: str) -> CampaignVersion:
+        """Guide nobody any more."""
+        path = f"/v1/campaigns/{campaign_id}/stop"
+        return self._said(CampaignVersion, "POST", path, {"reason": reason})
+
+    def consent(self, user_id: str, *, guided: bool) -> ConsentGiven:
+        """Whether a user wants to be guided: heeded from the next decision on."""
+        return self._said(ConsentGiven, "PUT", _user(user_id, "consent"), {"guided": guided})
+
+    def groups(self, user_id: str, groups: Sequence[str]) -> UserGroups:
+        """The groups that a user is in, in place of earlier ones."""
+        return self._said(UserGroups, "PUT", _user(user_id, "groups"), {"groups": list(groups)})
+
+    def items(self, items: Iterable[Item]) -> ItemsTaken:
+        """Say what items are now."""
+        body = [one.model_dump(mode="json") for one in items]
+        return self._said(ItemsTaken, "PUT", "/v1/items", body)
+
+    def journeys(self, campaign_id: str, *, page: int = 1000) -> Iterator[Journey]:
+        """Every journey of a campaign, by user ids."""
+        path, after = f"/v1/campaigns/{campaign_id}/journeys", None
+        while True:
+            query = {"limit": page} | ({} if after is None else {"after": after})
+            found = self._said(Journeys, "GET", path, query=query)
+            yield from found.journeys
+            after = found.next
+            if after is None:
+                return
+
+    def decisions(self, user_id: str, *, page: int = 1000) -> Iterator[PastDecision]:
+        """What a user was shown, the newest first."""
+        before = None
+        while True:
+            query = {"limit": page} | ({} if before is None else {"before": before})
+            found = self._said(PastDecisions, "GET", _user(user_id, "decisions"), query=query)
+            yield from found.decisions
+            before = found.next
+            if before is None:
+                return
+
+    def _said(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> T:
+        given = _dumped(body) if isinstance(body, BaseModel) else body
+        return kind.model_validate_json(self._sent(method, path, given, key, query).content)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> httpx2.Response:
+        """What is answered, once the service has time for it."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        for left in reversed(range(MOST_TRIES)):
+            try:
+                answer = self._http.request(
+                    method, path, json=body, headers=headers, params=query or {}
+                )
+            except httpx2.TransportError as error:
+                if not left:
+                    raise StoreError(f"the service can't be reached: {error}") from error
+                time.sleep(0.2)
+                continue
+            if answer.status_code not in PATIENCE or not left:
+                break
+            time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+
+def _dumped(model: BaseModel) -> Any:
+    return model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+
+def _user(user_id: str, what: str) -> str:
+    return f"/v1/users/{quote(user_id, safe='')}/{what}"
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() else 1.0
+
+
+def _error(answer: httpx2.Response) -> ProactrecError:
+    """What a problem is here."""
+    try:
+        problem = Problem.model_validate_json(answer.content)
+        detail, name = problem.detail, problem.type
+    except ValidationError:  # of something in between
+        detail, name = f"the service answered {answer.status_code}", ""
+    kind = ERRORS.get(answer.status_code, InvalidInputError)
+    if name.endswith(":overloaded"):
+        kind = OverloadedError
+    if answer.status_code >= 500 and kind is InvalidInputError:
+        kind = StoreError
+    return kind(detail)

@@ -1,0 +1,117 @@
+"""What happened in a campaign so far, counted in SQL."""
+
+from sqlalchemy import Connection, Select, case, func, select
+
+from proactrec.serving.schemas import Agreement, ArmCounts, BudgetUsed, Journey, Journeys, moment
+from proactrec.store.budgets import ALL, TOTAL
+from proactrec.store.campaigns import Version
+from proactrec.store.people import day_of
+from proactrec.store.tables import ASSIGNMENTS, BUDGETS, DECISIONS, JOURNEYS
+
+
+def arm_counts(connection: Connection, version: Version) -> dict[str, ArmCounts]:
+    """By arm, those of the campaign that nobody is in yet included."""
+    found: dict[str, dict[str, int]] = {arm: {} for arm in version.said.shares}
+    for arm, users in connection.execute(_by_arm(version)):
+        found.setdefault(arm, {})["users"] = users
+    for arm, answered, accepted, targets in connection.execute(_answers(version)):
+        counts = {"answered": answered, "accepted": accepted, "targets_accepted": targets}
+        found.setdefault(arm, {}).update(counts)
+    because: dict[str, dict[str, int]] = {}
+    for arm, guided, why, n in connection.execute(_reasons(version)):
+        counts = found.setdefault(arm, {})
+        counts["decisions"] = counts.get("decisions", 0) + n
+        if guided:
+            counts["guided"] = counts.get("guided", 0) + n
+        else:
+            because.setdefault(arm, {})[why] = n
+    return {
+        arm: ArmCounts(**counts, not_guided_because=because.get(arm, {}))
+        for arm, counts in found.items()
+    }
+
+
+def budget_used(connection: Connection, version: Version, at: int) -> BudgetUsed:
+    """In all, and on the day of a time."""
+    of_day = str(day_of(at, version.said.budget.zone))
+    row = BUDGETS.c
+    query = select(row.period, row.used).where(
+        row.tenant == version.tenant,
+        row.campaign_id == version.campaign_id,
+        row.scope == ALL,
+        row.period.in_((TOTAL, of_day)),
+    )
+    used: dict[str, int] = dict(connection.execute(query).tuples())
+    return BudgetUsed(total=used.get(TOTAL, 0), today=used.get(of_day, 0))
+
+
+def agreement(connection: Connection, version: Version) -> Agreement | None:
+    """Of an apprentice with its callers; None: it proposed nothing."""
+    row = DECISIONS.c
+    agreed = func.sum(case((row.proposed_id == row.item_id, 1), else_=0))
+    query = select(func.count(), agreed).where(
+        row.tenant == version.tenant,
+        row.campaign_id == version.campaign_id,
+        row.proposed_id != "",
+    )
+    n, same = connection.execute(query).tuples().one()
+    return Agreement(decisions=n, agreed=int(same)) if n else None
+
+
+def journeys_after(
+    connection: Connection, version: Version, after: str | None, most: int
+) -> Journeys:
+    """Those of so many users behind one, by their ids."""
+    row = JOURNEYS.c
+    of_campaign = (row.tenant == version.tenant, row.campaign_id == version.campaign_id)
+    users = select(row.user_id).where(*of_campaign).distinct().order_by(row.user_id)
+    if after is not None:
+        users = users.where(row.user_id > after)
+    ids = list(connection.execute(users.limit(most + 1)).scalars())
+    page = ids[:most]
+    query = select(JOURNEYS).where(*of_campaign, row.user_id.in_(page))
+    found = connection.execute(query.order_by(row.user_id, row.first_at, row.target_id))
+    journeys = tuple(
+        Journey(
+            user_id=one.user_id,
+            target_id=one.target_id,
+            arm=one.arm,
+            rounds=one.n_rounds,
+            guided=one.n_guided,
+            answered=one.n_answered,
+            accepted=one.n_accepted,
+            target_accepted_in=one.accepted_in or None,
+            first_at=moment(one.first_at),
+            last_at=moment(one.last_at),
+        )
+        for one in found
+    )
+    return Journeys(journeys=journeys, next=page[-1] if len(ids) > most else None)
+
+
+def _by_arm(version: Version) -> Select[tuple[str, int]]:
+    row = ASSIGNMENTS.c
+    return (
+        select(row.arm, func.count())
+        .where(row.tenant == version.tenant, row.campaign_id == version.campaign_id)
+        .group_by(row.arm)
+    )
+
+
+def _answers(version: Version) -> Select[tuple[str, int, int, int]]:
+    row = JOURNEYS.c
+    arrived = func.sum(case((row.accepted_in > 0, 1), else_=0))
+    return (
+        select(row.arm, func.sum(row.n_answered), func.sum(row.n_accepted), arrived)
+        .where(row.tenant == version.tenant, row.campaign_id == version.campaign_id)
+        .group_by(row.arm)
+    )
+
+
+def _reasons(version: Version) -> Select[tuple[str, int, str, int]]:
+    row = DECISIONS.c
+    return (
+        select(row.arm, row.guided, row.not_guided_because, func.count())
+        .where(row.tenant == version.tenant, row.campaign_id == version.campaign_id)
+        .group_by(row.arm, row.guided, row.not_guided_because)
+    )

@@ -1,0 +1,308 @@
+"""One instance of the service: requests that come together are decided together.
+
+All that arrived while the last batch was scored and committed is the next batch, of one tenant, run
+in one thread. Whatever fails, whoever asks what to show is given an item.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from proactrec.errors import OverloadedError, StoreError
+from proactrec.serving.host import Host
+from proactrec.serving.plain import plain_items
+from proactrec.serving.requests import Ask, Outcome, Plain, Refused, Request
+
+MOST_ASKS = 32
+"""Decisions of a batch: beyond it scores of a large catalogue no longer fit in caches."""
+MOST_REQUESTS = 500
+"""Of any kind in a batch."""
+MOST_WAITING = 4000
+"""Requests that wait; more are refused."""
+PATIENCE_SECONDS = 3.0
+"""So long a batch may take until the store is held to be out of reach."""
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Call:
+    """Requests that came together: asks, or others."""
+
+    tenant: str
+    requests: Sequence[Request]
+    answered: asyncio.Future[list[Outcome]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def n_asks(self) -> int:
+        """Decisions among them."""
+        return len(self.requests) if isinstance(self.requests[0], Ask) else 0
+
+    def answer(self, outcome: list[Outcome] | Exception) -> None:
+        """Tell the caller, unless that was done or nobody waits any more."""
+        if self.answered.done():
+            return
+        if isinstance(outcome, Exception):
+            self.answered.set_exception(outcome)
+        else:
+            self.answered.set_result(outcome)
+
+
+Handler = Callable[[str, list[Call]], list[list[Outcome] | Exception]]
+
+
+class Batches:
+    """Calls on their way into one thread, in the order in which they came."""
+
+    def __init__(self, handle: Handler, *, most_waiting: int = MOST_WAITING) -> None:
+        self._handle, self._most = handle, most_waiting
+        self._waiting: deque[Call] = deque()
+        self._n_waiting = 0
+        self._some = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decisions")
+        self._runs: asyncio.Task[None] | None = None
+        self.now: list[Call] = []  # being handled
+        self.since = 0.0
+
+    def start(self) -> None:
+        """Begin to handle what comes."""
+        self._runs = asyncio.create_task(self._run())
+
+    def put(self, call: Call) -> None:
+        """Let a call wait for its turn.
+
+        Raises
+        ------
+        OverloadedError
+            If too many do.
+        """
+        if self._n_waiting + len(call.requests) > self._most and self._n_waiting:
+            raise OverloadedError(f"{self._n_waiting} requests wait already: try again later")
+        self._waiting.append(call)
+        self._n_waiting += len(call.requests)
+        self._some.set()
+
+    def drained(self) -> list[Call]:
+        """All that wait or are being handled, for somebody else to answer."""
+        calls = [*self.now, *self._waiting]
+        self._waiting.clear()
+        self.now, self._n_waiting = [], 0
+        return calls
+
+    async def run(self, job: Callable[[], None]) -> None:
+        """Do something between two batches."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    async def close(self) -> None:
+        """Finish what was accepted, and end."""
+        while self._waiting or self.now:
+            await asyncio.sleep(0.01)
+        if self._runs is not None:
+            self._runs.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._runs
+        self._thread.shutdown(wait=False)
+
+    def _next(self) -> list[Call]:
+        """The calls of one tenant that may go together, from the oldest on."""
+        tenant, taken, left = self._waiting[0].tenant, [], deque[Call]()
+        n_asks = n_all = 0
+        while self._waiting:
+            call = self._waiting.popleft()
+            asks, whole = n_asks + call.n_asks, n_all + len(call.requests)
+            is_full = asks > MOST_ASKS or whole > MOST_REQUESTS
+            if call.tenant != tenant or (taken and is_full):
+                left.append(call)
+                if is_full:
+                    break
+                continue
+            taken.append(call)
+            n_asks, n_all = asks, whole
+        self._waiting.extendleft(reversed(left))
+        self._n_waiting -= n_all
+        return taken
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            while self._waiting:
+                self.now = calls = self._next()
+                self.since = time.monotonic()
+                work = self._handle, calls[0].tenant, calls
+                outcomes = await loop.run_in_executor(self._thread, *work)
+                self.now = []
+                for call, outcome in zip(calls, outcomes, strict=True):
+                    call.answer(outcome)
+
+
+class Instance:
+    """A host, asked by many at once.
+
+    Parameters
+    ----------
+    host : Host
+    most_waiting : int, optional
+        Requests that may wait; beyond it they are refused.
+    patience : float, optional
+        Seconds that a batch may take until the store is held to be out of reach.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        most_waiting: int = MOST_WAITING,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.host, self._patience = host, patience
+        self._batches = Batches(self._handled, most_waiting=most_waiting)
+        self._aside = Batches(self._plain, most_waiting=most_waiting)
+        self.is_store_out = self.is_stopping = False
+        self._watches: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; a loop must be running."""
+        self._batches.start()
+        self._aside.start()
+        self._watches = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Finish what was accepted, and end."""
+        self.is_stopping = True
+        await self._batches.close()
+        await self._aside.close()
+        if self._watches is not None:
+            self._watches.cancel()
+
+    async def between(self, job: Callable[[], None]) -> None:
+        """Do something between two batches."""
+        await self._batches.run(job)
+
+    async def handle(self, tenant: str, requests: Sequence[Request]) -> list[Outcome]:
+        """Outcomes of requests, asks or others, in their order.
+
+        Raises
+        ------
+        OverloadedError
+            If too many wait, or the instance stops.
+        StoreError
+            If the database fails, unless what is asked is what to show.
+        """
+        if self.is_stopping:
+            raise OverloadedError("this instance stops: another one answers")
+        most = MOST_ASKS if isinstance(requests[0], Ask) else MOST_REQUESTS
+        calls = [
+            Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)
+        ]
+        for at, call in enumerate(calls):
+            try:
+                self._put(call)
+            except OverloadedError:
+                if not at:
+                    raise
+                await _all(calls[:at])  # they are under way
+                raise
+        if len(calls) == 1:
+            return await calls[0].answered
+        return [outcome for part in await _all(calls) for outcome in part]
+
+    def store_is(self, *, out: bool) -> None:
+        """Take note of whether the store can be reached."""
+        if out and not self.is_store_out:
+            LOG.warning("the store is out of reach: plain items are shown")
+        elif self.is_store_out and not out:
+            LOG.warning("the store is back")
+        self.is_store_out = out
+
+    def _put(self, call: Call) -> None:
+        if not self.is_store_out:
+            self._batches.put(call)
+        elif call.n_asks:
+            self._aside.put(call)
+        else:
+            raise StoreError("the store can't be reached: try again later")
+
+    async def _watch(self) -> None:
+        """Let nobody wait for a store that does not answer."""
+        while True:
+            await asyncio.sleep(min(0.25, self._patience / 4))
+            is_late = time.monotonic() - self._batches.since > self._patience
+            if not self._batches.now or not (is_late or self.is_store_out):
+                continue
+            self.store_is(out=True)
+            for call in self._batches.drained():
+                try:
+                    self._moved_aside(call)
+                except (OverloadedError, StoreError) as error:
+                    call.answer(error)
+
+    def _moved_aside(self, call: Call) -> None:
+        self._put(other := Call(call.tenant, call.requests))
+
+        def tell(answered: asyncio.Future[list[Outcome]]) -> None:
+            call.answer(answered.exception() or answered.result())  # type: ignore[arg-type]
+
+        other.answered.add_done_callback(tell)
+
+    def _handled(self, tenant: str, calls: list[Call]) -> list[list[Outcome] | Exception]:
+        """In the thread of decisions: outcomes of each call."""
+        try:
+            found = self.host.handle(tenant, [one for call in calls for one in call.requests])
+        except StoreError as error:
+            LOG.warning("%s", error)
+            self.store_is(out=True)
+            return [self._without_store(call, error) for call in calls]
+        except Exception:
+            LOG.exception("a batch failed: its requests are tried one by one")
+            return [self._one_by_one(call) for call in calls]
+        self.store_is(out=False)
+        rest = iter(found)
+        return [[next(rest) for _ in call.requests] for call in calls]
+
+    def _one_by_one(self, call: Call) -> list[Outcome] | Exception:
+        found: list[Outcome] = []
+        for request in call.requests:
+            try:
+                found += self.host.handle(call.tenant, [request])
+            except StoreError as error:
+                return self._without_store(call, error)
+            except Exception as error:
+                LOG.exception("a request failed")
+                if isinstance(request, Ask):
+                    found += self._plain_of(call.tenant, [request], "failed")
+                elif len(call.requests) == 1:
+                    return error
+                else:
+                    found.append(Refused("it failed here, and that was logged: try again later"))
+        return found
+
+    def _without_store(self, call: Call, error: StoreError) -> list[Outcome] | Exception:
+        asks = [one for one in call.requests if isinstance(one, Ask)]
+        return [*self._plain_of(call.tenant, asks, "store_unavailable")] if asks else error
+
+    def _plain(self, tenant: str, calls: list[Call]) -> list[list[Outcome] | Exception]:
+        """In a thread beside: what is shown while the store is out of reach."""
+        asks = [one for call in calls for one in call.requests if isinstance(one, Ask)]
+        rest = iter(self._plain_of(tenant, asks, "store_unavailable"))
+        return [[next(rest) for _ in call.requests] for call in calls]
+
+    def _plain_of(self, tenant: str, asks: Sequence[Ask], because: str) -> list[Plain]:
+        try:
+            return plain_items(asks, self.host.guides_of(tenant), because)
+        except Exception:
+            LOG.exception("plain items failed: the first candidates are shown")
+            first = [ask.candidates[0] if ask.candidates else "" for ask in asks]
+            return [Plain(item_id, item_id, because) for item_id in first]
+
+
+async def _all(calls: Sequence[Call]) -> list[list[Outcome]]:
+    await asyncio.wait([call.answered for call in calls])
+    return [call.answered.result() for call in calls]

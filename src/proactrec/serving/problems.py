@@ -1,0 +1,130 @@
+"""What goes wrong, as problems by RFC 9457: the one place where errors become statuses."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proactrec.errors import (
+    AccessError,
+    CampaignStateError,
+    InvalidInputError,
+    OverloadedError,
+    ProactrecError,
+    StoreError,
+    UnknownIdError,
+    UnknownKeyError,
+)
+from proactrec.serving.schemas import Problem, WrongField
+
+TYPE = "urn:proactrec:problem:"
+KINDS: Mapping[type[ProactrecError], tuple[int, str]] = {
+    InvalidInputError: (422, "invalid-input"),
+    UnknownIdError: (404, "unknown-id"),
+    CampaignStateError: (409, "campaign-state"),
+    UnknownKeyError: (401, "unknown-key"),
+    AccessError: (403, "access"),
+    OverloadedError: (503, "overloaded"),
+    StoreError: (503, "store"),
+}
+"""Status and name of every error that a caller may meet; the first that fits holds."""
+TITLES = {
+    401: "A key is needed",
+    403: "This key may not do that",
+    404: "There is no such thing",
+    405: "Not with this method",
+    409: "The campaign's state does not allow it",
+    413: "The body is too large",
+    415: "Only JSON is understood",
+    422: "A value breaks a rule",
+    500: "It failed here, and that was logged",
+    503: "Not now: try again later",
+}
+RETRY_SECONDS = 1
+LOG = logging.getLogger(__name__)
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    name: str = "",
+    errors: tuple[WrongField, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A response that says what went wrong."""
+    kind = f"{TYPE}{name}" if name else "about:blank"
+    told = Problem(
+        type=kind, title=TITLES.get(status, "Error"), status=status, detail=detail, errors=errors
+    )
+    retry = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    return Response(
+        told.model_dump_json(),
+        status,
+        {**retry, **(headers or {})},
+        media_type="application/problem+json",
+    )
+
+
+def parsed(adapter: TypeAdapter[Any], body: bytes) -> Any:
+    """What a body says.
+
+    Raises
+    ------
+    RequestValidationError
+        With every value that breaks a rule.
+    """
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from error
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer with problems."""
+    app.add_exception_handler(ProactrecError, _of_error)
+    app.add_exception_handler(RequestValidationError, _of_values)
+    app.add_exception_handler(HTTPException, _of_protocol)
+    app.add_exception_handler(Exception, _of_bug)
+
+
+async def _of_error(_: Request, error: Exception) -> Response:
+    kind = next((one for one in KINDS if isinstance(error, one)), None)
+    if kind is None:  # what a caller could not cause, e.g. a damaged artefact
+        LOG.error("a request failed", exc_info=error)
+        return problem(500, "the request failed for a reason that is not the caller's")
+    status, name = KINDS[kind]
+    headers = {"WWW-Authenticate": 'Bearer realm="proactrec"'} if status == 401 else None
+    detail = "the database can't be reached" if kind is StoreError else str(error)
+    return problem(status, detail, name=name, headers=headers)
+
+
+async def _of_values(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    wrong = tuple(_wrong(one) for one in error.errors())
+    first = wrong[0]
+    detail = f"{first.field}: {first.message}" if first.field else first.message
+    return problem(422, detail, name=KINDS[InvalidInputError][1], errors=wrong)
+
+
+async def _of_protocol(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _of_bug(_: Request, error: Exception) -> Response:
+    # Starlette raises it again after this answer, and the server logs it with its traceback.
+    return problem(500, "the request failed for a reason that is not the caller's")
+
+
+def _wrong(error: Mapping[str, Any]) -> WrongField:
+    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+    inner = error.get("ctx", {}).get("error")
+    message = str(inner) if isinstance(inner, Exception) else str(error["msg"])
+    return WrongField(field=".".join(place), message=message)

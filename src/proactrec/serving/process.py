@@ -1,0 +1,83 @@
+"""One process of the service: an instance behind a socket that its parent has bound.
+
+Run as `python -m proactrec.serving.process`, by :mod:`proactrec.serving.supervisor`.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import torch
+import uvicorn
+
+from proactrec.serving.access import Door
+from proactrec.serving.app import create_app
+from proactrec.serving.guides import Guides
+from proactrec.serving.host import Host
+from proactrec.serving.instance import Instance
+from proactrec.serving.logs import log_to_stderr
+from proactrec.serving.service import Service
+from proactrec.serving.supervisor import DATABASE
+from proactrec.store.database import Database
+from proactrec.store.keys import Keys
+
+SWITCH_SECONDS = 0.0005
+"""The thread that answers waits no longer than this for the one that decides."""
+GRACE_SECONDS = 20
+
+
+class Server(uvicorn.Server):
+    """Lets the instance refuse new requests as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, instance: Instance) -> None:
+        super().__init__(config)
+        self._instance = instance
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop gracefully."""
+        self._instance.is_stopping = True
+        super().handle_exit(sig, frame)
+
+
+def instance_of(folder: Path, database: Database) -> Service:
+    """All of an instance, with the guide of a folder."""
+    guides = Guides(folder)
+    guides.prepare(())
+    return Service(database, Instance(Host(database, guides)), Door(Keys(database)))
+
+
+def serve(service: Service, listener: socket.socket) -> None:
+    """Answer until a signal says to stop."""
+    config = uvicorn.Config(
+        create_app(service),
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    Server(config, service.instance).run(sockets=[listener])
+
+
+def main() -> None:
+    """What the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--guide", type=Path, required=True)
+    parser.add_argument("--fd", type=int, required=True, help="of the socket that listens")
+    asked = parser.parse_args()
+    log_to_stderr()
+    torch.set_num_threads(1)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    serve(
+        instance_of(asked.guide, Database(os.environ[DATABASE])),
+        socket.socket(fileno=asked.fd),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What routes stand on: the database, an instance, keys, and the guides that decide."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from proactrec.serving.access import Door
+from proactrec.serving.host import wall_clock
+from proactrec.serving.instance import Instance
+from proactrec.store.database import Database
+from proactrec.store.keys import Access
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """All of one instance."""
+
+    database: Database
+    instance: Instance
+    door: Door
+    clock: Callable[[], int] = wall_clock
+
+
+def service_of(request: Request) -> Service:
+    """Of the application that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+class Needs:
+    """A dependency of routes: whose request it is, if the key reaches as far as this scope."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Access:
+        """Who asks."""
+        return await service_of(request).door.admit(request, self.scope)

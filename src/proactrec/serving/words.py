@@ -1,0 +1,92 @@
+"""What a decision is told as: its reason in words and figures, and why nobody guided."""
+
+from proactrec.serving.requests import Answer, Plain
+from proactrec.serving.schemas import Decision, moment
+
+NOT_GUIDED = {
+    "no_campaign": "no campaign is running that this user could be part of",
+    "not_in_audience": "the user is not one of those whom the campaign means",
+    "opted_out": "the user does not want to be guided",
+    "ramp": "the campaign grows step by step and has not come to this user yet",
+    "campaign_draft": "the campaign has not started",
+    "campaign_paused": "the campaign is paused",
+    "campaign_finished": "the campaign has finished",
+    "campaign_stopped": "the campaign was stopped",
+    "finished": "the user has, or refused for good, every target, or had all rounds",
+    "hold_out": "the user is held out, to compare those who are guided with",
+    "apprentice": "the campaign is an apprentice: it only notes what it would have shown",
+    "daily_cap": "the user was guided often enough today",
+    "budget_spent": "the budget of guided items is used up",
+    "pacing": "the day's budget is spread evenly, and more of it comes later",
+    "item_cap": "others were guided to this item often enough",
+    "plain_share": "rails keep some rounds of every user free of guidance, and this is one",
+    "paused": "the user refused too often in a row: rails pause guidance",
+    "stopped": "the user refused so often in a row that nothing more is shown",
+    "not_chosen": "others have more to gain",
+    "nothing_passes": "rails leave no item to guide with",
+    "overruled": "rails overruled what guidance chose",
+    "unknown_candidates": "none of the candidates is known",
+    "nothing_left": "nothing is left to be shown",
+    "store_unavailable": "the database can't be reached: nothing is kept of this decision",
+    "failed": "deciding failed and was logged: nothing is kept of this decision",
+}
+"""Every code of `not_guided_because`, in a sentence."""
+
+
+def told(answer: Answer | Plain) -> Decision:
+    """The decision as it goes to the caller."""
+    if isinstance(answer, Plain):
+        return _plain(answer)
+    made, version = answer.decided.made, answer.version
+    guided = bool(made.guided)
+    return Decision(
+        decision_id=answer.decision_id,
+        item_id=made.item_id or None,
+        title=answer.title or None,
+        guided=guided,
+        campaign_id=made.campaign_id or None,
+        arm=made.arm or None,
+        target_id=made.target_id or None,
+        reason=reason_of(answer),
+        not_guided_because=None if guided else answer.decided.not_guided_because,
+        label=version.said.label if guided and version is not None else None,
+        probability=answer.probability,
+        expires_at=moment(made.expires_at),
+    )
+
+
+def reason_of(answer: Answer) -> str:
+    """Why a user is shown an item, in a sentence."""
+    decided = answer.decided
+    if not decided.made.guided:
+        return _not_guided(decided.not_guided_because)
+    category = None if answer.version is None else answer.version.said.goal.category
+    target = f"'{answer.target_title}'" + (f" ({category})" if category else "")
+    is_target = decided.made.item_id == decided.made.target_id
+    what = f"the target {target} itself" if is_target else f"a step toward {target}"
+    n_drawn = len(decided.among or ())
+    drawn = f", drawn among {n_drawn} that are nearly as good" if n_drawn > 1 else ""
+    if answer.chance is None:
+        return what + drawn
+    return f"{what}: accepted with a chance of {100 * answer.chance:.0f} %, as believed{drawn}"
+
+
+def _not_guided(code: str) -> str:
+    return f"what suits best without guidance: {NOT_GUIDED[code]}"
+
+
+def _plain(plain: Plain) -> Decision:
+    return Decision(
+        decision_id=None,
+        item_id=plain.item_id or None,
+        title=plain.title or None,
+        guided=False,
+        campaign_id=None,
+        arm=None,
+        target_id=None,
+        reason=_not_guided(plain.because),
+        not_guided_because=plain.because,
+        label=None,
+        probability=1.0,
+        expires_at=None,
+    )
