@@ -19,7 +19,6 @@ GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
 BACKLOG = 2048
-TENANT = "default"
 
 
 def serve(
@@ -75,12 +74,15 @@ def default_database(guide: Path) -> str:
 
 def first_key(database: "Database") -> str | None:
     """A key for everything, if there is none yet."""
+    from sqlalchemy import select
+
     from proactrec.store import keys
+    from proactrec.store.tables import KEYS
 
     with database.writing() as connection:
-        if keys.list_all(connection):
+        if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-        return keys.create(connection, TENANT, "admin", time.time_ns() // 1000)
+        return keys.create(connection, keys.DEFAULT_TENANT, "admin", time.time_ns() // 1000)
 
 
 def bound(host: str, port: int) -> socket.socket:
