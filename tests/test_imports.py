@@ -39,7 +39,7 @@ ALLOWED = {
     "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
     "store": STORE,
     "serving": (*STORE, "serving"),
-    "worker": (*STORE, "simulator", "evaluation", "worker"),
+    "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report"),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
