@@ -70,6 +70,10 @@ COMMANDS = {
         "uplift.uplift",
         "Measure what guidance added: guided users less held-out users, with 95 % intervals.",
     ),
+    "work": (
+        "work.work",
+        "Do what campaigns need beside the service: settle, learn, forecast, steer.",
+    ),
     "doctor": (
         "doctor.doctor",
         "Show versions, processors, extras, free disk space and which data sets are at hand.",

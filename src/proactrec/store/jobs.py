@@ -120,6 +120,12 @@ def failed(connection: Connection, job: Job, error: str) -> None:
     _end(connection, job, state="failed", error=error)
 
 
+def put_back(connection: Connection, job: Job) -> None:
+    """Leave a job to the next worker, as if this one had not tried."""
+    left = {"state": "waiting", "worker": None, "leased_until": None, "n_tries": job.n_tries - 1}
+    _change(connection, job, **left)
+
+
 def newest(connection: Connection, tenant: str, about: str) -> Job | None:
     """The last job that is about something, in whatever state."""
     query = select(JOBS).where(_ROW.tenant == tenant, _ROW.about == about)

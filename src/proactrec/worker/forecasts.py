@@ -178,7 +178,10 @@ class Scene:
         options = MetricOptions(rounds=self.plan.rounds)
         guided, plain = [], []
         for guide, pairs in self._by_arm(self._sampled(world.seed)):
-            for of_group, who in ((guided, guide), (plain, self.plan.guides.plain(self.plan.version))):
+            for of_group, who in (
+                (guided, guide),
+                (plain, self.plan.guides.plain(self.plan.version)),
+            ):
                 log = self._log(who, own, pairs)
                 of_group.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
         both = Sums.beside([Sums.together(guided), Sums.together(plain)]).by_user()
@@ -258,7 +261,9 @@ class Scene:
         is_closed[:, np.isin(self.targets, sorted(self.plan.guides.unavailable))] = True
         best = best_targets(self.guides[0], begun, torch.from_numpy(self.targets), is_closed)
         if not best.any():
-            raise InvalidInputError("everybody of the audience has all targets, or all are sold out")
+            raise InvalidInputError(
+                "everybody of the audience has all targets, or all are sold out"
+            )
         return Pairs(np.flatnonzero(best), best[best > 0])
 
     def _prior(self) -> Prior:
@@ -283,7 +288,11 @@ class Scene:
             )
             save_file(dict(vectors._asdict()), folder / "vectors.safetensors")
 
-        inputs = {"data": self.dataset.fingerprint, "seed": self.seed, **GraphAUOptions().model_dump()}
+        inputs = {
+            "data": self.dataset.fingerprint,
+            "seed": self.seed,
+            **GraphAUOptions().model_dump(),
+        }
         made = self._artefacts.get_or_make("forecast-interest", inputs, make)
         saved = load_file(made.folder / "vectors.safetensors")
         return saved["user_vectors"], saved["item_vectors"]
