@@ -132,7 +132,7 @@ def _database(setting: Setting, folder: Path) -> Iterator[tuple[str, int]]:
 
 
 class Bare:
-    """Commits of one row, on the same disk and by the same database: the least that anybody adds."""
+    """Commits of one row, on the same disk by the same database: the least that anybody adds."""
 
     def __init__(self, url: str) -> None:
         read = make_url(url)

@@ -82,7 +82,8 @@ def first_key(database: "Database") -> str | None:
     with database.writing() as connection:
         if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-        return keys.create(connection, keys.DEFAULT_TENANT, "admin", time.time_ns() // 1000)
+        made: str = keys.create(connection, keys.DEFAULT_TENANT, "admin", time.time_ns() // 1000)
+        return made
 
 
 def bound(host: str, port: int) -> socket.socket:

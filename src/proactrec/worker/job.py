@@ -12,13 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from proactrec.errors import ProactrecError, StoreError
 from proactrec.progress import Progress
-from proactrec.serving.guides import Guides
 from proactrec.serving.logs import log_to_stderr
-from proactrec.store import campaigns, items, jobs, knowledge
+from proactrec.serving.opening import with_items
+from proactrec.store import campaigns, jobs, knowledge
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job, LostJobError
 from proactrec.worker.audience import audience_of
@@ -102,17 +100,10 @@ def _main(url: str, folder: Path, job: Job) -> None:
         database.close()
 
 
-def _guides(connection: Connection, folder: Path, tenant: str) -> Guides:
-    """With the items that a tenant has now, if it said which."""
-    if tenant not in items.revisions(connection):
-        return Guides(folder)
-    return Guides(folder, *items.catalogue_of(connection, tenant))
-
-
 def _forecast(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
     given = job.given
     with database.reading() as connection:
-        guides = _guides(connection, folder, job.tenant)
+        guides = with_items(connection, folder, job.tenant)
         version = campaigns.of_version(
             connection, job.tenant, given["campaign_id"], given["version"]
         )
