@@ -11,7 +11,7 @@ from collections.abc import Callable
 from safetensors.torch import load
 
 from proactrec.errors import StoreError
-from proactrec.guidance.saved import knowledge_of
+from proactrec.guidance.learned import knowledge_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
 from proactrec.serving.instance import Instance

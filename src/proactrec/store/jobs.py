@@ -48,7 +48,7 @@ def enqueue(
     query = select(_ROW.job_id).where(_ROW.tenant == tenant, _ROW.about == about, IS_OPEN)
     while True:  # the other one may end before it is looked up
         hot.insert(JOBS, [row], "ON CONFLICT DO NOTHING")
-        found = connection.execute(query).scalar()
+        found: str | None = connection.execute(query).scalar()
         if found is not None:
             return found
 

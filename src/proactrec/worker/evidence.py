@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from proactrec.errors import ProactrecError
 from proactrec.guidance.guide import Guide
-from proactrec.guidance.saved import knowledge_of
+from proactrec.guidance.learned import knowledge_of
 from proactrec.guidance.walks import Walk, journeys_of
 from proactrec.journeys import ACCEPTED, UNKNOWN
 from proactrec.policies.base import Candidates, Evidence, Learner
@@ -99,11 +99,11 @@ def lesson_of(
         found = campaigns.of_version(connection, tenant, campaign_id, version)
         guide = _guide(found, arm, known_at(connection, tenant, knows, guides), guides)
         if guide is not None:
-            made = _features(guide, found, [told[row] for row in rows], guides)
-            features.update(zip(rows, made, strict=True))
+            kept = _features(guide, found, [told[row] for row in rows], guides)
+            features.update(zip(rows, kept, strict=True))
     taught = [told[row] for row in sorted(features)]
-    kept = [features[row] for row in sorted(features)]
-    return _lesson(batch, taught, torch.stack(kept) if kept else torch.empty(0, 0))
+    ordered = [features[row] for row in sorted(features)]
+    return _lesson(batch, taught, torch.stack(ordered) if ordered else torch.empty(0, 0))
 
 
 def known_at(connection: Connection, tenant: str, version: int, guides: Guides) -> Any:
