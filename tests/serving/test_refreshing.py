@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import save
 from sqlalchemy import insert
 
-from proactrec.guidance.saved import tensors_of
+from proactrec.guidance.learned import tensors_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
 from proactrec.serving.schemas import Item

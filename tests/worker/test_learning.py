@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save
 from sqlalchemy import insert, select
 
+from proactrec.guidance.learned import tensors_of
 from proactrec.guidance.ledger import Free
-from proactrec.guidance.saved import tensors_of
 from proactrec.guidance.walks import journeys_of
 from proactrec.serving.choosing import known_of, turn_of, walk_of
 from proactrec.serving.requests import Ask

@@ -60,7 +60,7 @@ COMMANDS = {
         "next_items.next_items",
         "Say what real users are shown next on the way to a target, and why.",
     ),
-    "serve": ("serve.serve", "Serve campaigns to real users over HTTP, all processes of it."),
+    "serve": ("serve.serve", "Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM."),
     "forecast": (
         "forecast.forecast",
         "Say what the run that the same options would make will achieve, with 80 and 95 % "
@@ -72,12 +72,13 @@ COMMANDS = {
     ),
     "campaign": (
         "campaign.app",
-        "Make campaigns, plan what users are shown and take in what they did, without a server.",
+        "Make campaigns, plan what users are shown and take in what they did, without a server: on "
+        "the store that the service uses too.",
     ),
-    "keys": ("keys.app", "Make, list and revoke the keys by which programs use a store."),
+    "keys": ("keys.app", "Make, list and revoke keys of the service."),
     "work": (
         "work.work",
-        "Do what campaigns need beside the service: settle, learn, forecast, steer.",
+        "Settle what nobody answered, learn, forecast, and let campaigns grow, pause or end.",
     ),
     "doctor": (
         "doctor.doctor",

@@ -34,6 +34,7 @@ from proactrec.files import write_json
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.known import KnownUsers
+from proactrec.guidance.learned import knowledge_of, tensors_of
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import Intents
 from proactrec.plugins import source_of
@@ -373,27 +374,3 @@ def _copy(source: Path, target: Path) -> None:
     for path in source.iterdir():
         if path.suffix in (".safetensors", ".json") and path.name != "manifest.json":
             shutil.copyfile(path, target / path.name)
-
-
-def tensors_of(knowledge: Any) -> dict[str, Tensor]:
-    """A named tuple of tensors and numbers as tensors."""
-    return {
-        name: torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
-        .clone()
-        .contiguous()
-        for name, value in knowledge._asdict().items()
-    }
-
-
-def knowledge_of(like: Any, saved: Mapping[str, Tensor], n_fitted: int, n_items: int) -> Any:
-    """Knowledge of the kind of `like`; of items that came after the fit it is what `like` knows."""
-    found: dict[str, Any] = {}
-    for name, prior in like._asdict().items():
-        value = saved[name]
-        if not isinstance(prior, Tensor):
-            found[name] = float(value)
-        elif prior.dim() == 1 and len(prior) == n_items + 1:
-            found[name] = torch.cat([value[: n_fitted + 1], prior[n_fitted + 1 :]])
-        else:
-            found[name] = value
-    return like._replace(**found)

@@ -6,7 +6,7 @@ from typing import Any
 from safetensors.torch import load
 from sqlalchemy import Connection
 
-from proactrec.guidance.saved import knowledge_of
+from proactrec.guidance.learned import knowledge_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
 from proactrec.store import items, knowledge

@@ -171,7 +171,7 @@ class Guardrails(Options):
     opt_outs: float | None = Field(
         None, ge=0, le=1, description="most users more who opt out or complain"
     )
-    errors: float | None = Field(None, gt=0, le=1, description="most decisions that fail")
+    errors: float | None = Field(None, gt=0, le=1, description="most guided items never shown")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="chance of a false alarm, at any time")
     first_answers: int = Field(
         3, ge=1, description="answers of a user that are looked at, the first ones"

@@ -10,17 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load
 from sqlalchemy import Connection
 
 from proactrec.errors import ProactrecError
 from proactrec.guidance.guide import Guide
-from proactrec.guidance.saved import knowledge_of
 from proactrec.guidance.walks import Walk, journeys_of
 from proactrec.journeys import ACCEPTED, UNKNOWN
 from proactrec.policies.base import Candidates, Evidence, Learner
 from proactrec.serving.choosing import Turn, known_of, walk_of
 from proactrec.serving.guides import Guides, Live
+from proactrec.serving.opening import taught
 from proactrec.serving.requests import Ask
 from proactrec.store import campaigns, knowledge, log
 from proactrec.store.campaign import HOLD_OUT
@@ -99,20 +98,18 @@ def lesson_of(
         found = campaigns.of_version(connection, tenant, campaign_id, version)
         guide = _guide(found, arm, known_at(connection, tenant, knows, guides), guides)
         if guide is not None:
-            made = _features(guide, found, [told[row] for row in rows], guides)
-            features.update(zip(rows, made, strict=True))
-    taught = [told[row] for row in sorted(features)]
-    kept = [features[row] for row in sorted(features)]
-    return _lesson(batch, taught, torch.stack(kept) if kept else torch.empty(0, 0))
+            kept = _features(guide, found, [told[row] for row in rows], guides)
+            features.update(zip(rows, kept, strict=True))
+    lessons = [told[row] for row in sorted(features)]
+    ordered = [features[row] for row in sorted(features)]
+    return _lesson(batch, lessons, torch.stack(ordered) if ordered else torch.empty(0, 0))
 
 
 def known_at(connection: Connection, tenant: str, version: int, guides: Guides) -> Any:
     """What was known at a version; of another guide's: what this one was saved with."""
-    own, saved = guides.saved.guide.knowledge, guides.saved
     if version not in knowledge.versions_of(connection, tenant, guides.name):
-        return own
-    content = load(knowledge.tensors_of(connection, tenant, guides.name, version))
-    return knowledge_of(own, content, saved.n_fitted_items, len(guides.items))
+        return guides.saved.guide.knowledge
+    return taught(connection, guides, tenant, version)
 
 
 def _told(

@@ -36,7 +36,7 @@ from proactrec.rng import generator
 from proactrec.serving.guides import Guides
 from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
-from proactrec.simulator.world import WorldOptions
+from proactrec.simulator.world import World, WorldOptions
 from proactrec.store.campaigns import Version
 from proactrec.types import IntArray
 from proactrec.worth import Worth
@@ -164,6 +164,7 @@ class Scene:
         users = train_users(self.dataset)
         self.users = replace(users, known=rows)
         self.guides = [plan.guides.of(plan.version, arm.name) for arm in said.arms]
+        self._plain = plan.guides.plain(plan.version)
         self.targets = plan.guides.targets(said)
         self.pairs = self._pairs()
         self.prior = self._prior()
@@ -176,14 +177,12 @@ class Scene:
                 self._vectors[kind] = self._hidden(kind)
         own = world.build(self.dataset, self._vectors, self.targets, self.plan.world)
         options = MetricOptions(rounds=self.plan.rounds)
-        guided, plain = [], []
+        guided: list[Sums] = []
+        plain: list[Sums] = []
         for guide, pairs in self._by_arm(self._sampled(world.seed)):
-            for of_group, who in (
-                (guided, guide),
-                (plain, self.plan.guides.plain(self.plan.version)),
-            ):
+            for group, who in ((guided, guide), (plain, self._plain)):
                 log = self._log(who, own, pairs)
-                of_group.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
+                group.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
         both = Sums.beside([Sums.together(guided), Sums.together(plain)]).by_user()
         mean, scores = linearised(both)
         half = len(mean) // 2
@@ -239,15 +238,16 @@ class Scene:
             if end > at
         ]
 
-    def _log(self, guide: Guide, world: Any, pairs: Pairs) -> GuidanceLog:
+    def _log(self, guide: Guide, world: World, pairs: Pairs) -> GuidanceLog:
         options = RolloutOptions(
             n_rounds=self.plan.n_rounds,
             exclude="accepted" if guide.shows_again else "shown",
             end="unknown",
             n_traced=0,
         )
-        own = {"pairs": pairs, "users": self.users}
-        return rollout(guide, world, self.dataset, self.targets, options, **own).log
+        return rollout(
+            guide, world, self.dataset, self.targets, options, pairs=pairs, users=self.users
+        ).log
 
     def _pairs(self) -> Pairs:
         """Every user with the target that suits best, of those that they don't have."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from safetensors.torch import save
 from sqlalchemy import Connection
 
-from proactrec.guidance.saved import tensors_of
+from proactrec.guidance.learned import tensors_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
 from proactrec.store import knowledge
