@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from big_guide import big_guide
 from page import origin, write_page
+from proactrec.files import read_json, write_json
 from serving_checks import checks
 from serving_load import Load
 from serving_page import body, draw
 from serving_site import PROACTREC, Bare, Setting, Site, site
-
-from proactrec.files import read_json, write_json
 
 CATEGORY, N_TARGETS = "kind 3", 300
 CAMPAIGN: dict[str, Any] = {
@@ -55,7 +55,9 @@ def main() -> None:
         for database, n in product(arguments.databases, arguments.instances)
         if database == "postgresql" or n == 1  # one writer: others would only wait
     ]
-    groups = [group(one, kind, guide, arguments) for one, kind in product(settings, arguments.kinds)]
+    groups = [
+        group(one, kind, guide, arguments) for one, kind in product(settings, arguments.kinds)
+    ]
     content = {"origin": origin(), "campaign": CAMPAIGN, "groups": groups}
     draw(arguments.page.with_suffix(".png"), groups)
     write_page(arguments.page, "The service under load", content, body(groups, arguments.page))

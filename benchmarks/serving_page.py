@@ -24,8 +24,15 @@ def body(groups: list[dict[str, Any]], page: Path) -> str:
     lines += ["", NOTE, "", f"![Latency by rate]({page.stem}.png)", "", "## Highest rate sustained"]
     lines += ["", "| service | asked about | decisions a second, and as many events |"]
     lines += ["| --- | --- | ---: |", *map(_highest, groups)]
-    lines += ["", "## Memory, MiB: at the beginning, in the middle, at the end of the last rate", ""]
-    lines += ["| service | asked about | instances | worker | database |", "| --- | --- " * 1 + "| --- | --- | --- |"]
+    lines += [
+        "",
+        "## Memory, MiB: at the beginning, in the middle, at the end of the last rate",
+        "",
+    ]
+    lines += [
+        "| service | asked about | instances | worker | database |",
+        "| --- | --- " * 1 + "| --- | --- | --- |",
+    ]
     lines += [*map(_memory, groups), "", "## What the database held", ""]
     lines += [
         "| service | asked about | decisions, acknowledged | events, acknowledged | guided, budget "
