@@ -114,6 +114,8 @@ class Rails:
         """Counts over the answers so far; what is not answered yet counts for nothing."""
         nothing = torch.zeros_like(journeys.user)
         now = Standing(journeys.guided.sum(1), nothing, nothing, nothing, nothing > 0)
+        if self.options.pause_after is None and self.options.stop_after is None:
+            return now  # nothing goes by the answers
         answers = journeys.guided, journeys.accepted, journeys.refused > 0
         for number in range(max(journeys.round.tolist(), default=1) - 1):
             after = self._counted(now, *(part[:, number] for part in answers))

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.requests import Request
 
 from proactrec.errors import AccessError, StoreError, UnknownKeyError
-from proactrec.store.keys import Access, Keys
+from proactrec.store.keys import Access, Keys, Scope
 
-FRESH_SECONDS, STALE_SECONDS = 10.0, 3600.0
+FRESH_SECONDS, STALE_SECONDS = 5.0, 3600.0
 """A key is looked up again after the first; while the store is out it holds to the second."""
 MOST_KEYS = 10_000
 
@@ -23,7 +23,7 @@ class Door:
         self._known: dict[bytes, tuple[Access, float]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")  # hashing is slow by design
 
-    async def admit(self, request: Request, scope: str) -> Access:
+    async def admit(self, request: Request, scope: Scope) -> Access:
         """Whose request it is.
 
         Raises
@@ -40,7 +40,7 @@ class Door:
         access, since = self._known.get(digest, (None, 0.0))
         if access is None or time.monotonic() - since > FRESH_SECONDS:
             access = await self._looked_up(header, digest)
-        if not access.may(scope):
+        if not access.allows(scope):
             raise AccessError(f"this needs a key with the scope {scope}, got {access.scope}")
         return access
 

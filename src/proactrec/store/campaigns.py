@@ -7,7 +7,7 @@ made under.
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict
 
 import numpy as np
 from sqlalchemy import Connection, and_, insert, select, update
@@ -56,6 +56,14 @@ class Version(NamedTuple):
         salt, user = keys_of((f"{self.tenant}\0{self.campaign_id}\0{purpose}", user_id))
         nothing = np.zeros(1, np.int64)
         return float(uniform_at(int(salt), np.array([user]), nothing, nothing)[0])
+
+
+class Changes(TypedDict, total=False):
+    """What a new version of a campaign has otherwise, and why."""
+
+    reason: Required[str]
+    state: State
+    ramp_step: int
 
 
 def create(
@@ -183,6 +191,12 @@ def changed(
         )
     _write(connection, other)
     return other
+
+
+def tenants(connection: Connection) -> list[str]:
+    """Everybody who has a campaign."""
+    query = select(CAMPAIGNS.c.tenant).distinct().order_by(CAMPAIGNS.c.tenant)
+    return list(connection.execute(query).scalars())
 
 
 def versions_now(connection: Connection, tenant: str) -> dict[str, int]:

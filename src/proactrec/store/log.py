@@ -19,7 +19,8 @@ from proactrec.store.tables import (
 MADE = ", ".join(Made._fields)
 EVENT = ", ".join(Event._fields)
 NEWER = (
-    "ON CONFLICT (tenant, user_id) DO UPDATE SET revision = excluded.revision "
+    "ON CONFLICT (tenant, user_id) DO UPDATE SET revision = excluded.revision, "
+    "due_at = excluded.due_at "
     "WHERE users.revision < excluded.revision"
 )
 OF_JOURNEY = ("n_rounds", "n_guided", "n_answered", "n_accepted", "accepted_in", "last_at")
@@ -78,7 +79,7 @@ def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
     ids = sorted(user_ids)
     if hot.is_sqlite:  # the only writer
         return revisions(hot, tenant, ids)
-    hot.insert(USERS, [(tenant, user_id, 0) for user_id in ids], "ON CONFLICT DO NOTHING")
+    hot.insert(USERS, [(tenant, user_id, 0, None) for user_id in ids], "ON CONFLICT DO NOTHING")
     sql = (
         "SELECT user_id, revision FROM users WHERE tenant = ? AND user_id IN (?ids) "
         "ORDER BY user_id FOR UPDATE"
@@ -141,7 +142,7 @@ def write(hot: Hot, tenant: str, changes: Iterable[Change]) -> None:
     hot.insert(CONSENTS, rows(_consents(tenant, change) for change in changes))
     hot.insert(MEMBERSHIPS, rows(_memberships(tenant, change) for change in changes))
     people = [change.after for change in changes]
-    hot.insert(USERS, [(tenant, p.user_id, p.revision) for p in people], NEWER)
+    hot.insert(USERS, [(tenant, p.user_id, p.revision, p.due_at) for p in people], NEWER)
     hot.insert(
         ASSIGNMENTS, rows(assignments(c.after, c.before) for c in changes), "ON CONFLICT DO NOTHING"
     )

@@ -125,6 +125,20 @@ class Person:
         found = ((made, answer_of(self.kinds.get(made.number, frozenset()))) for made in self.made)
         return tuple(Answered(made, answer) for made, answer in found if answer is not None)
 
+    @property
+    def waiting(self) -> list[tuple[Made, int]]:
+        """Decisions that nothing has settled yet, and until when each is waited for."""
+        return [
+            (made, made.closes_at if made.number in self.kinds else made.expires_at)
+            for made, answer in self.standing
+            if answer == UNKNOWN
+        ]
+
+    @property
+    def due_at(self) -> int | None:
+        """When the first of them must be settled; None: nothing is waited for."""
+        return min((until for _, until in self.waiting), default=None)
+
     def rounds(self, campaign_id: str, target_id: str) -> list[Answered]:
         """Of the journey to a target in a campaign, in which something was decided."""
         return [

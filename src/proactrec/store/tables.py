@@ -43,7 +43,9 @@ USERS = Table(
     _text("tenant"),
     _text("user_id"),
     _number("revision"),  # rows of the log that are the user's
+    _time("due_at", null=True),  # when the first decision must be settled that is waited for
     PrimaryKeyConstraint("tenant", "user_id"),
+    Index("users_due", "due_at"),
 )
 CONSENTS = Table(
     "consents",

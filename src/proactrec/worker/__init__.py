@@ -1,0 +1,1 @@
+"""The process beside the instances that does what takes long, or must be done once."""
