@@ -60,7 +60,10 @@ COMMANDS = {
         "next_items.next_items",
         "Say what real users are shown next on the way to a target, and why.",
     ),
-    "serve": ("serve.serve", "Serve campaigns to real users over HTTP, all processes of it."),
+    "serve": (
+        "serve.serve",
+        "Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM.",
+    ),
     "forecast": (
         "forecast.forecast",
         "Say what the run that the same options would make will achieve, with 80 and 95 % "
