@@ -39,6 +39,7 @@ ALLOWED = {
     "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
     "store": STORE,
     "serving": (*STORE, "serving"),
+    "shoppers": (*SIMULATOR, "store.campaign", "serving.schemas", "shoppers"),
     "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report"),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
@@ -48,7 +49,9 @@ NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
 }
-WITH_EXTRAS = ("report", "cli", "gym", "store", "serving", "worker", "testing.databases")
+WITH_EXTRAS = (
+    *("report", "cli", "gym", "store", "serving", "worker", "shoppers", "testing.databases"),
+)
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 

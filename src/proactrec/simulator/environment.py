@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,7 @@ class Environment:
 
     Call :meth:`reset`, then :meth:`step` once a round. Their vectors are hidden from policies;
     `interest` and `rank` are for the metrics. Users may be in different rounds: see
-    :meth:`restart`.
+    :meth:`restart` and :meth:`redirect`.
     """
 
     def __init__(self, world: World) -> None:
@@ -81,6 +82,17 @@ class Environment:
         for name, value in vars(fresh).items():
             if isinstance(value, Tensor):
                 vars(self)[name][rows] = value
+
+    def redirect(self, rows: Tensor, target_idx: IntArray) -> None:
+        """Lead the users of some rows to other targets, with the luck of these pairs.
+
+        Where users stand stays, and what they accepted of late.
+        """
+        stay = {name: vars(self)[name][rows] for name in ("_users", "_recent", "_n_skipped")}
+        users = self._user_idx[rows].cpu().numpy()
+        self.restart(rows, users, target_idx, np.full(len(users), self.world.seed))
+        for name, value in stay.items():
+            vars(self)[name][rows] = value
 
     @property
     def user_vectors(self) -> Tensor:
