@@ -2,22 +2,27 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proactrec.serving.requests import Ask, Report, Request
+from proactrec.serving.requests import Answer, Ask, Noted, Report
 from proactrec.store.budgets import Limit
+from proactrec.store.database import Database
+from proactrec.store.people import day_of
 from proactrec.testing.databases import Kind, fresh_database
 
-from .hosting import DAY, TENANT, Shop
+from .hosting import DAY, NOON, TENANT, Shop
 
 ROW = "user_id, number, arm, target_id, item_id, plain_id, guided, reason, not_guided_because, at"
 SLOW = settings(
@@ -90,37 +95,30 @@ def check_caps(shop: Shop) -> None:
     live = shop.hosts[0].campaigns(TENANT)
     for version in [one.version for one in live]:
         said, zone = version.said, version.said.budget.zone
-        assert str(zone) == "UTC"
         guided = shop.rows(
             "SELECT item_id, at FROM decisions WHERE guided = 1 AND campaign_id = "
             f"'{version.campaign_id}'"
         )
-        days = [str_of_day(at) for _, at in guided]
-        items = [item for item, _ in guided]
-        counts = {
-            ("total", "all"): (len(guided), said.budget.total),
-            **{(day, "all"): (days.count(day), said.budget.per_day) for day in set(days)},
-            **{("total", f"item:{i}"): (items.count(i), said.rails.item_cap_total) for i in items},
-            **{
-                (d, f"item:{i}"): (list(zip(items, days, strict=True)).count((i, d)),
-                                   said.rails.item_cap_per_day)
-                for i, d in zip(items, days, strict=True)
-            },
-        }  # fmt: skip
+        counted = Counter[tuple[str, str]]()
+        for item_id, at in guided:
+            day = str(day_of(at, zone))
+            counted.update(
+                (scope, period) for scope in ("all", f"item:{item_id}") for period in (day, "total")
+            )
+        most_of = {
+            ("all", True): said.budget.total,
+            ("all", False): said.budget.per_day,
+            ("item", True): said.rails.item_cap_total,
+            ("item", False): said.rails.item_cap_per_day,
+        }
         rows = shop.rows("SELECT campaign_id, scope, period, used FROM budgets")
         used = {Limit(*key): n for *key, n in rows if n}
-        for (period, scope), (n, most) in counts.items():
+        for (scope, period), n in counted.items():
+            most = most_of[scope.split(":")[0], period == "total"]
             if most is not None:
                 assert n <= most
                 assert used.pop(Limit(version.campaign_id, scope, period), 0) == n
         assert used == {}
-
-
-def str_of_day(at: int) -> str:
-    from proactrec.store.people import day_of
-    from zoneinfo import ZoneInfo
-
-    return str(day_of(at, ZoneInfo("UTC")))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -137,8 +135,95 @@ def test_hosts_that_take_turns_decide_as_one(
     assert found[0] == found[1] == found[2]
 
 
+N_DECISIONS = int(os.environ.get("PROACTREC_CAP_DECISIONS", "1500"))
+BATCH, N_DAYS = 64, 4
+
+
+def visits(url: str, folder: Path, seed: int, n: int) -> None:
+    """One instance's traffic: users come at random, and answer what they are shown."""
+    rng = np.random.default_rng(seed)
+    database = Database(url)
+    shop = Shop(database, folder)
+    n_users = max(50, N_DECISIONS // 10)
+    for at in range(0, n, BATCH):
+        shop.now = NOON + at * N_DAYS * DAY // n
+        users = rng.integers(0, n_users, BATCH)
+        reports: list[Report] = []
+        for answer in shop.handle([Ask(f"user {user}") for user in users]):
+            made = answer.decided.made
+            if made.item_id and rng.random() < 0.7:
+                kind = "accept" if rng.random() < 0.5 else "skip"
+                event_id = f"{answer.decision_id}-{kind}"
+                reports.append(
+                    Report(answer.user_id, event_id, kind, made.item_id, answer.decision_id)
+                )
+        assert all(isinstance(one, Noted) for one in shop.handle(reports))
+    database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_caps_are_exact_whatever_instances_do_at_once(
+    guide_folder: Callable[..., Path], kind: Kind, tmp_path: Path
+) -> None:
+    folder = guide_folder("nearest")
+    n = N_DECISIONS // 3
+    caps = {"item_cap_total": max(1, N_DECISIONS // 40), "item_cap_per_day": N_DECISIONS // 100}
+    budget = {"total": N_DECISIONS // 2, "per_day": N_DECISIONS // 5, "pacing": "even"}
+    with fresh_database(kind, tmp_path) as database:
+        shop = Shop(database, folder)
+        shop.campaign(rails={"daily_cap": 3, **caps}, budget=budget, goal={"category": "War"})
+        url = database.url.render_as_string(hide_password=False)
+        begun = [
+            get_context("spawn").Process(target=visits, args=(url, folder, seed, n))
+            for seed in range(3)
+        ]
+        for process in begun:
+            process.start()
+        for process in begun:
+            process.join()
+        assert [process.exitcode for process in begun] == [0, 0, 0]
+        shop.ask("somebody")
+        check_caps(shop)
+        n_made, n_guided = shop.rows("SELECT COUNT(*), SUM(guided) FROM decisions")[0]
+        assert n_made == 3 * -(-n // BATCH) * BATCH + 1
+        assert n_guided > n_made // 4
+        gaps = shop.rows(
+            "SELECT user_id FROM decisions GROUP BY user_id HAVING MAX(number) <> COUNT(*)"
+        )
+        assert gaps == []
+        for user_id, day, n_of_day in guided_by_day(shop):
+            assert n_of_day <= 3, (user_id, day)
+
+
+def guided_by_day(shop: Shop) -> list[tuple[Any, ...]]:
+    day = f"at / {DAY}"
+    return shop.rows(
+        f"SELECT user_id, {day}, COUNT(*) FROM decisions WHERE guided = 1 "
+        f"GROUP BY user_id, {day} ORDER BY 3 DESC LIMIT 5"
+    )
+
+
+def test_a_user_who_asks_twice_at_once_has_one_journey(shop: Shop) -> None:
+    shop.campaign()
+    shop.hosts += Shop(shop.database, shop.guides.folder, 3).hosts
+    for host in shop.hosts:
+        host.clock = shop.clock
+    found: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda n=n: found.append(shop.ask("u00", n))) for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.decided.made.number for one in found) == [1, 2, 3, 4]
+    assert len({one.decided.made.item_id for one in found}) == 4
+    assert shop.rows("SELECT n_rounds FROM journeys") == [(4,)]
+
+
 @SLOW
-@given(said=CAPPED, users=st.lists(st.integers(0, 9), min_size=2, max_size=12))
+@given(said=CAPPED, users=st.lists(st.integers(0, 19), min_size=2, max_size=12, unique=True))
 def test_together_is_one_by_one(
     guide_folder: Callable[..., Path], said: dict[str, Any], users: list[int]
 ) -> None:

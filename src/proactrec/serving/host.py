@@ -8,7 +8,7 @@ item in the same commit. So n hosts on one database decide as one would.
 
 import logging
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from proactrec.serving.requests import Answer, Ask, Report, Request, Response
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
 from proactrec.store import log
-from proactrec.store.budgets import Limit, Limits, nearly_used, take
+from proactrec.store.budgets import ITEM_CAP, Limit, Limits, nearly_used, take
 from proactrec.store.campaigns import Version, all_current, versions_now
 from proactrec.store.database import Database, Hot
 from proactrec.store.log import Change, Decided
@@ -30,8 +30,6 @@ MOST_ROWS = 400_000
 """Rows of users' logs that are kept in memory; about half a kilobyte each."""
 MOST_TRIES = 20
 """Transactions that a request may be part of, until others leave its user alone."""
-MOST_REFUSALS = 5
-"""Times that a cap may refuse a user's item in a batch: then it is the plain one."""
 USED_FOR = SECOND
 """How long it is believed what budgets have left; transactions say it anyway."""
 
@@ -104,11 +102,11 @@ class Host:
         """
         self.guides = self.guides_of(tenant)
         responses: dict[int, Response] = {}
-        waiting, refusals = list(range(len(requests))), Counter[str]()
+        waiting = list(range(len(requests)))
         for _ in range(MOST_TRIES + len(requests)):
             now, later = _first_of_each(waiting, requests)
             try:
-                done = self._transaction(tenant, [(row, requests[row]) for row in now], refusals)
+                done = self._transaction(tenant, [(row, requests[row]) for row in now])
             except BaseException:
                 self._forget(tenant, {requests[row].user_id for row in now})
                 raise
@@ -123,15 +121,9 @@ class Host:
         return self._campaigns.get(tenant, [])
 
     def _transaction(
-        self, tenant: str, requests: Sequence[tuple[int, Request]], refusals: Counter[str]
+        self, tenant: str, requests: Sequence[tuple[int, Request]]
     ) -> dict[int, Response]:
-        """Answers to those requests whose users nobody else changed meanwhile.
-
-        Parameters
-        ----------
-        refusals : Counter
-            By user: how often an item was refused in this batch.
-        """
+        """Answers to those requests whose users and items nobody else took meanwhile."""
         ids = list(dict.fromkeys(request.user_id for _, request in requests))
         with self.database.reading() as connection:
             self._see_campaigns(tenant, versions_now(connection, tenant), connection)
@@ -150,7 +142,7 @@ class Host:
                 return {}
             is_new = {user for user in ids if at[user] == works[user].change.before.revision}
             of_new = [one for one in ready if one.turn.person.user_id in is_new]
-            answers = self._settled(hot, tenant, of_new, refusals)
+            answers = self._settled(hot, tenant, of_new)
             is_new -= {user for user in turns if user not in answers}
             changes = [_change(works[user], answers.get(user)) for user in sorted(is_new)]
             log.write(hot, tenant, [c for c in changes if c.after.revision > c.before.revision])
@@ -192,12 +184,10 @@ class Host:
             turn = turn._replace(because=spent(turn, self._used[tenant]))
         return turn
 
-    def _settled(
-        self, hot: Hot, tenant: str, ready: Sequence[Scored], refusals: Counter[str]
-    ) -> dict[str, Answer]:
+    def _settled(self, hot: Hot, tenant: str, ready: Sequence[Scored]) -> dict[str, Answer]:
         """Answers by user, once budgets and caps have granted what is guided, or not.
 
-        Whose item others have taken has none, and is decided again without it.
+        Once others have taken an item, whoever comes after is decided again, for all is new.
         """
         asked = {
             one.turn.person.user_id: offers(one.turn, self._id(one.item_idx))
@@ -207,18 +197,17 @@ class Host:
         limits: list[Limits] = list(asked.values())
         refused: dict[str, str | None] = {}
         if any(limits):
-            result = take(hot, tenant, limits)
+            result = take(hot, tenant, limits, until=ITEM_CAP)
             refused = dict(zip(asked, result.refused, strict=True))
             self._used[tenant].update(result.used)
-        if "item_cap" in refused.values():  # others may have taken more
+        if ITEM_CAP in refused.values():
             self._used_at.pop(tenant)
-        found = {}
-        for one in ready:
-            user = one.turn.person.user_id
-            refusals[user] += refused.get(user) == "item_cap"
-            if refused.get(user) != "item_cap" or refusals[user] > MOST_REFUSALS:
-                found[user] = self._answer(tenant, one, refused.get(user))
-        return found
+        users = {one.turn.person.user_id: one for one in ready}
+        return {
+            user: self._answer(tenant, one, refused.get(user))
+            for user, one in users.items()
+            if refused.get(user) != ITEM_CAP
+        }
 
     def _answer(self, tenant: str, one: Scored, refused: str | None) -> Answer:
         turn, live = one.turn, one.turn.live

@@ -16,6 +16,7 @@ from proactrec.store.tables import BUDGETS
 
 TOTAL = "total"
 ALL, ITEM = "all", "item:"
+ITEM_CAP = "item_cap"
 NEVER = 2**62
 
 
@@ -44,8 +45,8 @@ def limits_of(campaign_id: str, campaign: Campaign, item_id: str, at: int) -> di
     found = {
         (ALL, TOTAL): (budget.total, "budget_spent"),
         (ALL, day): (budget.per_day, "budget_spent"),
-        (item, TOTAL): (rails.item_cap_total, "item_cap"),
-        (item, day): (rails.item_cap_per_day, "item_cap"),
+        (item, TOTAL): (rails.item_cap_total, ITEM_CAP),
+        (item, day): (rails.item_cap_per_day, ITEM_CAP),
     }
     if budget.pacing == "even" and budget.per_day is not None:
         paced = paced_to(budget.per_day, at, campaign)
@@ -74,23 +75,32 @@ class Taken(NamedTuple):
     used: dict[Limit, int]  # of all limits asked for, after it
 
 
-def take(hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
+def take(hot: Hot, tenant: str, offers: Sequence[Limits], *, until: str | None = None) -> Taken:
     """Count offers, in their order, against all their limits or none.
 
     Rows stay locked until the transaction ends.
+
+    Parameters
+    ----------
+    until : str, optional
+        Once an offer is refused for this reason, so are all after it: they may be made otherwise.
     """
     used = locked(hot, tenant, {limit for limits in offers for limit in limits})
-    taken = settled(offers, used)
+    taken = settled(offers, used, until=until)
     put(hot, tenant, {limit: n for limit, n in taken.used.items() if n > used[limit]})
     return taken
 
 
-def settled(offers: Sequence[Limits], used: Mapping[Limit, int]) -> Taken:
-    """What becomes of offers where so much is used, one after the other."""
-    now, refused = dict(used), []
+def settled(
+    offers: Sequence[Limits], used: Mapping[Limit, int], *, until: str | None = None
+) -> Taken:
+    """What becomes of offers where so much is used, see :func:`take`."""
+    now, refused = dict(used), list[str | None]()
     for limits in offers:
         over = (a.because for limit, a in limits.items() if now.get(limit, 0) >= a.n)
         because = next(over, None)
+        if until is not None and refused and refused[-1] == until:
+            because = until
         refused.append(because)
         if because is None:
             now.update({limit: now.get(limit, 0) + 1 for limit in limits})
