@@ -198,9 +198,7 @@ def _lesson(batch: Sequence[Numbered], taught: Sequence[Told], features: torch.T
     return Lesson(evidence, content.hexdigest())
 
 
-def touched(
-    hot: Hot, tenant: str, since: int, spans: Mapping[int, tuple[int, int]]
-) -> list[int]:
+def touched(hot: Hot, tenant: str, since: int, spans: Mapping[int, tuple[int, int]]) -> list[int]:
     """Which batches (key: after and up to which decision) events bear on that came in since.
 
     An event bears on its decision and the user's later ones; one of none on all from its time on.
@@ -214,9 +212,7 @@ def touched(
     )
     seqs = [seq for (seq,) in hot.rows(sql, (tenant, since, last))]
     return [
-        key
-        for key, (after, up_to) in spans.items()
-        if any(after < seq <= up_to for seq in seqs)
+        key for key, (after, up_to) in spans.items() if any(after < seq <= up_to for seq in seqs)
     ]
 
 

@@ -114,7 +114,9 @@ class Learning:
             if len(evidence.item_idx):
                 knows = learner.learned(knows, evidence)
             n_new, up_to = len(evidence.item_idx), batch[-1].seq
-            yield _Made(Lesson(0, 0, after, up_to, digest, n_new, now), save(tensors_of(knows)), chain)
+            yield _Made(
+                Lesson(0, 0, after, up_to, digest, n_new, now), save(tensors_of(knows)), chain
+            )
             after, n_answers = up_to, n_answers + n_new
 
     def _publish(self, tenant: str, made: "list[_Made]") -> list[Lesson]:
