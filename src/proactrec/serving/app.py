@@ -58,7 +58,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-    app.router.routes.extend(hot.ROUTES)
+    app.router.routes[:0] = hot.ROUTES  # tried first
     for part in (campaigns, users, items, health):
         app.include_router(part.router)
     plain_openapi = app.openapi
@@ -89,7 +89,7 @@ def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
         is_batch = goes is Decision and most is not None
         given = _ref(comes.__name__, most)
         told = _ref(goes.__name__, most if is_batch else None)
-        operation = {
+        operation: dict[str, Any] = {
             "tags": ["decisions" if goes is Decision else "events"],
             "summary": str(route.__doc__).rstrip("."),
             "operationId": route.__name__,

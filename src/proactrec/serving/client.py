@@ -49,6 +49,7 @@ T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
 MOST_TRIES, MOST_PATIENCE = 6, 10.0
 PATIENCE = (429, 503)
+RECONNECT_SECONDS = 0.5
 ERRORS: Mapping[int, type[ProactrecError]] = {
     401: UnknownKeyError,
     403: AccessError,
@@ -245,22 +246,23 @@ class Client:
     ) -> httpx2.Response:
         """What is answered, once the service has time for it."""
         headers = {} if key is None else {"Idempotency-Key": key}
-        for left in reversed(range(MOST_TRIES)):
+        n_tries = 0
+        while True:
+            n_tries += 1
             try:
                 answer = self._http.request(
                     method, path, json=body, headers=headers, params=query or {}
                 )
             except httpx2.TransportError as error:
-                if not left:
+                if n_tries == MOST_TRIES:
                     raise StoreError(f"the service can't be reached: {error}") from error
-                time.sleep(0.2)
+                time.sleep(RECONNECT_SECONDS)
                 continue
-            if answer.status_code not in PATIENCE or not left:
-                break
+            if answer.is_success:
+                return answer
+            if answer.status_code not in PATIENCE or n_tries == MOST_TRIES:
+                raise _error(answer)
             time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
-        if answer.is_success:
-            return answer
-        raise _error(answer)
 
 
 def _dumped(model: BaseModel) -> Any:

@@ -41,7 +41,7 @@ def budget_used(connection: Connection, version: Version, at: int) -> BudgetUsed
         row.scope == ALL,
         row.period.in_((TOTAL, of_day)),
     )
-    used: dict[str, int] = dict(connection.execute(query).tuples())
+    used = dict(connection.execute(query).all())
     return BudgetUsed(total=used.get(TOTAL, 0), today=used.get(of_day, 0))
 
 
@@ -54,7 +54,7 @@ def agreement(connection: Connection, version: Version) -> Agreement | None:
         row.campaign_id == version.campaign_id,
         row.proposed_id != "",
     )
-    n, same = connection.execute(query).tuples().one()
+    n, same = connection.execute(query).one()
     return Agreement(decisions=n, agreed=int(same)) if n else None
 
 
@@ -89,7 +89,7 @@ def journeys_after(
     return Journeys(journeys=journeys, next=page[-1] if len(ids) > most else None)
 
 
-def _by_arm(version: Version) -> Select[tuple[str, int]]:
+def _by_arm(version: Version) -> Select[str, int]:
     row = ASSIGNMENTS.c
     return (
         select(row.arm, func.count())
@@ -98,7 +98,7 @@ def _by_arm(version: Version) -> Select[tuple[str, int]]:
     )
 
 
-def _answers(version: Version) -> Select[tuple[str, int, int, int]]:
+def _answers(version: Version) -> Select[str, int, int, int]:
     row = JOURNEYS.c
     arrived = func.sum(case((row.accepted_in > 0, 1), else_=0))
     return (
@@ -108,7 +108,7 @@ def _answers(version: Version) -> Select[tuple[str, int, int, int]]:
     )
 
 
-def _reasons(version: Version) -> Select[tuple[str, int, str, int]]:
+def _reasons(version: Version) -> Select[str, int, str, int]:
     row = DECISIONS.c
     return (
         select(row.arm, row.guided, row.not_guided_because, func.count())

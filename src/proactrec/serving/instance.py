@@ -6,12 +6,13 @@ in one thread. Whatever fails, whoever asks what to show is given an item.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from proactrec.errors import OverloadedError, StoreError
 from proactrec.serving.host import Host
@@ -64,15 +65,16 @@ class Batches:
         self._handle, self._most = handle, most_waiting
         self._waiting: deque[Call] = deque()
         self._n_waiting = 0
-        self._some = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decisions")
-        self._runs: asyncio.Task[None] | None = None
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._is_busy = False
         self.now: list[Call] = []  # being handled
         self.since = 0.0
 
     def start(self) -> None:
-        """Begin to handle what comes."""
-        self._runs = asyncio.create_task(self._run())
+        """Begin to handle what comes; a loop must be running."""
+        self._loop = asyncio.get_running_loop()
+        # Nobody waits for it at the end: it may hang on a database that does not answer.
+        threading.Thread(target=self._work, name="decisions", daemon=True).start()
 
     def put(self, call: Call) -> None:
         """Let a call wait for its turn.
@@ -86,7 +88,9 @@ class Batches:
             raise OverloadedError(f"{self._n_waiting} requests wait already: try again later")
         self._waiting.append(call)
         self._n_waiting += len(call.requests)
-        self._some.set()
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._go_on)  # once all that came at once is here
 
     def drained(self) -> list[Call]:
         """All that wait or are being handled, for somebody else to answer."""
@@ -95,52 +99,62 @@ class Batches:
         self.now, self._n_waiting = [], 0
         return calls
 
-    async def run(self, job: Callable[[], None]) -> None:
+    def between(self, job: Callable[[], None]) -> None:
         """Do something between two batches."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        self._jobs.put(job)
 
     async def close(self) -> None:
         """Finish what was accepted, and end."""
         while self._waiting or self.now:
             await asyncio.sleep(0.01)
-        if self._runs is not None:
-            self._runs.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._runs
-        self._thread.shutdown(wait=False)
+        self._jobs.put(None)
+
+    def _go_on(self) -> None:
+        """Hand on the next batch, if anything waits."""
+        self._is_busy = bool(self._waiting)
+        if not self._is_busy:
+            return
+        self.now = calls = self._next()
+        self.since = time.monotonic()
+
+        def job() -> None:
+            outcomes = self._handle(calls[0].tenant, calls)
+            with suppress(RuntimeError):  # the loop has ended: nobody waits
+                self._loop.call_soon_threadsafe(self._done, calls, outcomes)
+
+        self._jobs.put(job)
+
+    def _done(self, calls: list[Call], outcomes: list[list[Outcome] | Exception]) -> None:
+        self.now = []
+        for call, outcome in zip(calls, outcomes, strict=True):
+            call.answer(outcome)
+        self._go_on()
 
     def _next(self) -> list[Call]:
         """The calls of one tenant that may go together, from the oldest on."""
-        tenant, taken, left = self._waiting[0].tenant, [], deque[Call]()
+        tenant, taken, left = self._waiting[0].tenant, list[Call](), deque[Call]()
         n_asks = n_all = 0
         while self._waiting:
             call = self._waiting.popleft()
             asks, whole = n_asks + call.n_asks, n_all + len(call.requests)
-            is_full = asks > MOST_ASKS or whole > MOST_REQUESTS
-            if call.tenant != tenant or (taken and is_full):
-                left.append(call)
-                if is_full:
-                    break
+            is_full = bool(taken) and (asks > MOST_ASKS or whole > MOST_REQUESTS)
+            if call.tenant == tenant and not is_full:
+                taken.append(call)
+                n_asks, n_all = asks, whole
                 continue
-            taken.append(call)
-            n_asks, n_all = asks, whole
+            left.append(call)
+            if is_full:
+                break
         self._waiting.extendleft(reversed(left))
         self._n_waiting -= n_all
         return taken
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            while self._waiting:
-                self.now = calls = self._next()
-                self.since = time.monotonic()
-                work = self._handle, calls[0].tenant, calls
-                outcomes = await loop.run_in_executor(self._thread, *work)
-                self.now = []
-                for call, outcome in zip(calls, outcomes, strict=True):
-                    call.answer(outcome)
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception:
+                LOG.exception("a job between batches failed")
 
 
 class Instance:
@@ -182,9 +196,9 @@ class Instance:
         if self._watches is not None:
             self._watches.cancel()
 
-    async def between(self, job: Callable[[], None]) -> None:
+    def between(self, job: Callable[[], None]) -> None:
         """Do something between two batches."""
-        await self._batches.run(job)
+        self._batches.between(job)
 
     async def handle(self, tenant: str, requests: Sequence[Request]) -> list[Outcome]:
         """Outcomes of requests, asks or others, in their order.
@@ -199,9 +213,7 @@ class Instance:
         if self.is_stopping:
             raise OverloadedError("this instance stops: another one answers")
         most = MOST_ASKS if isinstance(requests[0], Ask) else MOST_REQUESTS
-        calls = [
-            Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)
-        ]
+        calls = [Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)]
         for at, call in enumerate(calls):
             try:
                 self._put(call)

@@ -1,38 +1,31 @@
 """What comes in is bounded, and JSON: seen before any route reads it."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proactrec.serving.problems import problem
 from proactrec.serving.schemas import MOST_BYTES
-
-Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
-ASGI = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Bounded:
     """An application whose requests have bodies of bounded size, of JSON."""
 
-    def __init__(self, app: ASGI) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
             await self._app(scope, receive, send)
             return
-        headers = Request(scope).headers
-        length = headers.get("content-length", "")
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if length and length != "0" or "transfer-encoding" in headers:
-            if kind != "application/json":
-                refused = problem(415, f"a body must be application/json, got {kind or 'no type'}")
-                await refused(scope, receive, send)
-                return
+        headers = dict(scope["headers"])  # their names in lower case, as ASGI says
+        length = headers.get(b"content-length", b"").decode("latin-1")
+        kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+        has_body = length not in ("", "0") or b"transfer-encoding" in headers
+        if has_body and kind != "application/json":
+            refused = problem(415, f"a body must be application/json, got {kind or 'no type'}")
+            await refused(scope, receive, send)
+            return
         if length.isdecimal() and int(length) > MOST_BYTES:
             await problem(413, _too_large())(scope, receive, send)
             return

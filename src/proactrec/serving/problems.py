@@ -127,4 +127,7 @@ def _wrong(error: Mapping[str, Any]) -> WrongField:
     place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
     inner = error.get("ctx", {}).get("error")
     message = str(inner) if isinstance(inner, Exception) else str(error["msg"])
+    if isinstance(inner, InvalidInputError) and isinstance(inner.__cause__, ValidationError):
+        # Options tell their first error in a sentence; where it is their own error knows.
+        place += map(str, inner.__cause__.errors(include_context=False)[0]["loc"])
     return WrongField(field=".".join(place), message=message)

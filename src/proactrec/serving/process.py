@@ -59,6 +59,7 @@ def serve(service: Service, listener: socket.socket) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     Server(config, service.instance).run(sockets=[listener])

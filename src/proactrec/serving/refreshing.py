@@ -3,10 +3,8 @@
 It is read and prepared in a thread of its own, and swapped between two batches.
 """
 
-import asyncio
 import logging
 import threading
-from collections.abc import Callable
 
 from safetensors.torch import load
 
@@ -42,12 +40,10 @@ class Refresher:
         self._revisions: dict[str, int] = {}
         self._catalogues: dict[str, bytes] = {}  # what a tenant's guides were opened with
         self._ends = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
 
     def start(self) -> None:
-        """Begin; a loop must be running."""
-        self._loop = asyncio.get_running_loop()
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -93,12 +89,12 @@ class Refresher:
         if version:
             guides.learned(tenant, version, self._knowledge(guides, tenant, version))
         guides.prepare(versions)
-        self._swap(lambda: self._instance.host.replace_guides(guides, tenant))
+        self._instance.between(lambda: self._instance.host.replace_guides(guides, tenant))
         self._catalogues[tenant] = content
 
     def _learn(self, guides: Guides, tenant: str, version: int) -> None:
         found = self._knowledge(guides, tenant, version)
-        self._swap(lambda: guides.learned(tenant, version, found))
+        self._instance.between(lambda: guides.learned(tenant, version, found))
 
     def _knowledge(self, guides: Guides, tenant: str, version: int) -> object:
         with self._database.reading() as connection:
@@ -106,10 +102,3 @@ class Refresher:
         own = guides.saved.guide.policy
         assert isinstance(own, Learner)
         return knowledge_of(own.knowledge, saved, guides.saved.n_fitted_items, len(guides.items))
-
-    def _swap(self, job: Callable[[], None]) -> None:
-        """Between two batches, while the instance runs."""
-        if self._loop is None:
-            job()
-        else:
-            asyncio.run_coroutine_threadsafe(self._instance.between(job), self._loop).result()

@@ -95,6 +95,7 @@ class Supervisor:
 
 def _end_with_parent() -> None:
     """In the child: SIGTERM when the parent dies, however that happens; signals of a terminal go
-    to the parent, which passes them on."""
+    to the parent, which passes them on.
+    """
     ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGTERM)
     os.setpgid(0, 0)

@@ -44,7 +44,7 @@ def revisions(connection: Connection) -> dict[str, int]:
     """How often each tenant said what its items are."""
     row = ITEMS.c
     query = select(row.tenant, func.max(row.revision)).group_by(row.tenant)
-    return dict(connection.execute(query).tuples())
+    return dict(connection.execute(query).all())
 
 
 def catalogue_of(connection: Connection, tenant: str) -> tuple[Catalogue, frozenset[str]]:

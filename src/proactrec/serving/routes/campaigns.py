@@ -80,6 +80,8 @@ def change(
     service.instance.host.guides_of(access.tenant).check(asked.campaign)
     with service.database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
+        if asked.campaign == version.said:  # a call that is repeated changes nothing
+            return _told(version)
         if asked.version not in (None, version.version):
             raise CampaignStateError(
                 f"campaign {campaign_id} has version {version.version}, not {asked.version}: "

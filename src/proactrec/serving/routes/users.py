@@ -37,7 +37,9 @@ async def consent(
 
 
 @router.put("/{user_id}/groups")
-async def groups(request: Request, user_id: UserId, said: UserGroups, access: Decides) -> UserGroups:
+async def groups(
+    request: Request, user_id: UserId, said: UserGroups, access: Decides
+) -> UserGroups:
     """The groups that a user is in, in place of earlier ones."""
     instance = service_of(request).instance
     await instance.handle(access.tenant, [Membership(user_id, said.groups)])

@@ -1,0 +1,82 @@
+"""The service in a thread of the tests, on a free port of this machine."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from proactrec.serving.access import Door
+from proactrec.serving.app import create_app
+from proactrec.serving.client import Client
+from proactrec.serving.guides import Guides
+from proactrec.serving.host import Host
+from proactrec.serving.instance import Instance
+from proactrec.serving.service import Service
+from proactrec.store import keys
+from proactrec.store.campaign import Campaign
+from proactrec.store.database import Database
+from proactrec.store.keys import Keys
+
+TENANT = "shop"
+
+
+class Live:
+    """A running service, a key for everything, and ways to ask."""
+
+    def __init__(self, service: Service, port: int, key: str) -> None:
+        self.service, self.url, self.key = service, f"http://127.0.0.1:{port}", key
+        self.client = Client(self.url, key)
+        self._raw = httpx2.Client(base_url=self.url, timeout=20)
+
+    def close(self) -> None:
+        self.client.close()
+        self._raw.close()
+
+    def ask(self, method: str, path: str, *, key: str | None = None, **how: Any) -> httpx2.Response:
+        """The answer as it comes, with this service's key unless another is given."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        headers.update(how.pop("headers", {}))
+        return self._raw.request(method, path, headers=headers, **how)
+
+    def running(self, **said: Any) -> str:
+        """Id of a campaign that runs; toward i04 unless told."""
+        made = self.client.create(campaign(**said))
+        return self.client.start(made.id, without_forecast="a test").id
+
+
+def campaign(**said: Any) -> Campaign:
+    return Campaign(**{"name": "test", "goal": {"items": ("i04",)}, "hold_out": 0, **said})
+
+
+def made_key(database: Database, scope: str = "admin", tenant: str = TENANT) -> str:
+    with database.writing() as connection:
+        return keys.create(connection, tenant, scope, 0)
+
+
+@contextmanager
+def live(
+    database: Database, folder: Path, *, patience: float = 3.0, most_waiting: int = 4000
+) -> Iterator[Live]:
+    """An instance of the service, stopped afterwards; it closes the database."""
+    guides = Guides(folder)
+    instance = Instance(Host(database, guides), patience=patience, most_waiting=most_waiting)
+    service = Service(database, instance, Door(Keys(database)))
+    config = uvicorn.Config(create_app(service), lifespan="on", log_config=None, access_log=False)
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    found = Live(service, listener.getsockname()[1], made_key(database))
+    try:
+        yield found
+    finally:
+        found.close()
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,201 @@
+"""Every way in which a request is refused, and that the description tells of all routes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from proactrec.serving.problems import TYPE
+from proactrec.serving.words import NOT_GUIDED
+from proactrec.store.database import Database
+
+from .live import Live, live, made_key
+
+ASK = {"user_id": "u01"}
+EVENT = {"event_id": "e", "user_id": "u", "item_id": "i01", "kind": "accept"}
+
+
+@pytest.fixture(scope="module")
+def service(
+    guide_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    database = Database(str(tmp_path_factory.mktemp("store") / "store.db"))
+    database.migrate()
+    with live(database, guide_folder()) as found:
+        yield found
+
+
+def checked(answer: httpx2.Response, status: int, name: str = "") -> dict[str, Any]:
+    """The problem that an answer is."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = answer.json()
+    assert told["status"] == status
+    assert told["type"] == (f"{TYPE}{name}" if name else "about:blank")
+    assert told["title"]
+    assert told["detail"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/decisions", {}, "user_id"),
+        ("/v1/decisions", {"user_id": ""}, "user_id"),
+        ("/v1/decisions", {"user_id": "u" * 201}, "user_id"),
+        ("/v1/decisions", {"user_id": "a\0b"}, "user_id"),
+        ("/v1/decisions", {"user_id": 7}, "user_id"),
+        ("/v1/decisions", {**ASK, "colour": "red"}, "colour"),
+        ("/v1/decisions", {**ASK, "at": "2026-01-01T00:00:00"}, "at"),
+        ("/v1/decisions", {**ASK, "at": "9999-01-01T00:00:00Z"}, "at"),
+        ("/v1/decisions", {**ASK, "candidates": ["i"] * 1001}, "candidates"),
+        ("/v1/decisions/batch", [ASK, {}], "1.user_id"),
+        ("/v1/events", [EVENT, {**EVENT, "item_id": None}], "1.item_id"),
+        ("/v1/campaigns", {"name": "x"}, "goal"),
+        ("/v1/campaigns", {"name": "x", "goal": {"items": ["i01"]}, "hold_out": 2}, "hold_out"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_field(
+    service: Live, path: str, body: Any, field: str
+) -> None:
+    told = checked(service.ask("POST", path, json=body), 422, "invalid-input")
+    assert [one["field"] for one in told["errors"]] == [field]
+    assert field in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"name": "x", "goal": {}}, "goal needs items or category"),
+        ({"name": "x", "goal": {"items": ["i01"]}, "budget": {"time_zone": "Mars"}}, "IANA"),
+        ({"name": "x", "goal": {"items": ["i01"]}, "arms": [{"name": "hold-out"}]}, "hold_out"),
+    ],
+)
+def test_a_campaigns_own_rules_are_told_in_their_words(service: Live, body: Any, said: str) -> None:
+    told = checked(service.ask("POST", "/v1/campaigns", json=body), 422, "invalid-input")
+    assert said in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/decisions/batch", [ASK] * 501, "at most 500 decisions, got 501"),
+        ("/v1/events", [EVENT] * 1001, "at most 1,000 events, got 1,001"),
+    ],
+)
+def test_batches_are_bounded(service: Live, path: str, body: Any, said: str) -> None:
+    told = checked(service.ask("POST", path, json=body), 422, "invalid-input")
+    assert said in told["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/events", "/v1/campaigns"])
+def test_what_is_no_json_is_refused(service: Live, path: str) -> None:
+    json = {"Content-Type": "application/json"}
+    checked(service.ask("POST", path, content=b"{", headers=json), 422, "invalid-input")
+    checked(service.ask("POST", path, data={"user_id": "u01"}), 415)
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/campaigns"])
+@pytest.mark.parametrize("is_length_said", [True, False])
+def test_a_large_body_is_refused(service: Live, path: str, is_length_said: bool) -> None:
+    body = b" " * (1 << 20) + b"{}"
+    parts = (body[at : at + 65_536] for at in range(0, len(body), 65_536))
+    json = {"Content-Type": "application/json"}
+    content: Any = body if is_length_said else parts
+    checked(service.ask("POST", path, content=content, headers=json), 413)
+
+
+def test_no_key_and_a_wrong_key_are_401(service: Live) -> None:
+    for key in ("pr_none_none", "nonsense"):
+        answer = service.ask("POST", "/v1/decisions", key=key, json=ASK)
+        checked(answer, 401, "unknown-key")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    checked(httpx2.get(f"{service.url}/v1/campaigns"), 401, "unknown-key")
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "needed"),
+    [
+        ("report", "POST", "/v1/decisions", "decide"),
+        ("report", "POST", "/v1/events", "decide"),
+        ("report", "PUT", "/v1/users/u01/consent", "decide"),
+        ("decide", "GET", "/v1/campaigns", "report"),
+        ("decide", "GET", "/v1/users/u01/decisions", "report"),
+        ("decide", "POST", "/v1/campaigns", "operate"),
+        ("report", "POST", "/v1/campaigns/x/start", "operate"),
+        ("report", "PUT", "/v1/items", "operate"),
+    ],
+)
+def test_a_scope_that_does_not_reach_is_403(
+    service: Live, scope: str, method: str, path: str, needed: str
+) -> None:
+    key = made_key(service.service.database, scope)
+    told = checked(service.ask(method, path, key=key), 403, "access")
+    assert f"the scope {needed}" in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "tail", "body"),
+    [
+        ("GET", "", None),
+        ("GET", "/versions", None),
+        ("GET", "/journeys", None),
+        ("GET", "/forecast", None),
+        ("POST", "/forecast", None),
+        ("POST", "/start", {}),
+        ("POST", "/pause", {"reason": "x"}),
+        ("POST", "/stop", {"reason": "x"}),
+        ("PUT", "", {"reason": "x", "campaign": {"name": "x", "goal": {"items": ["i01"]}}}),
+    ],
+)
+def test_another_tenants_campaign_is_none(service: Live, method: str, tail: str, body: Any) -> None:
+    campaign_id = service.running()
+    key = made_key(service.service.database, tenant="rival")
+    path = f"/v1/campaigns/{campaign_id}{tail}"
+    told = checked(service.ask(method, path, key=key, json=body), 404, "unknown-id")
+    none = service.ask(method, f"/v1/campaigns/none{tail}", key=key, json=body)
+    assert told["detail"].replace(campaign_id, "none") == none.json()["detail"]
+    assert service.client.campaign(campaign_id).state == "running"
+    service.client.stop(campaign_id, "end of test")
+
+
+def test_what_a_state_does_not_allow_is_409(service: Live) -> None:
+    campaign_id = service.running()
+    service.client.stop(campaign_id, "enough")
+    path = f"/v1/campaigns/{campaign_id}/pause"
+    told = checked(service.ask("POST", path, json={"reason": "x"}), 409, "campaign-state")
+    assert told["detail"] == f"campaign {campaign_id} is stopped: it can't become paused"
+    again = service.ask("POST", f"/v1/campaigns/{campaign_id}/stop", json={"reason": "x"})
+    assert again.json()["version"] == 3  # a call that is repeated changes nothing
+
+
+def test_wrong_paths_and_methods_are_problems_too(service: Live) -> None:
+    checked(service.ask("GET", "/v1/nothing"), 404)
+    checked(service.ask("GET", "/v1/decisions"), 405)
+    checked(service.ask("DELETE", "/v1/campaigns"), 405)
+
+
+def test_a_long_idempotency_key_is_refused(service: Live) -> None:
+    headers = {"Idempotency-Key": "k" * 201}
+    checked(service.ask("POST", "/v1/decisions", json=ASK, headers=headers), 422, "invalid-input")
+
+
+def test_the_description_has_every_route_and_every_reason(service: Live) -> None:
+    told = httpx2.get(f"{service.url}/openapi.json").json()
+    for path in ("/v1/decisions", "/v1/decisions/batch", "/v1/events"):
+        operation = told["paths"][path]["post"]
+        assert operation["requestBody"]["content"]["application/json"]["schema"]
+    assert {"/v1/campaigns/{campaign_id}/journeys", "/v1/items", "/readyz"} <= set(told["paths"])
+    assert all(f"`{code}`" in told["info"]["description"] for code in NOT_GUIDED)
+    names = set(told["components"]["schemas"])
+    assert {"Decision", "DecisionRequest", "EventReport", "EventsTaken", "Label"} <= names
+    text = httpx2.get(f"{service.url}/openapi.json").text
+    refs = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert refs <= names
+
+
+def test_an_instance_says_that_it_lives_and_is_ready(service: Live) -> None:
+    assert httpx2.get(f"{service.url}/healthz").json()["status"] == "ok"
+    assert httpx2.get(f"{service.url}/readyz").json() == {"status": "ok", "why": None}

@@ -1,0 +1,143 @@
+"""The service as it is started: processes of its own, which are started again when they die."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from proactrec.serving.client import Client
+from proactrec.testing.databases import Kind, fresh_database
+
+COMMAND = [sys.executable, "-c", "from proactrec.cli.main import main; main()", "serve"]
+READY_SECONDS = 30
+"""Ten are promised; tests share their processors with others."""
+
+
+class Started:
+    """A service that was started by its command."""
+
+    def __init__(self, told: Path, *flags: str) -> None:
+        self._told = told
+        with told.open("w") as file:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--port", "0", *flags], stdout=subprocess.PIPE, stderr=file, text=True
+            )
+        end = time.monotonic() + READY_SECONDS
+        while not (found := re.search(r"at (http://\S+),", self.told)):
+            assert time.monotonic() < end, self.told
+            time.sleep(0.05)
+        self.url = found[1]
+
+    @property
+    def told(self) -> str:
+        """What it said beside what it printed."""
+        return self._told.read_text()
+
+    def printed(self) -> str:
+        """The next line."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/readyz", timeout=2).is_success
+        except httpx2.TransportError:
+            return False
+
+    def until_ready(self) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while not self.is_ready():
+            assert self.process.poll() is None, self.told
+            assert time.monotonic() < end, self.told
+            time.sleep(0.05)
+
+    def instances(self) -> list[int]:
+        """Process ids of the instances."""
+        own = self.process.pid
+        pids = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [
+            int(pid)
+            for pid in pids
+            if b"proactrec.serving.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def stop(self) -> str:
+        """What it printed last."""
+        self.process.send_signal(signal.SIGTERM)
+        printed, _ = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, self.told
+        return str(printed)
+
+
+@contextmanager
+def started(folder: Path, *flags: str) -> Iterator[Started]:
+    found = Started(folder / "told.txt", *flags)
+    try:
+        yield found
+    finally:
+        if found.process.poll() is None:
+            found.process.kill()
+            found.process.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("n_instances", [1, 2])
+def test_an_instance_that_dies_is_started_again(
+    kind: Kind, n_instances: int, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    if (kind, n_instances) == ("sqlite", 2):
+        pytest.skip("two instances are tested with the database that is meant for them")
+    with fresh_database(kind, tmp_path) as database:
+        url = database.url.set(drivername=kind).render_as_string(hide_password=False)
+        flags = ("--guide", str(guide_folder()), "--database-url", url)
+        with started(tmp_path, *flags, "--instances", str(n_instances)) as service:
+            key = service.printed()
+            assert key.startswith("pr_")
+            service.until_ready()
+            with Client(service.url, key) as client:
+                first = client.decide("u01", request_key="one")
+                victims = service.instances()
+                assert len(victims) == n_instances
+                os.kill(victims[0], signal.SIGKILL)
+                assert client.decide("u01", request_key="one") == first
+                service.until_ready()
+            end = time.monotonic() + READY_SECONDS
+            while len(service.instances()) < n_instances:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert set(service.instances()) != set(victims)
+            left = service.instances()
+            assert service.stop() == ""
+            assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+            assert key not in service.told
+        with started(tmp_path, *flags) as again:
+            again.until_ready()
+            assert again.stop() == ""  # the key was printed once
+
+
+def test_a_folder_without_a_guide_is_said_at_once(tmp_path: Path) -> None:
+    command = [*COMMAND, "--guide", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "holds no guide" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_said(guide_folder: Callable[..., Path], tmp_path: Path) -> None:
+    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
+    with started(tmp_path, *flags) as service:
+        port = service.url.rsplit(":", 1)[1]
+        command = [*COMMAND, *flags, "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert f"can't listen on 127.0.0.1:{port}" in done.stderr
+        assert done.stdout == ""
+        service.stop()
