@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from proactrec.store.campaign import Campaign
-from proactrec.store.database import Hot
+from proactrec.store.database import Hot, replacing
 from proactrec.store.people import SECOND, day_of
 from proactrec.store.tables import BUDGETS
 
@@ -143,10 +143,10 @@ def locked(hot: Hot, tenant: str, limits: Iterable[Limit]) -> dict[Limit, int]:
     """What is used of limits, whose rows nobody else may change until the transaction ends."""
     keys = [(tenant, *limit) for limit in sorted(set(limits))]
     hot.insert(BUDGETS, [(*key, 0) for key in keys], "ON CONFLICT DO NOTHING")
-    return {Limit(*key): n for _, *key, n in hot.locked(BUDGETS, keys)}
+    return {Limit(*key): n for _, *key, n in hot.rows_at(BUDGETS, keys, locked=True)}
 
 
 def put(hot: Hot, tenant: str, used: Mapping[Limit, int]) -> None:
     """Set what is used of limits whose rows are locked."""
-    tail = "ON CONFLICT (tenant, campaign_id, scope, period) DO UPDATE SET used = excluded.used"
-    hot.insert(BUDGETS, [(tenant, *key, n) for key, n in sorted(used.items())], tail)
+    rows = [(tenant, *key, n) for key, n in sorted(used.items())]
+    hot.insert(BUDGETS, rows, replacing(BUDGETS))

@@ -16,7 +16,8 @@ from proactrec.errors import CampaignStateError, UnknownIdError
 from proactrec.rng import keys_of, uniform_at
 from proactrec.store.campaign import GOES_TO, HOLD_OUT, Campaign, State
 from proactrec.store.database import Hot
-from proactrec.store.tables import AUDIT, CAMPAIGN_VERSIONS, CAMPAIGNS, JOBS
+from proactrec.store.jobs import newest
+from proactrec.store.tables import AUDIT, CAMPAIGN_VERSIONS, CAMPAIGNS
 
 
 class Version(NamedTuple):
@@ -100,6 +101,22 @@ def current(connection: Connection, tenant: str, campaign_id: str) -> Version:
     if not found:
         raise UnknownIdError(f"there is no campaign {campaign_id!r}")
     return found[0]
+
+
+def of_version(connection: Connection, tenant: str, campaign_id: str, version: int) -> Version:
+    """A campaign as it was in a version.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such version.
+    """
+    row = CAMPAIGN_VERSIONS.c
+    of_it = (row.tenant == tenant, row.campaign_id == campaign_id, row.version == version)
+    found = connection.execute(select(CAMPAIGN_VERSIONS).where(*of_it)).first()
+    if found is None:
+        raise UnknownIdError(f"there is no version {version} of campaign {campaign_id!r}")
+    return _version(found)
 
 
 def all_current(connection: Connection, tenant: str) -> list[Version]:
@@ -206,9 +223,8 @@ def versions_now(connection: Connection, tenant: str) -> dict[str, int]:
 
 def forecast_of(connection: Connection, version: Version) -> str | None:
     """The state of the newest forecast of what a campaign says now; None: there is none."""
-    about = about_forecast(version)
-    query = select(JOBS.c.state).where(JOBS.c.tenant == version.tenant, JOBS.c.about == about)
-    return connection.execute(query.order_by(JOBS.c.made_at.desc())).scalar()
+    found = newest(connection, version.tenant, about_forecast(version))
+    return None if found is None else found.state
 
 
 def about_forecast(version: Version) -> str:

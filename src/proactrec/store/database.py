@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
     TimeoutError,
 )
 from sqlalchemy.pool import QueuePool
@@ -29,6 +30,10 @@ from proactrec.errors import InvalidInputError, StoreError
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
+NO_TABLE = "42P01"
+"""What PostgreSQL calls it."""
+CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 
 class Database:
@@ -139,30 +144,35 @@ class Hot:
         """Add rows (values of the columns in their order, `seq` left out); `tail`: ON CONFLICT."""
         if rows:
             sql = _insertion(table, self.is_sqlite)
-            names = _columns(table)
+            names = columns_of(table)
             given: Any = list(rows)
             if not self.is_sqlite:  # one statement for all: a trip, and prepared once
                 given = (json.dumps([dict(zip(names, row, strict=True)) for row in rows]),)
             self._connection.exec_driver_sql(f"{sql} {tail}", given)
 
-    def locked(self, table: Table, keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Rows with these primary keys, which nobody else may change until the transaction ends.
+    def clock(self) -> int:
+        """Time of the database, in microseconds: the same for all instances."""
+        return int(self.rows(CLOCK_OF_SQLITE if self.is_sqlite else CLOCK)[0][0])
 
-        They are locked in the order of their keys, so that no two transactions wait for each other.
+    def rows_at(
+        self, table: Table, keys: Sequence[tuple[Any, ...]], *, locked: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Rows with these primary keys.
+
+        Locked ones can't be changed by anybody else until the transaction ends; they are locked in
+        the order of their keys, so that no two transactions wait for each other.
         """
-        whole = ", ".join(_columns(table))
+        whole = ", ".join(columns_of(table))
         names = [column.name for column in table.primary_key.columns]
         if self.is_sqlite:  # the only writer
             of_key = " AND ".join(f"{name} = ?" for name in names)
             sql = f"SELECT {whole} FROM {table.name} WHERE {of_key}"
             return [row for key in sorted(keys) for row in self.rows(sql, key)]
-        key = ", ".join(names)
+        named = ", ".join(names)
         given = json.dumps([dict(zip(names, key, strict=True)) for key in keys])
-        among = f"SELECT {key} FROM json_populate_recordset(NULL::{table.name}, ?::json)"
-        sql = (
-            f"SELECT {whole} FROM {table.name} WHERE ({key}) IN ({among}) ORDER BY {key} FOR UPDATE"
-        )
-        return self.rows(sql, (given,))
+        among = f"SELECT {named} FROM json_populate_recordset(NULL::{table.name}, ?::json)"
+        sql = f"SELECT {whole} FROM {table.name} WHERE ({named}) IN ({among}) ORDER BY {named}"
+        return self.rows(f"{sql} FOR UPDATE" if locked else sql, (given,))
 
     def rows_of(
         self, sql: str, ids: Sequence[str], values: Sequence[Any] = ()
@@ -193,17 +203,26 @@ def _newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _columns(table: Table) -> tuple[str, ...]:
+def columns_of(table: Table) -> tuple[str, ...]:
+    """Names of the columns that are given, in their order: `seq` is the database's."""
     return tuple(column.name for column in table.columns if column.name != "seq")
 
 
 @lru_cache
+def replacing(table: Table) -> str:
+    """What :meth:`Hot.insert` needs to write rows in place of those with the same keys."""
+    keys = [column.name for column in table.primary_key.columns]
+    rest = (f"{name} = excluded.{name}" for name in columns_of(table) if name not in keys)
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(rest)}"
+
+
+@lru_cache
 def _insertion(table: Table, is_sqlite: bool) -> str:
-    names, name = ", ".join(_columns(table)), table.name
+    names, name = ", ".join(columns_of(table)), table.name
     if not is_sqlite:
         source = f"json_populate_recordset(NULL::{name}, %s::json) WHERE true"
         return f"INSERT INTO {name} ({names}) SELECT {names} FROM {source}"
-    marks = ", ".join("?" * len(_columns(table)))
+    marks = ", ".join("?" * len(columns_of(table)))
     if "seq" not in table.columns:
         return f"INSERT INTO {name} ({names}) VALUES ({marks})"
     newest = f"(SELECT COALESCE(MAX(seq), 0) + 1 FROM {name})"  # of one writer at a time
@@ -274,6 +293,10 @@ def _told(url: URL) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         sentence = " ".join(str(error.orig or error).split())
         raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", "") != NO_TABLE:
+            raise
+        raise StoreError(f"the store {url.render_as_string()} has no tables yet") from error
     except TimeoutError as error:
         raise StoreError(f"the store {url.render_as_string()} has no connection free") from error
     except DBAPIError as error:

@@ -234,6 +234,15 @@ JOBS = Table(
     PrimaryKeyConstraint("tenant", "job_id"),
     Index("jobs_about", "tenant", "about"),
 )
+IS_OPEN = JOBS.c.state.in_(("waiting", "working"))
+Index(
+    "jobs_open",
+    JOBS.c.tenant,
+    JOBS.c.about,
+    unique=True,
+    postgresql_where=IS_OPEN,
+    sqlite_where=IS_OPEN,
+)
 KEYS = Table(
     "keys",
     METADATA,

@@ -168,6 +168,15 @@ def _make_what_runs_it() -> None:
         sa.PrimaryKeyConstraint("tenant", "job_id"),
     )
     op.create_index("jobs_about", "jobs", ["tenant", "about"])
+    is_open = sa.text("state IN ('waiting', 'working')")
+    op.create_index(
+        "jobs_open",
+        "jobs",
+        ["tenant", "about"],
+        unique=True,
+        postgresql_where=is_open,
+        sqlite_where=is_open,
+    )
     op.create_table(
         "keys",
         *map(_text, ("key_id", "tenant", "scope", "hash")),

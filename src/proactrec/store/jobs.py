@@ -1,0 +1,141 @@
+"""Jobs that take long or must be done once, leased to workers: a killed one's comes back."""
+
+import json
+import secrets
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select, update
+
+from proactrec.errors import ProactrecError
+from proactrec.store.database import Database, Hot
+from proactrec.store.people import SECOND
+from proactrec.store.tables import IS_OPEN, JOBS
+
+MOST_TRIES = 3
+"""A job whose worker died so often is not tried again."""
+_ROW = JOBS.c
+
+
+class LostJobError(ProactrecError, RuntimeError):
+    """Another worker has the job by now: what this one did of it must not be committed."""
+
+
+class Job(NamedTuple):
+    """Something to do, and what came of it."""
+
+    tenant: str
+    job_id: str
+    kind: str
+    about: str
+    given: dict[str, Any]
+    state: str
+    worker: str | None
+    n_tries: int
+    result: dict[str, Any] | None
+    error: str | None
+    made_at: int
+    ended_at: int | None
+
+
+def enqueue(
+    connection: Connection, tenant: str, kind: str, about: str, given: Mapping[str, Any]
+) -> str:
+    """The id of the job that does this; one that has not ended yet is not doubled."""
+    hot, job_id = Hot(connection), secrets.token_hex(6)
+    what = (tenant, job_id, kind, about, json.dumps(dict(given)), "waiting")
+    row = (*what, None, None, 0, None, None, hot.clock(), None)
+    query = select(_ROW.job_id).where(_ROW.tenant == tenant, _ROW.about == about, IS_OPEN)
+    while True:  # the other one may end before it is looked up
+        hot.insert(JOBS, [row], "ON CONFLICT DO NOTHING")
+        found = connection.execute(query).scalar()
+        if found is not None:
+            return found
+
+
+def claim(
+    database: Database, worker: str, kinds: Collection[str], lease_seconds: float
+) -> Job | None:
+    """The oldest job of these kinds that nobody does, for a worker; None: there is none.
+
+    Parameters
+    ----------
+    worker : str
+        Its name, that no other worker has.
+    lease_seconds : float
+        If it isn't renewed or ended by then, others may have the job.
+    """
+    with database.writing() as connection:
+        now = Hot(connection).clock()
+        has_died = and_(_ROW.state == "working", _ROW.leased_until <= now)
+        _give_up(connection, and_(has_died, _ROW.n_tries >= MOST_TRIES), now)
+        query = (
+            select(JOBS)
+            .where(_ROW.kind.in_(kinds), or_(_ROW.state == "waiting", has_died))
+            .order_by(_ROW.made_at, _ROW.job_id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        row = connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        until = now + int(lease_seconds * SECOND)
+        mine = {"state": "working", "worker": worker, "n_tries": row["n_tries"] + 1}
+        key = and_(_ROW.tenant == row["tenant"], _ROW.job_id == row["job_id"])
+        connection.execute(update(JOBS).where(key).values(leased_until=until, **mine))
+        return _job(row)._replace(**mine)
+
+
+def renew(database: Database, job: Job, lease_seconds: float) -> None:
+    """Hold a job for longer.
+
+    Raises
+    ------
+    LostJobError
+        If another worker has it by now; of :func:`done` and :func:`failed` too.
+    """
+    with database.writing() as connection:
+        until = Hot(connection).clock() + int(lease_seconds * SECOND)
+        _change(connection, job, leased_until=until)
+
+
+def done(connection: Connection, job: Job, result: Mapping[str, Any]) -> None:
+    """End a job, in the transaction that keeps what came of it."""
+    _end(connection, job, state="done", result=json.dumps(dict(result)))
+
+
+def failed(connection: Connection, job: Job, error: str) -> None:
+    """End a job that can't be done; it isn't tried again."""
+    _end(connection, job, state="failed", error=error)
+
+
+def newest(connection: Connection, tenant: str, about: str) -> Job | None:
+    """The last job that is about something, in whatever state."""
+    query = select(JOBS).where(_ROW.tenant == tenant, _ROW.about == about)
+    row = connection.execute(query.order_by(_ROW.made_at.desc()).limit(1)).mappings().first()
+    return None if row is None else _job(row)
+
+
+def _give_up(connection: Connection, which: ColumnElement[bool], now: int) -> None:
+    error = f"its worker died {MOST_TRIES} times"
+    ended = {"state": "failed", "error": error, "ended_at": now, "leased_until": None}
+    connection.execute(update(JOBS).where(which).values(ended))
+
+
+def _end(connection: Connection, job: Job, **values: Any) -> None:
+    now = Hot(connection).clock()
+    _change(connection, job, ended_at=now, leased_until=None, **values)
+
+
+def _change(connection: Connection, job: Job, **values: Any) -> None:
+    is_mine = (_ROW.state == "working", _ROW.worker == job.worker, _ROW.n_tries == job.n_tries)
+    key = (_ROW.tenant == job.tenant, _ROW.job_id == job.job_id)
+    if not connection.execute(update(JOBS).where(*key, *is_mine).values(values)).rowcount:
+        raise LostJobError(f"job {job.job_id} is another worker's by now, or has ended")
+
+
+def _job(row: RowMapping) -> Job:
+    values = {name: row[name] for name in Job._fields}
+    values["given"] = json.loads(row["given"])
+    values["result"] = None if row["result"] is None else json.loads(row["result"])
+    return Job(**values)

@@ -1,0 +1,151 @@
+"""Parts of budgets that an instance holds, so that many of them don't wait for one row.
+
+What is leased counts as used in the budget's row, and comes back if nobody used it. Whose lease was
+taken back finds no row any more: clocks only say when that is tried, and can't make it wrong.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from proactrec.store import budgets
+from proactrec.store.budgets import Limit, Limits, Taken
+from proactrec.store.database import Database, Hot, replacing
+from proactrec.store.people import SECOND
+from proactrec.store.tables import BUDGETS, LEASES
+
+AT_ONCE = 500
+"""Leases that are taken back in one transaction."""
+KEY = ", ".join(column.name for column in LEASES.primary_key.columns)
+
+
+class _Held(NamedTuple):
+    granted: int
+    used: int
+    expires_at: int
+
+    @property
+    def unused(self) -> int:
+        return self.granted - self.used
+
+
+@dataclass(frozen=True)
+class Leases:
+    """What one instance holds.
+
+    Parameters
+    ----------
+    holder : str
+        Its name, that no other instance has or had.
+    block : int
+        Offers that are leased at once; fewer when less than four times as many are left.
+    seconds : float
+        A lease that was not used for so long may be taken back.
+    """
+
+    holder: str
+    block: int = 50
+    seconds: float = 30
+
+    def take(self, hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
+        """As :func:`proactrec.store.budgets.take`, from what is held.
+
+        What others hold counts as used: a budget may refuse while a little of it is left to them.
+        """
+        needed = Counter(limit for limits in offers for limit in limits)
+        held = self._locked(hot, tenant, needed)
+        now = hot.clock()
+        ends = now + int(self.seconds * SECOND)
+        left = {limit: one.unused if one.expires_at > now else 0 for limit, one in held.items()}
+        used = _used(hot, tenant, needed)
+        wanted = {limit: n for limit, n in needed.items() if left[limit] < n}
+        for limit, part in self._leased(hot, tenant, offers, wanted, held, used).items():
+            held[limit], left[limit] = _Held(part, 0, ends), part
+        refused = [_granted(limits, left, used) for limits in offers]
+        rows = [
+            (tenant, *limit, self.holder, one.granted, one.granted - left[limit], ends)
+            for limit, one in sorted(held.items())
+            if one.expires_at > now
+        ]
+        hot.insert(LEASES, rows, replacing(LEASES))
+        return Taken(refused, used)
+
+    def release(self, hot: Hot) -> None:
+        """Give back all that is held and not used."""
+        sql = f"DELETE FROM leases WHERE holder = ? RETURNING {KEY}, granted - used"
+        _give_back(hot, hot.rows(sql, (self.holder,)))
+
+    def _locked(self, hot: Hot, tenant: str, limits: Iterable[Limit]) -> dict[Limit, _Held]:
+        keys = [(tenant, *limit, self.holder) for limit in sorted(set(limits))]
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < len(keys):  # one may be taken back before it is locked
+            hot.insert(LEASES, [(*key, 0, 0, 0) for key in keys], "ON CONFLICT DO NOTHING")
+            rows = hot.rows_at(LEASES, keys, locked=True)
+        return {Limit(*row[1:4]): _Held(*row[5:]) for row in rows}
+
+    def _leased(
+        self,
+        hot: Hot,
+        tenant: str,
+        offers: Sequence[Limits],
+        wanted: Mapping[Limit, int],
+        held: Mapping[Limit, _Held],
+        used: dict[Limit, int],
+    ) -> dict[Limit, int]:
+        """New leases of limits in place of old ones, counted in `used`."""
+        most: dict[Limit, int] = {}
+        for limits in offers:
+            for limit, allowed in limits.items():
+                most[limit] = max(allowed.n, most.get(limit, 0))
+        # Whoever sees that nothing is left need not wait for others to see the same.
+        some = [limit for limit in wanted if most[limit] > used[limit] - held[limit].unused]
+        parts = {}
+        for limit, n in budgets.locked(hot, tenant, some).items():
+            free = max(0, most[limit] - n + held[limit].unused)
+            parts[limit] = min(free, max(wanted[limit], min(self.block, -(-free // 4))))
+            used[limit] = n - held[limit].unused + parts[limit]
+        budgets.put(hot, tenant, {limit: used[limit] for limit in parts})
+        return parts
+
+
+def take_back(database: Database) -> int:
+    """Give what expired leases did not use back to their budgets; how many leases there were."""
+    skipping = "" if database.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    expired = f"SELECT {KEY} FROM leases WHERE expires_at <= ? ORDER BY {KEY} LIMIT {AT_ONCE}"
+    sql = f"DELETE FROM leases WHERE ({KEY}) IN ({expired}{skipping})"
+    n_leases = 0
+    while True:
+        with database.writing() as connection:
+            hot = Hot(connection)
+            rows = hot.rows(f"{sql} RETURNING {KEY}, granted - used", (hot.clock(),))
+            _give_back(hot, rows)
+        if not rows:
+            return n_leases
+        n_leases += len(rows)
+
+
+def _granted(limits: Limits, left: dict[Limit, int], used: Mapping[Limit, int]) -> str | None:
+    """Count an offer if it may be guided; else why not."""
+    for limit, allowed in limits.items():
+        # Even if all others use what they hold; less may be allowed now than when it was leased.
+        if not left[limit] or used[limit] - left[limit] >= allowed.n:
+            return allowed.because
+    left.update({limit: left[limit] - 1 for limit in limits})
+    return None
+
+
+def _used(hot: Hot, tenant: str, limits: Iterable[Limit]) -> dict[Limit, int]:
+    """What is used or leased of limits, by anybody."""
+    found = dict.fromkeys(limits, 0)
+    rows = hot.rows_at(BUDGETS, [(tenant, *limit) for limit in found])
+    return found | {Limit(*key): n for _, *key, n in rows}
+
+
+def _give_back(hot: Hot, rows: Iterable[tuple[Any, ...]]) -> None:
+    unused: dict[str, Counter[Limit]] = {}
+    for tenant, *key, _, n in rows:
+        unused.setdefault(tenant, Counter())[Limit(*key)] += n
+    for tenant, parts in sorted(unused.items()):
+        used = budgets.locked(hot, tenant, parts)
+        budgets.put(hot, tenant, {limit: n - parts[limit] for limit, n in used.items()})
