@@ -19,6 +19,7 @@ from .shop import MINUTE, NOON, TENANT, begun, decide, happened, known, said
 USERS = [f"user {n:02}" for n in range(23)]
 WRONG = [
     ("UPDATE users SET revision = 99 WHERE user_id = 'user 03' RETURNING 1", "users"),
+    ("UPDATE users SET due_at = 7 WHERE user_id = 'user 03' RETURNING 1", "users"),
     ("DELETE FROM users WHERE user_id = 'user 04' RETURNING 1", "users"),
     ("UPDATE assignments SET arm = 'x' WHERE user_id = 'user 05' RETURNING 1", "assignments"),
     ("DELETE FROM assignments WHERE user_id = 'user 06' RETURNING 1", "assignments"),
@@ -27,7 +28,7 @@ WRONG = [
     ("UPDATE budgets SET used = used + 1 WHERE scope = 'all' RETURNING 1", "budgets"),
     ("DELETE FROM budgets WHERE scope = 'item:cup' RETURNING 1", "budgets"),
     ("INSERT INTO budgets VALUES ('shop', 'c', 'all', 'total', 3) RETURNING 1", "budgets"),
-    ("INSERT INTO users VALUES ('shop', 'zoe', 3) RETURNING 1", "users"),
+    ("INSERT INTO users VALUES ('shop', 'zoe', 3, NULL) RETURNING 1", "users"),
 ]
 
 
@@ -103,11 +104,9 @@ def test_what_differs_is_told_and_put_right(
 
 def test_a_difference_says_where_and_what(database: Database, lived: Version) -> None:
     spoil(database, WRONG[0][0])
-    n = known(database, "user 03")["user 03"].revision
-    row = (TENANT, "user 03")
-    assert differences(database, TENANT) == [
-        Difference("users", ("user 03",), (*row, 99), (*row, n))
-    ]
+    one = known(database, "user 03")["user 03"]
+    stored, folded = ((TENANT, "user 03", n, one.due_at) for n in (99, one.revision))
+    assert differences(database, TENANT) == [Difference("users", ("user 03",), stored, folded)]
     assert differences(database, "other shop") == []
 
 

@@ -132,7 +132,7 @@ def _people(hot: Hot, tenant: str, ids: list[str]) -> list[Person]:
 def _of_users(hot: Hot, tenant: str, people: list[Person]) -> list[Difference]:
     """What is stored otherwise of some users."""
     folded: dict[Table, list[Row]] = {
-        USERS: [(tenant, p.user_id, p.revision) for p in people if p.revision],
+        USERS: [(tenant, p.user_id, p.revision, p.due_at) for p in people if p.revision],
         ASSIGNMENTS: [row for person in people for row in log.assignments(person)],
         JOURNEYS: [row for person in people for row in log.journeys(person)],
     }
@@ -170,7 +170,7 @@ def _put_right(connection: Connection, tenant: str, wrong: Iterable[Difference])
         if folded is not None:
             Hot(connection).insert(table, [folded], replacing(table))
         elif table is USERS:  # stays, since others may wait for its lock
-            Hot(connection).insert(table, [(tenant, *key, 0)], replacing(table))
+            Hot(connection).insert(table, [(tenant, *key, 0, None)], replacing(table))
         else:
             whole = zip(table.primary_key.columns, (tenant, *key), strict=True)
             connection.execute(table.delete().where(*(column == value for column, value in whole)))
