@@ -43,8 +43,8 @@ def main() -> None:
             Path(folder).chmod(0o755)
             setting = Setting(asked.guide, Path(folder), random.Random(asked.seed), asked.times)
             found[name] = PARTS[name](setting)
-            print(json.dumps(found[name], indent=1)[-3000:])
-            print(Path(folder, "service.log").read_text()[-6000:])
+            print(json.dumps({k: v for k, v in found[name].items() if k != 'faults'}))
+            Path(f"runs/{name}.log").write_text(Path(folder, "service.log").read_text())
 
 
 main()

@@ -8,7 +8,7 @@ from typing import Any
 from faults_clock import Clock
 from faults_load import KEPT
 from faults_runs import AFTER_SECONDS, Setting, Stage, ended, postgres, stage
-from faults_site import Postgres, SmallDisk, Wire
+from faults_site import SmallDisk, Wire
 
 HOUR = 3600
 CUT_SECONDS, FULL_SECONDS, MOVED_SECONDS = 30.0, 10.0, 6.0
@@ -111,20 +111,6 @@ def network(setting: Setting) -> dict[str, Any]:
             stage(setting, server.url) as on,
         ):
             row = outage(on, "network cut", wire.cut, wire.mend, CUT_SECONDS)
-            return {"faults": [{**row, "left_behind": left_behind(server)}], **ended(on)}
+            return {"faults": [row], **ended(on)}
     finally:
         wire.remove()
-
-
-def left_behind(server: Postgres) -> int:
-    """Transactions that PostgreSQL still holds open for connections which are no more."""
-    import psycopg
-
-    sql = (
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-        "AND xact_start < now() - interval '2 seconds'"
-    )
-    with psycopg.connect(server.url) as connection:
-        found = connection.execute(sql).fetchone()
-    assert found is not None
-    return int(found[0])
