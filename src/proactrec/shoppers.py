@@ -133,8 +133,8 @@ class Shoppers:
         guided[here] = [one.guided for one in decided]
         is_held_out[here] = [one.arm == HOLD_OUT for one in decided]
         interest = self._environment.interest().cpu().numpy()
-        columns = shown, self._target, accepted, guided, is_held_out, interest, self.is_away
-        return Visit(*(column.copy() for column in columns))
+        target, is_away = self._target.copy(), self.is_away.copy()
+        return Visit(shown, target, accepted, guided, is_held_out, interest.copy(), is_away)
 
 
 def _events(

@@ -19,7 +19,7 @@ from .shop import MINUTE, NOON, TENANT, begun, decide, happened, known, said
 USERS = [f"user {n:02}" for n in range(23)]
 WRONG = [
     ("UPDATE users SET revision = 99 WHERE user_id = 'user 03' RETURNING 1", "users"),
-    ("UPDATE users SET due_at = 5 WHERE user_id = 'user 03' RETURNING 1", "users"),
+    ("UPDATE users SET due_at = 7 WHERE user_id = 'user 03' RETURNING 1", "users"),
     ("DELETE FROM users WHERE user_id = 'user 04' RETURNING 1", "users"),
     ("UPDATE assignments SET arm = 'x' WHERE user_id = 'user 05' RETURNING 1", "assignments"),
     ("DELETE FROM assignments WHERE user_id = 'user 06' RETURNING 1", "assignments"),
@@ -104,12 +104,9 @@ def test_what_differs_is_told_and_put_right(
 
 def test_a_difference_says_where_and_what(database: Database, lived: Version) -> None:
     spoil(database, WRONG[0][0])
-    person = known(database, "user 03")["user 03"]
-    n, due = person.revision, person.due_at
-    row = (TENANT, "user 03")
-    assert differences(database, TENANT) == [
-        Difference("users", ("user 03",), (*row, 99, due), (*row, n, due))
-    ]
+    one = known(database, "user 03")["user 03"]
+    stored, folded = ((TENANT, "user 03", n, one.due_at) for n in (99, one.revision))
+    assert differences(database, TENANT) == [Difference("users", ("user 03",), stored, folded)]
     assert differences(database, "other shop") == []
 
 

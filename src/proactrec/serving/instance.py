@@ -66,9 +66,9 @@ class Batches:
         self._waiting: deque[Call] = deque()
         self._n_waiting = 0
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._is_busy = False
+        self.is_busy = False  # also with a batch that nobody waits for any more
         self.now: list[Call] = []  # being handled
-        self.since = 0.0
+        self.since = 0.0  # when the batch at hand began
 
     def start(self) -> None:
         """Begin to handle what comes; a loop must be running."""
@@ -88,8 +88,8 @@ class Batches:
             raise OverloadedError(f"{self._n_waiting} requests wait already: try again later")
         self._waiting.append(call)
         self._n_waiting += len(call.requests)
-        if not self._is_busy:
-            self._is_busy = True
+        if not self.is_busy:
+            self.is_busy, self.since = True, time.monotonic()
             self._loop.call_soon(self._go_on)  # once all that came at once is here
 
     def drained(self) -> list[Call]:
@@ -111,8 +111,8 @@ class Batches:
 
     def _go_on(self) -> None:
         """Hand on the next batch, if anything waits."""
-        self._is_busy = bool(self._waiting)
-        if not self._is_busy:
+        self.is_busy = bool(self._waiting)
+        if not self.is_busy:
             return
         self.now = calls = self._next()
         self.since = time.monotonic()
@@ -247,7 +247,7 @@ class Instance:
         while True:
             await asyncio.sleep(min(0.25, self._patience / 4))
             is_late = time.monotonic() - self._batches.since > self._patience
-            if not self._batches.now or not (is_late or self.is_store_out):
+            if not self._batches.is_busy or not (is_late or self.is_store_out):
                 continue
             self.store_is(out=True)
             for call in self._batches.drained():

@@ -18,6 +18,9 @@ from proactrec.serving.choosing import Known, Turn, full_items, item_caps, walk_
 from proactrec.serving.guides import Guides
 from proactrec.store.budgets import Limit, settled
 
+OF_JOURNEY = ("stopped", "paused", "plain_share")
+"""Rails by which a journey's round is plain whatever others do."""
+
 
 class Scored(NamedTuple):
     """What a turn comes to, before what spans users is settled."""
@@ -92,9 +95,15 @@ def scored(
         some = _with_targets(some, known, guides, guide)
         scored = _decided(some, known, guides, guide, used)
         if not is_guiding:
-            scored = [one._replace(guided=False, because=one.turn.because) for one in scored]
+            scored = [one._replace(guided=False, because=_why_plain(one)) for one in scored]
         found.update(zip(rows, scored, strict=True))
     return [found[row] for row in range(len(turns))]
+
+
+def _why_plain(one: Scored) -> str:
+    """Why a turn is plain that nobody may guide: a rail of its journey comes before a budget."""
+    is_rail = one.because in OF_JOURNEY and not one.turn.is_free
+    return one.because if is_rail else one.turn.because
 
 
 def _grouped(turns: Sequence[Turn]) -> dict[tuple[str, str], list[int]]:

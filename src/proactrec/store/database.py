@@ -35,6 +35,17 @@ NO_TABLE = "42P01"
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
+OF_SESSIONS = {
+    "statement_timeout": 30_000,
+    "lock_timeout": 20_000,
+    "tcp_user_timeout": 10_000,
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+}
+"""What PostgreSQL is asked for. Without keepalives of its own it would hold, for two hours, the
+locks of a transaction whose client was cut off."""
+
 
 class Database:
     """One of the two databases.
@@ -64,7 +75,7 @@ class Database:
             extra["pool_pre_ping"] = True
             extra["connect_args"] = {
                 "connect_timeout": 5,
-                "options": "-c statement_timeout=30000 -c lock_timeout=20000",
+                "options": " ".join(f"-c {name}={value}" for name, value in OF_SESSIONS.items()),
                 "tcp_user_timeout": 10_000,
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
