@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_DATASET ?= demo
 
-.PHONY: demo test lint type bench
+.PHONY: demo serve test lint type bench
 .DEFAULT_GOAL := demo
 
 # torch first and pinned: any other way pip may fetch gigabytes of CUDA.
@@ -19,6 +19,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/proactrec run --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5 --out runs/demo
 	@echo "open runs/demo/report.html in a browser"
+
+# A service with a demo campaign that simulated shoppers visit over HTTP, until Ctrl-C.
+serve: $(STAMP)
+	$(BIN)/proactrec serve --demo runs/shop
 
 # One thread: toy tensors only lose by two, most of all beside other work. Two processes; a file's
 # tests stay in one, as most of what is trained for tests is trained for those of one file; slow files

@@ -61,6 +61,10 @@ COMMANDS = {
         "Say what real users are shown next on the way to a target, and why.",
     ),
     "serve": ("serve.serve", "Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM."),
+    "shoppers": (
+        "shoppers.shoppers",
+        "Send simulated users of a data set to a service: they ask, see, answer and report.",
+    ),
     "forecast": (
         "forecast.forecast",
         "Say what the run that the same options would make will achieve, with 80 and 95 % "

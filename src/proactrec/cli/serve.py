@@ -14,15 +14,20 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 if TYPE_CHECKING:
     from proactrec.serving.supervisor import Child
     from proactrec.store.database import Database
+    from proactrec.store.keys import Scope
 
 GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
 BACKLOG = 2048
+COMMAND = (sys.executable, "-c", "from proactrec.cli.main import main; main()")
 
 
 def serve(
-    guide: GuideFolder,
+    guide: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a guide, made by `proactrec guide fit`."),
+    ] = None,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -38,6 +43,14 @@ def serve(
     instances: Annotated[
         int, typer.Option(min=1, help="Processes that answer; several need PostgreSQL to gain.")
     ] = 1,
+    demo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Make a guide of the generated demo world there, if there is none yet, and let "
+            "simulated shoppers visit a campaign.",
+        ),
+    ] = None,
 ) -> None:
     """Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM.
 
@@ -50,12 +63,20 @@ def serve(
     from proactrec.serving.supervisor import DATABASE, Supervisor
     from proactrec.store.database import Database
 
+    if (guide is None) == (demo is None):
+        raise InvalidInputError("give --guide DIR or --demo FOLDER, one of them")
+    if demo is not None:
+        from proactrec.cli.demo_shop import demo_guide
+
+        guide = demo_guide(demo)
+    assert guide is not None
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
     key = first_key(database)
+    visits = None if demo is None else new_key(database, "operate")
     database.close()
     listener = bound(host, port)
     if key is not None:
@@ -64,7 +85,12 @@ def serve(
     print(f"serving {guide} at http://{at[0]}:{at[1]}, see /docs", file=sys.stderr, flush=True)
     log_to_stderr()
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-    Supervisor(children(guide, listener, instances)).run()
+    processes = children(guide, listener, instances)
+    if visits is not None:
+        from proactrec.cli.demo_shop import visitors
+
+        processes.append(visitors(f"http://{at[0]}:{at[1]}", visits))
+    Supervisor(processes).run()
 
 
 def default_database(guide: Path) -> str:
@@ -76,13 +102,20 @@ def first_key(database: "Database") -> str | None:
     """A key for everything, if there is none yet."""
     from sqlalchemy import select
 
-    from proactrec.store import keys
     from proactrec.store.tables import KEYS
 
-    with database.writing() as connection:
+    with database.reading() as connection:
         if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-        made: str = keys.create(connection, keys.DEFAULT_TENANT, "admin", time.time_ns() // 1000)
+    return new_key(database, "admin")
+
+
+def new_key(database: "Database", scope: "Scope") -> str:
+    """A key of the default tenant."""
+    from proactrec.store import keys
+
+    with database.writing() as connection:
+        made: str = keys.create(connection, keys.DEFAULT_TENANT, scope, time.time_ns() // 1000)
         return made
 
 
@@ -104,7 +137,6 @@ def children(guide: Path, listener: socket.socket, n: int) -> "list[Child]":
     fd = str(listener.fileno())
     module = [sys.executable, "-m", "proactrec.serving.process"]
     instance = [*module, "--guide", str(guide), "--fd", fd]
-    command = [sys.executable, "-c", "from proactrec.cli.main import main; main()"]
-    work = [*command, "work", "--guide", str(guide)]
+    work = [*COMMAND, "work", "--guide", str(guide)]
     found = [Child(f"instance {at}", instance, [int(fd)]) for at in range(1, n + 1)]
     return [*found, Child("worker", work)]

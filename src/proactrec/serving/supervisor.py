@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ class Child:
     name: str
     command: Sequence[str]
     fds: Sequence[int] = ()
+    may_end: bool = False  # it has done its work when it ends without an error
     process: subprocess.Popen[bytes] | None = None
     since: float = 0.0
     pause: float = 0.0  # before the next start
@@ -51,6 +53,9 @@ class Child:
             if code is None:
                 return
             self.process = None
+            if self.may_end and code == 0:
+                self.starts_at = math.inf
+                return
             lived = now - self.since
             self.pause = 0.0 if lived > LEAST_SECONDS else min(MOST_PAUSE, 2 * self.pause or 0.25)
             self.starts_at = now + self.pause
