@@ -39,14 +39,14 @@ ALLOWED = {
     "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
     "store": STORE,
     "serving": (*STORE, "serving"),
-    "worker": (*STORE, "simulator", "evaluation", "worker"),
+    "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report"),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
 }
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
-    *("sqlalchemy", "alembic", "psycopg", "fastapi", "uvicorn", "httpx2", "argon2"),
+    *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
 }
 WITH_EXTRAS = ("report", "cli", "gym", "store", "serving", "worker", "testing.databases")
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}

@@ -21,7 +21,7 @@ from proactrec.serving.service import Service
 from proactrec.store import keys
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
-from proactrec.store.keys import Keys
+from proactrec.store.keys import Keys, Scope
 
 TENANT = "shop"
 
@@ -54,7 +54,7 @@ def campaign(**said: Any) -> Campaign:
     return Campaign(**{"name": "test", "goal": {"items": ("i04",)}, "hold_out": 0, **said})
 
 
-def made_key(database: Database, scope: str = "admin", tenant: str = TENANT) -> str:
+def made_key(database: Database, scope: Scope = "admin", tenant: str = TENANT) -> str:
     with database.writing() as connection:
         return keys.create(connection, tenant, scope, 0)
 

@@ -153,6 +153,14 @@ def test_an_opt_out_holds_on_the_next_decision_of_another_instance(
         assert other.client.decide("u01").guided
 
 
+def test_ids_of_users_may_have_any_signs(service: Live) -> None:
+    service.running()
+    for user_id in ("00012", "Jürgen Müller", "a/b", "a?b=c&d#e", "50%25", "../admin"):
+        service.client.consent(user_id, guided=False)
+        assert service.client.decide(user_id).not_guided_because == "opted_out"
+        assert [one.number for one in service.client.decisions(user_id)] == [1]
+
+
 def test_groups_say_who_is_meant(service: Live) -> None:
     service.running(audience={"groups": ["vip"]})
     assert service.client.decide("u01").not_guided_because == "not_in_audience"

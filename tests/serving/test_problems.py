@@ -7,8 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from proactrec.guidance.decision import REASONS
 from proactrec.serving.problems import TYPE
 from proactrec.serving.words import NOT_GUIDED
+from proactrec.store.budgets import limits_of
+from proactrec.store.campaign import GOES_TO, Budget, Campaign, CampaignRails, Goal
 from proactrec.store.database import Database
 
 from .live import Live, live, made_key
@@ -194,6 +197,26 @@ def test_the_description_has_every_route_and_every_reason(service: Live) -> None
     text = httpx2.get(f"{service.url}/openapi.json").text
     refs = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert refs <= names
+
+
+def test_every_code_of_rails_and_states_has_a_sentence() -> None:
+    states = {f"campaign_{state}" for state in GOES_TO if state != "running"}
+    said = Campaign(
+        name="x",
+        goal=Goal(items=("i",)),
+        rails=CampaignRails(item_cap_total=1),
+        budget=Budget(per_day=9, total=9, pacing="even"),
+    )
+    limits = {allowed.because for allowed in limits_of("c", said, "i", 0).values()}
+    assert limits == {"pacing", "budget_spent", "item_cap"}
+    assert {*REASONS, *states, *limits} <= set(NOT_GUIDED)
+
+
+def test_the_guide_page_has_every_reason_too() -> None:
+    page = Path(__file__).parents[2] / "docs" / "guide" / "service.md"
+    told = page.read_text()
+    for code, sentence in NOT_GUIDED.items():
+        assert f"| `{code}` | {sentence} |" in told
 
 
 def test_an_instance_says_that_it_lives_and_is_ready(service: Live) -> None:

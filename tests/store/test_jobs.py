@@ -65,7 +65,10 @@ def test_what_has_not_ended_is_not_doubled(database: Database) -> None:
 
 def test_the_oldest_of_the_kinds_comes_first_and_each_to_one(database: Database) -> None:
     made(database, "other", kind="learn")
-    ids = [made(database, str(n)) for n in range(20)]
+    ids = []
+    for n in range(20):
+        time.sleep(0.002)  # SQLite tells milliseconds
+        ids.append(made(database, str(n)))
     assert claimed(database).job_id == ids[0]
     with ThreadPoolExecutor(8) as threads:
         jobs = list(threads.map(lambda n: claimed(database, str(n)), range(24)))

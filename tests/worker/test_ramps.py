@@ -1,4 +1,4 @@
-"""Campaigns grow when they may, stop where guided users are worse off, and end when all is spent."""
+"""Campaigns grow when they may, pause where guided users are worse off, end when all is spent."""
 
 import numpy as np
 import pytest

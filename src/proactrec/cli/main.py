@@ -70,6 +70,15 @@ COMMANDS = {
         "uplift.uplift",
         "Measure what guidance added: guided users less held-out users, with 95 % intervals.",
     ),
+    "campaign": (
+        "campaign.app",
+        "Make campaigns, plan what users are shown and take in what they did, without a server.",
+    ),
+    "keys": ("keys.app", "Make, list and revoke the keys by which programs use a store."),
+    "work": (
+        "work.work",
+        "Do what campaigns need beside the service: settle, learn, forecast, steer.",
+    ),
     "doctor": (
         "doctor.doctor",
         "Show versions, processors, extras, free disk space and which data sets are at hand.",

@@ -19,7 +19,6 @@ GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
 BACKLOG = 2048
-TENANT = "default"
 
 
 def serve(
@@ -65,7 +64,7 @@ def serve(
     print(f"serving {guide} at http://{at[0]}:{at[1]}, see /docs", file=sys.stderr, flush=True)
     log_to_stderr()
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-    Supervisor(children(guide, url, listener, instances)).run()
+    Supervisor(children(guide, listener, instances)).run()
 
 
 def default_database(guide: Path) -> str:
@@ -75,12 +74,16 @@ def default_database(guide: Path) -> str:
 
 def first_key(database: "Database") -> str | None:
     """A key for everything, if there is none yet."""
+    from sqlalchemy import select
+
     from proactrec.store import keys
+    from proactrec.store.tables import KEYS
 
     with database.writing() as connection:
-        if keys.list_all(connection):
+        if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-        return keys.create(connection, TENANT, "admin", time.time_ns() // 1000)
+        made: str = keys.create(connection, keys.DEFAULT_TENANT, "admin", time.time_ns() // 1000)
+        return made
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -94,14 +97,14 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def children(guide: Path, url: str, listener: socket.socket, n: int) -> "list[Child]":
-    """The instances, and the worker."""
+def children(guide: Path, listener: socket.socket, n: int) -> "list[Child]":
+    """The instances, and the worker, which find the database's URL in their environment."""
     from proactrec.serving.supervisor import Child
 
     fd = str(listener.fileno())
     module = [sys.executable, "-m", "proactrec.serving.process"]
     instance = [*module, "--guide", str(guide), "--fd", fd]
     command = [sys.executable, "-c", "from proactrec.cli.main import main; main()"]
-    work = [*command, "work", "--guide", str(guide), "--database-url", url]
+    work = [*command, "work", "--guide", str(guide)]
     found = [Child(f"instance {at}", instance, [int(fd)]) for at in range(1, n + 1)]
     return [*found, Child("worker", work)]

@@ -21,7 +21,7 @@ from proactrec.guidance.guide import Guide, MapBlocks, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import ledger_of, train_users
-from proactrec.journeys import Journeys
+from proactrec.journeys import Journeys, Users
 from proactrec.policies.base import Evidence, Learner, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
@@ -79,6 +79,8 @@ def rollout(
     options: RolloutOptions | None = None,
     *,
     user_idx: IntArray | None = None,
+    pairs: Pairs | None = None,
+    users: Users | None = None,
     n_workers: int | None = None,
     progress: Progress = silent,
 ) -> RolloutResult:
@@ -94,6 +96,10 @@ def rollout(
     targets : int array, shape (n_targets,)
     user_idx : int array, optional
         Users to guide; everybody by default.
+    pairs : Pairs, optional
+        Who is guided to what; by default all of them to every target that they don't have.
+    users : Users, optional
+        Everybody of the data set as the guide knows them, if it was fitted on others too.
     n_workers : int, optional
         Threads that play blocks side by side; one per core by default on the CPU.
     """
@@ -102,11 +108,13 @@ def rollout(
         user_idx = np.arange(dataset.n_users)
     if not len(targets):
         raise InvalidInputError("targets must hold at least one item, got none")
-    pairs, n_owners = guided_pairs(world, user_idx, targets)
+    n_owners = 0
+    if pairs is None:
+        pairs, n_owners = guided_pairs(world, user_idx, targets)
     if isinstance(guide, Policy):
         guide = Guide(guide, dataset.items)
     guide = options.told(guide)
-    users = train_users(dataset, guide, options.padding)
+    users = users or train_users(dataset, guide, options.padding)
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)

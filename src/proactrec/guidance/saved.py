@@ -386,10 +386,7 @@ def tensors_of(knowledge: Any) -> dict[str, Tensor]:
 
 
 def knowledge_of(like: Any, saved: Mapping[str, Tensor], n_fitted: int, n_items: int) -> Any:
-    """Knowledge of the kind of `like` from tensors.
-
-    Of items that came after the fit, which are others everywhere, it is what `like` knows.
-    """
+    """Knowledge of the kind of `like`; of items that came after the fit it is what `like` knows."""
     found: dict[str, Any] = {}
     for name, prior in like._asdict().items():
         value = saved[name]

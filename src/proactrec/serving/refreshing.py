@@ -6,13 +6,10 @@ It is read and prepared in a thread of its own, and swapped between two batches.
 import logging
 import threading
 
-from safetensors.torch import load
-
 from proactrec.errors import StoreError
-from proactrec.guidance.saved import knowledge_of
-from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
 from proactrec.serving.instance import Instance
+from proactrec.serving.opening import taught
 from proactrec.store import items, knowledge
 from proactrec.store.campaigns import all_current
 from proactrec.store.database import Database
@@ -98,7 +95,4 @@ class Refresher:
 
     def _knowledge(self, guides: Guides, tenant: str, version: int) -> object:
         with self._database.reading() as connection:
-            saved = load(knowledge.tensors_of(connection, tenant, guides.name, version))
-        own = guides.saved.guide.policy
-        assert isinstance(own, Learner)
-        return knowledge_of(own.knowledge, saved, guides.saved.n_fitted_items, len(guides.items))
+            return taught(connection, guides, tenant, version)

@@ -226,7 +226,7 @@ class Forecast(Schema):
     """What a campaign is going to bring, or how far that is known."""
 
     state: Literal["waiting", "working", "done", "failed"]
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] | None = Field(None, description="while it is worked on: how far it is")
     error: str | None = None
 
 

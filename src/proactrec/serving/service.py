@@ -9,7 +9,7 @@ from proactrec.serving.access import Door
 from proactrec.serving.host import wall_clock
 from proactrec.serving.instance import Instance
 from proactrec.store.database import Database
-from proactrec.store.keys import Access
+from proactrec.store.keys import Access, Scope
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ def service_of(request: Request) -> Service:
 class Needs:
     """A dependency of routes: whose request it is, if the key reaches as far as this scope."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Access:

@@ -1,7 +1,9 @@
 """What a decision is told as: its reason in words and figures, and why nobody guided."""
 
-from proactrec.serving.requests import Answer, Plain
-from proactrec.serving.schemas import Decision, moment
+from collections.abc import Sequence
+
+from proactrec.serving.requests import Answer, Noted, Outcome, Plain, Refused
+from proactrec.serving.schemas import Decision, EventsTaken, RefusedEvent, moment
 
 NOT_GUIDED = {
     "no_campaign": "no campaign is running that this user could be part of",
@@ -53,6 +55,18 @@ def told(answer: Answer | Plain) -> Decision:
         probability=answer.probability,
         expires_at=moment(made.expires_at),
     )
+
+
+def taken(event_ids: Sequence[str], outcomes: Sequence[Outcome]) -> EventsTaken:
+    """What became of events, in their order."""
+    noted = [one for one in outcomes if isinstance(one, Noted)]
+    n_repeated = sum(one.is_repeated for one in noted)
+    refused = tuple(
+        RefusedEvent(event_id=event_id, why=outcome.why)
+        for event_id, outcome in zip(event_ids, outcomes, strict=True)
+        if isinstance(outcome, Refused)
+    )
+    return EventsTaken(accepted=len(noted) - n_repeated, repeated=n_repeated, refused=refused)
 
 
 def reason_of(answer: Answer) -> str:

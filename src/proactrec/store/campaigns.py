@@ -139,22 +139,6 @@ def history(connection: Connection, tenant: str, campaign_id: str) -> list[Versi
     return [_version(row) for row in rows]
 
 
-def at_version(connection: Connection, tenant: str, campaign_id: str, version: int) -> Version:
-    """A campaign as it was.
-
-    Raises
-    ------
-    UnknownIdError
-        If the tenant has none of this id, or it had no such version.
-    """
-    row = CAMPAIGN_VERSIONS.c
-    same = and_(row.tenant == tenant, row.campaign_id == campaign_id, row.version == version)
-    found = connection.execute(select(CAMPAIGN_VERSIONS).where(same)).first()
-    if found is None:
-        raise UnknownIdError(f"there is no version {version} of campaign {campaign_id!r}")
-    return _version(found)
-
-
 def changed(
     connection: Connection,
     version: Version,

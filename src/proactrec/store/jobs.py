@@ -48,7 +48,7 @@ def enqueue(
     query = select(_ROW.job_id).where(_ROW.tenant == tenant, _ROW.about == about, IS_OPEN)
     while True:  # the other one may end before it is looked up
         hot.insert(JOBS, [row], "ON CONFLICT DO NOTHING")
-        found = connection.execute(query).scalar()
+        found: str | None = connection.execute(query).scalar()
         if found is not None:
             return found
 
@@ -86,8 +86,18 @@ def claim(
         return _job(row)._replace(**mine)
 
 
-def renew(database: Database, job: Job, lease_seconds: float) -> None:
+def renew(
+    database: Database,
+    job: Job,
+    lease_seconds: float,
+    so_far: Mapping[str, Any] | None = None,
+) -> None:
     """Hold a job for longer.
+
+    Parameters
+    ----------
+    so_far : mapping, optional
+        What to tell of it until its result is there.
 
     Raises
     ------
@@ -96,7 +106,8 @@ def renew(database: Database, job: Job, lease_seconds: float) -> None:
     """
     with database.writing() as connection:
         until = Hot(connection).clock() + int(lease_seconds * SECOND)
-        _change(connection, job, leased_until=until)
+        told = {} if so_far is None else {"result": json.dumps(dict(so_far))}
+        _change(connection, job, leased_until=until, **told)
 
 
 def done(connection: Connection, job: Job, result: Mapping[str, Any]) -> None:
@@ -107,6 +118,12 @@ def done(connection: Connection, job: Job, result: Mapping[str, Any]) -> None:
 def failed(connection: Connection, job: Job, error: str) -> None:
     """End a job that can't be done; it isn't tried again."""
     _end(connection, job, state="failed", error=error)
+
+
+def put_back(connection: Connection, job: Job) -> None:
+    """Leave a job to the next worker, as if this one had not tried."""
+    left = {"state": "waiting", "worker": None, "leased_until": None, "n_tries": job.n_tries - 1}
+    _change(connection, job, **left)
 
 
 def newest(connection: Connection, tenant: str, about: str) -> Job | None:

@@ -96,7 +96,7 @@ def lesson_of(
         groups.setdefault(key, []).append(row)
     features: dict[int, torch.Tensor] = {}
     for (campaign_id, version, arm, knows), rows in groups.items():
-        found = campaigns.at_version(connection, tenant, campaign_id, version)
+        found = campaigns.of_version(connection, tenant, campaign_id, version)
         guide = _guide(found, arm, known_at(connection, tenant, knows, guides), guides)
         if guide is not None:
             made = _features(guide, found, [told[row] for row in rows], guides)

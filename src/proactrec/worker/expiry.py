@@ -87,7 +87,7 @@ def _give_back(connection: Connection, tenant: str, guided: Sequence[Made]) -> N
     """Take offers off what they were counted against, under the version that made them."""
     whose = {(made.campaign_id, made.version) for made in guided}
     said = {
-        (campaign_id, version): campaigns.at_version(connection, tenant, campaign_id, version).said
+        (campaign_id, version): campaigns.of_version(connection, tenant, campaign_id, version).said
         for campaign_id, version in sorted(whose)
     }
     offers = [

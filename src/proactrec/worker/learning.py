@@ -7,7 +7,6 @@ late they came, change nothing.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any, NamedTuple
 
 from safetensors.torch import save
@@ -71,12 +70,13 @@ class Learning:
         if again:
             self._publish(tenant, again)
             return len(again)
-        for number in count():
+        n_old = len(chain)
+        while True:
             with self._database.reading() as connection:
                 made = next(self._following(connection, tenant, chain, now), None)
             if made is None:
-                return number
-            chain.append(self._publish(tenant, [made])[-1])
+                return len(chain) - n_old
+            chain += self._publish(tenant, [made])
 
     def _unchanged(
         self, connection: Connection, tenant: str, chain: list[Lesson], now: int

@@ -79,7 +79,7 @@ def alarm(version: Version, seen: Firsts) -> str:
         ("acceptance", guards.acceptance, difference_at_least(out, own, alpha=alpha),
          f"guided users accept {own.mean:.3g} of their first items, held-out ones {out.mean:.3g}"),
         ("opt_outs", guards.opt_outs, difference_at_least(against, also, alpha=alpha),
-         f"{against.mean:.3g} of guided users opt out or complain, {also.mean:.3g} of held-out ones"),
+         f"{against.mean:.3g} of guided users opt out or complain, {also.mean:.3g} of others"),
         ("errors", guards.errors, at_least(unseen, alpha=alpha),
          f"{unseen.mean:.3g} of what guided users were to get first was never shown"),
     )  # fmt: skip

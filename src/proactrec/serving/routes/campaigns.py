@@ -1,6 +1,5 @@
 """Campaigns: made, looked at, changed, started, paused and stopped."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -128,7 +127,7 @@ def forecast(request: Request, campaign_id: str, access: Operates) -> Forecast:
         found = _forecast_of(connection, version)
         if found is not None and found.state != "failed":
             return found
-        given: dict[str, object] = {"campaign_id": campaign_id, "version": version.version}
+        given = {"campaign_id": campaign_id, "version": version.version}
         about = campaigns.about_forecast(version)
         jobs.enqueue(connection, access.tenant, "forecast", about, given)
     return Forecast(state="waiting")
@@ -229,8 +228,7 @@ def _forecast_of(connection: Connection, version: Version) -> Forecast | None:
     job = jobs.newest(connection, version.tenant, campaigns.about_forecast(version))
     if job is None:
         return None
-    result = json.loads(job.result) if isinstance(job.result, str) else job.result
-    return Forecast(state=job.state, result=result, error=job.error)
+    return Forecast.model_validate({"state": job.state, "result": job.result, "error": job.error})
 
 
 def _told(version: Version) -> CampaignVersion:

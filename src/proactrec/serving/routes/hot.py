@@ -9,19 +9,17 @@ from starlette.routing import Route
 
 from proactrec.errors import InvalidInputError
 from proactrec.serving.problems import parsed
-from proactrec.serving.requests import Answer, Ask, Noted, Outcome, Plain, Refused, Report
+from proactrec.serving.requests import Answer, Ask, Outcome, Plain, Report
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
     Decision,
     DecisionRequest,
     EventReport,
-    EventsTaken,
-    RefusedEvent,
     micros,
 )
 from proactrec.serving.service import service_of
-from proactrec.serving.words import told
+from proactrec.serving.words import taken, told
 
 REQUEST = TypeAdapter(DecisionRequest)
 REQUESTS = TypeAdapter(tuple[DecisionRequest, ...])
@@ -70,7 +68,7 @@ async def report(request: Request) -> Response:
         for one in events
     ]
     outcomes = await service.instance.handle(access.tenant, reports) if reports else []
-    return _json(_taken(events, outcomes).model_dump_json())
+    return _json(taken([one.event_id for one in events], outcomes).model_dump_json())
 
 
 HOT: Sequence[tuple[str, Callable[[Request], Awaitable[Response]]]] = (
@@ -105,17 +103,6 @@ def _ask(asked: DecisionRequest, key: str | None) -> Ask:
 def _decision(outcome: Outcome) -> Decision:
     assert isinstance(outcome, Answer | Plain)
     return told(outcome)
-
-
-def _taken(events: Sequence[EventReport], outcomes: Sequence[Outcome]) -> EventsTaken:
-    noted = [one for one in outcomes if isinstance(one, Noted)]
-    n_repeated = sum(one.is_repeated for one in noted)
-    refused = tuple(
-        RefusedEvent(event_id=event.event_id, why=outcome.why)
-        for event, outcome in zip(events, outcomes, strict=True)
-        if isinstance(outcome, Refused)
-    )
-    return EventsTaken(accepted=len(noted) - n_repeated, repeated=n_repeated, refused=refused)
 
 
 def _at_most(n: int, most: int, what: str) -> None:

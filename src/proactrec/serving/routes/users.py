@@ -26,7 +26,7 @@ UserId = Annotated[str, InPath(min_length=1, max_length=200, pattern=r"^[^\x00]*
 Decides = Annotated[Access, Depends(Needs("decide"))]
 
 
-@router.put("/{user_id}/consent")
+@router.put("/{user_id:path}/consent")
 async def consent(
     request: Request, user_id: UserId, said: ConsentGiven, access: Decides
 ) -> ConsentGiven:
@@ -36,7 +36,7 @@ async def consent(
     return said
 
 
-@router.put("/{user_id}/groups")
+@router.put("/{user_id:path}/groups")
 async def groups(
     request: Request, user_id: UserId, said: UserGroups, access: Decides
 ) -> UserGroups:
@@ -46,7 +46,7 @@ async def groups(
     return said
 
 
-@router.get("/{user_id}/decisions")
+@router.get("/{user_id:path}/decisions")
 def decisions(
     request: Request,
     user_id: UserId,

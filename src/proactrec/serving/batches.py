@@ -1,0 +1,101 @@
+"""Campaigns as batches: everybody is decided for at once, and what they did comes in a table."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import select
+
+from proactrec.errors import InvalidInputError
+from proactrec.progress import Progress, silent
+from proactrec.serving.guides import Guides
+from proactrec.serving.host import Host
+from proactrec.serving.requests import Answer, Ask, Outcome, Report
+from proactrec.serving.schemas import Decision, EventReport, EventsTaken, micros
+from proactrec.serving.words import taken, told
+from proactrec.store.database import Database
+from proactrec.store.people import SECOND
+from proactrec.store.tables import USERS
+
+BATCH = 256
+"""Requests of a transaction."""
+EVENTS = TypeAdapter(list[EventReport])
+RequestT = TypeVar("RequestT", Ask, Report)
+
+
+def all_users(database: Database, guides: Guides, tenant: str) -> list[str]:
+    """Ids of all users whom the guide or the store knows, in order."""
+    with database.reading() as connection:
+        query = select(USERS.c.user_id).where(USERS.c.tenant == tenant)
+        stored = set(connection.execute(query).scalars())
+    return sorted(stored.union(guides.saved.known.user_ids))
+
+
+def planned(
+    host: Host,
+    tenant: str,
+    user_ids: Sequence[str],
+    campaign_id: str | None,
+    at: int,
+    progress: Progress = silent,
+) -> list[Decision]:
+    """What every user is shown next; asked again for the same day (of UTC), the same."""
+    day = datetime.fromtimestamp(at / SECOND, UTC).date()
+    key = f"plan {campaign_id or 'all'} {day}"
+    asks = [Ask(user_id, campaign_id, (), at, key) for user_id in user_ids]
+    found: list[Decision] = []
+    for part in _parts(asks):
+        answers = host.handle(tenant, part)
+        found += [told(one) for one in answers if isinstance(one, Answer)]
+        progress("plan", len(found), len(asks))
+    return found
+
+
+def reports_of(table: pl.DataFrame) -> list[Report]:
+    """Rows of a table (user_id, event_id, kind, item_id; decision_id, at) as reports.
+
+    Raises
+    ------
+    InvalidInputError
+        For the first row that is none.
+    """
+    names = [name for name in EventReport.model_fields if name in table.columns]
+    texts = table.select(pl.col(names).cast(pl.String).replace("", None)).to_dicts()
+    rows = [{name: value for name, value in row.items() if value is not None} for row in texts]
+    try:
+        events = EVENTS.validate_python(rows)
+    except ValidationError as error:
+        first = error.errors()[0]
+        row, *where = first["loc"]
+        raise InvalidInputError(
+            f"row {int(row) + 1} of the events: {'.'.join(map(str, where))}: {first['msg']}"
+        ) from error
+    return [
+        Report(
+            one.user_id,
+            one.event_id,
+            one.kind,
+            one.item_id,
+            one.decision_id,
+            None if one.at is None else micros(one.at),
+        )
+        for one in events
+    ]
+
+
+def reported(
+    host: Host, tenant: str, reports: Sequence[Report], progress: Progress = silent
+) -> EventsTaken:
+    """Take reports in; how many were new, known before, and refused."""
+    outcomes: list[Outcome] = []
+    for part in _parts(reports):
+        outcomes += host.handle(tenant, part)
+        progress("ingest", len(outcomes), len(reports))
+    return taken([report.event_id for report in reports], outcomes)
+
+
+def _parts(requests: Sequence[RequestT]) -> Iterator[Sequence[RequestT]]:
+    for at in range(0, len(requests), BATCH):
+        yield requests[at : at + BATCH]

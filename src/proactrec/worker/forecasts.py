@@ -1,0 +1,316 @@
+"""What a campaign is going to bring, said before it begins: it is played in plausible worlds.
+
+A guide's folder holds items and what its users had. Simulated users with these histories, whose
+interest is of several kinds and whose other traits are drawn (:mod:`proactrec.simulator.prior`),
+are guided as the campaign says, and once more get plain items, by the same luck. How the figures of
+many worlds make intervals: :mod:`proactrec.evaluation.forecast`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.errors import InvalidInputError
+from proactrec.evaluation.hidden_metrics import increase_of_interest
+from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
+from proactrec.evaluation.pairs import Pairs
+from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predicted
+from proactrec.evaluation.rollout import RolloutOptions, rollout
+from proactrec.fitting.artefacts import CHECKPOINT, ArtefactStore
+from proactrec.graphau import GraphAUOptions, fit_graphau
+from proactrec.guidance.goals import best_targets
+from proactrec.guidance.guide import Guide
+from proactrec.guidance.log import GuidanceLog
+from proactrec.guidance.recorded import train_users
+from proactrec.journeys import Journeys
+from proactrec.measurement.ratios import linearised
+from proactrec.measurement.sums import Sums
+from proactrec.progress import Progress, silent
+from proactrec.rng import generator
+from proactrec.serving.guides import Guides
+from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
+from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
+from proactrec.simulator.world import WorldOptions
+from proactrec.store.campaigns import Version
+from proactrec.types import IntArray
+from proactrec.worth import Worth
+
+FORECAST_VERSION = 1
+METRICS = {
+    "target_acceptance": target_acceptance,
+    "acceptance": hit_ratio,
+    "interest_gained": increase_of_interest,
+}
+ROUNDS, OPEN_ENDED_ROUNDS = (5, 10, 20), 20
+"""Rounds at which figures are given; rounds that are played of a campaign without an end."""
+MOST_USERS, MOST_KNOWN = 300, 2000
+"""Users played in a world; users that hidden interest is fitted on."""
+MOST_NEIGHBOURS = 5000
+"""Items up to which worlds of neighbours are made: their table is items × items."""
+SHARES = ("target_acceptance", "acceptance")
+
+
+class Plan(NamedTuple):
+    """A campaign with all that its forecast is made from."""
+
+    version: Version
+    guides: Guides
+    audience: IntArray  # rows of the users that the guide knows
+
+    @property
+    def n_rounds(self) -> int:
+        """That are played."""
+        return self.version.said.rounds or OPEN_ENDED_ROUNDS
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """At which figures are given."""
+        return tuple(sorted({n for n in (*ROUNDS, self.n_rounds) if n <= self.n_rounds}))
+
+    @property
+    def worth(self) -> Worth:
+        """What the campaign is for."""
+        own = self.guides.saved.recipe.policy_options.get("worth")
+        return self.version.said.worth or (Worth(leaving=0) if own is None else Worth(**own))
+
+    @property
+    def world(self) -> WorldOptions:
+        """What a draw of the prior does not decide."""
+        leaving, refused = self.worth.both_leaving
+        return WorldOptions(leaving=leaving, leaving_refused=refused)
+
+
+def forecast(
+    plan: Plan, store: Path, *, n_worlds: int = MIN_WORLDS, progress: Progress = silent
+) -> dict[str, Any]:
+    """Figures of guided and of plain users, with intervals, and what they stand on.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of finished work: killed between two worlds, it goes on with the next.
+
+    Raises
+    ------
+    InvalidInputError
+        If the guide knows nobody of the audience, or all have all targets.
+    """
+    if not len(plan.audience):
+        raise InvalidInputError("the guide knows nobody of the audience: nothing can be forecast")
+    artefacts = ArtefactStore(store, progress)
+    scene = Scene(plan, artefacts, progress)
+
+    def make(folder: Path) -> None:
+        kept = folder / CHECKPOINT
+        found = Summary.load_all(kept) if kept.exists() else []
+        for number in range(len(found), n_worlds):
+            progress("worlds", number, n_worlds)
+            found.append(scene.played(drawn_world(scene.prior, scene.seed, number)))
+            Summary.save_all(found, kept)
+        progress("worlds", n_worlds, n_worlds)
+        Summary.save_all(found, folder / "summaries.safetensors")
+
+    inputs = {
+        "version": FORECAST_VERSION,
+        "guide": plan.guides.name,
+        "knowledge": plan.guides.knowledge_of(plan.version.tenant),
+        "said": plan.version.said.model_dump(mode="json"),
+        "unavailable": sorted(plan.guides.unavailable),
+        "audience": plan.audience.tolist(),
+        "worlds": [drawn_world(scene.prior, scene.seed, n).model_dump() for n in range(n_worlds)],
+    }
+    folder = artefacts.get_or_make("campaign-forecast", inputs, make).folder
+    worlds = Summary.load_all(folder / "summaries.safetensors")
+    return {"n_worlds": n_worlds, **scene.about(), **figures(worlds, plan)}
+
+
+def figures(worlds: Sequence[Summary], plan: Plan) -> dict[str, Any]:
+    """Mean and intervals by group, metric and round."""
+    names = [
+        (group, metric, number)
+        for group in ("guided", "plain", "difference")
+        for metric in METRICS
+        for number in plan.rounds
+    ]
+    means = np.stack([world.mean[0] for world in worlds]).mean(0)
+    _, bounds = predicted(worlds, np.array([len(plan.audience)], np.float64))
+    found: dict[str, Any] = {}
+    for at, (group, metric, number) in enumerate(names):
+        low = -1.0 if group == "difference" else 0.0
+        ends = bounds[:, :, 0, at].clip(low, 1.0) if metric in SHARES else bounds[:, :, 0, at]
+        intervals = {str(n): pair.tolist() for n, pair in zip(LEVELS, ends, strict=True)}
+        of_metric = found.setdefault(group, {}).setdefault(metric, {})
+        of_metric[str(number)] = {"mean": float(means[at]), "intervals": intervals}
+    return found
+
+
+class Scene:
+    """Simulated users of a campaign, and what they are guided to."""
+
+    def __init__(self, plan: Plan, artefacts: ArtefactStore, progress: Progress = silent) -> None:
+        self.plan, self._artefacts, self._progress = plan, artefacts, progress
+        saved, said = plan.guides.saved, plan.version.said
+        self.seed, rows = saved.seed, plan.audience
+        if len(rows) > MOST_KNOWN:
+            drawn = generator(self.seed, "forecast users").choice(rows, MOST_KNOWN, replace=False)
+            rows = np.sort(drawn)
+        self.dataset = dataset_of(plan.guides, rows)
+        users = train_users(self.dataset)
+        self.users = replace(users, known=rows)
+        self.guides = [plan.guides.of(plan.version, arm.name) for arm in said.arms]
+        self.targets = plan.guides.targets(said)
+        self.pairs = self._pairs()
+        self.prior = self._prior()
+        self._vectors: dict[Hidden, Vectors] = {}
+
+    def played(self, world: PlausibleWorld) -> Summary:
+        """The campaign in one world: guided, plain, and the difference."""
+        for kind in world.hidden:
+            if kind not in self._vectors:
+                self._vectors[kind] = self._hidden(kind)
+        own = world.build(self.dataset, self._vectors, self.targets, self.plan.world)
+        options = MetricOptions(rounds=self.plan.rounds)
+        guided, plain = [], []
+        for guide, pairs in self._by_arm(self._sampled(world.seed)):
+            for of_group, who in (
+                (guided, guide),
+                (plain, self.plan.guides.plain(self.plan.version)),
+            ):
+                log = self._log(who, own, pairs)
+                of_group.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
+        both = Sums.beside([Sums.together(guided), Sums.together(plain)]).by_user()
+        mean, scores = linearised(both)
+        half = len(mean) // 2
+        mean = np.concatenate([mean, mean[:half] - mean[half:]])
+        scores = np.concatenate([scores, scores[:, :half] - scores[:, half:]], 1)
+        n = len(scores)
+        variance = (scores**2).sum(0) / max(n - 1, 1)
+        return Summary(mean[None], variance[None], np.array([float(n)]), np.zeros((1, 2, 1)))
+
+    def about(self) -> dict[str, Any]:
+        """How many users, and what is assumed."""
+        plan, said, prior = self.plan, self.plan.version.said, self.prior
+        n = len(plan.audience)
+        n_out = round(n * said.hold_out)
+        return {
+            "rounds": list(plan.rounds),
+            "n_users": {
+                "audience": n,
+                "guided": n - n_out,
+                "held_out": n_out,
+                "with_a_target": len(self.pairs.user_idx),
+                "played_in_a_world": min(MOST_USERS, len(self.pairs.user_idx)),
+            },
+            "assumed": [
+                "users are like those that the guide knows, with what they had when it was fitted "
+                "less the newest two items; who came later is not counted",
+                f"a user comes back for {plan.n_rounds} rounds, but "
+                f"{plan.world.leaving:.0%} leave after each",
+                f"mean acceptance of what users would take next is {prior.mean_accept[0]:.0%} to "
+                f"{prior.mean_accept[1]:.0%}, and interest is of the kinds "
+                f"{', '.join(prior.hidden)}",
+                "every user is led to one target, the one that suits best",
+                "the whole audience is reached at once; caps by day, caps of items over users and "
+                "budgets are not played",
+            ],
+        }
+
+    def _sampled(self, seed: int) -> Pairs:
+        """Users of a world, in an order that is drawn."""
+        n = len(self.pairs.user_idx)
+        rows = generator(seed, "sampled users").permutation(n)[:MOST_USERS]
+        return Pairs(self.pairs.user_idx[rows], self.pairs.target_idx[rows])
+
+    def _by_arm(self, pairs: Pairs) -> list[tuple[Guide, Pairs]]:
+        """Every arm's guide and its share of the users; of few users an arm may get none."""
+        said, n = self.plan.version.said, len(pairs.user_idx)
+        shares = [said.shares[arm.name] for arm in said.arms]
+        ends = np.round(np.cumsum(shares) / sum(shares) * n).astype(np.int64)
+        parts = zip(self.guides, [0, *ends[:-1]], ends, strict=True)
+        return [
+            (guide, Pairs(pairs.user_idx[at:end], pairs.target_idx[at:end]))
+            for guide, at, end in parts
+            if end > at
+        ]
+
+    def _log(self, guide: Guide, world: Any, pairs: Pairs) -> GuidanceLog:
+        options = RolloutOptions(
+            n_rounds=self.plan.n_rounds,
+            exclude="accepted" if guide.shows_again else "shown",
+            end="unknown",
+            n_traced=0,
+        )
+        own = {"pairs": pairs, "users": self.users}
+        return rollout(guide, world, self.dataset, self.targets, options, **own).log
+
+    def _pairs(self) -> Pairs:
+        """Every user with the target that suits best, of those that they don't have."""
+        users = self.users
+        everybody = torch.arange(len(users.key))
+        begun = Journeys.begun(users, everybody, torch.zeros_like(everybody), self.plan.n_rounds)
+        owner, item = users.history.rows(np.arange(len(users.key)))
+        has = np.zeros((len(users.key), self.dataset.n_items + 1), bool)
+        has[owner, item] = True
+        is_closed = has[:, self.targets]
+        is_closed[:, np.isin(self.targets, sorted(self.plan.guides.unavailable))] = True
+        best = best_targets(self.guides[0], begun, torch.from_numpy(self.targets), is_closed)
+        if not best.any():
+            raise InvalidInputError(
+                "everybody of the audience has all targets, or all are sold out"
+            )
+        return Pairs(np.flatnonzero(best), best[best > 0])
+
+    def _prior(self) -> Prior:
+        prior = Prior()
+        if not self.dataset.items.category_names:
+            prior = prior.without("content")
+        if self.dataset.n_items > MOST_NEIGHBOURS:
+            prior = prior.without("neighbours")
+        return prior
+
+    def _hidden(self, kind: Hidden) -> Vectors:
+        """Interest vectors of simulated users; those of `interest` are trained once."""
+        if kind != "interest":
+            return hidden_vectors(kind, self.dataset)
+
+        def make(folder: Path) -> None:
+            vectors, _ = fit_graphau(
+                self.dataset,
+                seed=self.seed,
+                checkpoint=folder / CHECKPOINT,
+                progress=self._progress,
+            )
+            save_file(dict(vectors._asdict()), folder / "vectors.safetensors")
+
+        inputs = {
+            "data": self.dataset.fingerprint,
+            "seed": self.seed,
+            **GraphAUOptions().model_dump(),
+        }
+        made = self._artefacts.get_or_make("forecast-interest", inputs, make)
+        saved = load_file(made.folder / "vectors.safetensors")
+        return saved["user_vectors"], saved["item_vectors"]
+
+
+def dataset_of(guides: Guides, rows: IntArray) -> Dataset:
+    """Users that the guide knows, with all that they had when it was fitted."""
+    known, items = guides.saved.known, guides.items
+    at, item_idx = known.history.rows(rows)
+    lengths = np.bincount(at, minlength=len(rows))
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    return Dataset(
+        name=items.name,
+        user_ids=tuple(known.user_ids[row] for row in rows.tolist()),
+        item_ids=items.item_ids,
+        titles=items.titles,
+        categories=items.categories,
+        histories=Histories(offsets, item_idx),
+        timestamps=np.zeros(len(item_idx), np.int64),
+        texts=items.texts,
+    )

@@ -1,0 +1,182 @@
+"""The worker: settles, steers, learns and does jobs, as long as it has the store's lock."""
+
+import logging
+import multiprocessing
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proactrec.errors import StoreError
+from proactrec.serving.guides import Guides
+from proactrec.serving.host import wall_clock
+from proactrec.store import campaigns, jobs
+from proactrec.store.database import Database
+from proactrec.store.jobs import Job, LostJobError
+from proactrec.worker.expiry import settle
+from proactrec.worker.job import KINDS, LEASE_SECONDS, begin
+from proactrec.worker.learning import BATCH, Learning
+from proactrec.worker.lock import Check, only_one
+from proactrec.worker.ramps import steer
+
+logger = logging.getLogger(__name__)
+REST = 10.0
+"""A chore rests this many times as long as it took, so that others have the machine."""
+TICK_SECONDS = 0.2
+
+
+@dataclass
+class Chore:
+    """Something that is done again and again."""
+
+    name: str
+    every: float  # seconds, at least
+    do: Callable[[], object]
+    next_at: float = 0.0
+
+    def look(self) -> None:
+        """Do it if it is time; what fails is told, and tried again later.
+
+        Raises
+        ------
+        StoreError
+            If the store can't be reached.
+        """
+        began = time.monotonic()
+        if began < self.next_at:
+            return
+        try:
+            self.do()
+        except StoreError:
+            raise
+        except Exception:
+            logger.exception("%s failed", self.name)
+        took = time.monotonic() - began
+        self.next_at = time.monotonic() + max(self.every, REST * took)
+
+
+class Worker:
+    """What one process does beside the instances.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the guide.
+    clock : callable, optional
+        Microseconds of UTC since 1970.
+    batch : int, optional
+        Decisions of the first batches that are learned from.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        clock: Callable[[], int] = wall_clock,
+        batch: int = BATCH,
+    ) -> None:
+        self._database, self._folder, self._clock = database, folder, clock
+        self._learning = Learning(database, Guides(folder), clock, batch=batch)
+        self._errands = Errands(database, folder)
+
+    def run(self, ends: threading.Event) -> None:
+        """Work until it is told to end; waits for another worker, and for a store that is away."""
+        while not ends.is_set():
+            try:
+                with only_one(self._database, ends) as check:
+                    if check is not None:
+                        self._go_on(ends, check)
+            except StoreError as error:
+                logger.warning("%s: tried again", error)
+                ends.wait(1.0)
+            finally:
+                self._errands.leave()
+
+    def once(self) -> None:
+        """Do all that is due.
+
+        Raises
+        ------
+        StoreError
+            If the store can't be reached, or another worker has it.
+        """
+        with only_one(self._database) as check:
+            if check is None:
+                raise StoreError("another worker is at this store: it does what is due")
+            self._settle()
+            self._steer()
+            self._learn()
+            self._errands.all()
+
+    def _go_on(self, ends: threading.Event, check: Check) -> None:
+        logger.info("the worker has the store's lock")
+        chores = [
+            Chore("the lock", 1.0, check),
+            Chore("settling", 1.0, self._settle),
+            Chore("steering", 5.0, self._steer),
+            Chore("learning", 5.0, self._learn),
+            Chore("jobs", 0.5, self._errands.look),
+        ]
+        while not ends.wait(TICK_SECONDS):
+            for chore in chores:
+                chore.look()
+
+    def _settle(self) -> None:
+        found = settle(self._database, self._clock())
+        if any(found):
+            logger.info("%d offers given back, %d not answered", found.n_expired, found.n_lapsed)
+
+    def _steer(self) -> None:
+        steer(self._database, self._clock())
+
+    def _learn(self) -> None:
+        with self._database.reading() as connection:
+            tenants = campaigns.tenants(connection)
+        for tenant in tenants:
+            if n := self._learning.learn(tenant):
+                logger.info("tenant %s: %d versions learned", tenant, n)
+
+
+class Errands:
+    """Jobs, one after the other, each in a process of its own."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database, self._folder = database, folder
+        self._name = f"worker-{secrets.token_hex(4)}"
+        self._job: Job | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    def look(self) -> None:
+        """Begin the next job when there is one and none is being done."""
+        if self._process is not None and self._process.is_alive():
+            return
+        self._process = self._job = None
+        job = jobs.claim(self._database, self._name, list(KINDS), LEASE_SECONDS)
+        if job is not None:
+            logger.info("job %s: %s, try %d", job.job_id, job.about, job.n_tries)
+            self._job, self._process = job, begin(self._database, self._folder, job)
+
+    def all(self) -> None:
+        """Do all that wait."""
+        while True:
+            self.look()
+            if self._process is None:
+                return
+            self._process.join()
+
+    def leave(self) -> None:
+        """Stop what is being done, and leave it to the next worker."""
+        process, job = self._process, self._job
+        self._process = self._job = None
+        if process is None or job is None or not process.is_alive():
+            return
+        process.terminate()
+        process.join()
+        try:
+            with self._database.writing() as connection:
+                jobs.put_back(connection, job)
+        except (StoreError, LostJobError) as error:
+            logger.warning("job %s comes back when its lease is over: %s", job.job_id, error)
