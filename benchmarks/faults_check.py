@@ -1,19 +1,20 @@
 """What shops saw acknowledged, held against the database: each once, and no limit exceeded."""
 
+import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
 from faults_load import Seen
+from faults_site import PROACTREC
 from proactrec.store import campaigns
-from proactrec.store.budgets import limits_of
-from proactrec.store.campaigns import Version
+from proactrec.store.budgets import ALL, limits_of
+from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
 from proactrec.store.people import EXPIRED, day_of, id_of
-from proactrec.store.rebuild import differences
 from proactrec.store.tables import DECISIONS, EVENTS
 
 TENANT = "default"
@@ -26,56 +27,56 @@ def checked(database: Database, seen: Seen) -> dict[str, Any]:
     with database.reading() as connection:
         decisions = list(connection.execute(select(DECISIONS).order_by(DECISIONS.c.seq)))
         events = list(connection.execute(select(EVENTS)))
-        all_campaigns = [
-            version
+        said = {
+            (version.campaign_id, version.version): version.said
             for one in campaigns.all_current(connection, TENANT)
             for version in campaigns.history(connection, TENANT, one.campaign_id)
-        ]
+        }
     told = [event for event in events if not event.event_id.startswith("~")]
     expired = {(event.user_id, event.decision) for event in events if event.kind == EXPIRED}
     offered = [row for row in decisions if row.guided]
     kept = [row for row in offered if (row.user_id, row.number) not in expired]
-    limits, over = used(kept, all_campaigns)
-    wrong = [*_decisions(decisions, seen), *_events(told, seen), *_back_in_time(decisions), *over]
-    wrong += [f"unlike the fold of the log: {one}" for one in differences(database, TENANT)]
+    asked, standing = counted(offered, said), counted(kept, said)
+    wrong = [*_decisions(decisions, seen), *_events(told, seen), *_back_in_time(decisions)]
+    wrong += [f"{n} guided by {bound}" for bound, n in standing.items() if n > bound.most]
+    wrong += _unlike_the_log(database)
     wrong += seen.contradictions + [f"never acknowledged: {one}" for one in seen.unanswered]
     return {
         "decisions": len(seen.decisions),
         "events": len(seen.events),
         "guided": len(offered),
         "given_back": len(offered) - len(kept),
-        **limits,
+        **{
+            f"{name}_reached": sum(
+                bound.of == name and n >= bound.most for bound, n in asked.items()
+            )
+            for name in ("budgets", "item_caps", "daily_caps")
+        },
         "n_wrong": len(wrong),
         "wrong": wrong[:MOST_TOLD],
     }
 
 
-def used(kept: Iterable[Any], versions: Iterable[Version]) -> tuple[dict[str, int], list[str]]:
-    """How many limits were reached by offers that stand, and sentences on those exceeded.
+class Bound(NamedTuple):
+    """A limit on guided items."""
 
-    Counted from the log, not from what the service counted.
-    """
-    said = {(one.campaign_id, one.version): one.said for one in versions}
-    n, most = Counter[tuple[Any, ...]](), dict[tuple[Any, ...], int]()
-    for row in kept:
-        campaign = said[row.campaign_id, row.version]
-        zone, cap = campaign.budget.zone, campaign.rails.daily_cap
-        found = limits_of(row.campaign_id, campaign, row.item_id, row.at)
-        for limit, allowed in found.items():
-            n[limit] += 1
-            most[limit] = allowed.n
-        if cap is not None:
-            of_user = row.campaign_id, f"user:{row.user_id}", str(day_of(row.at, zone))
-            n[of_user] += 1
-            most[of_user] = cap
-    reached = [limit for limit, number in n.items() if number == most[limit]]
-    over = [f"{limit}: {number} of {most[limit]}" for limit, number in n.items()
-            if number > most[limit]]  # fmt: skip
-    return {
-        "budgets_reached": sum(limit[1] == "all" for limit in reached),
-        "item_caps_reached": sum(limit[1].startswith("item:") for limit in reached),
-        "daily_caps_reached": sum(limit[1].startswith("user:") for limit in reached),
-    }, over
+    of: str  # budgets, item_caps or daily_caps
+    key: tuple[str, ...]
+    most: int
+
+
+def counted(rows: Iterable[Any], said: Mapping[tuple[str, int], Campaign]) -> Counter[Bound]:
+    """How often each limit is used by these decisions: by the log, not by the service's counts."""
+    return Counter(bound for row in rows for bound in _bounds(row, said))
+
+
+def _bounds(row: Any, said: Mapping[tuple[str, int], Campaign]) -> Iterator[Bound]:
+    campaign = said[row.campaign_id, row.version]
+    for limit, allowed in limits_of(row.campaign_id, campaign, row.item_id, row.at).items():
+        yield Bound("budgets" if limit.scope == ALL else "item_caps", tuple(limit), allowed.n)
+    if campaign.rails.daily_cap is not None:
+        day = str(day_of(row.at, campaign.budget.zone))
+        yield Bound("daily_caps", (row.campaign_id, row.user_id, day), campaign.rails.daily_cap)
 
 
 def _decisions(rows: Iterable[Any], seen: Seen) -> list[str]:
@@ -110,6 +111,17 @@ def _said(row: Any) -> tuple[Any, ...]:
         row.target_id or None,
         row.not_guided_because or None,
     )
+
+
+def _unlike_the_log(database: Database) -> list[str]:
+    """What `proactrec campaign rebuild --check` finds."""
+    url = database.url.set(drivername=database.url.get_backend_name())
+    store = url.render_as_string(hide_password=False)
+    command = [*PROACTREC, "campaign", "rebuild", "--check", "--store", store]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(done.stderr)
+    return done.stdout.splitlines() if done.returncode else []
 
 
 def _back_in_time(rows: Iterable[Any]) -> list[str]:

@@ -3,12 +3,18 @@
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from itertools import accumulate
 from typing import Any
+
+from sqlalchemy import select
 
 from faults_clock import Clock
 from faults_load import KEPT
 from faults_runs import AFTER_SECONDS, Setting, Stage, ended, postgres, stage
 from faults_site import SmallDisk, Wire
+from proactrec.store.database import Database
+from proactrec.store.people import SECOND
+from proactrec.store.tables import DECISIONS
 
 HOUR = 3600
 CUT_SECONDS, FULL_SECONDS, MOVED_SECONDS = 30.0, 10.0, 6.0
@@ -74,7 +80,17 @@ def clock(setting: Setting, database: str) -> dict[str, Any]:
                 GOOD,
             )
         ]
-        return {"faults": rows, **ended(on)}
+        return {"faults": rows, "in_the_past": in_the_past(on.database), **ended(on)}
+
+
+def in_the_past(database: Database) -> int:
+    """Decisions whose time is half an hour or more before that of an earlier one."""
+    with database.reading() as connection:
+        times = list(connection.execute(select(DECISIONS.c.at).order_by(DECISIONS.c.seq)).scalars())
+    return sum(
+        at < most - HOUR // 2 * SECOND
+        for at, most in zip(times, accumulate(times, max), strict=True)
+    )
 
 
 def disk(setting: Setting, database: str) -> dict[str, Any]:
