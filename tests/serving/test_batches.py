@@ -1,0 +1,156 @@
+"""Campaigns as nightly batches: the same journeys as by calls, once however often they are run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from proactrec.cli import campaign as command
+from proactrec.errors import InvalidInputError
+from proactrec.serving.batches import all_users, planned, reported, reports_of
+from proactrec.store.database import Database
+
+from .hosting import DAY, NOON, TENANT, Shop
+
+N_DAYS = 4
+
+
+def answer_of(user_id: str, day: int) -> str:
+    return "accept" if (int(user_id[1:]) + day) % 3 else "skip"
+
+
+def nightly(shop: Shop) -> None:
+    users = all_users(shop.database, shop.guides, TENANT)
+    for day in range(N_DAYS):
+        shop.now = NOON + day * DAY
+        told = planned(shop.hosts[0], TENANT, users, None, shop.now)
+        again = planned(shop.hosts[0], TENANT, users, None, shop.now + 1)
+        assert [one.decision_id for one in told] == [one.decision_id for one in again]
+        table = pl.DataFrame(
+            [
+                {
+                    "user_id": user,
+                    "event_id": f"{day} {user}",
+                    "kind": answer_of(user, day),
+                    "item_id": one.item_id,
+                    "decision_id": one.decision_id,
+                    "at": None,
+                }
+                for user, one in zip(users, told, strict=True)
+            ]
+        )
+        taken = reported(shop.hosts[0], TENANT, reports_of(table))
+        assert (taken.accepted, taken.repeated, taken.refused) == (len(users), 0, ())
+        assert reported(shop.hosts[0], TENANT, reports_of(table)).repeated == len(users)
+
+
+def by_calls(shop: Shop) -> None:
+    for day in range(N_DAYS):
+        shop.now = NOON + day * DAY
+        for user in reversed(all_users(shop.database, shop.guides, TENANT)):
+            shop.report(shop.ask(user), answer_of(user, day))
+
+
+def journeys(shop: Shop) -> list[Any]:
+    return shop.rows(
+        "SELECT user_id, number, target_id, item_id, guided, reason, not_guided_because, at "
+        "FROM decisions ORDER BY user_id, number"
+    )
+
+
+def test_a_batch_campaign_gives_the_journeys_of_calls_over_the_same_days(
+    guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    found = []
+    for name, run in (("nightly", nightly), ("calls", by_calls)):
+        database = Database(str(tmp_path / f"{name}.sqlite"))
+        database.migrate()
+        shop = Shop(database, guide_folder())
+        shop.campaign(rails={"plain_share": 0.25})
+        run(shop)
+        found.append(journeys(shop))
+        database.close()
+    assert found[0] == found[1]
+    assert {row[4] for row in found[0]} == {0, 1}
+
+
+def test_a_row_that_is_no_event_is_named() -> None:
+    rows = [{"user_id": "u", "event_id": "e", "kind": "accept", "item_id": "i"}] * 2
+    table = pl.DataFrame([*rows, {**rows[0], "user_id": ""}])
+    with pytest.raises(InvalidInputError, match="row 3 of the events: user_id"):
+        reports_of(table)
+
+
+class Command:
+    """`proactrec campaign`, on a store of its own."""
+
+    def __init__(self, folder: Path, guide: Path) -> None:
+        self.store, self.guide = str(folder / "shop.sqlite"), str(guide)
+
+    def __call__(self, name: str, *arguments: str, fails: bool = False) -> str:
+        given = [name, *arguments, "--store", self.store]
+        if name in ("create", "plan", "ingest"):
+            given += ["--guide", self.guide]
+        done = CliRunner().invoke(command.app, given)
+        assert (done.exit_code != 0) == fails, done.output
+        return str(done.exception) if fails else done.stdout
+
+
+@pytest.fixture
+def run(guide_folder: Callable[..., Path], tmp_path: Path) -> Command:
+    return Command(tmp_path, guide_folder())
+
+
+def test_nights_of_a_campaign_by_commands(run: Command, tmp_path: Path) -> None:
+    campaign = run("create", "--target", "i04", "--set", "budget.total=10").strip()
+    assert "has no forecast" in run("start", campaign, fails=True)
+    run("start", campaign, "--without-forecast", "a test")
+    out, events = tmp_path / "tonight.csv", tmp_path / "events.csv"
+    for _ in range(2):
+        run("plan", "--out", str(out), "--at", "2026-12-01T02:00:00Z")
+        plan = pl.read_csv(out, infer_schema=False)
+    assert plan["decision_id"].n_unique() == plan.height
+    assert (plan["guided"] == "true").sum() == 10
+    assert set(plan["not_guided_because"].drop_nulls()) <= {"budget_spent", "hold_out", "finished"}
+    plan.select(
+        "user_id", "item_id", "decision_id", pl.format("e {}", "user_id").alias("event_id"),
+        kind=pl.lit("accept"),
+    ).drop_nulls().write_csv(events)  # fmt: skip
+    run("ingest", "--events", str(events))
+    run("rebuild", "--check")
+    run("pause", campaign, "--reason", "a holiday")
+    assert "paused" in run("list")
+    run("stop", campaign, "--reason", "enough")
+    assert "can't become" in run("pause", campaign, "--reason", "again", fails=True)
+
+
+def test_a_state_that_differs_from_the_log_fails_the_check(run: Command) -> None:
+    campaign = run("create", "--target", "i04").strip()
+    run("start", campaign, "--without-forecast", "a test")
+    run("plan", "--out", str(Path(run.store).with_suffix(".csv")))
+    database = Database(run.store)
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE users SET revision = 9 WHERE user_id = 'u00'")
+    database.close()
+    run("rebuild", "--check", fails=True)
+    run("rebuild")
+    run("rebuild", "--check")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["create"], "Campaign.goal: field required"),
+        (["create", "--target", "nothing"], "the guide knows no item 'nothing'"),
+        (["create", "--target", "i04", "--set", "rails.rounds_per_day=2"], "simulated rounds"),
+        (["plan", "--out", "x.txt"], "--out must end in .parquet or .csv, got x.txt"),
+        (["plan", "--out", "x.csv", "--at", "soon"], "--at must be a time with its zone"),
+        (["ingest", "--events", "nowhere.csv"], "--events must name a .parquet or .csv file"),
+        (["start", "abc", "--without-forecast", "x"], "there is no campaign 'abc'"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(run: Command, arguments: list[str], message: str) -> None:
+    assert message in run(arguments[0], *arguments[1:], fails=True)
