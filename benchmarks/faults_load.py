@@ -24,6 +24,8 @@ SAME = (
     *("not_guided_because", "expires_at"),
 )
 """What is acknowledged of a decision."""
+RENEWED = 0.02
+"""Share of visits after which a connection is renewed, so that all instances are met."""
 KEPT = "decision: kept"
 SHELF = 12
 """Items that the shop has room for: so few that caps of items are reached."""
@@ -89,6 +91,8 @@ class Shop(threading.Thread):
         """Visits until the load ends."""
         while not self._load.ends.is_set():
             self._visit()
+            if self._rng.random() < RENEWED:
+                self._close()
         self._close()
 
     def _visit(self) -> None:

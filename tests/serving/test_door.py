@@ -1,6 +1,8 @@
 """Keys at the door: asked of the store now and then, and remembered while it is out."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 from starlette.requests import Request
@@ -26,9 +28,12 @@ class Book:
 
 
 def admitted(door: Door, key: str = "right", scope: str = "report") -> Access:
+    return asyncio.run(door.admit(request(key), scope))  # type: ignore[arg-type]
+
+
+def request(key: str) -> Request:
     headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
-    request = Request({"type": "http", "headers": headers})
-    return asyncio.run(door.admit(request, scope))  # type: ignore[arg-type]
+    return Request({"type": "http", "headers": headers})
 
 
 def test_a_key_is_looked_up_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,3 +73,30 @@ def test_wrong_keys_are_not_remembered() -> None:
         admitted(door, "")
     with pytest.raises(AccessError, match="the scope operate, got report"):
         admitted(door, scope="operate")
+
+
+def test_nobody_waits_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "PATIENCE_SECONDS", 0.2)
+    book, hangs = Book(), threading.Event()
+    door = Door(book)  # type: ignore[arg-type]
+    admitted(door)
+    monkeypatch.setattr(access, "FRESH_SECONDS", 0.0)
+    check = book.check
+    monkeypatch.setattr(book, "check", lambda header: hangs.wait(10) and check(header))
+
+    async def many() -> None:
+        begun = time.monotonic()
+        asked = [door.admit(request("right"), "report") for _ in range(20)]
+        assert await asyncio.gather(*asked) == [book.found] * 20
+        assert await door.admit(request("right"), "report") == book.found  # without waiting again
+        assert time.monotonic() - begun < 1
+        with pytest.raises(StoreError, match="does not answer"):
+            await door.admit(request("another"), "report")
+        hangs.set()
+        book.found = None
+        await asyncio.sleep(0.4)
+        with pytest.raises(UnknownKeyError):  # what was looked up late is known
+            await door.admit(request("right"), "report")
+        assert book.n_looks == 4
+
+    asyncio.run(many())

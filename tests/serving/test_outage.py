@@ -131,6 +131,11 @@ def test_nobody_waits_for_a_store_that_does_not_answer(
     assert found.not_guided_because == "store_unavailable"
     answer = service.ask("POST", "/v1/events", json=[EVENT.model_dump(exclude_none=True)])
     assert answer.status_code in (200, 503)
+    while time.monotonic() < start + 3:  # that it can be read is found out meanwhile
+        begun = time.monotonic()
+        assert service.client.decide("u02").not_guided_because == "store_unavailable"
+        assert time.monotonic() - begun < 2
+        time.sleep(0.02)
     back.set()
     monkeypatch.undo()
     time.sleep(1.2)

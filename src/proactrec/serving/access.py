@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from proactrec.store.keys import Access, Keys, Scope
 FRESH_SECONDS, STALE_SECONDS = 5.0, 3600.0
 """A key is looked up again after the first; while the store is out it holds to the second."""
 PATIENCE_SECONDS = 1.0
-"""So long a request waits for its key to be looked up; a known key then holds as long again."""
+"""A request waits so long for a look into the store; a known key then holds as long again."""
 MOST_KEYS = 10_000
 
 
@@ -23,8 +24,8 @@ class Door:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._known: dict[bytes, tuple[Access, float]] = {}
-        self._looking: dict[bytes, asyncio.Future[Access | None]] = {}
-        self._tried_at: dict[bytes, float] = {}  # in vain, since the store did not answer
+        self._tried: dict[bytes, float] = {}  # known keys that the store said nothing of
+        self._looks: dict[bytes, asyncio.Future[Access | None]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")  # hashing is slow by design
 
     async def admit(self, request: Request, scope: Scope) -> Access:
@@ -49,48 +50,45 @@ class Door:
         return access
 
     def _remembered(self, digest: bytes) -> Access | None:
-        """Who was known by a key lately; None: it must be looked up."""
+        """Whose key it was lately; None: it must be looked up."""
         access, since = self._known.get(digest, (None, 0.0))
         now = time.monotonic()
-        is_tried = now - self._tried_at.get(digest, -STALE_SECONDS) < PATIENCE_SECONDS
-        holds_to = STALE_SECONDS if is_tried else FRESH_SECONDS
-        return access if access is not None and now - since < holds_to else None
+        is_tried = now - self._tried.get(digest, -math.inf) < PATIENCE_SECONDS
+        is_good = now - since < (STALE_SECONDS if is_tried else FRESH_SECONDS)
+        return access if is_good else None
 
     async def _looked_up(self, header: str, digest: bytes) -> Access:
-        looking = self._looking.get(digest)
-        if looking is None:
-            looking = asyncio.get_running_loop().run_in_executor(
-                self._thread, self._keys.check, header
-            )
-            self._looking[digest] = looking
-            looking.add_done_callback(lambda done: self._found(digest, done))
-        done, _ = await asyncio.wait([looking], timeout=PATIENCE_SECONDS)
-        if done and looking.exception() is None:
-            access = looking.result()
+        look = self._looks.get(digest)
+        if look is None:
+            loop = asyncio.get_running_loop()
+            look = loop.run_in_executor(self._thread, self._keys.check, header)
+            self._looks[digest] = look
+            look.add_done_callback(lambda look: self._looked(digest, look))
+        await asyncio.wait([look], timeout=PATIENCE_SECONDS)  # it may hang as long as the store
+        error = look.exception() if look.done() else StoreError("the store does not answer")
+        if error is None:
+            access = look.result()
             if access is None:
                 raise UnknownKeyError("this key is unknown, or was revoked")
             return access
-        error = looking.exception() if done else None
-        if error is not None and not isinstance(error, StoreError):
-            raise error
-        if digest in self._known:
-            self._tried_at[digest] = time.monotonic()
+        if isinstance(error, StoreError) and digest in self._known:
+            self._tried[digest] = time.monotonic()
         old = self._remembered(digest)
         if old is None:
-            raise error or StoreError("the store does not say whose key this is")
+            raise error
         return old
 
-    def _found(self, digest: bytes, looking: asyncio.Future[Access | None]) -> None:
-        """Remember what a look into the store brought, whoever still waits for it."""
-        del self._looking[digest]
-        if looking.cancelled() or looking.exception() is not None:
+    def _looked(self, digest: bytes, look: asyncio.Future[Access | None]) -> None:
+        """Remember what the store said, whether or not anybody still waits for it."""
+        del self._looks[digest]
+        if look.cancelled() or look.exception() is not None:
             return
-        self._tried_at.pop(digest, None)
-        access = looking.result()
+        self._tried.pop(digest, None)
+        access = look.result()
         if access is None:
             self._known.pop(digest, None)
             return
         if len(self._known) >= MOST_KEYS:
             self._known.clear()
-            self._tried_at.clear()
+            self._tried.clear()
         self._known[digest] = access, time.monotonic()

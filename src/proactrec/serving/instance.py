@@ -179,7 +179,9 @@ class Instance:
         self.host, self._patience = host, patience
         self._batches = Batches(self._handled, most_waiting=most_waiting)
         self._aside = Batches(self._plain, most_waiting=most_waiting)
-        self.is_store_out = self.is_stopping = False
+        self.is_store_out = False
+        self.is_stopping = False  # told to: what still comes is answered
+        self._is_stopped = False
         self._watches: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -190,7 +192,7 @@ class Instance:
 
     async def stop(self) -> None:
         """Finish what was accepted, and end."""
-        self.is_stopping = True
+        self.is_stopping = self._is_stopped = True
         await self._batches.close()
         await self._aside.close()
         if self._watches is not None:
@@ -206,12 +208,12 @@ class Instance:
         Raises
         ------
         OverloadedError
-            If too many wait, or the instance stops.
+            If too many wait, or the instance has stopped.
         StoreError
             If the database fails, unless what is asked is what to show.
         """
-        if self.is_stopping:
-            raise OverloadedError("this instance stops: another one answers")
+        if self._is_stopped:
+            raise OverloadedError("this instance has stopped: another one answers")
         most = MOST_ASKS if isinstance(requests[0], Ask) else MOST_REQUESTS
         calls = [Call(tenant, requests[at : at + most]) for at in range(0, len(requests), most)]
         for at, call in enumerate(calls):

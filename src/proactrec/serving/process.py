@@ -4,9 +4,11 @@ Run as `python -m proactrec.serving.process`, by :mod:`proactrec.serving.supervi
 """
 
 import argparse
+import asyncio
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -27,10 +29,16 @@ from proactrec.store.keys import Keys
 SWITCH_SECONDS = 0.0005
 """The thread that answers waits no longer than this for the one that decides."""
 GRACE_SECONDS = 20
+DRAIN_SECONDS = 2.0
+"""Callers have so long to bring their last request by a connection that is open."""
 
 
 class Server(uvicorn.Server):
-    """Lets the instance refuse new requests as soon as it is told to stop."""
+    """Stops without a request that fails: others answer whoever comes by a new connection.
+
+    What comes by one that is open is answered, and told that it is the last; only then are those
+    closed on which nothing came.
+    """
 
     def __init__(self, config: uvicorn.Config, instance: Instance) -> None:
         super().__init__(config)
@@ -40,6 +48,16 @@ class Server(uvicorn.Server):
         """Stop gracefully."""
         self._instance.is_stopping = True
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain all connections, and end."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        end = time.monotonic() + DRAIN_SECONDS
+        while self.server_state.connections and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
 
 def instance_of(folder: Path, database: Database) -> Service:
