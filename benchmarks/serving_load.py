@@ -30,6 +30,8 @@ SEEN, ACCEPTED = 0.5, 0.3
 LOOK, ANSWER, THINK = 0.2, 1.0, 1.0
 """Seconds until an item is seen, until it is answered, and on the average until the next ask."""
 MOST_CONNECTIONS, WINDOW = 256, 10.0
+IDLE = 3.0
+"""Seconds after which a connection is not used again: the service closes those that rest."""
 LISTS = 2000
 """Different lists of candidates."""
 
@@ -170,7 +172,7 @@ class Wire:
     """Connections, each with at most one request under way."""
 
     def __init__(self, load: Load) -> None:
-        self._load, self._free = load, list[socket.socket]()
+        self._load, self._free = load, list[tuple[socket.socket, float]]()
         self.busy: dict[socket.socket, tuple[Request, float]] = {}
         self._head = {
             path: f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {load.key}\r\n"
@@ -185,7 +187,7 @@ class Wire:
 
     def send(self, request: Request) -> None:
         """Send one."""
-        one = self._free.pop() if self._free else self._connected()
+        one = self._connected()
         head = f"{self._head[request.path]}{len(request.body)}\r\n\r\n".encode()
         one.sendall(head + request.body)
         self.busy[one] = request, time.perf_counter()
@@ -196,10 +198,15 @@ class Wire:
         for one in select.select(list(self.busy), [], [], wait)[0]:
             status, body = _response(one)
             found.append((*self.busy.pop(one), status, body))
-            self._free.append(one)
+            self._free.append((one, time.perf_counter()))
         return found
 
     def _connected(self) -> socket.socket:
+        while self._free:
+            one, since = self._free.pop()
+            if time.perf_counter() - since < IDLE:
+                return one
+            one.close()
         one = socket.create_connection(("127.0.0.1", self._load.port))
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return one
