@@ -56,9 +56,15 @@ class Life(RuleBasedStateMachine):
             self.database.close()
             shutil.rmtree(self.place)
 
-    @rule(target=ids, hold_out=st.sampled_from([0, 0.3]), apprentice=st.booleans())
-    def create(self, hold_out: float, apprentice: bool) -> str:
-        return self.shop.draft(
+    @rule(
+        target=ids,
+        hold_out=st.sampled_from([0, 0.3]),
+        apprentice=st.sampled_from([False, False, True]),
+        starts=st.sampled_from([True, True, False]),
+    )
+    def create(self, hold_out: float, apprentice: bool, starts: bool) -> str:
+        make = self.shop.campaign if starts else self.shop.draft
+        return make(
             hold_out=hold_out,
             apprentice=apprentice,
             goal={"items": ("i04", "i07")},
@@ -87,13 +93,14 @@ class Life(RuleBasedStateMachine):
         content["rails"] = {**content["rails"], "plain_share": share}
         self.shop.change(version, said=Campaign(**content))
 
-    @rule(target=answers, user=st.sampled_from(USERS), host=st.integers(0, 1))
-    def ask(self, user: str, host: int) -> Answer:
-        one = self.shop.ask(user, host)
-        made = one.decided.made
-        assert one.version is None or one.version.state == "running"
-        assert not (made.guided and not self.wants.get(user, True))
-        return one
+    @rule(target=answers, host=st.integers(0, 1))
+    def ask(self, host: int) -> object:
+        found = [self.shop.ask(user, host) for user in USERS]
+        for one in found:
+            made = one.decided.made
+            assert one.version is None or one.version.state == "running"
+            assert not (made.guided and not self.wants.get(one.user_id, True))
+        return multiple(*found)
 
     @rule(
         answer=answers,
@@ -162,6 +169,6 @@ def test_the_whole_life_of_campaigns(guide_folder: Callable[..., Path]) -> None:
     Life.folder = guide_folder()
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
     how = settings(
-        max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=slow
+        max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=slow
     )
     run_state_machine_as_test(Life, settings=how)
