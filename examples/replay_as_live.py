@@ -1,4 +1,4 @@
-"""A log told again as live traffic: a service guides its users, the log says what they would take.
+r"""A log told again as live traffic: a service guides its users, the log says what they would take.
 
     python examples/replay_as_live.py split movietweetings --data-dir data --out films
     proactrec guide fit --dataset csv --events films/before.csv --items films/items.csv \\
