@@ -1,5 +1,6 @@
 """A shop with a store and hosts, whose clock the tests move."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from proactrec.store import campaigns, log
 from proactrec.store.campaign import Campaign
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database, Hot
+from proactrec.store.leases import Leases
 from proactrec.store.people import SECOND, Person
 
 TENANT = "shop"
@@ -21,11 +23,17 @@ DAY = 86_400 * SECOND
 class Shop:
     """What a tenant does, by one host or another."""
 
-    def __init__(self, database: Database, folder: Path, n_hosts: int = 1) -> None:
+    def __init__(
+        self, database: Database, folder: Path, n_hosts: int = 1, lease_block: int = 0
+    ) -> None:
         self.database, self.now = database, NOON
         self.guides = Guides(folder)
         self.items = self.guides.items
-        self.hosts = [Host(database, self.guides, clock=self.clock) for _ in range(n_hosts)]
+        leases = [
+            Leases(f"{os.getpid()}-{n}", lease_block) if lease_block else None
+            for n in range(n_hosts)
+        ]
+        self.hosts = [Host(database, self.guides, clock=self.clock, leases=one) for one in leases]
         self.n_events = 0
 
     def clock(self) -> int:

@@ -139,11 +139,11 @@ N_DECISIONS = int(os.environ.get("PROACTREC_CAP_DECISIONS", "1500"))
 BATCH, N_DAYS = 64, 4
 
 
-def visits(url: str, folder: Path, seed: int, n: int) -> None:
+def visits(url: str, folder: Path, seed: int, n: int, lease_block: int) -> None:
     """One instance's traffic: users come at random, and answer what they are shown."""
     rng = np.random.default_rng(seed)
     database = Database(url)
-    shop = Shop(database, folder)
+    shop = Shop(database, folder, lease_block=lease_block)
     n_users = max(50, N_DECISIONS // 10)
     for at in range(0, n, BATCH):
         shop.now = NOON + at * N_DAYS * DAY // n
@@ -158,13 +158,16 @@ def visits(url: str, folder: Path, seed: int, n: int) -> None:
                     Report(answer.user_id, event_id, kind, made.item_id, answer.decision_id)
                 )
         assert all(isinstance(one, Noted) for one in shop.handle(reports))
+    shop.hosts[0].leave()
     database.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("kind", "lease_block"), [("sqlite", 0), ("postgresql", 0), ("postgresql", 20)]
+)
 def test_caps_are_exact_whatever_instances_do_at_once(
-    guide_folder: Callable[..., Path], kind: Kind, tmp_path: Path
+    guide_folder: Callable[..., Path], kind: Kind, lease_block: int, tmp_path: Path
 ) -> None:
     folder = guide_folder("nearest")
     n = N_DECISIONS // 3
@@ -175,7 +178,7 @@ def test_caps_are_exact_whatever_instances_do_at_once(
         shop.campaign(rails={"daily_cap": 3, **caps}, budget=budget, goal={"category": "War"})
         url = database.url.render_as_string(hide_password=False)
         begun = [
-            get_context("spawn").Process(target=visits, args=(url, folder, seed, n))
+            get_context("spawn").Process(target=visits, args=(url, folder, seed, n, lease_block))
             for seed in range(3)
         ]
         for process in begun:

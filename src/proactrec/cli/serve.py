@@ -43,6 +43,14 @@ def serve(
     instances: Annotated[
         int, typer.Option(min=1, help="Processes that answer; several need PostgreSQL to gain.")
     ] = 1,
+    lease_block: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Offers of a budget that an instance takes in hand at once, so that many "
+            "instances don't wait for its row; 0: each offer is counted there by itself.",
+        ),
+    ] = 0,
     demo: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +93,7 @@ def serve(
     print(f"serving {guide} at http://{at[0]}:{at[1]}, see /docs", file=sys.stderr, flush=True)
     log_to_stderr()
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-    processes = children(guide, listener, instances)
+    processes = children(guide, listener, instances, lease_block)
     if visits is not None:
         from proactrec.cli.demo_shop import visitors
 
@@ -130,13 +138,13 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def children(guide: Path, listener: socket.socket, n: int) -> "list[Child]":
+def children(guide: Path, listener: socket.socket, n: int, lease_block: int = 0) -> "list[Child]":
     """The instances, and the worker, which find the database's URL in their environment."""
     from proactrec.serving.supervisor import Child
 
     fd = str(listener.fileno())
     module = [sys.executable, "-m", "proactrec.serving.process"]
-    instance = [*module, "--guide", str(guide), "--fd", fd]
+    instance = [*module, "--guide", str(guide), "--fd", fd, "--lease-block", str(lease_block)]
     work = [*COMMAND, "work", "--guide", str(guide)]
     found = [Child(f"instance {at}", instance, [int(fd)]) for at in range(1, n + 1)]
     return [*found, Child("worker", work)]

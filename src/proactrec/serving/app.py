@@ -1,5 +1,6 @@
 """The application: routes, keys and limits around one instance."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
 
+from proactrec.errors import StoreError
 from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
@@ -25,6 +27,7 @@ from proactrec.serving.schemas import (
 from proactrec.serving.service import Service
 from proactrec.serving.words import NOT_GUIDED
 
+logger = logging.getLogger(__name__)
 TITLE = "proactrec"
 REFS = "#/components/schemas/{model}"
 HOT = (
@@ -46,6 +49,10 @@ def create_app(service: Service) -> FastAPI:
         yield
         refresher.stop()
         await service.instance.stop()
+        try:
+            service.instance.host.leave()
+        except StoreError as error:
+            logger.warning("what was leased comes back later: %s", error)
         service.database.close()
 
     app = FastAPI(

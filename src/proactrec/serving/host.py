@@ -19,9 +19,10 @@ from proactrec.serving.requests import Answer, Ask, Report, Request, Response
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
 from proactrec.store import log
-from proactrec.store.budgets import ITEM_CAP, Limit, Limits, nearly_used, take
+from proactrec.store.budgets import ALL, ITEM_CAP, Limit, Limits, nearly_used, take
 from proactrec.store.campaigns import Version, all_current, versions_now
 from proactrec.store.database import Database, Hot
+from proactrec.store.leases import Leases
 from proactrec.store.log import Change, Decided
 from proactrec.store.people import SECOND, Made, Person
 
@@ -60,6 +61,8 @@ class Host:
         Microseconds of UTC since 1970.
     most_rows : int, optional
         Of logs in memory.
+    leases : Leases, optional
+        Parts of budgets that this host holds; else each commit waits for their rows.
     """
 
     def __init__(
@@ -69,11 +72,13 @@ class Host:
         *,
         clock: Callable[[], int] = wall_clock,
         most_rows: int = MOST_ROWS,
+        leases: Leases | None = None,
     ) -> None:
         self.database, self.guides, self.clock = database, guides, clock
         self._common, self._own = guides, dict[str, Guides]()
         self._people: OrderedDict[tuple[str, str], Person] = OrderedDict()
         self._most_rows, self._n_rows = most_rows, 0
+        self._leases = leases
         self._campaigns: dict[str, list[Live]] = {}
         self._versions: dict[str, dict[str, int]] = {}
         self._used: dict[str, dict[Limit, int]] = {}
@@ -119,6 +124,18 @@ class Host:
     def campaigns(self, tenant: str) -> list[Live]:
         """Of a tenant, in the order in which they have users' turns, as last seen."""
         return self._campaigns.get(tenant, [])
+
+    def leave(self) -> None:
+        """Give back what is leased; if the store is out, the worker does when leases are over.
+
+        Raises
+        ------
+        StoreError
+            If the store can't be reached.
+        """
+        if self._leases is not None:
+            with self.database.writing() as connection:
+                self._leases.release(Hot(connection))
 
     def _transaction(
         self, tenant: str, requests: Sequence[tuple[int, Request]]
@@ -197,9 +214,10 @@ class Host:
         limits: list[Limits] = list(asked.values())
         refused: dict[str, str | None] = {}
         if any(limits):
-            result = take(hot, tenant, limits, until=ITEM_CAP)
+            grant = take if self._leases is None else self._leases.take
+            result = grant(hot, tenant, limits, until=ITEM_CAP)
             refused = dict(zip(asked, result.refused, strict=True))
-            self._used[tenant].update(result.used)
+            self._note_used(tenant, result.used)
         if ITEM_CAP in refused.values():
             self._used_at.pop(tenant)
         users = {one.turn.person.user_id: one for one in ready}
@@ -307,7 +325,13 @@ class Host:
             version = live.version
             if version.state == "running":
                 found = nearly_used(hot, tenant, version.campaign_id, version.said)
-                self._used[tenant].update(found)
+                self._note_used(tenant, found)
+
+    def _note_used(self, tenant: str, used: Mapping[Limit, int]) -> None:
+        """Remember it, unless it may be what this host itself has leased."""
+        leases = self._leases is not None
+        known = {limit: n for limit, n in used.items() if not leases or limit.scope != ALL}
+        self._used[tenant].update(known)
 
     def _see(self, tenant: str, hot: Hot, ids: Sequence[str]) -> dict[str, Person]:
         """Users as the log has them now, from memory where that is up to date."""

@@ -6,6 +6,7 @@ Run as `python -m proactrec.serving.process`, by :mod:`proactrec.serving.supervi
 import argparse
 import asyncio
 import os
+import secrets
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ from proactrec.serving.service import Service
 from proactrec.serving.supervisor import DATABASE
 from proactrec.store.database import Database
 from proactrec.store.keys import Keys
+from proactrec.store.leases import Leases
 
 SWITCH_SECONDS = 0.0005
 """The thread that answers waits no longer than this for the one that decides."""
@@ -60,11 +62,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def instance_of(folder: Path, database: Database) -> Service:
+def instance_of(folder: Path, database: Database, lease_block: int = 0) -> Service:
     """All of an instance, with the guide of a folder."""
     guides = Guides(folder)
     guides.prepare(())
-    return Service(database, Instance(Host(database, guides)), Door(Keys(database)))
+    leases = Leases(secrets.token_hex(8), lease_block) if lease_block else None
+    host = Host(database, guides, leases=leases)
+    return Service(database, Instance(host), Door(Keys(database)))
 
 
 def serve(service: Service, listener: socket.socket) -> None:
@@ -88,12 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True, help="of the socket that listens")
+    parser.add_argument("--lease-block", type=int, default=0, help="offers; 0: no leases")
     asked = parser.parse_args()
     log_to_stderr()
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_SECONDS)
     serve(
-        instance_of(asked.guide, Database(os.environ[DATABASE])),
+        instance_of(asked.guide, Database(os.environ[DATABASE]), asked.lease_block),
         socket.socket(fileno=asked.fd),
     )
 

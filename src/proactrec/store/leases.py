@@ -5,12 +5,12 @@ taken back finds no row any more: clocks only say when that is tried, and can't 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from proactrec.store import budgets
-from proactrec.store.budgets import Limit, Limits, Taken
+from proactrec.store.budgets import ALL, Limit, Limits, Taken
 from proactrec.store.database import Database, Hot, replacing
 from proactrec.store.people import SECOND
 from proactrec.store.tables import BUDGETS, LEASES
@@ -48,21 +48,40 @@ class Leases:
     block: int = 50
     seconds: float = 30
 
-    def take(self, hot: Hot, tenant: str, offers: Sequence[Limits]) -> Taken:
-        """As :func:`proactrec.store.budgets.take`, from what is held.
+    def take(
+        self, hot: Hot, tenant: str, offers: Sequence[Limits], *, until: str | None = None
+    ) -> Taken:
+        """As :func:`proactrec.store.budgets.take`, what all items count against from what is held.
 
         What others hold counts as used: a budget may refuse while a little of it is left to them.
+        Caps of an item are small, and seldom two want the same: their rows are locked as ever.
         """
         needed = Counter(limit for limits in offers for limit in limits)
-        held = self._locked(hot, tenant, needed)
+        of_all = Counter({limit: n for limit, n in needed.items() if limit.scope == ALL})
+        held = self._locked(hot, tenant, of_all)
         now = hot.clock()
         ends = now + int(self.seconds * SECOND)
         left = {limit: one.unused if one.expires_at > now else 0 for limit, one in held.items()}
-        used = _used(hot, tenant, needed)
-        wanted = {limit: n for limit, n in needed.items() if left[limit] < n}
-        for limit, part in self._leased(hot, tenant, offers, wanted, held, used).items():
+        used = _used(hot, tenant, of_all)
+        most = _most(offers)
+        # Whoever sees that nothing is left need not wait for others to see the same.
+        wanted = [
+            limit
+            for limit, n in of_all.items()
+            if left[limit] < n and most[limit] > used[limit] - held[limit].unused
+        ]
+        counted = budgets.locked(hot, tenant, [*wanted, *(needed.keys() - of_all.keys())])
+        for limit in wanted:
+            free = max(0, most[limit] - counted[limit] + held[limit].unused)
+            part = min(free, max(of_all[limit], min(self.block, -(-free // 4))))
+            counted[limit] += part - held[limit].unused
             held[limit], left[limit] = _Held(part, 0, ends), part
-        refused = [_granted(limits, left, used) for limits in offers]
+        used |= counted
+        refused = list[str | None]()
+        for limits in offers:
+            is_last = until is not None and until in refused[-1:]
+            refused.append(until if is_last else _granted(limits, left, used))
+        budgets.put(hot, tenant, {limit: used[limit] for limit in counted})
         rows = [
             (tenant, *limit, self.holder, one.granted, one.granted - left[limit], ends)
             for limit, one in sorted(held.items())
@@ -84,30 +103,6 @@ class Leases:
             rows = hot.rows_at(LEASES, keys, locked=True)
         return {Limit(*row[1:4]): _Held(*row[5:]) for row in rows}
 
-    def _leased(
-        self,
-        hot: Hot,
-        tenant: str,
-        offers: Sequence[Limits],
-        wanted: Mapping[Limit, int],
-        held: Mapping[Limit, _Held],
-        used: dict[Limit, int],
-    ) -> dict[Limit, int]:
-        """New leases of limits in place of old ones, counted in `used`."""
-        most: dict[Limit, int] = {}
-        for limits in offers:
-            for limit, allowed in limits.items():
-                most[limit] = max(allowed.n, most.get(limit, 0))
-        # Whoever sees that nothing is left need not wait for others to see the same.
-        some = [limit for limit in wanted if most[limit] > used[limit] - held[limit].unused]
-        parts = {}
-        for limit, n in budgets.locked(hot, tenant, some).items():
-            free = max(0, most[limit] - n + held[limit].unused)
-            parts[limit] = min(free, max(wanted[limit], min(self.block, -(-free // 4))))
-            used[limit] = n - held[limit].unused + parts[limit]
-        budgets.put(hot, tenant, {limit: used[limit] for limit in parts})
-        return parts
-
 
 def take_back(database: Database) -> int:
     """Give what expired leases did not use back to their budgets; how many leases there were."""
@@ -125,13 +120,25 @@ def take_back(database: Database) -> int:
         n_leases += len(rows)
 
 
-def _granted(limits: Limits, left: dict[Limit, int], used: Mapping[Limit, int]) -> str | None:
+def _most(offers: Iterable[Limits]) -> dict[Limit, int]:
+    most: dict[Limit, int] = {}
+    for limits in offers:
+        for limit, allowed in limits.items():
+            most[limit] = max(allowed.n, most.get(limit, 0))
+    return most
+
+
+def _granted(limits: Limits, left: dict[Limit, int], used: dict[Limit, int]) -> str | None:
     """Count an offer if it may be guided; else why not."""
     for limit, allowed in limits.items():
         # Even if all others use what they hold; less may be allowed now than when it was leased.
-        if not left[limit] or used[limit] - left[limit] >= allowed.n:
+        if used[limit] - left.get(limit, 0) >= allowed.n or left.get(limit) == 0:
             return allowed.because
-    left.update({limit: left[limit] - 1 for limit in limits})
+    for limit in limits:
+        if limit in left:
+            left[limit] -= 1
+        else:
+            used[limit] += 1
     return None
 
 

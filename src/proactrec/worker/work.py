@@ -15,6 +15,7 @@ from proactrec.serving.host import wall_clock
 from proactrec.store import campaigns, jobs
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job, LostJobError
+from proactrec.store.leases import take_back
 from proactrec.worker.expiry import settle
 from proactrec.worker.job import KINDS, LEASE_SECONDS, begin
 from proactrec.worker.learning import BATCH, Learning
@@ -107,6 +108,7 @@ class Worker:
             if check is None:
                 raise StoreError("another worker is at this store: it does what is due")
             self._settle()
+            self._take_back()
             self._steer()
             self._learn()
             self._errands.all()
@@ -116,6 +118,7 @@ class Worker:
         chores = [
             Chore("the lock", 1.0, check),
             Chore("settling", 1.0, self._settle),
+            Chore("leases", 5.0, self._take_back),
             Chore("steering", 5.0, self._steer),
             Chore("learning", 5.0, self._learn),
             Chore("jobs", 0.5, self._errands.look),
@@ -128,6 +131,10 @@ class Worker:
         found = settle(self._database, self._clock())
         if any(found):
             logger.info("%d offers given back, %d not answered", found.n_expired, found.n_lapsed)
+
+    def _take_back(self) -> None:
+        if n := take_back(self._database):
+            logger.info("%d leases were over: what they left is given back", n)
 
     def _steer(self) -> None:
         steer(self._database, self._clock())
