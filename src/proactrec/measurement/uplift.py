@@ -1,22 +1,9 @@
-r"""What guidance added: guided users against a random group that was held out of it.
+"""What guidance added: guided users against a random group that was held out of it.
 
 A user is the unit: pairs of one user share history and luck, so counting pairs as if they were
-independent makes intervals too narrow. A figure of a group is a ratio of sums over its users with
-the scores of :func:`linearised`; the difference of two groups has the variance
-:math:`s_1^2 / n_1 + s_0^2 / n_0` (unequal groups, unequal spreads), and its interval goes by
-Student's t with Welch's degrees of freedom.
-
-Covariates from before the campaign may take some of the spread away. In each group the scores are
-regressed on them, and its figure is moved to the covariates' mean over both groups:
-
-.. math::
-    \hat R_g = R_g + b_g^\top (\bar x - \bar x_g), \qquad
-    \widehat{\operatorname{var}}(\hat R_1 - \hat R_0) = \frac{s_{e1}^2}{n_1} + \frac{s_{e0}^2}{n_0}
-    + \frac{(b_1 - b_0)^\top \Sigma_x (b_1 - b_0)}{n_1 + n_0}
-
-with the residuals' variances (Lin 2013, CUPED with a slope per group). Assignment was random, so
-the groups' means differ by chance only, and what is added is 0 on average but for terms of order
-1/n, however wrong the regression is.
+independent makes intervals too narrow. A figure of a group is a ratio of sums over its users, less
+what covariates from before the campaign explain (:mod:`proactrec.measurement.products`); the
+interval of a difference goes by Student's t with Welch's degrees of freedom.
 """
 
 import math
@@ -28,7 +15,15 @@ import numpy as np
 
 from proactrec.errors import InvalidInputError
 from proactrec.measurement.bootstrap import Estimate
-from proactrec.measurement.ratios import linearised
+from proactrec.measurement.products import (
+    Differences,
+    Group,
+    Layout,
+    covariates_of,
+    differences,
+    group_of,
+    table_of,
+)
 from proactrec.measurement.student import student_quantile
 from proactrec.measurement.sums import Sums
 from proactrec.rng import generator
@@ -55,16 +50,6 @@ class Uplift(NamedTuple):
     def detectable(self) -> float:
         """Smallest difference that groups like these show with a chance of 80 %."""
         return detectable_effect(self.deviations, self.n_users)
-
-
-class _Group(NamedTuple):
-    """Figures of a group, one column each."""
-
-    mean: FloatArray  # (n_figures,), adjusted
-    slope: FloatArray  # (n_covariates, n_figures)
-    variance: FloatArray  # (n_figures,), of one user's share, less what covariates explain
-    n_users: int
-    freedom: int
 
 
 Figures = Sequence[tuple[str, int]]
@@ -98,55 +83,48 @@ def uplift(
             f"guided and held_out must have no user in common, got {len(shared)}, "
             f"first {shared[:3]}"
         )
-    everybody = np.union1d(*users)
-    n_users = 1 + int(everybody.max(initial=0))
+    n_all = 1 + int(np.concatenate(users).max(initial=0))
     if covariates is None:
-        covariates = np.zeros((n_users, 0))
-    if covariates.ndim != 2 or len(covariates) < n_users or not np.isfinite(covariates).all():
+        covariates = np.zeros((n_all, 0))
+    if covariates.ndim != 2 or len(covariates) < n_all or not np.isfinite(covariates).all():
         raise InvalidInputError(
-            f"covariates must be finite, (n_all_users, n_covariates) with {n_users} users or more, "
+            f"covariates must be finite, (n_all_users, n_covariates) with {n_all} users or more, "
             f"got shape {covariates.shape}"
         )
-    x = covariates - covariates[everybody].mean(0)
-    first, second = (_group(name, group, x) for name, group in sums.items())
-    return _differences(first, second, x[everybody], figures)
+    x = covariates - covariates[np.concatenate(users)].mean(0)
+    tables = [_table(name, group, x) for name, group in sums.items()]
+    layout = _layout(x.shape[1], len(figures))
+    centre, covariance = covariates_of(tables[0] + tables[1], layout)
+    first, second = (group_of(table, layout, centre) for table in tables)
+    return _uplifts(first, second, differences(first, second, covariance), figures)
 
 
-def _group(name: str, sums: Sums, covariates: FloatArray) -> _Group:
-    """A group's figures, moved to covariates of 0."""
-    users, n_covariates = sums.user_idx, covariates.shape[1]
-    if len(users) < MIN_USERS + n_covariates:
+def _table(name: str, sums: Sums, covariates: FloatArray) -> FloatArray:
+    least = MIN_USERS + covariates.shape[1]
+    if len(sums.user_idx) < least:
         raise InvalidInputError(
-            f"{name} must have at least {MIN_USERS + n_covariates} users, got {len(users)}"
+            f"{name} must have at least {least} users, got {len(sums.user_idx)}"
         )
-    mean, scores = linearised(sums)
-    here = covariates[users].mean(0)
-    x = covariates[users] - here
-    slope, _, rank, _ = np.linalg.lstsq(x, scores, rcond=None)
-    freedom = len(users) - 1 - int(rank)
-    variance = ((scores - x @ slope) ** 2).sum(0) / freedom
-    return _Group(mean - here @ slope, slope, variance, len(users), freedom)
+    return table_of(np.column_stack([covariates[sums.user_idx], sums.numerator, sums.denominator]))
 
 
-def _differences(
-    first: _Group, second: _Group, covariates: FloatArray, figures: Figures
+def _layout(n_covariates: int, n_figures: int) -> Layout:
+    at = 1 + n_covariates + np.arange(n_figures)
+    return Layout(n_covariates, at, at + n_figures)
+
+
+def _uplifts(
+    first: Group, second: Group, difference: Differences, figures: Figures
 ) -> list[Uplift]:
-    groups = first, second
-    parts = np.stack([group.variance / group.n_users for group in groups])  # (2, n_figures)
-    steeper = covariates @ (first.slope - second.slope)  # (n_users, n_figures), mean 0
-    variance = parts.sum(0) + (steeper**2).mean(0) / len(covariates)
-    freedom = np.array([[group.freedom] for group in groups])
-    welch = variance**2 / np.maximum((parts**2 / freedom).sum(0), 1e-300)
-    margin = student_quantile(0.975, np.maximum(welch, freedom.min())) * np.sqrt(variance)
-    difference = first.mean - second.mean
-    deviations = np.sqrt(np.stack([group.variance for group in groups]))
+    margin = student_quantile(0.975, difference.freedom) * np.sqrt(difference.variance)
+    deviations = np.sqrt(np.stack([first.variance, second.variance]))
     return [
         Uplift(
             metric,
             number,
             float(first.mean[at]),
             float(second.mean[at]),
-            Estimate(*(float(difference[at] + m) for m in (0, -margin[at], margin[at]))),
+            Estimate(*(float(difference.value[at] + m) for m in (0, -margin[at], margin[at]))),
             (float(deviations[0, at]), float(deviations[1, at])),
             (first.n_users, second.n_users),
         )
