@@ -170,6 +170,43 @@ def list_campaigns(store: Store, tenant: Tenant = "default", json: options.Json 
 
 
 @app.command()
+def measure(
+    store: Store,
+    campaign: Annotated[str, typer.Option(help="Id of the campaign.")],
+    tenant: Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Tell what a campaign brought, against who is held out; look as often as you like.
+
+    Users count once they are known for good: `measure.window_hours` after the first decision and
+    the time to answer. `measure.users` says at how many the final interval is taken.
+
+    Example: proactrec campaign measure --store shop.sqlite --campaign 3f2a9c01d2e4
+    """
+    from proactrec.serving.measuring import measured
+    from proactrec.store import campaigns
+
+    with opened(store) as database, database.reading() as connection:
+        found = measured(connection, campaigns.current(connection, tenant, campaign), _now())
+    if json:
+        results.print_json(found.model_dump(mode="json"))
+        return
+    table = Table(
+        "arm", "segment", "users", "measured", "figure", "value", "difference", "95 % or more"
+    )
+    for arm in found.arms:
+        counts = [arm.arm, arm.segment or "all", f"{arm.users:,}", f"{arm.matured:,}"]
+        if not arm.effects:
+            table.add_row(*counts, "", "", "", "")
+        for name, one in arm.effects.items():
+            span = f"{one.low:+.4f} to {one.high:+.4f}"
+            table.add_row(*counts, name, f"{one.value:.4f}", f"{one.difference:+.4f}", span)
+            counts = ["", "", "", ""]
+    Console(highlight=False).print(table)
+    print(found.verdict)
+
+
+@app.command()
 def plan(
     store: Store,
     guide: GuideFolder,

@@ -83,7 +83,9 @@ def group_of(table: FloatArray, layout: Layout, centre: FloatArray) -> Group:
     return Group(value - (mean[x] - centre) @ slope, slope, rest / freedom, int(n), freedom)
 
 
-def differences(first: Group, second: Group, covariance: FloatArray) -> Differences:
+def differences(
+    first: Group, second: Group, covariance: FloatArray, *, alike: bool = False
+) -> Differences:
     r"""How much higher the first group's figures are.
 
     .. math::
@@ -98,8 +100,13 @@ def differences(first: Group, second: Group, covariance: FloatArray) -> Differen
     ----------
     covariance : float array, shape (n_covariates, n_covariates)
         Of the covariates over both groups.
+    alike : bool, optional
+        Take the larger of both variances for each group: in a small one, chance may hide it.
     """
-    parts = np.stack([group.variance / group.n_users for group in (first, second)])
+    groups = first, second
+    spread = np.stack([group.variance for group in groups])
+    spread = np.broadcast_to(spread.max(0), spread.shape) if alike else spread
+    parts = spread / np.array([[group.n_users] for group in groups])
     steeper = first.slope - second.slope
     n_users = first.n_users + second.n_users
     more = np.einsum("kf,kl,lf->f", steeper, covariance, steeper, optimize=True)

@@ -77,10 +77,26 @@ def difference_at_least(one: Moments, other: Moments, *, alpha: float) -> float:
     return one.mean - other.mean - _reach(n, alpha) * math.sqrt(variance)
 
 
-def _reach(n: int, alpha: float) -> float:
+def margin(variance: float, n: int, *, alpha: float, tightest_at: int = TIGHTEST_AT) -> float:
+    """How far a figure of n users may be off on either side, at all looks together.
+
+    Parameters
+    ----------
+    variance : float
+        Of the figure, at this look.
+    alpha : float in (0, 1)
+        Chance that it is ever off by more.
+    tightest_at : int, optional
+        Users at whose number it is tightest.
+    """
+    _check(alpha)
+    return _reach(n, alpha / 2, tightest_at) * math.sqrt(n * variance)
+
+
+def _reach(n: int, alpha: float, tightest_at: int = TIGHTEST_AT) -> float:
     """How far the bound is from the mean of n users, in deviations of one user."""
     wanted = -2 * math.log(2 * min(alpha, 0.25))
-    rho = (wanted + math.log(wanted + 1)) / TIGHTEST_AT  # squared; the form tight at one number
+    rho = (wanted + math.log(wanted + 1)) / tightest_at  # squared; the form tight at one number
     grown = n * rho + 1
     return math.sqrt(2 * grown / (n**2 * rho) * math.log1p(math.sqrt(grown) / (2 * alpha)))
 

@@ -81,6 +81,7 @@ def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
         is_told = version.state == "paused" or nobody.ask.campaign_id is not None
         return nobody._replace(because=f"campaign_{version.state}") if is_told else nobody
     arm = person.arm(version.campaign_id)
+    is_known = arm is not None
     if arm is None:
         if not is_audience(live, person, len(nobody.owned)):
             return nobody._replace(because="not_in_audience")
@@ -93,6 +94,8 @@ def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
     if not going and not left:
         return nobody._replace(because="finished")
     because = "hold_out" if arm == HOLD_OUT else ""
+    if because and is_known and version.said.hold_out_sees == "others":
+        return nobody._replace(because=because)
     if not because and not person.is_guided:
         because = "opted_out"
     if not because:

@@ -38,6 +38,7 @@ from proactrec.serving.schemas import (
     ItemsTaken,
     Journey,
     Journeys,
+    MeasurementNow,
     PastDecision,
     PastDecisions,
     Problem,
@@ -170,6 +171,10 @@ class Client:
             time.sleep(0.5)
             found = self._said(Forecast, "GET", path)
         return self._said(Forecast, "GET", path) if found.state == "done" else found
+
+    def measurement(self, campaign_id: str) -> MeasurementNow:
+        """What it brought so far; may be looked at as often as one likes."""
+        return self._said(MeasurementNow, "GET", f"/v1/campaigns/{campaign_id}/measurement")
 
     def start(self, campaign_id: str, *, without_forecast: str | None = None) -> CampaignVersion:
         """Begin; without a forecast for a reason."""

@@ -178,6 +178,21 @@ class Guardrails(Options):
     )
 
 
+class Measure(Options):
+    """What a campaign is judged by, said before anybody looks."""
+
+    metric: Literal["target", "taken", "purchases", "objections", "acceptance"] = Field(
+        "target", description="the figure by which it is decided; others are told beside it"
+    )
+    window_hours: float = Field(
+        168, gt=0, description="how long a user is looked at from the first decision on"
+    )
+    users: int | None = Field(
+        None, ge=1, description="users who are measured at the planned end; open by default"
+    )
+    segments: tuple[str, ...] = Field((), description="groups of users that are looked at apart")
+
+
 class Label(Options):
     """What a shop must say beside a guided item."""
 
@@ -209,6 +224,10 @@ class Campaign(Options):
     hold_out: float = Field(
         0.1, ge=0, lt=1, description="share of the audience that is never guided, to compare with"
     )
+    hold_out_sees: Literal["plain", "others"] = Field(
+        "plain",
+        description="whether other campaigns may guide who is held out, after the first decision",
+    )
     rails: CampaignRails = CampaignRails()
     rounds: int | None = Field(
         None, ge=1, description="most rounds of a journey; open-ended by default"
@@ -221,6 +240,7 @@ class Campaign(Options):
     explore: ExploringOptions = ExploringOptions()
     ramp: Ramp = Ramp()
     guardrails: Guardrails = Guardrails()
+    measure: Measure = Measure()
     priority: int = Field(
         0, description="higher ones have a user's turn first, then those made first"
     )

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from proactrec.errors import CampaignStateError, InvalidInputError
 from proactrec.serving.counting import agreement, arm_counts, budget_used, journeys_after
+from proactrec.serving.measuring import measured
 from proactrec.serving.schemas import (
     MOST_PAGE,
     CampaignChange,
@@ -16,6 +17,7 @@ from proactrec.serving.schemas import (
     CampaignVersion,
     Forecast,
     Journeys,
+    MeasurementNow,
     Start,
     Versions,
     Why,
@@ -117,6 +119,15 @@ def journeys(
     with service_of(request).database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
         return journeys_after(connection, version, after, limit)
+
+
+@router.get("/{campaign_id}/measurement")
+def measurement(request: Request, campaign_id: str, access: Reads) -> MeasurementNow:
+    """What it brought, by arm and segment: it may be looked at as often as one likes."""
+    service = service_of(request)
+    with service.database.reading() as connection:
+        version = campaigns.current(connection, access.tenant, campaign_id)
+        return measured(connection, version, service.clock())
 
 
 @router.post("/{campaign_id}/forecast", status_code=202)
