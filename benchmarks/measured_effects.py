@@ -199,7 +199,7 @@ BROKEN_SPLITS = (
     World("held out: a quarter too few", drawn=0.15),
     World("held out: a tenth too many", drawn=0.22),
 )
-EFFECTS = (0.02, 0.03, 0.05)
+EFFECTS = (0.03, 0.05)
 
 
 def main() -> None:

@@ -149,6 +149,7 @@ def test_a_state_that_differs_from_the_log_fails_the_check(run: Command) -> None
         (["plan", "--out", "x.txt"], "--out must end in .parquet or .csv, got x.txt"),
         (["plan", "--out", "x.csv", "--at", "soon"], "--at must be a time with its zone"),
         (["ingest", "--events", "nowhere.csv"], "--events must name a .parquet or .csv file"),
+        (["measure", "--campaign", "abc"], "there is no campaign 'abc'"),
         (["start", "abc", "--without-forecast", "x"], "there is no campaign 'abc'"),
     ],
 )

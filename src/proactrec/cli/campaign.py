@@ -1,5 +1,6 @@
 """`proactrec campaign`: campaigns on a store without a server, as nightly batches."""
 
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -204,6 +205,43 @@ def measure(
             counts = ["", "", "", ""]
     Console(highlight=False).print(table)
     print(found.verdict)
+
+
+@app.command()
+def power(
+    effect: Annotated[float, typer.Option(help="Difference that is to be seen, e.g. 0.02.")],
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share without guidance, for figures that are shares."),
+    ] = None,
+    deviation: Annotated[
+        float | None, typer.Option(min=0, help="Else the standard deviation of a user's number.")
+    ] = None,
+    hold_out: Annotated[float, typer.Option(help="Share of users who are not guided.")] = 0.1,
+) -> None:
+    """Tell how many users a campaign needs, so that an effect shows in 4 of 5 cases.
+
+    The number belongs into `measure.users`, before anybody looks.
+
+    Example: proactrec campaign power --effect 0.02 --rate 0.1 --hold-out 0.2
+    """
+    from proactrec.measurement.effects import users_needed
+
+    if (rate is None) == (deviation is None):
+        raise InvalidInputError("give --rate or --deviation, one of them")
+    if rate is None:
+        assert deviation is not None
+        both = deviation, deviation
+    else:
+        if not 0 <= rate + effect <= 1:
+            raise InvalidInputError(f"--rate and --effect must sum to 0 to 1, got {rate + effect}")
+        both = spread_of(rate + effect), spread_of(rate)
+    print(users_needed(effect, both, (1 - hold_out, hold_out)))
+
+
+def spread_of(share: float) -> float:
+    """Standard deviation of what is 1 for a share of users, and 0 for the rest."""
+    return math.sqrt(share * (1 - share))
 
 
 @app.command()

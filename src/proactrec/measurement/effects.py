@@ -208,9 +208,9 @@ def _effects(
     )
     shares = weights[:, None] ** 2 * np.stack([part[2].variance for part in parts])
     variance = shares.sum(0)
-    freedom = variance**2 / np.maximum(
-        (shares**2 / np.stack([part[2].freedom for part in parts])).sum(0), 1e-300
-    )
+    within = np.stack([part[2].freedom for part in parts])
+    freedom = variance**2 / np.maximum((shares**2 / within).sum(0), 1e-300)
+    freedom = np.clip(freedom, within.min(0), within.sum(0))
     planned = plan.n_planned is not None
     whole = (ALPHA - EARLY if kind == "final" else EARLY if planned else ALPHA) / n_comparisons
     at_end = (ALPHA - EARLY if planned else ALPHA) / n_comparisons
