@@ -73,12 +73,13 @@ def plan_of(said: Campaign, found: Outcomes) -> Plan:
 
 
 def _sample_ratio(found: Outcomes) -> SampleRatio:
-    p = p_value((found.shares[epoch], users) for epoch, users in found.n_users.items())
-    epochs = (
-        SampleRatioEpoch(since_version=epoch, shares=shares, users=found.n_users[epoch])
-        for epoch, shares in found.shares.items()
+    epochs = [(shares, found.n_users[epoch]) for epoch, shares in found.shares.items()]
+    p, told = p_value(epochs), zip(found.shares, epochs, strict=True)
+    by_epoch = tuple(
+        SampleRatioEpoch(since_version=epoch, shares=one[0], users=one[1], p_value=p_value([one]))
+        for epoch, one in told
     )
-    return SampleRatio(p_value=p, sound=p >= BROKEN, epochs=tuple(epochs))
+    return SampleRatio(p_value=p, sound=p >= BROKEN, epochs=by_epoch)
 
 
 def _baseline(found: Outcomes, plan: Plan) -> ArmMeasured:

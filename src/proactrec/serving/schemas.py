@@ -256,12 +256,13 @@ class SampleRatioEpoch(Schema):
     since_version: int
     shares: dict[str, float]
     users: dict[str, int]
+    p_value: float
 
 
 class SampleRatio(Schema):
     """Whether users came to arms in the shares that were meant."""
 
-    p_value: float = Field(description="may be looked at any time")
+    p_value: float = Field(description="of all epochs; may be looked at any time")
     sound: bool
     epochs: tuple[SampleRatioEpoch, ...]
 

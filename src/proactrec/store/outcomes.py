@@ -44,6 +44,15 @@ FIGURES = {
 """Numerator and denominator of what is measured; no denominator: by user."""
 
 
+OF_ANSWERS = ("answered_before", "accepted_before", "accepted", "answered")
+
+
+def _columns(part: str) -> str:
+    """All columns, of which one part of the query knows some."""
+    known = {"done": set(COLUMNS) - set(OF_ANSWERS), "answers": set(OF_ANSWERS)}.get(part, set())
+    return ", ".join(name if name in known else f"0 AS {name}" for name in COLUMNS)
+
+
 def _place(name: str | None) -> int:
     return 0 if name is None else 1 + COLUMNS.index(name)
 
@@ -69,8 +78,7 @@ WITH whose AS (
 )"""
 COUNTS = f"{WHOSE} SELECT version, arm, COUNT(*) FROM whose GROUP BY version, arm"
 COUNTED = ",\n    ".join(
-    f"CASE WHEN {name} > {MOST} THEN {MOST} ELSE COALESCE({name}, 0) END AS {name}"
-    for name in COLUMNS
+    f"CASE WHEN MAX({name}) > {MOST} THEN {MOST} ELSE MAX({name}) END AS {name}" for name in COLUMNS
 )
 SUMMED = ", ".join(f"SUM({one} * {other})" for one, other in PAIRS)
 IS_TAKEN = "kind IN ('accept', 'purchase')"
@@ -114,12 +122,14 @@ SUMS = f"""{WHOSE}, matured AS (
   SELECT user_id, SUM(is_within) AS answered, SUM(is_within * taken) AS accepted,
     SUM(is_before) AS answered_before, SUM(is_before * taken) AS accepted_before
   FROM rounds WHERE taken + rejected + passed > 0 GROUP BY user_id
+), parts AS (
+  SELECT user_id, version, arm, groups, {_columns("matured")} FROM matured
+  UNION ALL SELECT user_id, NULL, NULL, NULL, {_columns("done")} FROM done
+  UNION ALL SELECT user_id, NULL, NULL, NULL, {_columns("answers")} FROM answers
 ), by_user AS (
-  SELECT w.version, w.arm, COALESCE(w.groups, '[]') AS groups,
+  SELECT MAX(version) AS version, MAX(arm) AS arm, COALESCE(MAX(groups), '[]') AS groups,
     {COUNTED}
-  FROM matured w
-  LEFT JOIN done ON done.user_id = w.user_id
-  LEFT JOIN answers ON answers.user_id = w.user_id
+  FROM parts GROUP BY user_id
 )
 SELECT version, arm, groups, {SUMMED} FROM by_user GROUP BY version, arm, groups
 """
