@@ -1,10 +1,12 @@
 """`proactrec serve`: the service, all of its processes."""
 
+import logging
 import os
 import socket
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +22,7 @@ GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
 BACKLOG = 2048
+logger = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-c", "from proactrec.cli.main import main; main()")
 
 
@@ -68,7 +71,7 @@ def serve(
     Example: proactrec serve --guide guides/shop
     """
     from proactrec.serving.logs import log_to_stderr
-    from proactrec.serving.supervisor import DATABASE, Supervisor
+    from proactrec.serving.supervisor import DATABASE, FIGURES, INSTANCE, Supervisor
     from proactrec.store.database import Database
 
     if (guide is None) == (demo is None):
@@ -90,15 +93,18 @@ def serve(
     if key is not None:
         print(key, flush=True)
     at = listener.getsockname()
-    print(f"serving {guide} at http://{at[0]}:{at[1]}, see /docs", file=sys.stderr, flush=True)
+    os.environ[INSTANCE] = "supervisor"
     log_to_stderr()
+    logger.info("serving %s at http://%s:%d, see /docs", guide, *at[:2])
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     processes = children(guide, listener, instances, lease_block)
     if visits is not None:
         from proactrec.cli.demo_shop import visitors
 
         processes.append(visitors(f"http://{at[0]}:{at[1]}", visits))
-    Supervisor(processes).run()
+    with TemporaryDirectory(prefix="proactrec-figures-") as figures:
+        os.environ[FIGURES] = figures
+        Supervisor(processes).run()
 
 
 def default_database(guide: Path) -> str:
@@ -146,5 +152,7 @@ def children(guide: Path, listener: socket.socket, n: int, lease_block: int = 0)
     module = [sys.executable, "-m", "proactrec.serving.process"]
     instance = [*module, "--guide", str(guide), "--fd", fd, "--lease-block", str(lease_block)]
     work = [*COMMAND, "work", "--guide", str(guide)]
-    found = [Child(f"instance {at}", instance, [int(fd)]) for at in range(1, n + 1)]
+    found = [
+        Child(f"instance-{at}", instance, [int(fd)], says_ready=True) for at in range(1, n + 1)
+    ]
     return [*found, Child("worker", work)]
