@@ -70,9 +70,8 @@ def live(
     traces: Traces = OFF,
 ) -> Iterator[Live]:
     """An instance of the service, stopped afterwards; it closes the database."""
-    guides = Guides(folder)
     instance = Instance(
-        Host(database, guides), patience=patience, most_waiting=most_waiting, traces=traces
+        Host(database, Guides(folder)), patience=patience, most_waiting=most_waiting, traces=traces
     )
     service = Service(database, instance, Door(Keys(database)))
     config = uvicorn.Config(create_app(service), lifespan="on", log_config=None, access_log=False)

@@ -171,7 +171,7 @@ class SavedGuide:
             "n_users": len(self.known.user_ids),
             "knowledge_version": self.knowledge_version,
             "versions": {name: version(name) for name in PACKAGES},
-            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         }
 
 
