@@ -13,13 +13,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from proactrec.serving.requests import Answer, Noted, Outcome, Plain, Refused
+from proactrec.serving.requests import Answer, Outcome, Plain, Refused
 from proactrec.serving.supervisor import FIGURES, instance_name
 
 __all__ = ["CONTENT_TYPE"]  # of what `exposition` gives
 
 if FIGURES in os.environ:
-    values.ValueClass = values.MultiProcessValue(instance_name)
+    values.ValueClass = values.MultiProcessValue(instance_name)  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -121,5 +121,5 @@ def count_outcomes(outcomes: Iterable[Outcome]) -> None:
             DECISIONS.labels("false", one.because).inc()
         elif isinstance(one, Refused):
             EVENTS.labels("refused").inc()
-        elif isinstance(one, Noted) and one.event is not None:
+        elif one.event is not None:
             EVENTS.labels("repeated" if one.is_repeated else "new").inc()
