@@ -69,3 +69,18 @@ def test_a_port_that_is_taken_is_said(guide_folder: Callable[..., Path], tmp_pat
         assert f"can't listen on 127.0.0.1:{port}" in done.stderr
         assert done.stdout == ""
         service.stop()
+
+
+def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
+    guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "first-key"
+    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
+    with started(tmp_path, *flags, "--first-key-file", str(file)) as service:
+        service.until_ready()
+        key = file.read_text().strip()
+        assert file.stat().st_mode & 0o777 == 0o600
+        with Client(service.url, key) as client:
+            assert client.campaigns() == ()
+        assert service.stop() == ""
+        assert key not in service.told

@@ -54,6 +54,13 @@ def serve(
             "instances don't wait for its row; 0: each offer is counted there by itself.",
         ),
     ] = 0,
+    first_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the first key is written, for its owner alone, instead of being printed: "
+            "what is printed may be logged."
+        ),
+    ] = None,
     demo: Annotated[
         Path | None,
         typer.Option(
@@ -86,11 +93,11 @@ def serve(
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
-    key = first_key(database)
+    key = first_key(database, first_key_file)
     visits = None if demo is None else new_key(database, "operate")
     database.close()
     listener = bound(host, port)
-    if key is not None:
+    if key is not None and first_key_file is None:
         print(key, flush=True)
     at = listener.getsockname()
     os.environ[INSTANCE] = "supervisor"
@@ -112,8 +119,8 @@ def default_database(guide: Path) -> str:
     return f"sqlite:///{guide.absolute().with_name(f'{guide.name}.store') / 'campaigns.sqlite'}"
 
 
-def first_key(database: "Database") -> str | None:
-    """A key for everything, if there is none yet."""
+def first_key(database: "Database", file: Path | None = None) -> str | None:
+    """A key for everything, if there is none yet; in a file that nobody else can read, if asked."""
     from sqlalchemy import select
 
     from proactrec.store.tables import KEYS
@@ -121,7 +128,12 @@ def first_key(database: "Database") -> str | None:
     with database.reading() as connection:
         if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-    return new_key(database, "admin")
+    if file is None:
+        return new_key(database, "admin")
+    with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as lines:
+        key = new_key(database, "admin")
+        lines.write(f"{key}\n")
+    return key
 
 
 def new_key(database: "Database", scope: "Scope") -> str:
