@@ -18,6 +18,7 @@ from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
 from proactrec.serving.service import Service
+from proactrec.serving.traces import OFF, Traces
 from proactrec.store import keys
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
@@ -41,7 +42,7 @@ class Live:
     def ask(self, method: str, path: str, *, key: str | None = None, **how: Any) -> httpx2.Response:
         """The answer as it comes, with this service's key unless another is given."""
         headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
-        headers.update(how.pop("headers", {}))
+        headers |= how.pop("headers", {})
         return self._raw.request(method, path, headers=headers, **how)
 
     def running(self, **said: Any) -> str:
@@ -61,11 +62,17 @@ def made_key(database: Database, scope: Scope = "admin", tenant: str = TENANT) -
 
 @contextmanager
 def live(
-    database: Database, folder: Path, *, patience: float = 3.0, most_waiting: int = 4000
+    database: Database,
+    folder: Path,
+    *,
+    patience: float = 3.0,
+    most_waiting: int = 4000,
+    traces: Traces = OFF,
 ) -> Iterator[Live]:
     """An instance of the service, stopped afterwards; it closes the database."""
-    guides = Guides(folder)
-    instance = Instance(Host(database, guides), patience=patience, most_waiting=most_waiting)
+    instance = Instance(
+        Host(database, Guides(folder)), patience=patience, most_waiting=most_waiting, traces=traces
+    )
     service = Service(database, instance, Door(Keys(database)))
     config = uvicorn.Config(create_app(service), lifespan="on", log_config=None, access_log=False)
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))

@@ -1,91 +1,19 @@
 """The service as it is started: processes of its own, which are started again when they die."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from proactrec.serving.client import Client
 from proactrec.testing.databases import Kind, fresh_database
 
-COMMAND = [sys.executable, "-c", "from proactrec.cli.main import main; main()", "serve"]
-READY_SECONDS = 30
-"""Ten are promised; tests share their processors with others."""
-
-
-class Started:
-    """A service that was started by its command."""
-
-    def __init__(self, told: Path, *flags: str) -> None:
-        self._told = told
-        with told.open("w") as file:
-            self.process = subprocess.Popen(
-                [*COMMAND, "--port", "0", *flags], stdout=subprocess.PIPE, stderr=file, text=True
-            )
-        end = time.monotonic() + READY_SECONDS
-        while not (found := re.search(r"at (http://\S+),", self.told)):
-            assert time.monotonic() < end, self.told
-            time.sleep(0.05)
-        self.url = found[1]
-
-    @property
-    def told(self) -> str:
-        """What it said beside what it printed."""
-        return self._told.read_text()
-
-    def printed(self) -> str:
-        """The next line."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx2.get(f"{self.url}/readyz", timeout=2).is_success
-        except httpx2.TransportError:
-            return False
-
-    def until_ready(self) -> None:
-        end = time.monotonic() + READY_SECONDS
-        while not self.is_ready():
-            assert self.process.poll() is None, self.told
-            assert time.monotonic() < end, self.told
-            time.sleep(0.05)
-
-    def instances(self) -> list[int]:
-        """Process ids of the instances."""
-        own = self.process.pid
-        pids = Path(f"/proc/{own}/task/{own}/children").read_text().split()
-        return [
-            int(pid)
-            for pid in pids
-            if b"proactrec.serving.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-
-    def stop(self) -> str:
-        """What it printed last."""
-        self.process.send_signal(signal.SIGTERM)
-        printed, _ = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0, self.told
-        return str(printed)
-
-
-@contextmanager
-def started(folder: Path, *flags: str) -> Iterator[Started]:
-    found = Started(folder / "told.txt", *flags)
-    try:
-        yield found
-    finally:
-        if found.process.poll() is None:
-            found.process.kill()
-            found.process.communicate()
+from .starting import COMMAND, READY_SECONDS, started
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -141,3 +69,18 @@ def test_a_port_that_is_taken_is_said(guide_folder: Callable[..., Path], tmp_pat
         assert f"can't listen on 127.0.0.1:{port}" in done.stderr
         assert done.stdout == ""
         service.stop()
+
+
+def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
+    guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "first-key"
+    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
+    with started(tmp_path, *flags, "--first-key-file", str(file)) as service:
+        service.until_ready()
+        key = file.read_text().strip()
+        assert file.stat().st_mode & 0o777 == 0o600
+        with Client(service.url, key) as client:
+            assert client.campaigns() == ()
+        assert service.stop() == ""
+        assert key not in service.told

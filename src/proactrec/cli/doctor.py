@@ -1,49 +1,106 @@
-"""`proactrec doctor`: is everything here that a run needs?"""
+"""`proactrec doctor`: is everything here that a run or a service needs?"""
 
 import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options
+from proactrec.cli import options, results
+from proactrec.cli.finding import Finding
 from proactrec.data.sources import SOURCES, Source
 
 CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
-EXTRAS = {"report": ("matplotlib", "jinja2"), "gym": ("gymnasium",)}
+EXTRAS = {
+    "report": ("matplotlib", "jinja2"),
+    "gym": ("gymnasium",),
+    "serve": ("fastapi", "sqlalchemy", "prometheus_client"),
+    "telemetry": ("opentelemetry",),
+}
+LEAST_GB = 1.0
 
 
-def doctor(data_dir: options.DataDir = None) -> None:
-    """Show versions, processors, extras, free disk space and which data sets are at hand.
+def doctor(
+    data_dir: options.DataDir = None,
+    guide: Annotated[
+        Path | None, typer.Option(help="Folder of the guide of a service, to be opened.")
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PROACTREC_DATABASE_URL",
+            help="Of a service: its database is looked at too. By default that beside --guide.",
+        ),
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option(help="Of a running service, e.g. http://127.0.0.1:8080.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Look whether everything is here that a run needs, and whether a service is well.
 
-    Example: proactrec doctor --data-dir data
+    Ends with code 1 if something is wrong, and says of each such thing what to do.
+
+    Example: proactrec doctor --guide guides/shop --api http://127.0.0.1:8080
     """
+    found = [*_installation(), *_data(data_dir)]
+    if guide is not None or database_url is not None or api is not None:
+        from proactrec.cli.doctor_service import service_findings
+
+        found += service_findings(guide, database_url, api)
+    if json:
+        results.print_json({"findings": [{**one._asdict(), "ok": one.is_right} for one in found]})
+    else:
+        _show(found)
+    if not all(one.is_right for one in found):
+        raise typer.Exit(1)
+
+
+def _show(findings: list[Finding]) -> None:
     table = Table("what", "found", show_header=False, box=None, pad_edge=False)
-    table.add_row("python", platform.python_version())
-    for package in ("proactrec", *CORE):
-        table.add_row(package, _version(package))
-    for extra, modules in EXTRAS.items():
-        missing = [name for name in modules if importlib.util.find_spec(name) is None]
-        table.add_row(
-            f"extra {extra}",
-            f"missing: pip install 'proactrec[{extra}]'" if missing else "installed",
-        )
-    table.add_row("processors", _processors())
-    table.add_row("free disk", f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB here")
-    for name, source in SOURCES.items():
-        table.add_row(f"data set {name}", _files(data_dir, name, source))
+    for one in findings:
+        table.add_row(one.what, one.found if one.is_right else f"WRONG: {one.found}: {one.todo}")
     Console().print(table)
 
 
-def _version(package: str) -> str:
+def _installation() -> Iterator[Finding]:
+    yield Finding("python", platform.python_version())
+    for package in ("proactrec", *CORE):
+        found = _version(package)
+        yield Finding(package, found or "missing", "" if found else f"pip install {package}")
+    for extra, modules in EXTRAS.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        told = f"missing: pip install 'proactrec[{extra}]'" if missing else "installed"
+        yield Finding(f"extra {extra}", told)
+    yield Finding("processors", _processors())
+    yield free_disk("free disk", Path.cwd())
+
+
+def free_disk(what: str, folder: Path) -> Finding:
+    """Whether some room is left where a folder is."""
+    free = shutil.disk_usage(folder).free / 1e9
+    is_enough = free >= LEAST_GB
+    todo = "" if is_enough else f"make room: {LEAST_GB:g} GB at least"
+    return Finding(what, f"{free:.1f} GB at {folder}", todo)
+
+
+def _data(data_dir: Path | None) -> Iterator[Finding]:
+    for name, source in SOURCES.items():
+        yield Finding(f"data set {name}", _files(data_dir, name, source))
+
+
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "missing"
+        return None
 
 
 def _processors() -> str:

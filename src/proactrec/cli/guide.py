@@ -1,5 +1,6 @@
-"""`proactrec guide fit | show`: a guide for real users, as one folder."""
+"""`proactrec guide fit | show | activate`: a guide for real users, as one folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,9 +93,34 @@ def show(folder: options.GuideFolder, json: options.Json = False) -> None:
 
     Example: proactrec guide show guides/shop
     """
-    from proactrec.guidance.saved import read_about
+    from proactrec.guidance.saved import guide_name, read_about
 
-    _tell(read_about(folder), folder, json=json)
+    _tell({"name": guide_name(folder), **read_about(folder)}, folder, json=json)
+
+
+@app.command()
+def activate(
+    folder: options.GuideFolder,
+    link: Annotated[
+        Path, typer.Option("--as", help="The link that `proactrec serve --guide` was given.")
+    ],
+) -> None:
+    """Let a service decide by another guide: its link leads there, once the guide can be opened.
+
+    Instances notice within seconds, and decide by it from their next batch on. Back: the same
+    command with the old folder, which must stay until then.
+
+    Example: proactrec guide activate guides/shop-2026-12 --as guides/current
+    """
+    from proactrec.guidance.saved import guide_name, open_guide
+
+    if link.exists() and not link.is_symlink():
+        raise InvalidInputError(f"--as must name a link or nothing, {link} is something else")
+    open_guide(folder)
+    new = link.with_name(f".{link.name}.{os.getpid()}")
+    new.symlink_to(os.path.relpath(folder.resolve(), link.parent.resolve()))
+    os.replace(new, link)
+    print(f"{link} leads to {folder}, guide {guide_name(folder)}")
 
 
 def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
@@ -104,6 +130,7 @@ def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
     rails = ", ".join(f"{name} = {value}" for name, value in about["rails"].items())
     rows = {
         "guide": folder,
+        **({"name": about["name"]} if "name" in about else {}),
         "policy": about["policy"],
         "rails": rails or "none",
         "made from": f"{about['dataset']['name']} ({about['dataset']['fingerprint']})",

@@ -86,7 +86,7 @@ COMMANDS = {
     ),
     "doctor": (
         "doctor.doctor",
-        "Show versions, processors, extras, free disk space and which data sets are at hand.",
+        "Look whether everything is here that a run needs, and whether a service is well.",
     ),
     "data": ("data.app", "Fetch data sets and look at them before anything is trained."),
     "llm": ("llm.app", "Look at a language model before it plays the users."),

@@ -1,10 +1,12 @@
 """`proactrec serve`: the service, all of its processes."""
 
+import logging
 import os
 import socket
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +22,7 @@ GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
 BACKLOG = 2048
+logger = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-c", "from proactrec.cli.main import main; main()")
 
 
@@ -51,6 +54,13 @@ def serve(
             "instances don't wait for its row; 0: each offer is counted there by itself.",
         ),
     ] = 0,
+    first_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the first key is written, for its owner alone, instead of being printed: "
+            "what is printed may be logged."
+        ),
+    ] = None,
     demo: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +78,7 @@ def serve(
     Example: proactrec serve --guide guides/shop
     """
     from proactrec.serving.logs import log_to_stderr
-    from proactrec.serving.supervisor import DATABASE, Supervisor
+    from proactrec.serving.supervisor import DATABASE, FIGURES, INSTANCE, Supervisor
     from proactrec.store.database import Database
 
     if (guide is None) == (demo is None):
@@ -83,22 +93,25 @@ def serve(
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
-    key = first_key(database)
+    key = first_key(database, first_key_file)
     visits = None if demo is None else new_key(database, "operate")
     database.close()
     listener = bound(host, port)
-    if key is not None:
+    if key is not None and first_key_file is None:
         print(key, flush=True)
     at = listener.getsockname()
-    print(f"serving {guide} at http://{at[0]}:{at[1]}, see /docs", file=sys.stderr, flush=True)
+    os.environ[INSTANCE] = "supervisor"
     log_to_stderr()
+    logger.info("serving %s at http://%s:%d, see /docs", guide, *at[:2])
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     processes = children(guide, listener, instances, lease_block)
     if visits is not None:
         from proactrec.cli.demo_shop import visitors
 
         processes.append(visitors(f"http://{at[0]}:{at[1]}", visits))
-    Supervisor(processes).run()
+    with TemporaryDirectory(prefix="proactrec-figures-") as figures:
+        os.environ[FIGURES] = figures
+        Supervisor(processes).run()
 
 
 def default_database(guide: Path) -> str:
@@ -106,8 +119,8 @@ def default_database(guide: Path) -> str:
     return f"sqlite:///{guide.absolute().with_name(f'{guide.name}.store') / 'campaigns.sqlite'}"
 
 
-def first_key(database: "Database") -> str | None:
-    """A key for everything, if there is none yet."""
+def first_key(database: "Database", file: Path | None = None) -> str | None:
+    """A key for everything, if there is none yet; in a file that nobody else can read, if asked."""
     from sqlalchemy import select
 
     from proactrec.store.tables import KEYS
@@ -115,7 +128,12 @@ def first_key(database: "Database") -> str | None:
     with database.reading() as connection:
         if connection.execute(select(KEYS.c.key_id).limit(1)).first() is not None:
             return None
-    return new_key(database, "admin")
+    if file is None:
+        return new_key(database, "admin")
+    with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as lines:
+        key = new_key(database, "admin")
+        lines.write(f"{key}\n")
+    return key
 
 
 def new_key(database: "Database", scope: "Scope") -> str:
@@ -146,5 +164,7 @@ def children(guide: Path, listener: socket.socket, n: int, lease_block: int = 0)
     module = [sys.executable, "-m", "proactrec.serving.process"]
     instance = [*module, "--guide", str(guide), "--fd", fd, "--lease-block", str(lease_block)]
     work = [*COMMAND, "work", "--guide", str(guide)]
-    found = [Child(f"instance {at}", instance, [int(fd)]) for at in range(1, n + 1)]
+    found = [
+        Child(f"instance-{at}", instance, [int(fd)], says_ready=True) for at in range(1, n + 1)
+    ]
     return [*found, Child("worker", work)]

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from proactrec.cold_start import place_items
+from proactrec.config import digest
 from proactrec.content import content_vectors
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.items import Items
@@ -45,6 +46,8 @@ from proactrec.policies.registry import policy_type
 from proactrec.progress import Progress, silent
 
 FORMAT_VERSION = 1
+NAMED_BY = ("dataset", "policy", "policy_version", "policy_options", "seed", "n_items", "made")
+"""What says in `guide.json` that a guide is another one."""
 ABOUT, ITEMS, USERS = "guide.json", "items.parquet", "users.parquet"
 ENCODER, MODELS, INTENTS = "encoder", "models", "intents.safetensors"
 KNOWLEDGE = "knowledge.safetensors"
@@ -168,7 +171,7 @@ class SavedGuide:
             "n_users": len(self.known.user_ids),
             "knowledge_version": self.knowledge_version,
             "versions": {name: version(name) for name in PACKAGES},
-            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         }
 
 
@@ -366,6 +369,12 @@ def read_about(folder: Path) -> dict[str, Any]:
             f"guide {folder} has the format {found}, this proactrec reads {FORMAT_VERSION}"
         )
     return about
+
+
+def guide_name(folder: Path) -> str:
+    """A short name that no other guide has."""
+    about = read_about(folder)
+    return digest({key: about[key] for key in NAMED_BY})
 
 
 def _copy(source: Path, target: Path) -> None:

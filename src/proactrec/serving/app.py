@@ -14,7 +14,7 @@ from proactrec.errors import StoreError
 from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
-from proactrec.serving.routes import campaigns, health, hot, items, users
+from proactrec.serving.routes import campaigns, figures, health, hot, items, users
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
@@ -25,6 +25,7 @@ from proactrec.serving.schemas import (
     Problem,
 )
 from proactrec.serving.service import Service
+from proactrec.serving.watching import Watched
 from proactrec.serving.words import NOT_GUIDED
 
 logger = logging.getLogger(__name__)
@@ -54,19 +55,23 @@ def create_app(service: Service) -> FastAPI:
         except StoreError as error:
             logger.warning("what was leased comes back later: %s", error)
         service.database.close()
+        service.instance.traces.close()
 
     app = FastAPI(
         title=TITLE,
         summary="What to show users next, on the way to what a campaign leads to",
         description=description(),
         lifespan=lifespan,
-        middleware=[Middleware(Bounded)],
+        middleware=[
+            Middleware(Watched, traces=service.instance.traces),
+            Middleware(Bounded),
+        ],
         responses={"4XX": {"model": Problem}, 503: {"model": Problem}},
     )
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, items, health):
+    for part in (campaigns, users, items, health, figures):
         app.include_router(part.router)
     plain_openapi = app.openapi
 

@@ -11,21 +11,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from proactrec.config import digest, merged
+from proactrec.config import merged
 from proactrec.data.catalogue import Catalogue
-from proactrec.errors import ProactrecError, UnknownIdError
+from proactrec.errors import InvalidInputError, ProactrecError, UnknownIdError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
-from proactrec.guidance.saved import SavedGuide, built_policy, open_guide, read_about
+from proactrec.guidance.saved import SavedGuide, built_policy, guide_name, open_guide
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.types import IntArray
 
-NAMED_BY = ("dataset", "policy", "policy_version", "policy_options", "seed", "n_items", "made")
-"""What says in `guide.json` that a guide is another one."""
 MOST_GUIDES = 200
 """Arms that are kept ready."""
 
@@ -54,7 +52,7 @@ class Guides:
     Parameters
     ----------
     folder : Path
-        Of the saved guide.
+        Of the saved guide, or a link to it, which may lead to another one later.
     later_items : Catalogue, optional
         What there is to show now; new ones stand where their content puts them.
     unavailable : frozenset of str
@@ -67,20 +65,19 @@ class Guides:
         later_items: Catalogue | None = None,
         unavailable: frozenset[str] = frozenset(),
     ) -> None:
-        self.folder, self._later_items = folder, later_items
-        self.saved: SavedGuide = open_guide(folder, later_items)
+        self.given, self.folder = folder, folder.resolve()
+        self._later_items = later_items
+        self.name = guide_name(self.folder)
+        """Of the guide: what was learned with another one is none of its knowledge."""
+        self.saved: SavedGuide = open_guide(self.folder, later_items)
+        if guide_name(self.folder) != self.name:
+            raise InvalidInputError(f"{folder} was replaced while it was opened: open it again")
         self.items = self.saved.guide.items
         index = self.items.index
         self.unavailable = frozenset(index[one] for one in unavailable if one in index)
         self.knowledge: Mapping[str, tuple[int, Any]] = {}  # newest version, by tenant
         self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
         self._guides: OrderedDict[tuple[Any, ...], Guide] = OrderedDict()
-
-    @cached_property
-    def name(self) -> str:
-        """Of the guide: what was learned with another one is none of its knowledge."""
-        about = read_about(self.folder)
-        return digest({key: about[key] for key in NAMED_BY})
 
     def selling(self, unavailable: frozenset[str]) -> Self:
         """The same, with other items sold out."""

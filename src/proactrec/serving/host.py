@@ -15,7 +15,8 @@ from typing import NamedTuple
 from proactrec.errors import ProactrecError, StoreError
 from proactrec.serving.choosing import Turn, known_of, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
-from proactrec.serving.requests import Answer, Ask, Report, Request, Response
+from proactrec.serving.metrics import TRIED_AGAIN
+from proactrec.serving.requests import Answer, Ask, Request, Response, first_of_each
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
 from proactrec.store import log
@@ -87,7 +88,7 @@ class Host:
     def replace_guides(self, guides: Guides, tenant: str | None = None) -> None:
         """Decide by others from the next batch on: for a tenant, or whoever has none of its own."""
         if tenant is None:
-            self._common = guides
+            self._common = self.guides = guides
         else:
             self._own[tenant] = guides
         self._campaigns, self._versions = {}, {}
@@ -109,17 +110,23 @@ class Host:
         responses: dict[int, Response] = {}
         waiting = list(range(len(requests)))
         for _ in range(MOST_TRIES + len(requests)):
-            now, later = _first_of_each(waiting, requests)
+            now, later = first_of_each(waiting, requests)
             try:
                 done = self._transaction(tenant, [(row, requests[row]) for row in now])
             except BaseException:
                 self._forget(tenant, {requests[row].user_id for row in now})
                 raise
             responses.update(done)
+            TRIED_AGAIN.inc(len(now) - len(done))
             waiting = sorted([row for row in now if row not in done] + later)
             if not waiting:
                 return [responses[row] for row in range(len(requests))]
         raise StoreError(f"others changed {len(waiting)} users over and over: try again")
+
+    @property
+    def n_people(self) -> int:
+        """Users in memory."""
+        return len(self._people)
 
     def campaigns(self, tenant: str) -> list[Live]:
         """Of a tenant, in the order in which they have users' turns, as last seen."""
@@ -262,6 +269,7 @@ class Host:
             because,
             [self._id(idx) for idx in one.among] if is_drawn else None,
             ask.request_key,
+            self.guides.name,
         )
         version = None if live is None else live.version
         chance = one.chance if item == self._id(one.item_idx) else None
@@ -358,22 +366,6 @@ class Host:
         for user_id in user_ids:
             old = self._people.pop((tenant, user_id), None)
             self._n_rows -= old.revision if old else 0
-
-
-def _first_of_each(
-    waiting: Sequence[int], requests: Sequence[Request]
-) -> tuple[list[int], list[int]]:
-    """What may go into one transaction, and the rest: only reports come before another request."""
-    now, later, asked = [], [], set()
-    for row in waiting:
-        user = requests[row].user_id
-        if user in asked:
-            later.append(row)
-            continue
-        now.append(row)
-        if not isinstance(requests[row], Report):
-            asked.add(user)
-    return now, later
 
 
 def _change(work: Work, answer: Answer | None) -> Change:

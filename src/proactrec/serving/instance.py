@@ -5,6 +5,7 @@ in one thread. Whatever fails, whoever asks what to show is given an item.
 """
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
@@ -15,9 +16,12 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from proactrec.errors import OverloadedError, StoreError
+from proactrec.serving import metrics
 from proactrec.serving.host import Host
 from proactrec.serving.plain import plain_items
 from proactrec.serving.requests import Ask, Outcome, Plain, Refused, Request
+from proactrec.serving.seen import SEEN, Seen
+from proactrec.serving.traces import OFF, Traces
 
 MOST_ASKS = 32
 """Decisions of a batch: beyond it scores of a large catalogue no longer fit in caches."""
@@ -39,6 +43,7 @@ class Call:
     answered: asyncio.Future[list[Outcome]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    seen: Seen | None = field(default_factory=SEEN.get)
 
     @property
     def n_asks(self) -> int:
@@ -64,7 +69,7 @@ class Batches:
     def __init__(self, handle: Handler, *, most_waiting: int = MOST_WAITING) -> None:
         self._handle, self._most = handle, most_waiting
         self._waiting: deque[Call] = deque()
-        self._n_waiting = 0
+        self.n_waiting = 0  # requests
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.is_busy = False  # also with a batch that nobody waits for any more
         self.now: list[Call] = []  # being handled
@@ -84,10 +89,10 @@ class Batches:
         OverloadedError
             If too many do.
         """
-        if self._n_waiting + len(call.requests) > self._most and self._n_waiting:
-            raise OverloadedError(f"{self._n_waiting} requests wait already: try again later")
+        if self.n_waiting + len(call.requests) > self._most and self.n_waiting:
+            raise OverloadedError(f"{self.n_waiting} requests wait already: try again later")
         self._waiting.append(call)
-        self._n_waiting += len(call.requests)
+        self.n_waiting += len(call.requests)
         if not self.is_busy:
             self.is_busy, self.since = True, time.monotonic()
             self._loop.call_soon(self._go_on)  # once all that came at once is here
@@ -96,7 +101,7 @@ class Batches:
         """All that wait or are being handled, for somebody else to answer."""
         calls = [*self.now, *self._waiting]
         self._waiting.clear()
-        self.now, self._n_waiting = [], 0
+        self.now, self.n_waiting = [], 0
         return calls
 
     def between(self, job: Callable[[], None]) -> None:
@@ -146,7 +151,7 @@ class Batches:
             if is_full:
                 break
         self._waiting.extendleft(reversed(left))
-        self._n_waiting -= n_all
+        self.n_waiting -= n_all
         return taken
 
     def _work(self) -> None:
@@ -167,6 +172,8 @@ class Instance:
         Requests that may wait; beyond it they are refused.
     patience : float, optional
         Seconds that a batch may take until the store is held to be out of reach.
+    traces : Traces, optional
+        Of requests and batches.
     """
 
     def __init__(
@@ -175,8 +182,9 @@ class Instance:
         *,
         most_waiting: int = MOST_WAITING,
         patience: float = PATIENCE_SECONDS,
+        traces: Traces = OFF,
     ) -> None:
-        self.host, self._patience = host, patience
+        self.host, self._patience, self.traces = host, patience, traces
         self._batches = Batches(self._handled, most_waiting=most_waiting)
         self._aside = Batches(self._plain, most_waiting=most_waiting)
         self.is_store_out = False
@@ -224,9 +232,9 @@ class Instance:
                     raise
                 await _all(calls[:at])  # they are under way
                 raise
-        if len(calls) == 1:
-            return await calls[0].answered
-        return [outcome for part in await _all(calls) for outcome in part]
+        found = [outcome for part in await _all(calls) for outcome in part]
+        metrics.count_outcomes(found)
+        return found
 
     def store_is(self, *, out: bool) -> None:
         """Take note of whether the store can be reached."""
@@ -248,6 +256,7 @@ class Instance:
         """Let nobody wait for a store that does not answer."""
         while True:
             await asyncio.sleep(min(0.25, self._patience / 4))
+            self._tell_figures()
             is_late = time.monotonic() - self._batches.since > self._patience
             if not self._batches.is_busy or not (is_late or self.is_store_out):
                 continue
@@ -257,6 +266,11 @@ class Instance:
                     self._moved_aside(call)
                 except (OverloadedError, StoreError) as error:
                     call.answer(error)
+
+    def _tell_figures(self) -> None:
+        metrics.WAITING.set(self._batches.n_waiting)
+        metrics.PEOPLE.set(self.host.n_people)
+        metrics.STORE_OUT.set(self.is_store_out)
 
     def _moved_aside(self, call: Call) -> None:
         self._put(other := Call(call.tenant, call.requests))
@@ -268,21 +282,27 @@ class Instance:
 
     def _handled(self, tenant: str, calls: list[Call]) -> list[list[Outcome] | Exception]:
         """In the thread of decisions: outcomes of each call."""
+        requests = [one for call in calls for one in call.requests]
+        spans = [call.seen.span for call in calls if call.seen is not None]
+        metrics.BATCH_REQUESTS.observe(len(requests))
         try:
-            found = self.host.handle(tenant, [one for call in calls for one in call.requests])
+            with metrics.BATCH_SECONDS.time(), self.traces.batch(spans, len(requests)):
+                found = self.host.handle(tenant, requests)
         except StoreError as error:
             LOG.warning("%s", error)
             self.store_is(out=True)
             return [self._without_store(call, error) for call in calls]
         except Exception:
             LOG.exception("a batch failed: its requests are tried one by one")
-            return [self._one_by_one(call) for call in calls]
+            context = contextvars.copy_context()
+            return [context.run(self._one_by_one, call) for call in calls]
         self.store_is(out=False)
         rest = iter(found)
         return [[next(rest) for _ in call.requests] for call in calls]
 
     def _one_by_one(self, call: Call) -> list[Outcome] | Exception:
         found: list[Outcome] = []
+        SEEN.set(call.seen)  # which log lines name
         for request in call.requests:
             try:
                 found += self.host.handle(call.tenant, [request])
@@ -318,5 +338,7 @@ class Instance:
 
 
 async def _all(calls: Sequence[Call]) -> list[list[Outcome]]:
+    if len(calls) == 1:
+        return [await calls[0].answered]
     await asyncio.wait([call.answered for call in calls])
     return [call.answered.result() for call in calls]

@@ -5,6 +5,7 @@ Run as `python -m proactrec.serving.process`, by :mod:`proactrec.serving.supervi
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -16,6 +17,7 @@ from types import FrameType
 import torch
 import uvicorn
 
+from proactrec.errors import StoreError
 from proactrec.serving.access import Door
 from proactrec.serving.app import create_app
 from proactrec.serving.guides import Guides
@@ -23,7 +25,8 @@ from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
 from proactrec.serving.logs import log_to_stderr
 from proactrec.serving.service import Service
-from proactrec.serving.supervisor import DATABASE
+from proactrec.serving.supervisor import DATABASE, READY, instance_name
+from proactrec.serving.traces import traces_of
 from proactrec.store.database import Database
 from proactrec.store.keys import Keys
 from proactrec.store.leases import Leases
@@ -33,6 +36,8 @@ SWITCH_SECONDS = 0.0005
 GRACE_SECONDS = 20
 DRAIN_SECONDS = 2.0
 """Callers have so long to bring their last request by a connection that is open."""
+
+LOG = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -51,6 +56,13 @@ class Server(uvicorn.Server):
         self._instance.is_stopping = True
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, and say so to the parent."""
+        await super().startup(sockets)
+        if self.started and (writer := os.environ.pop(READY, None)):
+            os.write(int(writer), b".")
+            os.close(int(writer))
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain all connections, and end."""
         for server in self.servers:
@@ -68,7 +80,8 @@ def instance_of(folder: Path, database: Database, lease_block: int = 0) -> Servi
     guides.prepare(())
     leases = Leases(secrets.token_hex(8), lease_block) if lease_block else None
     host = Host(database, guides, leases=leases)
-    return Service(database, Instance(host), Door(Keys(database)))
+    instance = Instance(host, traces=traces_of(instance_name()))
+    return Service(database, instance, Door(Keys(database)))
 
 
 def serve(service: Service, listener: socket.socket) -> None:
@@ -97,10 +110,12 @@ def main() -> None:
     log_to_stderr()
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_SECONDS)
-    serve(
-        instance_of(asked.guide, Database(os.environ[DATABASE]), asked.lease_block),
-        socket.socket(fileno=asked.fd),
-    )
+    database = Database(os.environ[DATABASE])
+    try:
+        database.migrate()  # this version may be newer than the one that made the schema
+    except StoreError as error:
+        LOG.warning("%s", error)
+    serve(instance_of(asked.guide, database, asked.lease_block), socket.socket(fileno=asked.fd))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
-"""What an instance takes up while it works: items, what is sold out, and what was learned.
+"""What an instance takes up while it works: guides, items, what is sold out, and what was learned.
 
 It is read and prepared in a thread of its own, and swapped between two batches.
 """
 
 import logging
+import math
 import threading
+import time
 
-from proactrec.errors import StoreError
+from proactrec.errors import StoreError, UnknownIdError
+from proactrec.guidance.saved import guide_name
 from proactrec.serving.guides import Guides
 from proactrec.serving.instance import Instance
-from proactrec.serving.opening import taught
+from proactrec.serving.metrics import GUIDES
+from proactrec.serving.opening import taught, with_items
 from proactrec.store import items, knowledge
-from proactrec.store.campaigns import all_current
+from proactrec.store.campaigns import all_current, tenants
 from proactrec.store.database import Database
 
 EVERY_SECONDS = 1.0
+AGAIN_SECONDS = 60.0
+"""A guide that could not be opened is tried again after so long."""
 LOG = logging.getLogger(__name__)
 
 
@@ -34,13 +40,17 @@ class Refresher:
     ) -> None:
         self._database, self._instance, self._every = database, instance, every
         self._common = instance.host.guides
+        self._refused = "", -math.inf  # a guide, and when it could not be opened
         self._revisions: dict[str, int] = {}
         self._catalogues: dict[str, bytes] = {}  # what a tenant's guides were opened with
         self._ends = threading.Event()
+        self._is_swapped = threading.Event()
+        self._is_swapped.set()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        GUIDES.labels(self._common.name).set(1)
         self._thread.start()
 
     def stop(self) -> None:
@@ -52,6 +62,8 @@ class Refresher:
         with self._database.reading() as connection:
             revisions = items.revisions(connection)
             learned = knowledge.newest_versions(connection, self._common.name)
+        if not self._is_swapped.is_set() or self._take_guide():
+            return
         for tenant, revision in revisions.items():
             if self._revisions.get(tenant) != revision:
                 self._take_items(tenant)
@@ -70,6 +82,55 @@ class Refresher:
                 self._instance.store_is(out=True)
             except Exception:  # of news that can't be taken up: decide by what there is
                 LOG.exception("news could not be taken up")
+
+    def _take_guide(self) -> bool:
+        """Whether the folder holds another guide by now, by which it will be decided."""
+        folder, now = self._common.given, time.monotonic()
+        try:
+            name = guide_name(folder)
+        except UnknownIdError:  # it is being replaced
+            return False
+        refused, at = self._refused
+        if name == self._common.name or (name == refused and now < at + AGAIN_SECONDS):
+            return False
+        LOG.info("guide %s is opened in place of %s", name, self._common.name)
+        try:
+            self._exchange(Guides(folder))
+        except StoreError:
+            raise
+        except Exception:
+            LOG.exception("guide %s can't be taken up: %s goes on", name, self._common.name)
+            self._refused = name, now
+            return False
+        return True
+
+    def _exchange(self, common: Guides) -> None:
+        """Have guides ready for all tenants, and decide by them from the next batch on."""
+        own: dict[str, Guides] = {}
+        with self._database.reading() as connection:
+            for tenant in {*tenants(connection), *self._revisions}:
+                guides = common
+                if tenant in self._revisions:
+                    guides = own[tenant] = with_items(connection, common.folder, tenant)
+                guides.prepare(all_current(connection, tenant))
+            learned = knowledge.newest_versions(connection, common.name)
+        for tenant, version in learned.items():  # of a guide that decided before
+            guides = own.get(tenant, common)
+            guides.learned(tenant, version, self._knowledge(guides, tenant, version))
+        old, self._common = self._common.name, common
+        self._catalogues.clear()
+        self._is_swapped.clear()
+
+        def swap() -> None:
+            self._instance.host.replace_guides(common)
+            for tenant, guides in own.items():
+                self._instance.host.replace_guides(guides, tenant)
+            GUIDES.labels(old).set(0)
+            GUIDES.labels(common.name).set(1)
+            self._is_swapped.set()
+            LOG.info("guide %s decides", common.name)
+
+        self._instance.between(swap)
 
     def _take_items(self, tenant: str) -> None:
         """Guides of a tenant's own, with its items as they are now."""

@@ -329,6 +329,7 @@ class PastDecision(Schema):
     not_guided_because: str | None
     among: tuple[str, ...] | None = Field(description="items among which was drawn, best first")
     knowledge: int = Field(description="version of what was known from everybody's answers")
+    guide: str | None = Field(description="name of the guide that decided; null: it is not known")
     at: datetime
     expires_at: datetime
     reported: tuple[str, ...] = Field(description="kinds of the events that answer it")

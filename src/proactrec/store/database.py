@@ -69,6 +69,7 @@ class Database:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         extra: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 12}
+        extra["hide_parameters"] = True  # they name users
         if self.is_sqlite:
             extra["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
         else:
@@ -86,7 +87,12 @@ class Database:
             _settle_sqlite(self.engine)
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to a revision; processes that do it at once wait for each other."""
+        """Bring the schema to a revision; processes that do it at once wait for each other.
+
+        A schema that a newer version made is left as it is: migrations only add.
+        """
+        if revision == "head" and self.is_current():
+            return
         config = _config()
         with self.writing() as connection:
             if not self.is_sqlite:
@@ -95,8 +101,8 @@ class Database:
             is_down = revision == "base" or revision.startswith("-")
             (command.downgrade if is_down else command.upgrade)(config, revision)
 
-    def is_newest(self) -> bool:
-        """Whether the schema is the newest one.
+    def is_current(self) -> bool:
+        """Whether the schema is the newest one that is known here, or of a newer version.
 
         Raises
         ------
@@ -104,7 +110,8 @@ class Database:
             If the database can't be reached.
         """
         with self.reading() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == _newest()
+            found = MigrationContext.configure(connection).get_current_revision()
+        return found is not None and (found == _newest() or found not in _older())
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -214,6 +221,13 @@ def _newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
+@lru_cache
+def _older() -> frozenset[str]:
+    """Revisions before the newest."""
+    script = ScriptDirectory.from_config(_config())
+    return frozenset(one.revision for one in script.walk_revisions()) - {str(_newest())}
+
+
 def columns_of(table: Table) -> tuple[str, ...]:
     """Names of the columns that are given, in their order: `seq` is the database's."""
     return tuple(column.name for column in table.columns if column.name != "seq")
@@ -302,7 +316,8 @@ def _told(url: URL) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        sentence = " ".join(str(error.orig or error).split())
+        # What follows the first line may name rows, and so users.
+        sentence = str(error.orig or error).strip().partition("\n")[0]
         raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", "") != NO_TABLE:

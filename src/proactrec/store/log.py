@@ -39,6 +39,7 @@ class Decided(NamedTuple):
     not_guided_because: str
     among: Sequence[str] | None
     request_key: str | None
+    guide: str | None = None  # name of the one that decided
 
     def row(self, tenant: str, user_id: str) -> tuple[object, ...]:
         """As the table of decisions has it."""
@@ -46,8 +47,8 @@ class Decided(NamedTuple):
         among = None if self.among is None else json.dumps(list(self.among))
         what = (m.campaign_id, m.version, m.arm, m.target_id, m.item_id)
         why = (self.plain_id, self.proposed_id, m.guided, self.reason, self.not_guided_because)
-        when = (among, m.knowledge, m.at, m.expires_at, m.closes_at, self.request_key)
-        return (tenant, user_id, m.number, *what, *why, *when)
+        when = (among, m.knowledge, m.at, m.expires_at, m.closes_at)
+        return (tenant, user_id, m.number, *what, *why, *when, self.request_key, self.guide)
 
 
 class Change(NamedTuple):
@@ -116,15 +117,15 @@ def people(hot: Hot, tenant: str, at: Mapping[str, int]) -> dict[str, Person]:
 def decided_by(hot: Hot, tenant: str, user_id: str, request_key: str) -> Decided | None:
     """The decision that a request with this key got before."""
     sql = (
-        f"SELECT {MADE}, plain_id, proposed_id, reason, not_guided_because, among, request_key "
-        "FROM decisions WHERE tenant = ? AND user_id = ? AND request_key = ?"
+        f"SELECT {MADE}, plain_id, proposed_id, reason, not_guided_because, among, request_key, "
+        "guide FROM decisions WHERE tenant = ? AND user_id = ? AND request_key = ?"
     )
     found = hot.rows(sql, (tenant, user_id, request_key))
     if not found:
         return None
-    *made, plain, proposed, reason, because, among, key = found[0]
+    *made, plain, proposed, reason, because, among, key, guide = found[0]
     drawn = None if among is None else json.loads(among)
-    return Decided(Made(*made), plain, proposed, reason, because, drawn, key)
+    return Decided(Made(*made), plain, proposed, reason, because, drawn, key, guide)
 
 
 def write(hot: Hot, tenant: str, changes: Iterable[Change]) -> None:

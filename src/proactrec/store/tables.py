@@ -145,6 +145,7 @@ DECISIONS = Table(
     _time("expires_at"),
     _time("closes_at"),  # no answer by then is a skip
     _text("request_key", null=True),
+    _text("guide", null=True),  # name of the one that decided; null: of before it was kept
     PrimaryKeyConstraint("tenant", "user_id", "number"),
     Index("decisions_request", "tenant", "user_id", "request_key", unique=True),
     Index("decisions_seq", "seq"),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proactrec.errors import StoreError
+from proactrec.guidance.saved import guide_name
+from proactrec.serving import metrics
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import wall_clock
 from proactrec.store import campaigns, jobs
@@ -49,11 +51,16 @@ class Chore:
         if began < self.next_at:
             return
         try:
-            self.do()
+            with metrics.CHORE_SECONDS.labels(self.name).time():
+                self.do()
         except StoreError:
+            metrics.CHORES_FAILED.labels(self.name).inc()
             raise
         except Exception:
+            metrics.CHORES_FAILED.labels(self.name).inc()
             logger.exception("%s failed", self.name)
+        else:
+            metrics.CHORE_DONE.labels(self.name).set_to_current_time()
         took = time.monotonic() - began
         self.next_at = time.monotonic() + max(self.every, REST * took)
 
@@ -80,7 +87,8 @@ class Worker:
         batch: int = BATCH,
     ) -> None:
         self._database, self._folder, self._clock = database, folder, clock
-        self._learning = Learning(database, Guides(folder), clock, batch=batch)
+        self._guides, self._batch = Guides(folder), batch
+        self._learning = self._learning_of_guide()
         self._errands = Errands(database, folder)
 
     def run(self, ends: threading.Event) -> None:
@@ -127,6 +135,9 @@ class Worker:
             for chore in chores:
                 chore.look()
 
+    def _learning_of_guide(self) -> Learning:
+        return Learning(self._database, self._guides, self._clock, batch=self._batch)
+
     def _settle(self) -> None:
         found = settle(self._database, self._clock())
         if any(found):
@@ -140,6 +151,10 @@ class Worker:
         steer(self._database, self._clock())
 
     def _learn(self) -> None:
+        if guide_name(self._folder) != self._guides.name:
+            self._guides = Guides(self._folder)
+            self._learning = self._learning_of_guide()
+            logger.info("guide %s is learned for", self._guides.name)
         with self._database.reading() as connection:
             tenants = campaigns.tenants(connection)
         for tenant in tenants:

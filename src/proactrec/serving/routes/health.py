@@ -17,14 +17,14 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Health}})
 def readyz(request: Request, response: Response) -> Health:
-    """The guide is loaded, the database can be reached and has the newest schema."""
+    """The guide is loaded, the database can be reached, and its schema is not too old."""
     service, why = service_of(request), None
     if service.instance.is_stopping:
         why = "this instance stops"
     else:
         try:
-            is_newest = service.database.is_newest()
-            why = None if is_newest else "the database has another schema: migrate it"
+            is_current = service.database.is_current()
+            why = None if is_current else "the database has an older schema: migrate it"
         except StoreError:
             why = "the database can't be reached"
     if why is None:

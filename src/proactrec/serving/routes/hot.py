@@ -1,11 +1,13 @@
 """Decisions and events: raw routes, since what frameworks add to them costs as much as they do."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from proactrec.errors import InvalidInputError
 from proactrec.serving.problems import parsed
@@ -76,7 +78,18 @@ HOT: Sequence[tuple[str, Callable[[Request], Awaitable[Response]]]] = (
     ("/v1/decisions/batch", decide_batch),
     ("/v1/events", report),
 )
-ROUTES = [Route(path, route, methods=["POST"]) for path, route in HOT]
+
+
+class Raw(Route):
+    """A route that says which one it was, as those of the framework do."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Any]:
+        """Whether a request is for it."""
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
+
+ROUTES = [Raw(path, route, methods=["POST"]) for path, route in HOT]
 
 
 def idempotency_key(request: Request) -> str | None:

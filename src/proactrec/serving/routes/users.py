@@ -84,6 +84,7 @@ def _past(row: Any, kinds: list[str]) -> PastDecision:
         not_guided_because=row.not_guided_because or None,
         among=None if row.among is None else tuple(json.loads(row.among)),
         knowledge=row.knowledge,
+        guide=row.guide,
         at=moment(row.at),
         expires_at=moment(row.expires_at),
         reported=tuple(kinds),
