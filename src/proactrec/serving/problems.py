@@ -1,6 +1,7 @@
 """What goes wrong, as problems by RFC 9457: the one place where errors become statuses."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,10 @@ from proactrec.errors import (
     AccessError,
     CampaignStateError,
     InvalidInputError,
+    IssuerError,
     OverloadedError,
     ProactrecError,
+    RateError,
     StoreError,
     UnknownIdError,
     UnknownKeyError,
@@ -30,7 +33,9 @@ KINDS: Mapping[type[ProactrecError], tuple[int, str]] = {
     CampaignStateError: (409, "campaign-state"),
     UnknownKeyError: (401, "unknown-key"),
     AccessError: (403, "access"),
+    RateError: (429, "rate"),
     OverloadedError: (503, "overloaded"),
+    IssuerError: (503, "issuer"),
     StoreError: (503, "store"),
 }
 """Status and name of every error that a caller may meet; the first that fits holds."""
@@ -43,6 +48,7 @@ TITLES = {
     413: "The body is too large",
     415: "Only JSON is understood",
     422: "A value breaks a rule",
+    429: "Asked too often",
     500: "It failed here, and that was logged",
     503: "Not now: try again later",
 }
@@ -100,7 +106,9 @@ async def _of_error(_: Request, error: Exception) -> Response:
         LOG.error("a request failed", exc_info=error)
         return problem(500, "the request failed for a reason that is not the caller's")
     status, name = KINDS[kind]
-    headers = {"WWW-Authenticate": 'Bearer realm="proactrec"'} if status == 401 else None
+    headers = {"WWW-Authenticate": 'Bearer realm="proactrec"'} if status == 401 else {}
+    if isinstance(error, RateError):
+        headers["Retry-After"] = str(math.ceil(error.seconds))
     detail = "the database can't be reached" if kind is StoreError else str(error)
     return problem(status, detail, name=name, headers=headers)
 
