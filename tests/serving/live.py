@@ -11,17 +11,18 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from proactrec.serving.access import Door
 from proactrec.serving.app import create_app
 from proactrec.serving.client import Client
+from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
+from proactrec.serving.safety import SafetyOptions
 from proactrec.serving.service import Service
 from proactrec.store import keys
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
-from proactrec.store.keys import Keys, Scope
+from proactrec.store.keys import Scope
 
 TENANT = "shop"
 
@@ -61,13 +62,28 @@ def made_key(database: Database, scope: Scope = "admin", tenant: str = TENANT) -
 
 @contextmanager
 def live(
-    database: Database, folder: Path, *, patience: float = 3.0, most_waiting: int = 4000
+    database: Database,
+    folder: Path,
+    *,
+    patience: float = 3.0,
+    most_waiting: int = 4000,
+    **safety: Any,
 ) -> Iterator[Live]:
     """An instance of the service, stopped afterwards; it closes the database."""
     guides = Guides(folder)
     instance = Instance(Host(database, guides), patience=patience, most_waiting=most_waiting)
-    service = Service(database, instance, Door(Keys(database)))
-    config = uvicorn.Config(create_app(service), lifespan="on", log_config=None, access_log=False)
+    options = SafetyOptions(**safety)
+    service = Service(database, instance, options.door(database))
+    config = uvicorn.Config(
+        create_app(service),
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        **options.server(),
+    )
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -94,12 +94,12 @@ class Door:
         return access if is_good else None
 
     async def _looked_up(self, request: Request, header: str, digest: bytes) -> Access:
-        if digest in self._known:
+        if digest in self._known or digest in self._looks:
             return await self._looked_at(header, digest)
-        address = address_of(request)
-        _check("keys that are none", WRONG, self._wrong.take(address))
         if len(self._looks) >= MOST_LOOKS:
             raise OverloadedError("too many keys wait for being looked up")
+        address = address_of(request)
+        _check("keys that are none", WRONG, self._wrong.take(address))
         try:
             access = await self._looked_at(header, digest)
         except (StoreError, IssuerError):
@@ -137,10 +137,11 @@ class Door:
     def _looked(self, digest: bytes, look: asyncio.Future[Access | None]) -> None:
         """Remember what the store said, whether or not anybody still waits for it."""
         del self._looks[digest]
-        if look.cancelled() or isinstance(look.exception(), StoreError | IssuerError):
+        error = None if look.cancelled() else look.exception()
+        if look.cancelled() or not isinstance(error, AccessError | None):
             return
         self._tried.pop(digest, None)
-        access = None if look.exception() else look.result()
+        access = look.result() if error is None else None
         if access is None:
             self._known.pop(digest, None)
             return

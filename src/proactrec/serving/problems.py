@@ -44,6 +44,7 @@ TITLES = {
     403: "This key may not do that",
     404: "There is no such thing",
     405: "Not with this method",
+    408: "The request came too slowly",
     409: "The campaign's state does not allow it",
     413: "The body is too large",
     415: "Only JSON is understood",

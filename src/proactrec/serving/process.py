@@ -16,16 +16,16 @@ from types import FrameType
 import torch
 import uvicorn
 
-from proactrec.serving.access import Door
 from proactrec.serving.app import create_app
+from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
 from proactrec.serving.logs import log_to_stderr
+from proactrec.serving.safety import SafetyOptions
 from proactrec.serving.service import Service
 from proactrec.serving.supervisor import DATABASE
 from proactrec.store.database import Database
-from proactrec.store.keys import Keys
 from proactrec.store.leases import Leases
 
 SWITCH_SECONDS = 0.0005
@@ -62,26 +62,29 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def instance_of(folder: Path, database: Database, lease_block: int = 0) -> Service:
+def instance_of(
+    folder: Path, database: Database, safety: SafetyOptions, lease_block: int = 0
+) -> Service:
     """All of an instance, with the guide of a folder."""
     guides = Guides(folder)
     guides.prepare(())
     leases = Leases(secrets.token_hex(8), lease_block) if lease_block else None
     host = Host(database, guides, leases=leases)
-    return Service(database, Instance(host), Door(Keys(database)))
+    return Service(database, Instance(host), safety.door(database))
 
 
-def serve(service: Service, listener: socket.socket) -> None:
+def serve(service: Service, listener: socket.socket, safety: SafetyOptions) -> None:
     """Answer until a signal says to stop."""
     config = uvicorn.Config(
         create_app(service),
         loop="uvloop",
-        http="httptools",
+        http=Connection,
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        **safety.server(),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     Server(config, service.instance).run(sockets=[listener])
@@ -93,13 +96,15 @@ def main() -> None:
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True, help="of the socket that listens")
     parser.add_argument("--lease-block", type=int, default=0, help="offers; 0: no leases")
+    parser.add_argument("--safety", type=SafetyOptions.model_validate_json, required=True)
     asked = parser.parse_args()
     log_to_stderr()
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_SECONDS)
     serve(
-        instance_of(asked.guide, Database(os.environ[DATABASE]), asked.lease_block),
+        instance_of(asked.guide, Database(os.environ[DATABASE]), asked.safety, asked.lease_block),
         socket.socket(fileno=asked.fd),
+        asked.safety,
     )
 
 
