@@ -47,7 +47,17 @@ ALLOWED = {
 }
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
-    *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
+    *(
+        "sqlalchemy",
+        "alembic",
+        "psycopg",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "httpx2",
+        "argon2",
+        "joserfc",
+    ),
 }
 WITH_EXTRAS = (
     *("report", "cli", "gym", "store", "serving", "worker", "shoppers", "testing.databases"),

@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 from proactrec.errors import MissingExtraError
 
-if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "httptools", "httpx2")):
+NEEDED = ("fastapi", "uvicorn", "httptools", "httpx2", "joserfc")
+if any(find_spec(name) is None for name in NEEDED):
     raise MissingExtraError(
-        "the service needs fastapi, uvicorn, uvloop, httptools and httpx2: "
+        "the service needs fastapi, uvicorn, uvloop, httptools, httpx2 and joserfc: "
         "pip install 'proactrec[serve]'"
     )

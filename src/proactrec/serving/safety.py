@@ -32,7 +32,9 @@ class OidcOptions(Options):
     @classmethod
     def _is_safe(cls, url: str) -> str:
         if not is_safe(url):
-            raise InvalidInputError("must begin with https://, or be on this machine")
+            raise InvalidInputError(
+                f"the issuer's URL must begin with https://, or be on this machine, got {url!r}"
+            )
         return url
 
 
