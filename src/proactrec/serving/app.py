@@ -30,6 +30,9 @@ from proactrec.serving.words import NOT_GUIDED
 logger = logging.getLogger(__name__)
 TITLE = "proactrec"
 REFS = "#/components/schemas/{model}"
+PROBLEM = "application/problem+json"
+OPEN = ("/healthz", "/readyz")
+"""Routes that need no key."""
 HOT = (
     ("/v1/decisions", hot.decide, DecisionRequest, None, Decision),
     ("/v1/decisions/batch", hot.decide_batch, DecisionRequest, MOST_DECISIONS, Decision),
@@ -71,7 +74,9 @@ def create_app(service: Service) -> FastAPI:
     plain_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
-        return app.openapi_schema or _with_hot(plain_openapi())
+        if app.openapi_schema is None:
+            app.openapi_schema = _secured(_with_hot(plain_openapi()))
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
@@ -109,7 +114,7 @@ def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
                 **{
                     code: {
                         "description": what,
-                        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                        "content": {"application/json": {"schema": _ref("Problem")}},
                     }
                     for code, what in (("4XX", "Client Error"), ("503", "Service Unavailable"))
                 },
@@ -118,6 +123,20 @@ def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
         if goes is Decision:
             operation["parameters"] = [_IDEMPOTENCY]
         schema["paths"][path] = {"post": operation}
+    return schema
+
+
+def _secured(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the key that is needed, and the type that problems come as."""
+    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if path not in OPEN:
+                operation["security"] = [{"key": []}]
+            for answer in operation["responses"].values():
+                told = answer.get("content", {})
+                if told.get("application/json", {}).get("schema") == _ref("Problem"):
+                    answer["content"] = {PROBLEM: told["application/json"]}
     return schema
 
 

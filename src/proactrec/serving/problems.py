@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from proactrec.errors import (
     AccessError,
@@ -53,6 +54,7 @@ TITLES = {
     500: "It failed here, and that was logged",
     503: "Not now: try again later",
 }
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 1
 LOG = logging.getLogger(__name__)
 
@@ -122,9 +124,22 @@ async def _of_values(_: Request, error: Exception) -> Response:
     return problem(422, detail, name=KINDS[InvalidInputError][1], errors=wrong)
 
 
-async def _of_protocol(_: Request, error: Exception) -> Response:
+async def _of_protocol(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods that the path of a request has: each route knows its own alone."""
+    routes, scope = request.app.router.routes, request.scope
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:
