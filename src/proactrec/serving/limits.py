@@ -9,14 +9,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proactrec.serving.problems import problem
+from proactrec.serving.problems import HEADERS, NOT_KEPT, problem
 from proactrec.serving.schemas import MOST_BYTES
 
 BODY_SECONDS = 10.0
 """A body is there within that."""
 LAST = {"Connection": "close"}
 """What is left of the body is not waited for."""
-HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 
 
 class Bounded:
@@ -79,7 +78,7 @@ def _guarded(send: Send, *, is_personal: bool) -> Send:
             headers = MutableHeaders(scope=message)
             headers.update(HEADERS)
             if is_personal:
-                headers["Cache-Control"] = "no-store"
+                headers.update(NOT_KEPT)
         await send(message)
 
     return guarded

@@ -41,6 +41,7 @@ KINDS: Mapping[type[ProactrecError], tuple[int, str]] = {
 }
 """Status and name of every error that a caller may meet; the first that fits holds."""
 TITLES = {
+    400: "The body can't be read",
     401: "A key is needed",
     403: "This key may not do that",
     404: "There is no such thing",
@@ -55,6 +56,9 @@ TITLES = {
     503: "Not now: try again later",
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+NOT_KEPT = {"Cache-Control": "no-store"}
+"""What is personal is kept by no browser or proxy."""
 RETRY_SECONDS = 1
 LOG = logging.getLogger(__name__)
 
@@ -143,8 +147,10 @@ def _methods(request: Request) -> list[str]:
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:
-    # Starlette raises it again after this answer, and the server logs it with its traceback.
-    return problem(500, "the request failed for a reason that is not the caller's")
+    # Starlette raises it again after this answer, which passes no middleware, and the server logs
+    # it with its traceback.
+    headers = {**HEADERS, **NOT_KEPT}
+    return problem(500, "the request failed for a reason that is not the caller's", headers=headers)
 
 
 def _wrong(error: Mapping[str, Any]) -> WrongField:
