@@ -48,7 +48,7 @@ ALLOWED = {
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
-    *("prometheus_client", "opentelemetry"),
+    *("prometheus_client", "opentelemetry", "joserfc"),
 }
 WITH_EXTRAS = (
     *("report", "cli", "gym", "store", "serving", "worker", "shoppers", "testing.databases"),

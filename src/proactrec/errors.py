@@ -57,6 +57,18 @@ class OverloadedError(ProactrecError, RuntimeError):
     """Too much waits already; the same may be asked again later."""
 
 
+class RateError(OverloadedError):
+    """Asked more often than is allowed; the same may be asked again after some seconds."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class IssuerError(ProactrecError, RuntimeError):
+    """Who issues people's tokens can't be reached, or says what can't be used."""
+
+
 class AccessError(ProactrecError, PermissionError):
     """A key is missing, wrong, or may not do this."""
 

@@ -11,18 +11,19 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from proactrec.serving.access import Door
 from proactrec.serving.app import create_app
 from proactrec.serving.client import Client
+from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
+from proactrec.serving.safety import SafetyOptions
 from proactrec.serving.service import Service
 from proactrec.serving.traces import OFF, Traces
 from proactrec.store import keys
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
-from proactrec.store.keys import Keys, Scope
+from proactrec.store.keys import Scope
 
 TENANT = "shop"
 
@@ -68,13 +69,24 @@ def live(
     patience: float = 3.0,
     most_waiting: int = 4000,
     traces: Traces = OFF,
+    **safety: Any,
 ) -> Iterator[Live]:
     """An instance of the service, stopped afterwards; it closes the database."""
     instance = Instance(
         Host(database, Guides(folder)), patience=patience, most_waiting=most_waiting, traces=traces
     )
-    service = Service(database, instance, Door(Keys(database)))
-    config = uvicorn.Config(create_app(service), lifespan="on", log_config=None, access_log=False)
+    options = SafetyOptions(**safety)
+    service = Service(database, instance, options.door(database))
+    config = uvicorn.Config(
+        create_app(service),
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        **options.server(),
+    )
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

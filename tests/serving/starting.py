@@ -26,7 +26,7 @@ class Started:
                 [*COMMAND, "--port", "0", *flags], stdout=subprocess.PIPE, stderr=file, text=True
             )
         end = time.monotonic() + READY_SECONDS
-        while not (found := re.search(r"at (http://\S+),", self.told)):
+        while not (found := re.search(r"at (https?://\S+),", self.told)):
             assert time.monotonic() < end, self.told
             time.sleep(0.05)
         self.url = found[1]

@@ -53,6 +53,7 @@ def checked(answer: httpx2.Response, status: int, name: str = "") -> dict[str, A
         ("/v1/decisions", {**ASK, "colour": "red"}, "colour"),
         ("/v1/decisions", {**ASK, "at": "2026-01-01T00:00:00"}, "at"),
         ("/v1/decisions", {**ASK, "at": "9999-01-01T00:00:00Z"}, "at"),
+        ("/v1/decisions", {**ASK, "at": 1_800_000_000}, "at"),
         ("/v1/decisions", {**ASK, "candidates": ["i"] * 1001}, "candidates"),
         ("/v1/decisions/batch", [ASK, {}], "1.user_id"),
         ("/v1/events", [EVENT, {**EVENT, "item_id": None}], "1.item_id"),
@@ -178,6 +179,9 @@ def test_wrong_paths_and_methods_are_problems_too(service: Live) -> None:
     checked(service.ask("GET", "/v1/nothing"), 404)
     checked(service.ask("GET", "/v1/decisions"), 405)
     checked(service.ask("DELETE", "/v1/campaigns"), 405)
+    for method in ("OPTIONS", "DELETE"):
+        assert service.ask(method, "/v1/campaigns/x").headers["allow"] == "GET, PUT"
+    assert service.ask("GET", "/v1/decisions").headers["allow"] == "POST"
 
 
 def test_a_long_idempotency_key_is_refused(service: Live) -> None:

@@ -1,16 +1,20 @@
 """The service as it is started: processes of its own, which are started again when they die."""
 
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from proactrec.serving.client import Client
+from proactrec.serving.safety import SafetyOptions
 from proactrec.testing.databases import Kind, fresh_database
 
 from .starting import COMMAND, READY_SECONDS, started
@@ -84,3 +88,85 @@ def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
             assert client.campaigns() == ()
         assert service.stop() == ""
         assert key not in service.told
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of this machine, signed by itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext"]
+    made += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_it_speaks_tls_itself(
+    guide_folder: Callable[..., Path], tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    cert, key = certificate
+    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
+    flags += ("--tls-cert", str(cert), "--tls-key", str(key), "--rate-limit", "3/minute")
+    with started(tmp_path, *flags) as service:
+        assert service.url.startswith("https://")
+        secret, end = service.printed(), time.monotonic() + READY_SECONDS
+        with httpx2.Client(
+            base_url=service.url, verify=ssl.create_default_context(cafile=cert)
+        ) as http:
+            while True:
+                try:
+                    http.get("/readyz").raise_for_status()
+                    break
+                except (httpx2.TransportError, httpx2.HTTPStatusError):
+                    assert time.monotonic() < end, service.told
+                    time.sleep(0.1)
+            bearer = {"Authorization": f"Bearer {secret}"}
+            found = [http.get("/v1/keys", headers=bearer) for _ in range(4)]
+            assert [one.status_code for one in found] == [200, 200, 200, 429]
+            assert "server" not in found[0].headers
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(f"{service.url.replace('https', 'http')}/healthz")
+        service.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "flags", "warns"),
+    [
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"behind_proxy": "10.0.0.0/8, 192.168.0.7"}, False),
+        ("127.0.0.1", {}, False),
+        ("::1", {}, False),
+        ("::", {}, True),
+    ],
+)
+def test_an_address_that_others_reach_is_warned_of(
+    host: str, flags: dict[str, str], warns: bool
+) -> None:
+    warning = SafetyOptions(**flags).warning(host)
+    assert (warning is not None) == warns
+    if warning is not None:
+        assert "in clear: give --tls-cert" in warning
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--rate-limit", "many"), "a rate must be N/second"),
+        (("--tls-cert", __file__), "given together"),
+        (("--tls-cert", "none", "--tls-key", "none"), "must be files"),
+        (("--behind-proxy", "proxy.example"), "--behind-proxy"),
+        (("--oidc-issuer", "http://id.example", "--oidc-client-id", "x"), "https://"),
+        (("--oidc-issuer", "https://id.example"), "client_id"),
+    ],
+)
+def test_what_would_not_be_safe_is_said_before_anything_starts(
+    flags: tuple[str, ...], said: str, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = [*COMMAND, "--guide", str(guide_folder()), *flags]
+    command += ["--database-url", str(tmp_path / "store.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,7 +1,6 @@
 """The demo of a service: a guide of the generated world, and shoppers who visit a campaign."""
 
 import os
-import sys
 from pathlib import Path
 
 from proactrec.cli import console
@@ -37,9 +36,6 @@ def visitors(api: str, key: str) -> Child:
     """The process of the shoppers; their key is told by the environment, not on a command line."""
     os.environ[KEY] = key
     command = [*COMMAND, "shoppers", "--api", api, "--dataset", "demo", "--category", CATEGORY]
-    print(
-        f"try: curl -H 'Authorization: Bearer {key}' {api}/v1/campaigns",
-        file=sys.stderr,
-        flush=True,
-    )
+    # Not beside log lines, which are kept.
+    print(f"try: curl -H 'Authorization: Bearer {key}' {api}/v1/campaigns", flush=True)
     return Child("shoppers", command, may_end=True)

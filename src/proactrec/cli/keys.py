@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Make, list and revoke keys of the service.\n\n"
     "Start with: proactrec keys create --scope operate --database-url sqlite:///shop.sqlite",
 )
+DAY = 86_400_000_000
 Url = Annotated[
     str,
     typer.Option(
@@ -38,15 +39,25 @@ def create(
         ),
     ],
     tenant: Tenant = "default",
+    name: Annotated[
+        str | None, typer.Option(help="What it is for, as `keys list` shows it.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="It holds so long; for ever by default.")
+    ] = None,
 ) -> None:
     """Make a key and print it once, alone on the last line: nobody can read it again.
+
+    Keys of other tenants are made here alone: the service makes those of the asking one.
 
     Example: proactrec keys create --scope decide --database-url sqlite:///shop.sqlite
     """
     from proactrec.store import keys
 
+    at = time.time_ns() // 1000
+    until = None if days is None else at + days * DAY
     with opened(database_url) as database, database.writing() as connection:
-        key = keys.create(connection, tenant, scope, time.time_ns() // 1000)  # type: ignore[arg-type]
+        key = keys.create(connection, tenant, scope, at, name=name, expires_at=until)  # type: ignore[arg-type]
     print(key)
 
 
@@ -55,11 +66,12 @@ def list_keys(database_url: Url, tenant: Tenant = "default") -> None:
     """Show the keys of a tenant: when they were made, and whether they still hold."""
     from proactrec.store.keys import Keys
 
-    table = Table("key", "scope", "made", "revoked")
+    table = Table("key", "name", "scope", "made", "expires", "revoked")
     with opened(database_url) as database:
         for key in Keys(database).list(tenant):
-            revoked = "" if key.revoked_at is None else _day(key.revoked_at)
-            table.add_row(key.key_id, key.scope, _day(key.made_at), revoked)
+            times = (key.made_at, key.expires_at, key.revoked_at)
+            days = ("" if at is None else _day(at) for at in times)
+            table.add_row(key.key_id, key.name or "", key.scope, *days)
     Console(highlight=False).print(table)
 
 
@@ -69,7 +81,7 @@ def revoke(
     database_url: Url,
     tenant: Tenant = "default",
 ) -> None:
-    """Make a key worthless, in every instance within a minute."""
+    """Make a key worthless, in every instance within some seconds."""
     from proactrec.store.keys import Keys
 
     with opened(database_url) as database:

@@ -118,6 +118,7 @@ class _OnUse(TyperCommand):
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,  # which may be keys
     rich_markup_mode="rich",
     help="Guide users toward target items over several rounds, and measure it honestly.\n\n"
     "Start with: proactrec run --dataset demo --out runs/demo",

@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proactrec.cli.flags import built, flags_of, takes
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.serving.safety import SafetyOptions
 
 if TYPE_CHECKING:
     from proactrec.serving.supervisor import Child
@@ -21,11 +23,23 @@ if TYPE_CHECKING:
 GuideFolder = Annotated[
     Path, typer.Option("--guide", help="Folder of a guide, made by `proactrec guide fit`.")
 ]
+SAFETY = {
+    **flags_of(SafetyOptions, "Safety", "rate_limit", "behind_proxy", "tls_cert", "tls_key"),
+    **flags_of(
+        SafetyOptions,
+        "Safety",
+        oidc_issuer="oidc.issuer",
+        oidc_client_id="oidc.client_id",
+        oidc_scope_claim="oidc.scope_claim",
+        oidc_tenant_claim="oidc.tenant_claim",
+    ),
+}
 BACKLOG = 2048
 logger = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-c", "from proactrec.cli.main import main; main()")
 
 
+@takes(SAFETY)
 def serve(
     guide: Annotated[
         Path | None,
@@ -69,6 +83,7 @@ def serve(
             "simulated shoppers visit a campaign.",
         ),
     ] = None,
+    **values: Any,
 ) -> None:
     """Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM.
 
@@ -83,6 +98,7 @@ def serve(
 
     if (guide is None) == (demo is None):
         raise InvalidInputError("give --guide DIR or --demo FOLDER, one of them")
+    safety = built(SafetyOptions, SAFETY, values)
     if demo is not None:
         from proactrec.cli.demo_shop import demo_guide
 
@@ -101,14 +117,17 @@ def serve(
         print(key, flush=True)
     at = listener.getsockname()
     os.environ[INSTANCE] = "supervisor"
+    api = f"{'http' if safety.tls_cert is None else 'https'}://{at[0]}:{at[1]}"
     log_to_stderr()
-    logger.info("serving %s at http://%s:%d, see /docs", guide, *at[:2])
+    if (warning := safety.warning(at[0])) is not None:
+        logger.warning("%s", warning)
+    logger.info("serving %s at %s, see /docs", guide, api)
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-    processes = children(guide, listener, instances, lease_block)
+    processes = children(guide, listener, instances, safety, lease_block)
     if visits is not None:
         from proactrec.cli.demo_shop import visitors
 
-        processes.append(visitors(f"http://{at[0]}:{at[1]}", visits))
+        processes.append(visitors(api, visits))
     with TemporaryDirectory(prefix="proactrec-figures-") as figures:
         os.environ[FIGURES] = figures
         Supervisor(processes).run()
@@ -156,13 +175,16 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def children(guide: Path, listener: socket.socket, n: int, lease_block: int = 0) -> "list[Child]":
+def children(
+    guide: Path, listener: socket.socket, n: int, safety: SafetyOptions, lease_block: int = 0
+) -> "list[Child]":
     """The instances, and the worker, which find the database's URL in their environment."""
     from proactrec.serving.supervisor import Child
 
     fd = str(listener.fileno())
     module = [sys.executable, "-m", "proactrec.serving.process"]
     instance = [*module, "--guide", str(guide), "--fd", fd, "--lease-block", str(lease_block)]
+    instance += ["--safety", safety.model_dump_json()]
     work = [*COMMAND, "work", "--guide", str(guide)]
     found = [
         Child(f"instance-{at}", instance, [int(fd)], says_ready=True) for at in range(1, n + 1)

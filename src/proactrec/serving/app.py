@@ -14,7 +14,7 @@ from proactrec.errors import StoreError
 from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
-from proactrec.serving.routes import campaigns, figures, health, hot, items, users
+from proactrec.serving.routes import campaigns, figures, health, hot, items, keys, users
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
@@ -31,6 +31,9 @@ from proactrec.serving.words import NOT_GUIDED
 logger = logging.getLogger(__name__)
 TITLE = "proactrec"
 REFS = "#/components/schemas/{model}"
+PROBLEM = "application/problem+json"
+OPEN = ("/healthz", "/readyz")
+"""Routes that need no key."""
 HOT = (
     ("/v1/decisions", hot.decide, DecisionRequest, None, Decision),
     ("/v1/decisions/batch", hot.decide_batch, DecisionRequest, MOST_DECISIONS, Decision),
@@ -71,12 +74,14 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, items, health, figures):
+    for part in (campaigns, users, items, keys, health, figures):
         app.include_router(part.router)
     plain_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
-        return app.openapi_schema or _with_hot(plain_openapi())
+        if app.openapi_schema is None:
+            app.openapi_schema = _secured(_with_hot(plain_openapi()))
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
@@ -114,7 +119,7 @@ def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
                 **{
                     code: {
                         "description": what,
-                        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                        "content": {"application/json": {"schema": _ref("Problem")}},
                     }
                     for code, what in (("4XX", "Client Error"), ("503", "Service Unavailable"))
                 },
@@ -123,6 +128,20 @@ def _with_hot(schema: dict[str, Any]) -> dict[str, Any]:
         if goes is Decision:
             operation["parameters"] = [_IDEMPOTENCY]
         schema["paths"][path] = {"post": operation}
+    return schema
+
+
+def _secured(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the key that is needed, and the type that problems come as."""
+    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if path not in OPEN:
+                operation["security"] = [{"key": []}]
+            for answer in operation["responses"].values():
+                told = answer.get("content", {})
+                if told.get("application/json", {}).get("schema") == _ref("Problem"):
+                    answer["content"] = {PROBLEM: told["application/json"]}
     return schema
 
 

@@ -38,6 +38,11 @@ from proactrec.serving.schemas import (
     ItemsTaken,
     Journey,
     Journeys,
+    KeyMade,
+    KeyScope,
+    KeySeen,
+    KeysSeen,
+    KeyWanted,
     MeasurementNow,
     PastDecision,
     PastDecisions,
@@ -227,6 +232,21 @@ class Client:
             before = found.next
             if before is None:
                 return
+
+    def keys(self) -> tuple[KeySeen, ...]:
+        """Those of the tenant, the oldest first."""
+        return self._said(KeysSeen, "GET", "/v1/keys").keys
+
+    def create_key(
+        self, scope: KeyScope, *, name: str | None = None, expires_at: datetime | None = None
+    ) -> KeyMade:
+        """A new key, told this once; expires never unless told."""
+        asked = KeyWanted(scope=scope, name=name, expires_at=expires_at)
+        return self._said(KeyMade, "POST", "/v1/keys", asked)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Make a key worthless, in every instance within some seconds."""
+        self._sent("DELETE", f"/v1/keys/{quote(key_id, safe='')}", None)
 
     def _said(
         self,

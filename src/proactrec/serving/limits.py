@@ -1,10 +1,21 @@
-"""What comes in is bounded, and JSON: seen before any route reads it."""
+"""What comes in is bounded, in time, and JSON; what goes out says how it is to be treated.
 
+Seen before any route reads it.
+"""
+
+import asyncio
+
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proactrec.serving.problems import problem
+from proactrec.serving.problems import HEADERS, NOT_KEPT, problem
 from proactrec.serving.schemas import MOST_BYTES
+
+BODY_SECONDS = 10.0
+"""A body is there within that."""
+LAST = {"Connection": "close"}
+"""What is left of the body is not waited for."""
 
 
 class Bounded:
@@ -15,7 +26,11 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _guarded(send, is_personal=scope["path"].startswith("/v1/"))
+        if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])  # their names in lower case, as ASGI says
@@ -27,24 +42,46 @@ class Bounded:
             await refused(scope, receive, send)
             return
         if length.isdecimal() and int(length) > MOST_BYTES:
-            await problem(413, _too_large())(scope, receive, send)
+            await problem(413, _too_large(), headers=LAST)(scope, receive, send)
             return
-        await self._app(scope, receive if length else _counted(receive), send)
+        await self._app(scope, _counted(receive) if has_body else receive, send)
 
 
 def _counted(receive: Receive) -> Receive:
-    """Of a body whose length was not said."""
-    n_bytes = 0
+    """Of a body that may be longer than was said, or slower than anybody needs."""
+    n_bytes, end, is_whole = 0, asyncio.get_running_loop().time() + BODY_SECONDS, False
 
     async def counted() -> Message:
-        nonlocal n_bytes
-        message = await receive()
+        nonlocal n_bytes, is_whole
+        if is_whole:
+            return await receive()  # whether the caller has gone
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            seconds = f"{BODY_SECONDS:g} s"
+            raise HTTPException(408, f"a body must be there within {seconds}", LAST) from None
         n_bytes += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
         if n_bytes > MOST_BYTES:
-            raise HTTPException(413, _too_large())
+            raise HTTPException(413, _too_large(), LAST)
         return message
 
     return counted
+
+
+def _guarded(send: Send, *, is_personal: bool) -> Send:
+    """With headers by which no browser or proxy keeps or shows what is not for it."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.update(HEADERS)
+            if is_personal:
+                headers.update(NOT_KEPT)
+        await send(message)
+
+    return guarded
 
 
 def _too_large() -> str:

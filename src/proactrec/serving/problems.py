@@ -1,6 +1,7 @@
 """What goes wrong, as problems by RFC 9457: the one place where errors become statuses."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from proactrec.errors import (
     AccessError,
     CampaignStateError,
     InvalidInputError,
+    IssuerError,
     OverloadedError,
     ProactrecError,
+    RateError,
     StoreError,
     UnknownIdError,
     UnknownKeyError,
@@ -30,22 +34,31 @@ KINDS: Mapping[type[ProactrecError], tuple[int, str]] = {
     CampaignStateError: (409, "campaign-state"),
     UnknownKeyError: (401, "unknown-key"),
     AccessError: (403, "access"),
+    RateError: (429, "rate"),
     OverloadedError: (503, "overloaded"),
+    IssuerError: (503, "issuer"),
     StoreError: (503, "store"),
 }
 """Status and name of every error that a caller may meet; the first that fits holds."""
 TITLES = {
+    400: "The body can't be read",
     401: "A key is needed",
     403: "This key may not do that",
     404: "There is no such thing",
     405: "Not with this method",
+    408: "The request came too slowly",
     409: "The campaign's state does not allow it",
     413: "The body is too large",
     415: "Only JSON is understood",
     422: "A value breaks a rule",
+    429: "Asked too often",
     500: "It failed here, and that was logged",
     503: "Not now: try again later",
 }
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+NOT_KEPT = {"Cache-Control": "no-store"}
+"""What is personal is kept by no browser or proxy."""
 RETRY_SECONDS = 1
 LOG = logging.getLogger(__name__)
 
@@ -100,7 +113,9 @@ async def _of_error(_: Request, error: Exception) -> Response:
         LOG.error("a request failed", exc_info=error)
         return problem(500, "the request failed for a reason that is not the caller's")
     status, name = KINDS[kind]
-    headers = {"WWW-Authenticate": 'Bearer realm="proactrec"'} if status == 401 else None
+    headers = {"WWW-Authenticate": 'Bearer realm="proactrec"'} if status == 401 else {}
+    if isinstance(error, RateError):
+        headers["Retry-After"] = str(math.ceil(error.seconds))
     detail = "the database can't be reached" if kind is StoreError else str(error)
     return problem(status, detail, name=name, headers=headers)
 
@@ -113,14 +128,29 @@ async def _of_values(_: Request, error: Exception) -> Response:
     return problem(422, detail, name=KINDS[InvalidInputError][1], errors=wrong)
 
 
-async def _of_protocol(_: Request, error: Exception) -> Response:
+async def _of_protocol(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods that the path of a request has: each route knows its own alone."""
+    routes, scope = request.app.router.routes, request.scope
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:
-    # Starlette raises it again after this answer, and the server logs it with its traceback.
-    return problem(500, "the request failed for a reason that is not the caller's")
+    # Starlette raises it again after this answer, which passes no middleware, and the server logs
+    # it with its traceback.
+    headers = {**HEADERS, **NOT_KEPT}
+    return problem(500, "the request failed for a reason that is not the caller's", headers=headers)
 
 
 def _wrong(error: Mapping[str, Any]) -> WrongField:

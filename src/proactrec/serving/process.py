@@ -18,17 +18,17 @@ import torch
 import uvicorn
 
 from proactrec.errors import StoreError
-from proactrec.serving.access import Door
 from proactrec.serving.app import create_app
+from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.instance import Instance
 from proactrec.serving.logs import log_to_stderr
+from proactrec.serving.safety import SafetyOptions
 from proactrec.serving.service import Service
 from proactrec.serving.supervisor import DATABASE, READY, instance_name
 from proactrec.serving.traces import traces_of
 from proactrec.store.database import Database
-from proactrec.store.keys import Keys
 from proactrec.store.leases import Leases
 
 SWITCH_SECONDS = 0.0005
@@ -74,27 +74,30 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def instance_of(folder: Path, database: Database, lease_block: int = 0) -> Service:
+def instance_of(
+    folder: Path, database: Database, safety: SafetyOptions, lease_block: int = 0
+) -> Service:
     """All of an instance, with the guide of a folder."""
     guides = Guides(folder)
     guides.prepare(())
     leases = Leases(secrets.token_hex(8), lease_block) if lease_block else None
     host = Host(database, guides, leases=leases)
     instance = Instance(host, traces=traces_of(instance_name()))
-    return Service(database, instance, Door(Keys(database)))
+    return Service(database, instance, safety.door(database))
 
 
-def serve(service: Service, listener: socket.socket) -> None:
+def serve(service: Service, listener: socket.socket, safety: SafetyOptions) -> None:
     """Answer until a signal says to stop."""
     config = uvicorn.Config(
         create_app(service),
         loop="uvloop",
-        http="httptools",
+        http=Connection,
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        **safety.server(),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     Server(config, service.instance).run(sockets=[listener])
@@ -106,6 +109,7 @@ def main() -> None:
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True, help="of the socket that listens")
     parser.add_argument("--lease-block", type=int, default=0, help="offers; 0: no leases")
+    parser.add_argument("--safety", type=SafetyOptions.model_validate_json, required=True)
     asked = parser.parse_args()
     log_to_stderr()
     torch.set_num_threads(1)
@@ -115,7 +119,8 @@ def main() -> None:
         database.migrate()  # this version may be newer than the one that made the schema
     except StoreError as error:
         LOG.warning("%s", error)
-    serve(instance_of(asked.guide, database, asked.lease_block), socket.socket(fileno=asked.fd))
+    service = instance_of(asked.guide, database, asked.safety, asked.lease_block)
+    serve(service, socket.socket(fileno=asked.fd), asked.safety)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,19 @@ Of a campaign itself see :mod:`proactrec.store.campaign`.
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+)
 
 from proactrec.store.campaign import Campaign, Label, State
+from proactrec.store.keys import Scope as KeyScope
 from proactrec.store.people import KINDS
 
 MOST_BYTES = 1 << 20
@@ -29,7 +39,13 @@ def _within_reach(at: datetime) -> datetime:
     return at
 
 
-At = Annotated[AwareDatetime, AfterValidator(_within_reach)]
+def _as_text(at: Any) -> Any:
+    if isinstance(at, int | float | bytes):  # seconds, or milliseconds?
+        raise ValueError("must be a time by RFC 3339, with its time zone")
+    return at
+
+
+At = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_within_reach)]
 """RFC 3339, with its time zone."""
 
 
@@ -88,7 +104,10 @@ class EventReport(Schema):
     user_id: Id
     decision_id: Id | None = Field(None, description="of the decision that it answers")
     item_id: Id
-    kind: Annotated[str, Field(max_length=200, json_schema_extra={"enum": list(KINDS)})]
+    kind: str = Field(
+        max_length=200,
+        description=f"{', '.join(KINDS)}; an event of another kind is refused, others are taken",
+    )
     at: At | None = Field(None, description="when it happened; now by default")
 
 
@@ -110,7 +129,7 @@ class EventsTaken(Schema):
 class ConsentGiven(Schema):
     """Whether a user wants to be guided."""
 
-    guided: bool
+    guided: StrictBool
 
 
 class UserGroups(Schema):
@@ -126,7 +145,7 @@ class Item(Schema):
     title: str = Field("", max_length=1000)
     categories: tuple[Id, ...] = Field((), max_length=100)
     text: str = Field("", max_length=10_000, description="further words to know it by")
-    available: bool = Field(True, description="false: sold out, shown to nobody")
+    available: StrictBool = Field(True, description="false: sold out, shown to nobody")
 
 
 class ItemsTaken(Schema):
@@ -140,7 +159,7 @@ class CampaignChange(Schema):
 
     campaign: Campaign
     reason: str = Field(min_length=1, max_length=1000)
-    version: int | None = Field(
+    version: StrictInt | None = Field(
         None, description="that it changes; refused if there is a newer one; any by default"
     )
 
@@ -154,7 +173,7 @@ class Why(Schema):
 class Start(Schema):
     """How a campaign is started."""
 
-    without_forecast: bool = Field(
+    without_forecast: StrictBool = Field(
         False, description="start although nobody has seen what it is going to bring"
     )
     reason: str = Field("started", min_length=1, max_length=1000)
@@ -340,6 +359,38 @@ class PastDecisions(Schema):
 
     decisions: tuple[PastDecision, ...]
     next: int | None = Field(description="give it as `before` to go on; null: that was all")
+
+
+class KeyWanted(Schema):
+    """A key to be made."""
+
+    scope: KeyScope
+    name: Annotated[Id | None, Field(description="what it is for")] = None
+    expires_at: At | None = Field(None, description="until when it holds; for ever by default")
+
+
+class KeyMade(Schema):
+    """A key, which nobody can read again."""
+
+    key_id: str
+    key: str = Field(description="for the header `Authorization: Bearer KEY`")
+
+
+class KeySeen(Schema):
+    """What is known of a key."""
+
+    key_id: str
+    scope: KeyScope
+    name: str | None
+    made_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeysSeen(Schema):
+    """All keys of a tenant, the oldest first."""
+
+    keys: tuple[KeySeen, ...]
 
 
 class Health(Schema):

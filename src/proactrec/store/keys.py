@@ -24,8 +24,8 @@ ALLOWS: dict[Scope, frozenset[Scope]] = {
 }
 """decide: ask, tell what happened and who may be guided; report: read campaigns and what they
 brought; operate: both, and change campaigns; admin: all, and keys."""
-REMEMBERED_SECONDS = 60
-"""A revoked key is refused everywhere after that."""
+REMEMBERED_SECONDS = 5.0
+"""A revoked key is refused after that, or twice that where others remember it as long again."""
 _HASHER = PasswordHasher()
 _ROW = KEYS.c
 
@@ -36,6 +36,11 @@ class Access(NamedTuple):
     tenant: str
     scope: Scope
     key_id: str
+    expires_at: int | None = None
+
+    def holds(self) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or time.time_ns() // 1000 < self.expires_at
 
     def allows(self, scope: Scope) -> bool:
         """Whether it is good for what needs this scope."""
@@ -50,6 +55,8 @@ class Key(NamedTuple):
     scope: Scope
     made_at: int
     revoked_at: int | None
+    expires_at: int | None
+    name: str | None
 
 
 class _Verified(NamedTuple):
@@ -58,20 +65,36 @@ class _Verified(NamedTuple):
     looked_at: float
 
 
-def create(connection: Connection, tenant: str, scope: Scope, at: int) -> str:
+def create(
+    connection: Connection,
+    tenant: str,
+    scope: Scope,
+    at: int,
+    *,
+    name: str | None = None,
+    expires_at: int | None = None,
+) -> str:
     """A new key, which nobody can read again.
 
     Raises
     ------
     InvalidInputError
-        If there is no such scope.
+        If there is no such scope, or it would never hold.
     """
     if scope not in ALLOWS:
         raise InvalidInputError(f"scope must be one of {', '.join(ALLOWS)}, got {scope!r}")
+    if expires_at is not None and expires_at <= at:
+        raise InvalidInputError("expires_at must be in the future, got a time that has passed")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    row = {"key_id": key_id, "tenant": tenant, "scope": scope, "hash": _HASHER.hash(secret)}
-    connection.execute(insert(KEYS).values(made_at=at, **row))
+    hashed = {"hash": _HASHER.hash(secret), "trace": _trace(secret)}
+    row = {"key_id": key_id, "tenant": tenant, "scope": scope, "name": name, **hashed}
+    connection.execute(insert(KEYS).values(made_at=at, expires_at=expires_at, **row))
     return f"pr_{key_id}_{secret}"
+
+
+def id_of(key: str) -> str:
+    """What the key is known by."""
+    return key.split("_", 2)[1]
 
 
 class Keys:
@@ -100,7 +123,7 @@ class Keys:
             return self._known(digest) or self._verify(key, digest)
 
     def revoke(self, tenant: str, key_id: str, at: int) -> None:
-        """Make a key worthless: at once here, elsewhere within a minute.
+        """Make a key worthless: at once here, elsewhere within some seconds.
 
         Raises
         ------
@@ -127,13 +150,13 @@ class Keys:
         one = self._verified.get(digest)
         if one is None or time.monotonic() - one.looked_at > REMEMBERED_SECONDS:
             return None
-        return one.access
+        return one.access if one.access.holds() else None
 
     def _verify(self, key: str, digest: bytes) -> Access | None:
         known = self._verified.pop(digest, None)
         prefix, _, rest = key.partition("_")
         key_id, _, secret = rest.partition("_")
-        found = self._valid(key_id) if prefix == "pr" else None
+        found = self._valid(key_id, secret) if prefix == "pr" else None
         if found is None:
             return None
         access, hashed = found
@@ -142,13 +165,21 @@ class Keys:
         self._verified[digest] = _Verified(access, hashed, time.monotonic())
         return access
 
-    def _valid(self, key_id: str) -> tuple[Access, str] | None:
-        """The access and the hash of a key that was not revoked."""
-        query = select(_ROW.tenant, _ROW.scope, _ROW.key_id, _ROW.hash)
+    def _valid(self, key_id: str, secret: str) -> tuple[Access, str] | None:
+        """The access and the hash of a key that holds, unless the secret is another's."""
+        query = select(_ROW.tenant, _ROW.scope, _ROW.key_id, _ROW.expires_at, _ROW.hash, _ROW.trace)
         query = query.where(_ROW.key_id == key_id, _ROW.revoked_at.is_(None))
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return None if row is None else (Access(*row[:3]), row[3])
+        if row is None or row.trace not in (None, _trace(secret)):
+            return None
+        access = Access(*row[:4])
+        return (access, row.hash) if access.holds() else None
+
+
+def _trace(secret: str) -> str:
+    """16 bits of a digest: who guesses can't keep the slow hash busy, and 240 are still unknown."""
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()[:4]
 
 
 def _is_hash_of(hashed: str, secret: str) -> bool:

@@ -253,6 +253,9 @@ KEYS = Table(
     _text("hash"),
     _time("made_at"),
     _time("revoked_at", null=True),
+    _time("expires_at", null=True),
+    _text("name", null=True),
+    _text("trace", null=True),  # of the secret: too little to find it, enough to refuse others
     PrimaryKeyConstraint("key_id"),
 )
 AUDIT = Table(

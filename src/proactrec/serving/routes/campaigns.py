@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -34,10 +34,15 @@ Reads = Annotated[Access, Depends(Needs("report"))]
 Operates = Annotated[Access, Depends(Needs("operate"))]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 
+EXAMPLE = {"name": "Jazz in May", "goal": {"category": "Jazz", "n_targets": 5}, "hold_out": 0.1}
+
 
 @router.post("", status_code=201)
 def create(
-    request: Request, said: Campaign, access: Operates, idempotency_key: IdempotencyKey = None
+    request: Request,
+    said: Annotated[Campaign, Body(examples=[EXAMPLE])],
+    access: Operates,
+    idempotency_key: IdempotencyKey = None,
 ) -> CampaignVersion:
     """A new campaign, as a draft; the same Idempotency-Key gives the same one."""
     service = service_of(request)

@@ -1,0 +1,77 @@
+"""The service keeps what /openapi.json says, whatever is sent to it: schemathesis tries, seeded."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from proactrec.store.database import Database
+from proactrec.store.keys import Scope
+
+from .live import Live, live, made_key
+
+COMMAND = [sys.executable, "-m", "schemathesis.cli", "run"]
+EXCLUDED = "positive_data_acceptance"
+"""Rules that join fields, such as `items or category`, are told in sentences, not by a schema."""
+EXAMPLES: dict[Scope, tuple[int, str]] = {
+    "admin": (4, "examples,coverage,fuzzing,stateful"),
+    "operate": (2, "examples,fuzzing"),
+    "report": (2, "examples,fuzzing"),
+    "decide": (2, "examples,fuzzing"),
+}
+
+
+@pytest.fixture(scope="module")
+def service(
+    guide_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    database = Database(str(tmp_path_factory.mktemp("store") / "store.db"))
+    database.migrate()
+    with live(database, guide_folder()) as found:
+        yield found
+
+
+def described(service: Live) -> dict[str, Any]:
+    """What the service says of itself, with examples that exist here."""
+    schema: dict[str, Any] = httpx2.get(f"{service.url}/openapi.json").json()
+    there = {"campaign_id": service.running(), "user_id": "u01", "key_id": "none"}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["example"] = there[parameter["name"]]
+    body = schema["paths"]["/v1/campaigns"]["post"]["requestBody"]["content"]["application/json"]
+    body["schema"] = {"$ref": "#/components/schemas/Campaign"}
+    body["example"] = {"name": "test", "goal": {"items": ["i04"]}}
+    return schema
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", EXAMPLES)
+def test_whatever_is_sent_is_answered_as_described(
+    service: Live, scope: Scope, tmp_path: Path
+) -> None:
+    n_examples, phases = EXAMPLES[scope]
+    key = made_key(service.service.database, scope)
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(described(service)))
+    done = subprocess.run(
+        [
+            *COMMAND,
+            *(str(path), "--url", service.url, "--header", f"Authorization: Bearer {key}"),
+            *("--seed", "1", "--max-examples", str(n_examples), "--phases", phases),
+            *("--exclude-checks", EXCLUDED, "--generation-database", "none", "--no-color"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "Tested: " in done.stdout
