@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from proactrec.cli import campaign as command
 from proactrec.measurement.effects import Cell
 from proactrec.measurement.products import table_of
+from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.measuring import measured
-from proactrec.serving.schemas import MeasurementNow
 from proactrec.store import campaigns, outcomes
 from proactrec.store.campaigns import Version
 from proactrec.store.outcomes import COLUMNS, Outcomes

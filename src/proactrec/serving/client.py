@@ -24,6 +24,7 @@ from proactrec.errors import (
     UnknownIdError,
     UnknownKeyError,
 )
+from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.schemas import (
     CampaignNow,
     Campaigns,
@@ -43,7 +44,6 @@ from proactrec.serving.schemas import (
     KeySeen,
     KeysSeen,
     KeyWanted,
-    MeasurementNow,
     PastDecision,
     PastDecisions,
     Problem,

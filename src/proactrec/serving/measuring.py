@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 from proactrec.measurement.effects import LEAST, Cell, Compared, Plan, effects
 from proactrec.measurement.sample_ratio import ALPHA as BROKEN
 from proactrec.measurement.sample_ratio import p_value
-from proactrec.serving.schemas import (
+from proactrec.serving.brought import (
     ArmMeasured,
     EffectNow,
     MeasurementNow,
     SampleRatio,
     SampleRatioEpoch,
-    moment,
 )
+from proactrec.serving.schemas import moment
 from proactrec.store.campaign import HOLD_OUT, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.store.outcomes import COLUMNS, FIGURES, LAYOUT, Outcomes, outcomes

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from proactrec.errors import CampaignStateError, InvalidInputError
+from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.counting import agreement, arm_counts, budget_used, journeys_after
 from proactrec.serving.measuring import measured
 from proactrec.serving.schemas import (
@@ -17,7 +18,6 @@ from proactrec.serving.schemas import (
     CampaignVersion,
     Forecast,
     Journeys,
-    MeasurementNow,
     Start,
     Versions,
     Why,
