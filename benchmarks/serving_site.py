@@ -89,17 +89,24 @@ class Site:
 
 
 @contextmanager
-def site(setting: Setting, guide: Path, folder: Path) -> Iterator[Site]:
-    """A service on an empty database in a folder, stopped afterwards."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def site(setting: Setting, guide: Path, folder: Path, *, key: str | None = None) -> Iterator[Site]:
+    """A service on a database in a folder, stopped afterwards; an empty one unless a key is known.
+
+    Parameters
+    ----------
+    key : str, optional
+        Of the database that lies in the folder.
+    """
+    if key is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with _database(setting, folder) as (url, server), (folder / "service.log").open("wb") as log:
         command = [*PROACTREC, "serve", "--guide", str(guide), "--database-url", url]
         command += ["--port", "0", "--instances", str(setting.instances)]
         parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         try:
             assert parent.stdout is not None
-            key = parent.stdout.readline().decode().strip()
+            key = key or parent.stdout.readline().decode().strip()
             port = _port(folder / "service.log", parent)
             _wait_until_ready(port)
             yield Site(url, port, key, parent.pid, server)
@@ -123,7 +130,9 @@ def _database(setting: Setting, folder: Path) -> Iterator[tuple[str, int]]:
     try:
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE campaigns")
+            names = connection.execute("SELECT datname FROM pg_database").fetchall()
+            if ("campaigns",) not in names:
+                connection.execute("CREATE DATABASE campaigns")
         first = int((place / "postmaster.pid").read_text().split("\n", 1)[0])
         of_service = make_url(url).set(database="campaigns")
         yield of_service.render_as_string(hide_password=False), first

@@ -1,6 +1,8 @@
 """The process beside the service: one at a time, whatever kills it, and all that is due once."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from proactrec.errors import StoreError
+from proactrec.guidance.saved import guide_name
 from proactrec.store import campaigns, jobs
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job
@@ -84,6 +87,28 @@ def test_all_that_is_due_is_done_once(database: Database, folder: Path) -> None:
     assert found.result["rounds"] == [5, 6]
     Worker(database, folder, clock=shop.clock, batch=10).once()
     assert shop.rows("SELECT COUNT(*) FROM knowledge") == [(3,)]
+
+
+def test_what_is_learned_is_learned_for_the_guide_that_decides_now(
+    database: Database, folder: Path, tmp_path: Path
+) -> None:
+    other, link = tmp_path / "other", tmp_path / "current"
+    shutil.copytree(folder, other)
+    about = json.loads((other / "guide.json").read_text())
+    (other / "guide.json").write_text(json.dumps({**about, "made": "later"}))
+    link.symlink_to(folder)
+    shop = Shop(database, folder)
+    shop.campaign(hold_out=0)
+    for user in range(10):
+        shop.report(shop.ask(f"u{user:02}"), "impression", "skip")
+    shop.now += DAY
+    worker = Worker(database, link, clock=shop.clock, batch=10)
+    worker.once()
+    link.unlink()
+    link.symlink_to(other)
+    worker.once()
+    names = [name for (name,) in shop.rows("SELECT guide FROM knowledge ORDER BY version")]
+    assert names == [guide_name(folder), guide_name(other)]
 
 
 def test_a_job_that_is_impossible_fails_with_a_sentence(database: Database, folder: Path) -> None:
