@@ -1,5 +1,6 @@
 """What is asked of a host and what it answers: the same by HTTP, in batches and in tests."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from proactrec.store.campaigns import Version
@@ -96,3 +97,19 @@ class Plain(NamedTuple):
 Response = Answer | Noted | Refused
 Outcome = Response | Plain
 """What an instance answers when its host may fail."""
+
+
+def first_of_each(
+    waiting: Sequence[int], requests: Sequence[Request]
+) -> tuple[list[int], list[int]]:
+    """What may go into one transaction, and the rest: only reports come before another request."""
+    now, later, asked = [], [], set()
+    for row in waiting:
+        user = requests[row].user_id
+        if user in asked:
+            later.append(row)
+            continue
+        now.append(row)
+        if not isinstance(requests[row], Report):
+            asked.add(user)
+    return now, later

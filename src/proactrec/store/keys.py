@@ -11,6 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, insert, select, update
 
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.store import audit
 from proactrec.store.database import Database
 from proactrec.store.tables import KEYS
 
@@ -58,7 +59,9 @@ class _Verified(NamedTuple):
     looked_at: float
 
 
-def create(connection: Connection, tenant: str, scope: Scope, at: int) -> str:
+def create(
+    connection: Connection, tenant: str, scope: Scope, at: int, *, by: str = audit.BY_COMMAND
+) -> str:
     """A new key, which nobody can read again.
 
     Raises
@@ -71,6 +74,8 @@ def create(connection: Connection, tenant: str, scope: Scope, at: int) -> str:
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     row = {"key_id": key_id, "tenant": tenant, "scope": scope, "hash": _HASHER.hash(secret)}
     connection.execute(insert(KEYS).values(made_at=at, **row))
+    detail = {"done": "made", "scope": scope}
+    audit.note(connection, tenant, by=by, at=at, what="key", about=key_id, detail=detail)
     return f"pr_{key_id}_{secret}"
 
 
@@ -99,7 +104,7 @@ class Keys:
         with self._one_at_a_time:
             return self._known(digest) or self._verify(key, digest)
 
-    def revoke(self, tenant: str, key_id: str, at: int) -> None:
+    def revoke(self, tenant: str, key_id: str, at: int, *, by: str = audit.BY_COMMAND) -> None:
         """Make a key worthless: at once here, elsewhere within a minute.
 
         Raises
@@ -109,9 +114,10 @@ class Keys:
         """
         of_it = (_ROW.tenant == tenant, _ROW.key_id == key_id, _ROW.revoked_at.is_(None))
         with self._database.writing() as connection:
-            done = connection.execute(update(KEYS).where(*of_it).values(revoked_at=at)).rowcount
-        if not done:
-            raise UnknownIdError(f"there is no key {key_id!r} to be revoked")
+            if not connection.execute(update(KEYS).where(*of_it).values(revoked_at=at)).rowcount:
+                raise UnknownIdError(f"there is no key {key_id!r} to be revoked")
+            detail = {"done": "revoked"}
+            audit.note(connection, tenant, by=by, at=at, what="key", about=key_id, detail=detail)
         for digest, one in list(self._verified.items()):
             if one.access.key_id == key_id:
                 self._verified.pop(digest, None)
