@@ -1,4 +1,4 @@
-"""`proactrec guide fit | show`: a guide for real users, as one folder."""
+"""`proactrec guide fit | show | forget`: a guide for real users, as one folder."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,6 +95,20 @@ def show(folder: options.GuideFolder, json: options.Json = False) -> None:
     from proactrec.guidance.saved import read_about
 
     _tell(read_about(folder), folder, json=json)
+
+
+@app.command()
+def forget(
+    folder: options.GuideFolder,
+    user: Annotated[str, typer.Option(help="Id of the user.")],
+) -> None:
+    """Write a guide anew without a user; all others are guided as before.
+
+    Example: proactrec guide forget guides/shop --user u17
+    """
+    from proactrec.guidance.forgetting import forget as forgotten
+
+    forgotten(folder, user)
 
 
 def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from proactrec.serving.choosing import known_of
 from proactrec.serving.guides import Guides
 from proactrec.serving.schemas import ErasureReceipt, moment
 from proactrec.store.database import Database, Hot
@@ -30,9 +31,16 @@ def erased(
     return ErasureReceipt(**said, scrubbed=is_scrubbed)
 
 
-def rows_erased(connection: Connection, tenant: str, guides: Guides) -> frozenset[int]:
-    """Rows of users whom a guide no longer knows."""
-    return rows_of(Hot(connection), tenant, guides.name)
+def items_known(
+    connection: Connection, tenant: str, user_id: str, guides: Sequence[Guides]
+) -> list[str]:
+    """Ids of all items that guides know a user to have had, who was not erased from them."""
+    found: dict[str, None] = {}
+    for one in guides:
+        rows = rows_of(Hot(connection), tenant, one.name)
+        items = known_of(user_id, one, rows).items
+        found.update(dict.fromkeys(one.items.item_ids[idx - 1] for idx in items))
+    return list(found)
 
 
 def _known_to(

@@ -68,4 +68,4 @@ def entries(
     if about is not None:
         query = query.where(row.about == about)
     found = connection.execute(query.order_by(row.seq.desc()).limit(limit))
-    return [Entry(*one[:-1], json.loads(one.detail)) for one in found]
+    return [Entry(**{**one._mapping, "detail": json.loads(one.detail)}) for one in found]

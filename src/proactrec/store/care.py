@@ -49,7 +49,7 @@ class Heads(NamedTuple):
 
 def heads(hot: Hot, tenant: str) -> Heads:
     """In one look: every decision takes it."""
-    found: dict[str, int] = dict(hot.rows(HEADS, (tenant,) * 3))  # type: ignore[arg-type]
+    found: dict[str, int] = dict(hot.rows(HEADS, (tenant,) * 3))
     return Heads(found, found.pop("~erased"))
 
 
@@ -61,14 +61,22 @@ def current(connection: Connection, tenant: str) -> Care:
     return Care() if said is None else Care.model_validate_json(said)
 
 
-def change(connection: Connection, tenant: str, care: Care, *, by: str, at: int) -> None:
-    """Let something else hold from the next decision on."""
+def change(
+    connection: Connection, tenant: str, care: Care, *, by: str, at: int, after: int = 0
+) -> None:
+    """Let something hold from the next decision on.
+
+    Parameters
+    ----------
+    after : int
+        Version that was given already, whether or not the store knows it.
+    """
     if connection.dialect.name != "sqlite":  # one after the other
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7225)")
-    if care == current(connection, tenant):  # a call that is repeated changes nothing
+    if not after and care == current(connection, tenant):  # a call that is repeated
         return
     newest = select(func.max(CARE.c.version)).where(CARE.c.tenant == tenant)
-    version = int(connection.execute(newest).scalar() or 0) + 1
+    version = max(int(connection.execute(newest).scalar() or 0), after) + 1
     said = care.model_dump_json()
     values = {"tenant": tenant, "version": version, "said": said, "by": by, "at": at}
     connection.execute(insert(CARE).values(values))

@@ -104,7 +104,7 @@ class Database:
             If the database can't be reached.
         """
         with self.reading() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == _newest()
+            return MigrationContext.configure(connection).get_current_revision() == newest_schema()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -209,7 +209,7 @@ def _config() -> Config:
 
 
 @lru_cache
-def _newest() -> str | None:
+def newest_schema() -> str | None:
     """The newest revision of the schema."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 

@@ -21,14 +21,23 @@ class KnownTo(NamedTuple):
     row: int  # of the user
 
 
-def mark(connection: Connection, tenant: str, known: Sequence[KnownTo]) -> None:
-    """Let whoever remembers a user, or looks into these guides, know that one was erased."""
+def mark(
+    connection: Connection, tenant: str, known: Sequence[KnownTo] = (), *, after: int = 0
+) -> None:
+    """Let whoever remembers users, or looks into these guides, know that one was erased.
+
+    Parameters
+    ----------
+    after : int
+        A number that was given already, whether or not the store knows it.
+    """
     if connection.dialect.name != "sqlite":  # one after the other, until they are committed
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7226)")
     hot = Hot(connection)
     newest = hot.rows("SELECT COALESCE(MAX(number), 0) FROM erased WHERE tenant = ?", (tenant,))
     places = [(one.guide, one.row) for one in known] or [("", -1)]
-    rows = [(tenant, newest[0][0] + n, *place) for n, place in enumerate(places, 1)]
+    first = max(newest[0][0], after) + 1
+    rows = [(tenant, first + n, *place) for n, place in enumerate(places)]
     hot.insert(ERASED, rows)
 
 

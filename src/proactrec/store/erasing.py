@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, update
 
 from proactrec.store import audit, campaigns, log
 from proactrec.store.campaign import Campaign
@@ -81,7 +81,7 @@ def erase(
     return receipt
 
 
-def _of(table: Table, tenant: str, user_id: str) -> tuple[object, ...]:
+def _of(table: Table, tenant: str, user_id: str) -> tuple[ColumnElement[bool], ...]:
     return table.c.tenant == tenant, table.c.user_id == user_id
 
 

@@ -11,8 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from proactrec.serving.choosing import known_of
-from proactrec.serving.erasing import erased, rows_erased
+from proactrec.serving.erasing import erased, items_known
 from proactrec.serving.exporting import exported
 from proactrec.serving.routes.users import UserId
 from proactrec.serving.schemas import (
@@ -84,8 +83,7 @@ def list_audit(
 
 
 def _exported(service: Service, tenant: str, user_id: str) -> Iterator[str]:
-    guides = service.instance.host.guides_of(tenant)
+    guides = [service.instance.host.guides_of(tenant)]
     with service.database.reading() as connection:
-        known = known_of(user_id, guides, rows_erased(connection, tenant, guides))
-        items = [guides.items.item_ids[idx - 1] for idx in known.items]
+        items = items_known(connection, tenant, user_id, guides)
         yield from exported(connection, tenant, user_id, {"guide_items": items})
