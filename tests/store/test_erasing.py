@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, MetaData, Table, select
 
-from proactrec.store import audit, campaigns, log
+from proactrec.errors import StoreError
+from proactrec.store import audit, campaigns, log, scrubbing
 from proactrec.store.campaign import Audience, Budget
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database, Hot
@@ -15,7 +16,7 @@ from proactrec.store.erasing import Receipt, erase
 from proactrec.store.log import Change
 from proactrec.store.people import NOBODY, Event, Person
 from proactrec.store.rebuild import differences, rebuild
-from proactrec.store.scrubbing import scrub
+from proactrec.store.scrubbing import rewrite, scrub
 from proactrec.store.tables import METADATA
 
 from .shop import MINUTE, NOON, TENANT, begun, decide, decided, happened, known, made, rows, said
@@ -210,8 +211,58 @@ def test_a_copy_that_pages_left_behind_goes_too(database: Database, tmp_path: Pa
     assert not any(ADA.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_vacuum_after_it_is_done_and_said(database: Database, lived: Version) -> None:
+def test_connections_are_as_before_a_scrub(database: Database, lived: Version) -> None:
     erase_ada(database)
-    assert scrub(database, ADA)
-    with database.writing() as connection:  # the connection is as it was
-        connection.execute(update(METADATA.tables["users"]).values(due_at=None))
+    assert scrub(database, ADA) == database.is_sqlite
+    rewrite(database)
+    decide(database, lived, ["bob"])
+    if not database.is_sqlite:
+        with database.reading() as connection:
+            for _ in range(5):
+                timeout = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
+                assert timeout == "30s"
+
+
+def test_a_store_that_can_t_be_scrubbed_says_so(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite somebody reads an old moment; PostgreSQL has no such table."""
+    monkeypatch.setattr(scrubbing, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(scrubbing, "OF_USERS", (Table("nowhere", MetaData()),))
+    begun(database, said())
+    with database.reading() as connection:
+        connection.exec_driver_sql("SELECT COUNT(*) FROM users").scalar_one()
+        begun(database, said())
+        assert not scrub(database, ADA)
+        with pytest.raises(StoreError, match="could not be"):
+            rewrite(database)
+    assert database.is_sqlite or "could not be overwritten" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_postgresql_holds_the_bytes_in_its_own_log_alone(
+    database: Database, lived: Version
+) -> None:
+    """Once tables were written anew; a vacuum alone leaves them in free room of pages."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CHECKPOINT")
+        assert "base" in _holding(connection)
+        erase_ada(database)
+        assert not scrub(database, ADA)
+        rewrite(database)
+        connection.exec_driver_sql("CHECKPOINT")
+        assert _holding(connection) <= {"pg_wal"}
+
+
+def _holding(connection: Connection) -> set[str]:
+    """Folders of the server with a file that holds Ada."""
+    place = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+    found = {path for path in place.rglob("*") if path.is_file() and _says_ada(path)}
+    return {path.relative_to(place).parts[0] for path in found}
+
+
+def _says_ada(path: Path) -> bool:
+    try:
+        return ADA.encode() in path.read_bytes()
+    except FileNotFoundError:  # it goes on meanwhile
+        return False

@@ -1,4 +1,4 @@
-"""`proactrec users export | erase`: what is held of a person, told or gone."""
+"""`proactrec users export | erase | scrub`: what is held of a person, told or gone."""
 
 import time
 from pathlib import Path
@@ -63,3 +63,18 @@ def erase(
         forget(Path(folder), user_id)
         console.note(f"{folder} was written anew without the user")
     results.print_json(receipt.model_copy(update={"guides": ()}).model_dump(mode="json"))
+
+
+@app.command()
+def scrub(database_url: Url) -> None:
+    """Write tables anew, so that no byte of erased users is in the database's files.
+
+    SQLite needs it only where a receipt says so. Nobody decides meanwhile, who asks gets a plain
+    item: for a quiet hour. The log and archives of PostgreSQL itself are its administrator's.
+
+    Example: proactrec users scrub --database-url postgresql://127.0.0.1/shop
+    """
+    from proactrec.store.scrubbing import rewrite
+
+    with opened(database_url) as database:
+        rewrite(database)

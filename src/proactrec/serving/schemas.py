@@ -304,7 +304,8 @@ class ErasureReceipt(Schema):
         "decisions no longer see it"
     )
     scrubbed: bool = Field(
-        description="whether the bytes are off the database's file too; false: with its next vacuum"
+        description="whether no byte is left in the database's files (SQLite); false: the room was "
+        "freed, and what is in it goes with `proactrec users scrub`"
     )
 
 
