@@ -15,12 +15,14 @@ from proactrec.serving.plain import plain_items
 from proactrec.serving.requests import Answer, Ask, Refused, Report
 from proactrec.serving.schemas import ErasureReceipt
 from proactrec.store import care
+from proactrec.store.backup import backup, restore
 from proactrec.store.care import Care
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
 from proactrec.store.rebuild import differences
+from proactrec.worker.expiry import settle
 
-from .hosting import TENANT, Shop
+from .hosting import DAY, TENANT, Shop
 
 
 @pytest.fixture
@@ -201,6 +203,36 @@ def test_another_tenant_of_the_guide_keeps_its_user(two: Shop) -> None:
         assert rows_of(Hot(connection), "other", two.guides.name) == frozenset()
     two.hosts[0].handle("other", [Ask("u01")])
     assert two.hosts[0]._known("other", "u01").row >= 0
+
+
+def test_what_nobody_answered_of_the_erased_is_given_back(two: Shop) -> None:
+    """The worker goes on with decisions that are nobody's now."""
+    two.campaign(budget={"total": 5})
+    two.ask("u01")
+    two.report(two.ask("u02"), "impression")
+    for user in ("u01", "u02"):
+        erase(two, user)
+    assert two.rows("SELECT used FROM budgets") == [(2,)]
+    assert settle(two.database, two.now + 3 * DAY) == (1, 1)
+    assert two.rows("SELECT used FROM budgets") == [(1,)]
+    assert differences(two.database, TENANT) == []
+
+
+def test_instances_take_up_what_was_restored(two: Shop, tmp_path: Path) -> None:
+    """Also where a user is as far as before, and a campaign has the version that it had."""
+    version = two.campaign()
+    backup(two.database, tmp_path / "backup")
+    two.consent("u01", guided=False)
+    two.change(version, said=version.said.model_copy(update={"apprentice": True}))
+    assert why(two.ask("u02", 0)) == "apprentice"
+    assert why(two.ask("u01", 0)) == "opted_out"
+    restore(two.database, tmp_path / "backup", force=True)
+    two.change(version, said=version.said.model_copy(update={"rounds": 3}))
+    two.consent("u01", guided=True, host=1)
+    two.ask("u01", 1)  # two rows of the log, as before
+    assert why(two.ask("u01", 0)) == ""
+    assert two.person("u01").next_number == 3
+    assert differences(two.database, TENANT) == []
 
 
 def test_erasures_and_decisions_at_once(two: Shop) -> None:
