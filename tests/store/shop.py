@@ -62,7 +62,9 @@ def decide(
     """Why each user was not guided to an item; None: they were."""
     with database.writing() as connection:
         hot = Hot(connection)
-        known = log.people(hot, TENANT, log.locked(hot, TENANT, user_ids))
+        locked = log.locked(hot, TENANT, user_ids)
+        user_ids = [user_id for user_id in user_ids if locked[user_id] >= 0]
+        known = log.people(hot, TENANT, locked)
         limits = limits_of(version.campaign_id, version.said, item_id, at)
         refused = take(hot, TENANT, [limits for _ in user_ids]).refused
         changes = []

@@ -10,7 +10,8 @@ from proactrec.errors import CampaignStateError, InvalidInputError, UnknownIdErr
 from proactrec.store import campaigns
 from proactrec.store.campaign import GOES_TO, HOLD_OUT, Arm, Audience, Campaign, Goal, Ramp, State
 from proactrec.store.campaigns import Version
-from proactrec.store.database import Database
+from proactrec.store.care import heads
+from proactrec.store.database import Database, Hot
 from proactrec.store.tables import JOBS
 from proactrec.worth import ONLY_INTEREST
 
@@ -89,8 +90,9 @@ def test_every_version_is_kept_with_its_reason(database: Database) -> None:
     third = changed(database, second, said=said(name="fewer", ramp=Ramp(steps=(0.5, 1))))
     with database.reading() as connection:
         assert campaigns.history(connection, TENANT, first.campaign_id) == [first, second, third]
-        assert campaigns.versions_now(connection, TENANT) == {first.campaign_id: 3}
-        assert campaigns.versions_now(connection, "other") == {}
+        hot = Hot(connection)
+        assert heads(hot, TENANT) == ({first.campaign_id: 3, "~care": 0}, 0)
+        assert heads(hot, "other") == ({"~care": 0}, 0)
     assert (third.ramp_step, third.share) == (1, 1.0)
     noted = rows(database, "SELECT what, about, by FROM audit ORDER BY seq")
     assert noted == [("campaign", first.campaign_id, "ada")] * 3

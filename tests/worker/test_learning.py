@@ -18,6 +18,7 @@ from proactrec.serving.choosing import known_of, turn_of, walk_of
 from proactrec.serving.requests import Ask
 from proactrec.store import knowledge, tables
 from proactrec.store.campaign import HOLD_OUT
+from proactrec.store.care import Care
 from proactrec.store.database import Database, Hot
 from proactrec.testing.databases import fresh_database
 from proactrec.worker.evidence import Lesson, batch_up_to, lesson_of
@@ -153,8 +154,8 @@ def test_features_are_those_that_the_decision_had(folder: Path, tmp_path: Path) 
                 publish(shop, other)
             guide = shop.guides.of(version, "guided")
             for user in ("u01", "u02", "a new one"):
-                person, known = shop.person(user), known_of(user, shop.guides)
-                live = shop.guides.live(version)
+                person, known = shop.person(user), known_of(user, shop.guides, ())
+                live = shop.guides.live(version, Care())
                 turn = turn_of(Ask(user), person, shop.now, [live], shop.guides, known)
                 target = shop.items.index["i04"]
                 journeys = journeys_of([walk_of(turn, target, known, shop.guides)])

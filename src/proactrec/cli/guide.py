@@ -1,4 +1,4 @@
-"""`proactrec guide fit | show | activate`: a guide for real users, as one folder."""
+"""`proactrec guide fit | show | activate | forget`: a guide for real users, as one folder."""
 
 import os
 from pathlib import Path
@@ -121,6 +121,20 @@ def activate(
     new.symlink_to(os.path.relpath(folder.resolve(), link.parent.resolve()))
     os.replace(new, link)
     print(f"{link} leads to {folder}, guide {guide_name(folder)}")
+
+
+@app.command()
+def forget(
+    folder: options.GuideFolder,
+    user: Annotated[str, typer.Option(help="Id of the user.")],
+) -> None:
+    """Write a guide anew without a user; all others are guided as before.
+
+    Example: proactrec guide forget guides/shop --user u17
+    """
+    from proactrec.guidance.forgetting import forget as forgotten
+
+    forgotten(folder, user)
 
 
 def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:

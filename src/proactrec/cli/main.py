@@ -80,6 +80,20 @@ COMMANDS = {
         "the store that the service uses too.",
     ),
     "keys": ("keys.app", "Make, list and revoke keys of the service."),
+    "users": ("users.app", "Tell all that is held of a user, or erase it."),
+    "care": (
+        "care.app",
+        "Say whom nobody guides, and what nobody is guided to, whatever campaigns say.",
+    ),
+    "audit": ("audit.audit", "Show who changed what, the newest first."),
+    "backup": (
+        "backup.backup",
+        "Write all that a store holds to one file, while instances go on.",
+    ),
+    "restore": (
+        "backup.restore",
+        "Put a backup into an empty store, checked byte by byte, all or nothing.",
+    ),
     "work": (
         "work.work",
         "Settle what nobody answered, learn, forecast, and let campaigns grow, pause or end.",

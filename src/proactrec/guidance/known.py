@@ -1,6 +1,6 @@
 """The users that a guide's models were fitted on: their ids, and what they had then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from proactrec.data.dataset import Dataset, Histories
-from proactrec.types import IntArray
+from proactrec.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,7 @@ class KnownUsers:
     Parameters
     ----------
     user_ids : tuple of length n_users
+        Empty: who was there was erased, and nothing is known of them.
     history : Histories
         All that they had, by inside indices, items that training held out included.
     n_fitted : int array, shape (n_users,)
@@ -37,12 +38,24 @@ class KnownUsers:
     @cached_property
     def index(self) -> dict[str, int]:
         """Row of every id."""
-        return {user_id: row for row, user_id in enumerate(self.user_ids)}
+        return {user_id: row for row, user_id in enumerate(self.user_ids) if user_id}
 
     @cached_property
     def fitted(self) -> Histories:
         """The part of the histories that models were fitted on."""
         return self.history.first(self.n_fitted)
+
+    @cached_property
+    def is_there(self) -> BoolArray:
+        """Who was not erased: (n_users,)."""
+        return np.array([bool(user_id) for user_id in self.user_ids], bool)
+
+    def without(self, row: int) -> Self:
+        """The same without one of them; all others keep their rows."""
+        others = np.arange(len(self.user_ids)) != row
+        ids = tuple(one if other else "" for one, other in zip(self.user_ids, others, strict=True))
+        history = self.history.first(self.history.lengths * others)
+        return replace(self, user_ids=ids, history=history, n_fitted=self.n_fitted * others)
 
     def save(self, path: Path) -> None:
         """Write a table (Parquet) with a row a user."""

@@ -7,7 +7,6 @@ came later.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from proactrec.data.items import Items
 from proactrec.encoders.base import Encoder
 from proactrec.encoders.fitting import load_encoder
 from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
-from proactrec.files import write_json
+from proactrec.files import replacing_folder, write_json
 from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.known import KnownUsers
@@ -127,19 +126,8 @@ class SavedGuide:
         check_place(folder)
         if self.n_fitted_items < len(self.guide.items):
             raise InvalidInputError("a guide opened with later items can't be saved: fit it anew")
-        partial, old = (
-            folder.absolute().parent / f".{folder.name}.{kind}-{os.getpid()}"
-            for kind in ("guide", "old")
-        )
-        partial.mkdir(parents=True)
-        try:
+        with replacing_folder(folder) as partial:
             self._write(partial)
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
 
     def _write(self, folder: Path) -> None:
         guide, recipe = self.guide, self.recipe
@@ -168,7 +156,7 @@ class SavedGuide:
             "shows_again": self.guide.shows_again,
             "seed": self.seed,
             "n_items": self.n_fitted_items,
-            "n_users": len(self.known.user_ids),
+            "n_users": len(self.known.index),
             "knowledge_version": self.knowledge_version,
             "versions": {name: version(name) for name in PACKAGES},
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),

@@ -15,8 +15,9 @@ from proactrec.serving.host import Host
 from proactrec.serving.requests import Answer, Ask, Outcome, Report
 from proactrec.serving.schemas import Decision, EventReport, EventsTaken, micros
 from proactrec.serving.words import taken, told
-from proactrec.store.database import Database
-from proactrec.store.people import SECOND
+from proactrec.store.database import Database, Hot
+from proactrec.store.erased import rows_of
+from proactrec.store.people import NOBODY, SECOND
 from proactrec.store.tables import USERS
 
 BATCH = 256
@@ -26,11 +27,13 @@ RequestT = TypeVar("RequestT", Ask, Report)
 
 
 def all_users(database: Database, guides: Guides, tenant: str) -> list[str]:
-    """Ids of all users whom the guide or the store knows, in order."""
+    """Ids of all users whom the guide or the store knows, in order; not of whoever was erased."""
     with database.reading() as connection:
         query = select(USERS.c.user_id).where(USERS.c.tenant == tenant)
         stored = set(connection.execute(query).scalars())
-    return sorted(stored.union(guides.saved.known.user_ids))
+        erased = rows_of(Hot(connection), tenant, guides.name)
+    known = (user_id for user_id, row in guides.saved.known.index.items() if row not in erased)
+    return sorted(one for one in stored.union(known) if not one.startswith(NOBODY))
 
 
 def planned(

@@ -1,7 +1,7 @@
 """Which campaign has a user's turn, in which arm, toward which target: by what is known of them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from proactrec.guidance.walks import Round, Walk
@@ -14,6 +14,9 @@ from proactrec.store.people import Person, day_of
 
 PLAIN_ROUNDS = 20
 """What was shown in so many newest rounds outside campaigns is not shown again at once."""
+
+NEVER_GUIDED = ("opted_out", "excluded_group")
+"""Why a user is not guided by anybody: what they are shown teaches nothing either."""
 
 
 class Turn(NamedTuple):
@@ -32,7 +35,7 @@ class Turn(NamedTuple):
     @property
     def is_free(self) -> bool:
         """Whether no rail bears on the user, who is not guided at all."""
-        return self.live is None or self.because in ("hold_out", "opted_out")
+        return self.live is None or self.because in ("hold_out", *NEVER_GUIDED)
 
 
 class Known(NamedTuple):
@@ -42,10 +45,12 @@ class Known(NamedTuple):
     items: tuple[int, ...]  # all that they had, oldest first
 
 
-def known_of(user_id: str, guides: Guides) -> Known:
-    """What the guide knows of a user."""
+def known_of(user_id: str, guides: Guides, erased: Collection[int]) -> Known:
+    """What the guide knows of a user, who is unknown if the row was erased."""
     known = guides.saved.known
     row = known.index.get(user_id, -1)
+    if row in erased:
+        row = -1
     if row < 0:
         return Known(row, ())
     offsets = known.history.offsets
@@ -85,22 +90,29 @@ def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
     if arm is None:
         if not is_audience(live, person, len(nobody.owned)):
             return nobody._replace(because="not_in_audience")
-        if not person.is_guided:
-            return nobody._replace(because="opted_out")
+        if because := never_guided(live, person):
+            return nobody._replace(because=because)
         if not version.is_reached(person.user_id):
             return nobody._replace(because="ramp")
         arm = version.arm_of(person.user_id)
+    if not len(live.targets):
+        return nobody._replace(because="nothing_passes")
     going, left = targets_left(live, person, nobody.owned, guides)
     if not going and not left:
         return nobody._replace(because="finished")
-    because = "hold_out" if arm == HOLD_OUT else ""
-    if because and is_known and version.said.hold_out_sees == "others":
+    because = "hold_out" if arm == HOLD_OUT else never_guided(live, person)
+    if because == "hold_out" and is_known and version.said.hold_out_sees == "others":
         return nobody._replace(because=because)
-    if not because and not person.is_guided:
-        because = "opted_out"
     if not because:
         because = "daily_cap" if is_capped(live, person, nobody.at) else ""
     return nobody._replace(live=live, arm=arm, because=because, open=left, target_idx=going)
+
+
+def never_guided(live: Live, person: Person) -> str:
+    """Why a user is to be left alone; empty: they are not."""
+    if not person.is_guided:
+        return "opted_out"
+    return "excluded_group" if live.except_groups & person.groups else ""
 
 
 def is_audience(live: Live, person: Person, n_items: int) -> bool:

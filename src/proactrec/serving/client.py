@@ -25,6 +25,16 @@ from proactrec.errors import (
     UnknownKeyError,
 )
 from proactrec.serving.brought import MeasurementNow
+from proactrec.serving.keeping import (
+    AuditEntries,
+    AuditEntry,
+    ErasureReceipt,
+    KeyMade,
+    KeySeen,
+    KeysSeen,
+    KeyWanted,
+    UserExport,
+)
 from proactrec.serving.schemas import (
     CampaignNow,
     Campaigns,
@@ -39,17 +49,14 @@ from proactrec.serving.schemas import (
     ItemsTaken,
     Journey,
     Journeys,
-    KeyMade,
-    KeyScope,
-    KeySeen,
-    KeysSeen,
-    KeyWanted,
     PastDecision,
     PastDecisions,
     Problem,
     UserGroups,
 )
 from proactrec.store.campaign import Campaign
+from proactrec.store.care import Care
+from proactrec.store.keys import Scope as KeyScope
 
 T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
@@ -248,6 +255,31 @@ class Client:
         """Make a key worthless, in every instance within some seconds."""
         self._sent("DELETE", f"/v1/keys/{quote(key_id, safe='')}", None)
 
+    def export(self, user_id: str) -> UserExport:
+        """All that is held of a user."""
+        return self._said(UserExport, "GET", _user(user_id, "export"))
+
+    def erase(self, user_id: str) -> ErasureReceipt:
+        """Erase a user everywhere."""
+        return self._said(ErasureReceipt, "DELETE", _user(user_id))
+
+    def care(self, care: Care | None = None) -> Care:
+        """Whom nobody guides, and what nobody is guided to; from now on, if it is said."""
+        return self._said(Care, "GET" if care is None else "PUT", "/v1/care", care)
+
+    def audit(
+        self, *, what: str | None = None, about: str | None = None, page: int = 1000
+    ) -> Iterator[AuditEntry]:
+        """Who changed what, the newest first."""
+        asked = {"what": what, "about": about, "limit": page, "before": None}
+        while True:
+            query = {name: value for name, value in asked.items() if value is not None}
+            found = self._said(AuditEntries, "GET", "/v1/audit", query=query)
+            yield from found.entries
+            asked["before"] = found.next
+            if found.next is None:
+                return
+
     def _said(
         self,
         kind: type[T],
@@ -294,8 +326,8 @@ def _dumped(model: BaseModel) -> Any:
     return model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
-def _user(user_id: str, what: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}/{what}"
+def _user(user_id: str, *what: str) -> str:
+    return "/".join(("/v1/users", quote(user_id, safe=""), *what))
 
 
 def _seconds(text: str) -> float:

@@ -22,6 +22,7 @@ from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
+from proactrec.store.care import Care
 from proactrec.types import IntArray
 
 MOST_GUIDES = 200
@@ -44,6 +45,11 @@ class Live:
     def groups(self) -> frozenset[str]:
         """Likewise."""
         return frozenset(self.version.said.audience.groups)
+
+    @cached_property
+    def except_groups(self) -> frozenset[str]:
+        """Groups that are left alone."""
+        return frozenset(self.version.said.audience.except_groups)
 
 
 class Guides:
@@ -104,9 +110,12 @@ class Guides:
         """Version of what is known of a tenant's users; 0: what the guide was saved with."""
         return self.knowledge.get(tenant, (0, None))[0]
 
-    def live(self, version: Version) -> Live:
-        """A campaign prepared for deciding."""
-        return Live(version, self.targets(version.said))
+    def live(self, version: Version, care: Care) -> Live:
+        """A campaign prepared for deciding, with what holds for all of its tenant."""
+        targets, names = self.targets(version.said), set(self.items.category_names)
+        excluded = self.items.carry([one for one in care.excluded_categories if one in names])
+        said = care.on(version.said, names)
+        return Live(version._replace(said=said), targets[~excluded[targets]])
 
     def targets(self, said: Campaign) -> IntArray:
         """Items that a campaign leads to; of a category the most popular ones first.
@@ -154,7 +163,8 @@ class Guides:
         """The guide of an arm, with the newest knowledge."""
         tenant, said = version.tenant, version.said
         knows, knowledge = self.knowledge.get(tenant, (0, None))
-        key = tenant, version.campaign_id, version.version, arm, knows
+        protected = said.rails.protected_categories  # care adds to them without a new version
+        key = tenant, version.campaign_id, version.version, arm, knows, protected
         guide = self._guides.get(key)
         if guide is None:
             guide = self._made(said, said.arm(arm))

@@ -8,21 +8,25 @@ item in the same commit. So n hosts on one database decide as one would.
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from proactrec.errors import ProactrecError, StoreError
-from proactrec.serving.choosing import Turn, known_of, offers, spent, turn_of
+from proactrec.serving.choosing import Known, Turn, known_of, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
+from proactrec.serving.memory import Memory
 from proactrec.serving.metrics import TRIED_AGAIN
 from proactrec.serving.requests import Answer, Ask, Request, Response, first_of_each
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
-from proactrec.store import log
+from proactrec.store import care, log
 from proactrec.store.budgets import ALL, ITEM_CAP, Limit, Limits, nearly_used, take
-from proactrec.store.campaigns import Version, all_current, versions_now
+from proactrec.store.campaigns import Version, all_current
+from proactrec.store.care import Heads, heads
 from proactrec.store.database import Database, Hot
+from proactrec.store.erased import rows_of
 from proactrec.store.leases import Leases
 from proactrec.store.log import Change, Decided
 from proactrec.store.people import SECOND, Made, Person
@@ -77,11 +81,11 @@ class Host:
     ) -> None:
         self.database, self.guides, self.clock = database, guides, clock
         self._common, self._own = guides, dict[str, Guides]()
-        self._people: OrderedDict[tuple[str, str], Person] = OrderedDict()
-        self._most_rows, self._n_rows = most_rows, 0
-        self._leases = leases
+        self._memory, self._leases = Memory(most_rows), leases
         self._campaigns: dict[str, list[Live]] = {}
         self._versions: dict[str, dict[str, int]] = {}
+        self._erased: dict[str, int] = {}
+        self._erased_rows: dict[str, frozenset[int]] = {}
         self._used: dict[str, dict[Limit, int]] = {}
         self._used_at: dict[str, int] = {}
 
@@ -91,7 +95,7 @@ class Host:
             self._common = self.guides = guides
         else:
             self._own[tenant] = guides
-        self._campaigns, self._versions = {}, {}
+        self._campaigns, self._versions, self._erased = {}, {}, {}
 
     def guides_of(self, tenant: str) -> Guides:
         """Those by which it is decided for a tenant's users."""
@@ -114,7 +118,7 @@ class Host:
             try:
                 done = self._transaction(tenant, [(row, requests[row]) for row in now])
             except BaseException:
-                self._forget(tenant, {requests[row].user_id for row in now})
+                self._memory.forget(tenant, {requests[row].user_id for row in now})
                 raise
             responses.update(done)
             TRIED_AGAIN.inc(len(now) - len(done))
@@ -126,11 +130,15 @@ class Host:
     @property
     def n_people(self) -> int:
         """Users in memory."""
-        return len(self._people)
+        return len(self._memory)
 
     def campaigns(self, tenant: str) -> list[Live]:
         """Of a tenant, in the order in which they have users' turns, as last seen."""
         return self._campaigns.get(tenant, [])
+
+    def erased_rows(self, tenant: str) -> frozenset[int]:
+        """Users of the guide, by row, whom it no longer knows, as last seen."""
+        return self._erased_rows.get(tenant, frozenset())
 
     def leave(self) -> None:
         """Give back what is leased; if the store is out, the worker does when leases are over.
@@ -150,29 +158,33 @@ class Host:
         """Answers to those requests whose users and items nobody else took meanwhile."""
         ids = list(dict.fromkeys(request.user_id for _, request in requests))
         with self.database.reading() as connection:
-            self._see_campaigns(tenant, versions_now(connection, tenant), connection)
-            self._see_used(tenant, Hot(connection))
-            people = self._see(tenant, Hot(connection), ids)
-            repeated = self._decided_before(Hot(connection), tenant, requests, people)
+            hot = Hot(connection)
+            self._see_heads(tenant, heads(hot, tenant), connection)
+            self._see_used(tenant, hot)
+            people = self._memory.see(tenant, hot, ids)
+            repeated = self._decided_before(hot, tenant, requests, people)
         works = self._works(requests, people, repeated)
-        turns = {user: self._turn(tenant, work) for user, work in works.items() if work.ask}
-        known = {user: known_of(user, self.guides) for user in turns}
+        known = {user: self._known(tenant, user) for user, work in works.items() if work.ask}
+        turns = {user: self._turn(tenant, works[user], one) for user, one in known.items()}
         used = self._used[tenant]
         ready = scored(list(turns.values()), known, self.guides, used) if turns else []
         with self.database.writing() as connection:
             hot = Hot(connection)
             at = log.locked(hot, tenant, ids)
-            if versions_now(connection, tenant) != self._versions[tenant]:
+            now = heads(hot, tenant)
+            if now.versions != self._versions[tenant]:
                 return {}
             is_new = {user for user in ids if at[user] == works[user].change.before.revision}
+            if now.erased != self._erased[tenant]:
+                is_new -= self._erased_meanwhile(hot, tenant, people, known)
             of_new = [one for one in ready if one.turn.person.user_id in is_new]
             answers = self._settled(hot, tenant, of_new)
             is_new -= {user for user in turns if user not in answers}
             changes = [_change(works[user], answers.get(user)) for user in sorted(is_new)]
             log.write(hot, tenant, [c for c in changes if c.after.revision > c.before.revision])
-        self._forget(tenant, set(ids) - is_new)
+        self._memory.forget(tenant, set(ids) - is_new)
         for change in changes:
-            self._keep(change.after)
+            self._memory.keep(change.after)
         return _responses(works, is_new, answers)
 
     def _works(
@@ -197,13 +209,12 @@ class Host:
             )
         return found
 
-    def _turn(self, tenant: str, work: Work) -> Turn:
+    def _turn(self, tenant: str, work: Work, known: Known) -> Turn:
         ask, person = work.ask, work.change.after
         assert ask is not None
         last = person.made[-1].at if person.made else 0
         at = max(self.clock() if ask.at is None else ask.at, last)  # a clock may be moved back
-        campaigns, known = self._campaigns[tenant], known_of(person.user_id, self.guides)
-        turn = turn_of(ask, person, at, campaigns, self.guides, known)
+        turn = turn_of(ask, person, at, self._campaigns[tenant], self.guides, known)
         if not turn.because:
             turn = turn._replace(because=spent(turn, self._used[tenant]))
         return turn
@@ -311,17 +322,42 @@ class Host:
                     found[row] = self._told(tenant, request.user_id, decided, version)
         return found
 
-    def _see_campaigns(self, tenant: str, now: dict[str, int], connection: object) -> None:
-        if self._versions.get(tenant) == now:
-            return
+    def _see_heads(self, tenant: str, now: Heads, connection: Connection) -> None:
+        """Take up what is new since it was looked at last."""
+        if self._erased.get(tenant) != now.erased:
+            self._memory.forget_all(tenant)
+            rows = rows_of(Hot(connection), tenant, self.guides.name)
+            self._erased[tenant], self._erased_rows[tenant] = now.erased, rows
+        if self._versions.get(tenant) != now.versions:
+            self._see_campaigns(tenant, connection)
+            self._versions[tenant] = now.versions
+
+    def _see_campaigns(self, tenant: str, connection: Connection) -> None:
         ready: list[Live] = []
-        for version in all_current(connection, tenant):  # type: ignore[arg-type]
+        said = care.current(connection, tenant)
+        for version in all_current(connection, tenant):
             try:
-                ready.append(self.guides.live(version))
+                ready.append(self.guides.live(version, said))
             except ProactrecError as error:  # a guide that came later leaves it no target
                 logger.warning("campaign %s can't guide: %s", version.campaign_id, error)
-        self._campaigns[tenant], self._versions[tenant] = ready, now
+        self._campaigns[tenant] = ready
         self._used_at.pop(tenant, None)
+
+    def _known(self, tenant: str, user_id: str) -> Known:
+        return known_of(user_id, self.guides, self.erased_rows(tenant))
+
+    def _erased_meanwhile(
+        self,
+        hot: Hot,
+        tenant: str,
+        people: Mapping[str, Person],
+        known: Mapping[str, Known],
+    ) -> set[str]:
+        """Who is not the one any more of whom this was decided, by what the log says now."""
+        rows = rows_of(hot, tenant, self.guides.name)
+        now = log.people(hot, tenant, log.revisions(hot, tenant, list(people)))
+        gone = {user for user, one in known.items() if one.row in rows}
+        return gone | {user for user, one in people.items() if not one.is_as(now[user])}
 
     def _see_used(self, tenant: str, hot: Hot) -> None:
         """What is used up by now, which others take and expiry gives back."""
@@ -340,32 +376,6 @@ class Host:
         leases = self._leases is not None
         known = {limit: n for limit, n in used.items() if not leases or limit.scope != ALL}
         self._used[tenant].update(known)
-
-    def _see(self, tenant: str, hot: Hot, ids: Sequence[str]) -> dict[str, Person]:
-        """Users as the log has them now, from memory where that is up to date."""
-        at = log.revisions(hot, tenant, ids)
-        found = {}
-        for user_id, revision in at.items():
-            person = self._people.get((tenant, user_id))
-            if person is not None and person.revision == revision:
-                self._people.move_to_end((tenant, user_id))
-                found[user_id] = person
-        missing = {user_id: n for user_id, n in at.items() if user_id not in found}
-        found.update(log.people(hot, tenant, missing))
-        return found
-
-    def _keep(self, person: Person) -> None:
-        key = person.tenant, person.user_id
-        old = self._people.pop(key, None)
-        self._n_rows += person.revision - (old.revision if old else 0)
-        self._people[key] = person
-        while self._n_rows > self._most_rows and len(self._people) > 1:
-            self._n_rows -= self._people.popitem(last=False)[1].revision
-
-    def _forget(self, tenant: str, user_ids: set[str]) -> None:
-        for user_id in user_ids:
-            old = self._people.pop((tenant, user_id), None)
-            self._n_rows -= old.revision if old else 0
 
 
 def _change(work: Work, answer: Answer | None) -> Change:

@@ -1,6 +1,6 @@
 """The plain item when nothing can be kept of a decision: from the guide's folder alone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -10,10 +10,12 @@ from proactrec.serving.guides import Guides
 from proactrec.serving.requests import Ask, Plain
 
 
-def plain_items(asks: Sequence[Ask], guides: Guides, because: str) -> list[Plain]:
+def plain_items(
+    asks: Sequence[Ask], guides: Guides, because: str, erased: Collection[int] = ()
+) -> list[Plain]:
     """The caller's own choice, or what suits best of what the guide does not know users to have."""
     free = [row for row, ask in enumerate(asks) if not ask.candidates]
-    found = dict(zip(free, _suiting([asks[row] for row in free], guides), strict=True))
+    found = dict(zip(free, _suiting([asks[row] for row in free], guides, erased), strict=True))
     index, items = guides.items.index, guides.items
     plain = []
     for row, ask in enumerate(asks):
@@ -25,10 +27,10 @@ def plain_items(asks: Sequence[Ask], guides: Guides, because: str) -> list[Plain
 
 
 @torch.no_grad()
-def _suiting(asks: Sequence[Ask], guides: Guides) -> list[int]:
+def _suiting(asks: Sequence[Ask], guides: Guides, erased: Collection[int]) -> list[int]:
     if not asks:
         return []
-    known = [known_of(ask.user_id, guides) for ask in asks]
+    known = [known_of(ask.user_id, guides, erased) for ask in asks]
     walks = [
         Walk(ask.user_id, one.row, one.items, False, 0)
         for ask, one in zip(asks, known, strict=True)

@@ -18,7 +18,6 @@ from pydantic import (
 )
 
 from proactrec.store.campaign import Campaign, Label, State
-from proactrec.store.keys import Scope as KeyScope
 from proactrec.store.people import KINDS
 
 MOST_BYTES = 1 << 20
@@ -296,38 +295,6 @@ class PastDecisions(Schema):
 
     decisions: tuple[PastDecision, ...]
     next: int | None = Field(description="give it as `before` to go on; null: that was all")
-
-
-class KeyWanted(Schema):
-    """A key to be made."""
-
-    scope: KeyScope
-    name: Annotated[Id | None, Field(description="what it is for")] = None
-    expires_at: At | None = Field(None, description="until when it holds; for ever by default")
-
-
-class KeyMade(Schema):
-    """A key, which nobody can read again."""
-
-    key_id: str
-    key: str = Field(description="for the header `Authorization: Bearer KEY`")
-
-
-class KeySeen(Schema):
-    """What is known of a key."""
-
-    key_id: str
-    scope: KeyScope
-    name: str | None
-    made_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class KeysSeen(Schema):
-    """All keys of a tenant, the oldest first."""
-
-    keys: tuple[KeySeen, ...]
 
 
 class Health(Schema):

@@ -2,10 +2,7 @@
 
 from proactrec.serving.requests import Consent, Membership, Noted, Refused, Report, Response
 from proactrec.store.log import Change
-from proactrec.store.people import KINDS, Event
-
-OWN = "~"
-"""First sign of the ids of events that proactrec tells itself."""
+from proactrec.store.people import KINDS, OWN, Event
 
 
 def taken_in(

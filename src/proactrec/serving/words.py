@@ -9,6 +9,7 @@ NOT_GUIDED = {
     "no_campaign": "no campaign is running that this user could be part of",
     "not_in_audience": "the user is not one of those whom the campaign means",
     "opted_out": "the user does not want to be guided",
+    "excluded_group": "the user is in a group that is never guided",
     "ramp": "the campaign grows step by step and has not come to this user yet",
     "campaign_draft": "the campaign has not started",
     "campaign_paused": "the campaign is paused",

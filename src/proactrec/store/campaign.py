@@ -58,6 +58,9 @@ class Audience(Options):
     everybody: bool = Field(False, description="everybody who asks")
     users: tuple[str, ...] = Field((), description="ids of users")
     groups: tuple[str, ...] = Field((), description="names of groups, of which a user is in one")
+    except_groups: tuple[str, ...] = Field(
+        (), description="names of groups whose users are not guided, whoever else is meant"
+    )
     least_items: int = Field(0, ge=0, description="least number of items that a user has")
     most_items: int | None = Field(None, ge=0, description="most of them")
 

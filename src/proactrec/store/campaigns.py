@@ -4,9 +4,8 @@ A change is a new version; decisions take it up between two transactions, and na
 made under.
 """
 
-import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Required, TypedDict
 
 import numpy as np
@@ -14,10 +13,11 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from proactrec.errors import CampaignStateError, UnknownIdError
 from proactrec.rng import keys_of, uniform_at
+from proactrec.store import audit
 from proactrec.store.campaign import GOES_TO, HOLD_OUT, Campaign, State
 from proactrec.store.database import Hot
 from proactrec.store.jobs import newest
-from proactrec.store.tables import AUDIT, CAMPAIGN_VERSIONS, CAMPAIGNS
+from proactrec.store.tables import CAMPAIGN_VERSIONS, CAMPAIGNS
 
 
 class Version(NamedTuple):
@@ -199,12 +199,6 @@ def tenants(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def versions_now(connection: Connection, tenant: str) -> dict[str, int]:
-    """The newest version of every campaign: cheap, to see whether anything changed."""
-    query = select(CAMPAIGNS.c.campaign_id, CAMPAIGNS.c.version)
-    return dict(connection.execute(query.where(CAMPAIGNS.c.tenant == tenant)).all())
-
-
 def forecast_of(connection: Connection, version: Version) -> str | None:
     """The state of the newest forecast of what a campaign says now; None: there is none."""
     found = newest(connection, version.tenant, about_forecast(version))
@@ -221,7 +215,7 @@ def _write(connection: Connection, version: Version) -> None:
     said = version.said.model_dump_json()  # whole: what is a default now may not be later
     connection.execute(insert(CAMPAIGN_VERSIONS).values({**version._asdict(), "said": said}))
     detail = {"version": version.version, "state": version.state, "reason": version.reason}
-    note(
+    audit.note(
         connection,
         version.tenant,
         by=version.by,
@@ -229,24 +223,6 @@ def _write(connection: Connection, version: Version) -> None:
         what="campaign",
         about=version.campaign_id,
         detail=detail,
-    )
-
-
-def note(
-    connection: Connection,
-    tenant: str,
-    *,
-    by: str,
-    at: int,
-    what: str,
-    about: str,
-    detail: Mapping[str, object],
-) -> None:
-    """Keep in the audit log who did what."""
-    connection.execute(
-        insert(AUDIT).values(
-            tenant=tenant, at=at, by=by, what=what, about=about, detail=json.dumps(dict(detail))
-        )
     )
 
 

@@ -111,7 +111,7 @@ class Database:
         """
         with self.reading() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
-        return found is not None and (found == _newest() or found not in _older())
+        return found is not None and (found == newest_schema() or found not in _older())
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -216,7 +216,7 @@ def _config() -> Config:
 
 
 @lru_cache
-def _newest() -> str | None:
+def newest_schema() -> str | None:
     """The newest revision of the schema."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
@@ -225,7 +225,7 @@ def _newest() -> str | None:
 def _older() -> frozenset[str]:
     """Revisions before the newest."""
     script = ScriptDirectory.from_config(_config())
-    return frozenset(one.revision for one in script.walk_revisions()) - {str(_newest())}
+    return frozenset(one.revision for one in script.walk_revisions()) - {str(newest_schema())}
 
 
 def columns_of(table: Table) -> tuple[str, ...]:

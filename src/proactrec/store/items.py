@@ -8,11 +8,14 @@ import polars as pl
 from sqlalchemy import Connection, func, select
 
 from proactrec.data.catalogue import Catalogue
+from proactrec.store import audit
 from proactrec.store.database import Hot
 from proactrec.store.tables import ITEMS
 
 
-def say_items(connection: Connection, tenant: str, items: Sequence[Mapping[str, Any]]) -> None:
+def say_items(
+    connection: Connection, tenant: str, items: Sequence[Mapping[str, Any]], *, by: str, at: int
+) -> None:
     """Take down items, each with `item_id`, `title`, `categories`, `text` and `available`.
 
     Of an id that comes twice the last one holds.
@@ -38,6 +41,8 @@ def say_items(connection: Connection, tenant: str, items: Sequence[Mapping[str, 
     told = ("title", "categories", "text", "available", "revision")
     new = ", ".join(f"{name} = excluded.{name}" for name in told)
     hot.insert(ITEMS, rows, f"ON CONFLICT (tenant, item_id) DO UPDATE SET {new}")
+    detail = {"n_items": len(rows), "revision": revision}
+    audit.note(connection, tenant, by=by, at=at, what="items", about=tenant, detail=detail)
 
 
 def revisions(connection: Connection) -> dict[str, int]:

@@ -11,6 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, insert, select, update
 
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.store import audit
 from proactrec.store.database import Database
 from proactrec.store.tables import KEYS
 
@@ -71,6 +72,7 @@ def create(
     scope: Scope,
     at: int,
     *,
+    by: str = audit.BY_COMMAND,
     name: str | None = None,
     expires_at: int | None = None,
 ) -> str:
@@ -89,6 +91,8 @@ def create(
     hashed = {"hash": _HASHER.hash(secret), "trace": _trace(secret)}
     row = {"key_id": key_id, "tenant": tenant, "scope": scope, "name": name, **hashed}
     connection.execute(insert(KEYS).values(made_at=at, expires_at=expires_at, **row))
+    detail = {"done": "made", "scope": scope}
+    audit.note(connection, tenant, by=by, at=at, what="key", about=key_id, detail=detail)
     return f"pr_{key_id}_{secret}"
 
 
@@ -122,7 +126,7 @@ class Keys:
         with self._one_at_a_time:
             return self._known(digest) or self._verify(key, digest)
 
-    def revoke(self, tenant: str, key_id: str, at: int) -> None:
+    def revoke(self, tenant: str, key_id: str, at: int, *, by: str = audit.BY_COMMAND) -> None:
         """Make a key worthless: at once here, elsewhere within some seconds.
 
         Raises
@@ -132,9 +136,10 @@ class Keys:
         """
         of_it = (_ROW.tenant == tenant, _ROW.key_id == key_id, _ROW.revoked_at.is_(None))
         with self._database.writing() as connection:
-            done = connection.execute(update(KEYS).where(*of_it).values(revoked_at=at)).rowcount
-        if not done:
-            raise UnknownIdError(f"there is no key {key_id!r} to be revoked")
+            if not connection.execute(update(KEYS).where(*of_it).values(revoked_at=at)).rowcount:
+                raise UnknownIdError(f"there is no key {key_id!r} to be revoked")
+            detail = {"done": "revoked"}
+            audit.note(connection, tenant, by=by, at=at, what="key", about=key_id, detail=detail)
         for digest, one in list(self._verified.items()):
             if one.access.key_id == key_id:
                 self._verified.pop(digest, None)

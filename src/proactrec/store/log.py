@@ -75,7 +75,8 @@ def revisions(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
 def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
     """Revisions of users whom nobody else may change until the transaction ends.
 
-    They are locked in the order of their ids, so that no two transactions wait for each other.
+    They are locked in the order of their ids, so that no two transactions wait for each other. Of
+    whom another one erases just now it is -1: they are not locked, and nothing may be written.
     """
     ids = sorted(user_ids)
     if hot.is_sqlite:  # the only writer
@@ -85,12 +86,12 @@ def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         "SELECT user_id, revision FROM users WHERE tenant = ? AND user_id IN (?ids) "
         "ORDER BY user_id FOR UPDATE"
     )
-    return dict(hot.rows_of(sql, ids, (tenant,)))
+    return {**dict.fromkeys(ids, -1), **dict(hot.rows_of(sql, ids, (tenant,)))}
 
 
 def people(hot: Hot, tenant: str, at: Mapping[str, int]) -> dict[str, Person]:
     """Users as the log tells of them, who are at these revisions."""
-    ids = [user_id for user_id, revision in at.items() if revision]
+    ids = [user_id for user_id, revision in at.items() if revision > 0]
     found = {user_id: Person(tenant, user_id) for user_id in at}
     made, events, consents, groups = (
         _by_user(hot, sql, tenant, ids)

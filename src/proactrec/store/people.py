@@ -19,6 +19,10 @@ KINDS = ("impression", "accept", "skip", "purchase", "complaint")
 TAKEN, REJECTED = frozenset(("accept", "purchase")), frozenset(("skip", "complaint"))
 EXPIRED, LAPSED = "expired", "lapsed"
 """Told by the worker: never shown in time, and given back; shown, and no answer came."""
+OWN = "~"
+"""First sign of the ids of events that proactrec tells itself."""
+NOBODY = "~erased:"
+"""Begins the ids of those who were somebody, and of their events."""
 SECOND = 1_000_000
 """Microseconds: times are in these."""
 
@@ -104,6 +108,14 @@ class Person:
         return replace(
             self, revision=self.revision + 1, groups=frozenset(groups), n_memberships=said
         )
+
+    def is_as(self, other: "Person") -> bool:
+        """Whether the log tells the same of both."""
+        own, others = (
+            (one.made, dict(one.events), one.is_guided, one.n_consents, one.groups)
+            for one in (self, other)
+        )
+        return own == others
 
     @property
     def next_number(self) -> int:

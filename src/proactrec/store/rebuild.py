@@ -48,13 +48,20 @@ class Difference(NamedTuple):
 def differences(database: Database, tenant: str, progress: Progress = silent) -> list[Difference]:
     """Where the state of a tenant is not a fold of its log, at one moment."""
     with database.reading() as connection:
-        hot, said = Hot(connection), _saying(connection, tenant)
-        found: list[Difference] = []
-        used: Counter[Limit] = Counter()
-        for people in _pages(hot, tenant, progress):
-            found += _of_users(hot, tenant, people)
-            used.update(_counted(people, said))
-        return found + _of_budgets(hot, tenant, used)
+        return differences_in(connection, tenant, progress)
+
+
+def differences_in(
+    connection: Connection, tenant: str, progress: Progress = silent
+) -> list[Difference]:
+    """The same, in a transaction."""
+    hot, said = Hot(connection), _saying(connection, tenant)
+    found: list[Difference] = []
+    used: Counter[Limit] = Counter()
+    for people in _pages(hot, tenant, progress):
+        found += _of_users(hot, tenant, people)
+        used.update(_counted(people, said))
+    return found + _of_budgets(hot, tenant, used)
 
 
 def rebuild(database: Database, tenant: str, progress: Progress = silent) -> list[Difference]:

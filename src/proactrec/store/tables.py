@@ -1,7 +1,8 @@
 """The tables of a store. Of users, every key begins with (tenant, user): shards split there.
 
 `decisions`, `events`, `consents`, `memberships` and `campaign_versions` are the log, which only
-grows. `users`, `assignments`, `journeys` and `budgets.used` follow from it and can be made again.
+grows, but for the erasure of users. `users`, `assignments`, `journeys` and `budgets.used` follow
+from it and can be made again.
 Times are microseconds of UTC since 1970; nothing that can be computed is stored as a float.
 """
 
@@ -269,4 +270,23 @@ AUDIT = Table(
     _text("about"),
     _text("detail"),  # JSON
     Index("audit_about", "tenant", "about"),
+)
+CARE = Table(
+    "care",
+    METADATA,
+    _text("tenant"),
+    _number("version"),  # from 1: the last one holds
+    _text("said"),  # JSON of the Care
+    _text("by"),
+    _time("at"),
+    PrimaryKeyConstraint("tenant", "version"),
+)
+ERASED = Table(
+    "erased",
+    METADATA,
+    _text("tenant"),
+    _number("number"),  # from 1: memory from before the last one is out of date
+    _text("guide"),  # that knows the user; "": none
+    _number("guide_row"),  # of the user among those it knows
+    PrimaryKeyConstraint("tenant", "number"),
 )

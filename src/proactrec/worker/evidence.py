@@ -17,7 +17,7 @@ from proactrec.guidance.guide import Guide
 from proactrec.guidance.walks import Walk, journeys_of
 from proactrec.journeys import ACCEPTED, UNKNOWN
 from proactrec.policies.base import Candidates, Evidence, Learner
-from proactrec.serving.choosing import Turn, known_of, walk_of
+from proactrec.serving.choosing import NEVER_GUIDED, Known, Turn, known_of, walk_of
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.opening import taught
 from proactrec.serving.requests import Ask
@@ -25,6 +25,7 @@ from proactrec.store import campaigns, knowledge, log
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Hot
+from proactrec.store.erased import rows_of
 from proactrec.store.people import SECOND, Made, Person
 from proactrec.types import IntArray
 
@@ -56,6 +57,7 @@ class Told(NamedTuple):
 
     seq: int
     person: Person  # before it
+    known: Known  # to the guide
     made: Made
     item_idx: int
     accepted: bool
@@ -116,6 +118,7 @@ def _told(
     connection: Connection, tenant: str, batch: Sequence[Numbered], guides: Guides
 ) -> list[Told]:
     hot, index = Hot(connection), guides.items.index
+    erased = rows_of(hot, tenant, guides.name)
     ids = sorted({row.user_id for row in batch})
     people = log.people(hot, tenant, log.revisions(hot, tenant, ids))
     answers = {
@@ -128,10 +131,11 @@ def _told(
         made = people[row.user_id].made[row.number - 1]
         answer = answers.get((row.user_id, row.number), UNKNOWN)  # never shown: nothing is known
         is_known = made.item_id in index and made.target_id in index
-        may_teach = made.campaign_id and made.arm != HOLD_OUT and row.because != "opted_out"
+        may_teach = made.campaign_id and made.arm != HOLD_OUT and row.because not in NEVER_GUIDED
         if may_teach and is_known and answer != UNKNOWN:
             before = as_of(people[row.user_id], made)
-            found.append(Told(row.seq, before, made, index[made.item_id], answer == ACCEPTED))
+            known, item = known_of(row.user_id, guides, erased), index[made.item_id]
+            found.append(Told(row.seq, before, known, made, item, answer == ACCEPTED))
     return found
 
 
@@ -180,8 +184,7 @@ def _walk(told: Told, version: Version, guides: Guides) -> Walk:
     made, person = told.made, told.person
     live = Live(version, np.empty(0, np.int64))
     turn = Turn(Ask(person.user_id), person, made.at, live, made.arm, "", frozenset())
-    known = known_of(person.user_id, guides)
-    return walk_of(turn, guides.items.index[made.target_id], known, guides)
+    return walk_of(turn, guides.items.index[made.target_id], told.known, guides)
 
 
 def _lesson(batch: Sequence[Numbered], taught: Sequence[Told], features: torch.Tensor) -> Lesson:

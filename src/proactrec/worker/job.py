@@ -16,8 +16,9 @@ from proactrec.errors import ProactrecError, StoreError
 from proactrec.progress import Progress
 from proactrec.serving.logs import log_to_stderr
 from proactrec.serving.opening import with_items
-from proactrec.store import campaigns, jobs, knowledge
-from proactrec.store.database import Database
+from proactrec.store import campaigns, care, jobs, knowledge
+from proactrec.store.database import Database, Hot
+from proactrec.store.erased import rows_of
 from proactrec.store.jobs import Job, LostJobError
 from proactrec.worker.audience import audience_of
 from proactrec.worker.evidence import known_at
@@ -109,7 +110,10 @@ def _forecast(database: Database, folder: Path, job: Job, progress: Progress) ->
         )
         knows = knowledge.newest_versions(connection, guides.name).get(job.tenant, 0)
         guides.learned(job.tenant, knows, known_at(connection, job.tenant, knows, guides))
-        audience = audience_of(connection, version, guides.saved.known)
+        said = care.current(connection, job.tenant).on(version.said, guides.items.category_names)
+        version = version._replace(said=said)
+        erased = rows_of(Hot(connection), job.tenant, guides.name)
+        audience = audience_of(connection, version, guides.saved.known, erased)
     plan = Plan(version, guides, audience)
     return forecast(plan, folder.with_name(f"{folder.name}.store"), progress=progress)
 

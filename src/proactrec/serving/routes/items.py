@@ -19,6 +19,13 @@ def put(
     access: Annotated[Access, Depends(Needs("operate"))],
 ) -> ItemsTaken:
     """Say what items are now; every instance takes it up within some seconds."""
-    with service_of(request).database.writing() as connection:
-        say_items(connection, access.tenant, [one.model_dump() for one in items])
+    service = service_of(request)
+    with service.database.writing() as connection:
+        say_items(
+            connection,
+            access.tenant,
+            [one.model_dump() for one in items],
+            by=access.key_id,
+            at=service.clock(),
+        )
     return ItemsTaken(accepted=len(items))

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from proactrec.serving.schemas import KeyMade, KeySeen, KeysSeen, KeyWanted, micros, moment
+from proactrec.serving.keeping import KeyMade, KeySeen, KeysSeen, KeyWanted
+from proactrec.serving.schemas import micros, moment
 from proactrec.serving.service import Needs, service_of
 from proactrec.store import keys
 from proactrec.store.keys import Access, Key, Keys
@@ -24,6 +25,7 @@ def create(request: Request, asked: KeyWanted, access: Admin) -> KeyMade:
             access.tenant,
             asked.scope,
             service.clock(),
+            by=access.key_id,
             name=asked.name,
             expires_at=until,
         )
@@ -41,7 +43,7 @@ def list_all(request: Request, access: Admin) -> KeysSeen:
 def revoke(request: Request, key_id: str, access: Admin) -> None:
     """Make a key worthless, in every instance within some seconds."""
     service = service_of(request)
-    Keys(service.database).revoke(access.tenant, key_id, service.clock())
+    Keys(service.database).revoke(access.tenant, key_id, service.clock(), by=access.key_id)
 
 
 def _seen(key: Key) -> KeySeen:

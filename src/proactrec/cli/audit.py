@@ -1,0 +1,45 @@
+"""`proactrec audit`: who changed what."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from proactrec.cli import options, results
+from proactrec.cli.keys import Tenant, Url, opened
+
+
+def audit(
+    database_url: Url,
+    what: Annotated[
+        str | None, typer.Option(help="Only of a kind: campaign, key, items, care, erasure.")
+    ] = None,
+    about: Annotated[
+        str | None, typer.Option(help="Only of one thing, e.g. the id of a campaign.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 100,
+    tenant: Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Show who changed what, the newest first.
+
+    Example: proactrec audit --database-url sqlite:///shop.sqlite --what campaign
+    """
+    from proactrec.store.audit import entries
+
+    with opened(database_url) as database, database.reading() as connection:
+        found = entries(connection, tenant, what=what, about=about, limit=limit)
+    if json:
+        results.print_json([{**one._asdict(), "at": _time(one.at)} for one in found])
+        return
+    table = Table("when", "by", "what", "about", "detail")
+    for one in found:
+        detail = ", ".join(f"{name} = {value}" for name, value in one.detail.items())
+        table.add_row(_time(one.at), one.by, one.what, one.about, detail)
+    Console(highlight=False).print(table)
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,47 @@
+"""Which users of guides were erased: by their rows, so that no id is kept of anybody.
+
+A guide's folder holds its users until it is written anew without them; what is kept here makes them
+unknown at once, to every instance. It says nothing to whoever does not have the guide.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from proactrec.store.database import Hot
+from proactrec.store.tables import ERASED
+
+
+class KnownTo(NamedTuple):
+    """A guide that knows a user."""
+
+    guide: str  # its name, see proactrec.serving.guides
+    folder: str
+    row: int  # of the user
+
+
+def mark(
+    connection: Connection, tenant: str, known: Sequence[KnownTo] = (), *, after: int = 0
+) -> None:
+    """Let whoever remembers users, or looks into these guides, know that one was erased.
+
+    Parameters
+    ----------
+    after : int
+        A number that was given already, whether or not the store knows it.
+    """
+    if connection.dialect.name != "sqlite":  # one after the other, until they are committed
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7226)")
+    hot = Hot(connection)
+    newest = hot.rows("SELECT COALESCE(MAX(number), 0) FROM erased WHERE tenant = ?", (tenant,))
+    places = [(one.guide, one.row) for one in known] or [("", -1)]
+    first = max(newest[0][0], after) + 1
+    rows = [(tenant, first + n, *place) for n, place in enumerate(places)]
+    hot.insert(ERASED, rows)
+
+
+def rows_of(hot: Hot, tenant: str, guide: str) -> frozenset[int]:
+    """Rows of a guide's users who were erased."""
+    sql = "SELECT guide_row FROM erased WHERE tenant = ? AND guide = ?"
+    return frozenset(row for (row,) in hot.rows(sql, (tenant, guide)))
