@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from proactrec.store.campaign import Campaign, Label, State
-from proactrec.store.keys import Scope as KeyScope
+from proactrec.store.keys import Scope
 from proactrec.store.people import KINDS
 
 MOST_BYTES = 1 << 20
@@ -300,7 +300,7 @@ class PastDecisions(Schema):
 class KeyWanted(Schema):
     """A key to be made."""
 
-    scope: KeyScope
+    scope: Scope
     name: Annotated[Id | None, Field(description="what it is for")] = None
     expires_at: At | None = Field(None, description="until when it holds; for ever by default")
 
@@ -316,7 +316,7 @@ class KeySeen(Schema):
     """What is known of a key."""
 
     key_id: str
-    scope: KeyScope
+    scope: Scope
     name: str | None
     made_at: datetime
     expires_at: datetime | None
