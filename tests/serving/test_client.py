@@ -102,3 +102,27 @@ def test_a_user_id_is_one_part_of_the_path() -> None:
 
     talking(handle).consent("a/b ü?", guided=False)
     assert paths == [b"/v1/users/a%2Fb%20%C3%BC%3F/consent"]
+
+
+def test_keys_are_made_listed_and_revoked(slept: list[float]) -> None:
+    asked: list[tuple[str, str, bytes]] = []
+    seen = {"key_id": "k1", "scope": "report", "name": "x", "made_at": "2026-05-04T12:00:00Z"}
+    answers = {
+        "POST": httpx2.Response(201, json={"key_id": "k1", "key": "pr_k1_s"}),
+        "GET": httpx2.Response(
+            200, json={"keys": [{**seen, "expires_at": None, "revoked_at": None}]}
+        ),
+        "DELETE": httpx2.Response(204),
+    }
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append((request.method, request.url.raw_path.decode(), request.read()))
+        return answers[request.method]
+
+    with talking(handle) as client:
+        made = client.create_key("report", name="x")
+        assert (made.key_id, made.key) == ("k1", "pr_k1_s")
+        assert [one.name for one in client.list_keys()] == ["x"]
+        client.revoke_key("k/1")
+    assert json.loads(asked[0][2]) == {"scope": "report", "name": "x"}
+    assert asked[2][:2] == ("DELETE", "/v1/keys/k%2F1")

@@ -7,9 +7,16 @@ import time
 import pytest
 from starlette.requests import Request
 
-from proactrec.errors import AccessError, StoreError, UnknownKeyError
+from proactrec.errors import (
+    AccessError,
+    OverloadedError,
+    RateError,
+    StoreError,
+    UnknownKeyError,
+)
 from proactrec.serving import access
 from proactrec.serving.access import Door
+from proactrec.serving.rates import Rate
 from proactrec.store.keys import Access
 
 
@@ -100,3 +107,57 @@ def test_nobody_waits_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) ->
         assert book.n_looks == 4
 
     asyncio.run(many())
+
+
+def test_an_expired_key_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book()
+    door = Door(book)  # type: ignore[arg-type]
+    book.found = Access("shop", "report", "k1", time.time_ns() // 1000 + 50_000)
+    admitted(door)
+    time.sleep(0.06)
+    book.found = None
+    with pytest.raises(UnknownKeyError, match="has expired"):
+        admitted(door)
+
+
+def test_many_requests_with_a_new_key_are_one_look_and_no_guesses() -> None:
+    book = Book()
+    door = Door(book, rate=Rate(100, 60))  # type: ignore[arg-type]
+
+    async def many() -> None:
+        await asyncio.gather(*[door.admit(request("right"), "report") for _ in range(100)])
+        with pytest.raises(RateError, match="this key: at most 100 times in 60 s") as error:
+            await door.admit(request("right"), "report")
+        assert 0 < error.value.seconds <= 1
+
+    asyncio.run(many())
+    assert book.n_looks == 1
+
+
+def test_new_keys_that_wait_for_a_look_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "MOST_LOOKS", 3)
+    book, hangs = Book(), threading.Event()
+    door = Door(book)  # type: ignore[arg-type]
+    admitted(door)
+    monkeypatch.setattr(book, "check", lambda header: hangs.wait(10) and None)
+
+    async def many() -> None:
+        looks = [asyncio.ensure_future(door.admit(request(f"n{n}"), "report")) for n in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="too many keys wait"):
+            await door.admit(request("one more"), "report")
+        assert await door.admit(request("right"), "report")  # is known
+        hangs.set()
+        await asyncio.wait(looks)
+
+    asyncio.run(many())
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:db8::1:2:3:4", "2001:db8::"), ("testclient", "testclient")],
+)
+def test_of_ipv6_a_network_counts(host: str, address: str) -> None:
+    asked = Request({"type": "http", "headers": [], "client": (host, 5)})
+    assert access.address_of(asked) == address
+    assert access.address_of(request("x")) == ""

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from proactrec.errors import CampaignStateError, InvalidInputError, UnknownIdError, UnknownKeyError
+from proactrec.errors import (
+    AccessError,
+    CampaignStateError,
+    InvalidInputError,
+    UnknownIdError,
+    UnknownKeyError,
+)
 from proactrec.serving.client import Client
 from proactrec.serving.schemas import Decision, DecisionRequest, EventReport, Item
 from proactrec.serving.words import NOT_GUIDED
@@ -278,3 +284,24 @@ def test_the_client_raises_the_right_kind(service: Live) -> None:
         service.client.create(campaign(goal={"items": ["i99"]}))
     with Client(service.url, "pr_wrong") as other, pytest.raises(UnknownKeyError):
         other.campaigns()
+
+
+def test_an_admin_makes_keys_of_the_own_tenant_which_open_what_they_say(service: Live) -> None:
+    until = datetime.now(UTC) + timedelta(days=1)
+    made = service.client.create_key("report", name="dashboard", expires_at=until)
+    with Client(service.url, made.key) as reader:
+        assert reader.campaigns() == ()
+        with pytest.raises(AccessError, match="the scope admin, got report"):
+            reader.list_keys()
+    listed = {one.key_id: one for one in service.client.list_keys()}
+    seen = listed[made.key_id]
+    assert (seen.name, seen.scope, seen.expires_at) == ("dashboard", "report", until)
+    service.client.revoke_key(made.key_id)
+    with pytest.raises(UnknownIdError, match="there is no key"):
+        service.client.revoke_key(made.key_id)
+    with pytest.raises(InvalidInputError, match="must be in the future"):
+        service.client.create_key("report", expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    with Client(service.url, made_key(service.service.database, tenant="rival")) as rival:
+        assert len(rival.list_keys()) == 1
+        with pytest.raises(UnknownIdError):
+            rival.revoke_key(seen.key_id)

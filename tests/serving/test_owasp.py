@@ -428,7 +428,7 @@ def test_every_answer_says_how_it_is_treated_and_nothing_of_the_server(
 
 def test_there_is_no_default_key(fresh: Callable[..., Any], tmp_path: Path) -> None:
     with fresh() as service:
-        listed = service.client.keys()
+        listed = service.client.list_keys()
         assert [one.key_id for one in listed] == [keys.id_of(service.key)]  # made by the test
 
 

@@ -56,7 +56,7 @@ from proactrec.serving.schemas import (
 )
 from proactrec.store.campaign import Campaign
 from proactrec.store.care import Care
-from proactrec.store.keys import Scope as KeyScope
+from proactrec.store.keys import Scope
 
 T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
@@ -240,12 +240,12 @@ class Client:
             if before is None:
                 return
 
-    def keys(self) -> tuple[KeySeen, ...]:
+    def list_keys(self) -> tuple[KeySeen, ...]:
         """Those of the tenant, the oldest first."""
         return self._said(KeysSeen, "GET", "/v1/keys").keys
 
     def create_key(
-        self, scope: KeyScope, *, name: str | None = None, expires_at: datetime | None = None
+        self, scope: Scope, *, name: str | None = None, expires_at: datetime | None = None
     ) -> KeyMade:
         """A new key, told this once; expires never unless told."""
         asked = KeyWanted(scope=scope, name=name, expires_at=expires_at)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from proactrec.serving.schemas import At, Id, Schema
-from proactrec.store.keys import Scope as KeyScope
+from proactrec.store.keys import Scope
 
 
 class KeyWanted(Schema):
     """A key to be made."""
 
-    scope: KeyScope
+    scope: Scope
     name: Annotated[Id | None, Field(description="what it is for")] = None
     expires_at: At | None = Field(None, description="until when it holds; for ever by default")
 
@@ -28,7 +28,7 @@ class KeySeen(Schema):
     """What is known of a key."""
 
     key_id: str
-    scope: KeyScope
+    scope: Scope
     name: str | None
     made_at: datetime
     expires_at: datetime | None

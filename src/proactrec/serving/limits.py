@@ -5,7 +5,6 @@ Seen before any route reads it.
 
 import asyncio
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +15,11 @@ BODY_SECONDS = 10.0
 """A body is there within that."""
 LAST = {"Connection": "close"}
 """What is left of the body is not waited for."""
+PLAIN = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+PERSONAL = [
+    *PLAIN,
+    *((name.lower().encode(), value.encode()) for name, value in NOT_KEPT.items()),
+]
 
 
 class Bounded:
@@ -72,13 +76,11 @@ def _counted(receive: Receive) -> Receive:
 
 def _guarded(send: Send, *, is_personal: bool) -> Send:
     """With headers by which no browser or proxy keeps or shows what is not for it."""
+    added = PERSONAL if is_personal else PLAIN
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.update(HEADERS)
-            if is_personal:
-                headers.update(NOT_KEPT)
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
         await send(message)
 
     return guarded
