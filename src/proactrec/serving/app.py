@@ -14,7 +14,7 @@ from proactrec.errors import StoreError
 from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
-from proactrec.serving.routes import campaigns, health, hot, items, users
+from proactrec.serving.routes import campaigns, health, hot, items, knowledge, users
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
@@ -66,7 +66,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, items, health):
+    for part in (campaigns, users, items, knowledge, health):
         app.include_router(part.router)
     plain_openapi = app.openapi
 

@@ -1,4 +1,4 @@
-"""The worker: settles, steers, learns and does jobs, as long as it has the store's lock."""
+"""The worker: settles, steers, watches, learns and does jobs, while it has the store's lock."""
 
 import logging
 import multiprocessing
@@ -21,6 +21,7 @@ from proactrec.worker.job import KINDS, LEASE_SECONDS, begin
 from proactrec.worker.learning import BATCH, Learning
 from proactrec.worker.lock import Check, only_one
 from proactrec.worker.ramps import steer
+from proactrec.worker.watching import Watcher
 
 logger = logging.getLogger(__name__)
 REST = 10.0
@@ -80,7 +81,9 @@ class Worker:
         batch: int = BATCH,
     ) -> None:
         self._database, self._folder, self._clock = database, folder, clock
-        self._learning = Learning(database, Guides(folder), clock, batch=batch)
+        guides = Guides(folder)
+        self._learning = Learning(database, guides, clock, batch=batch)
+        self._watcher = Watcher(database, guides, clock, batch=batch)
         self._errands = Errands(database, folder)
 
     def run(self, ends: threading.Event) -> None:
@@ -110,6 +113,7 @@ class Worker:
             self._settle()
             self._take_back()
             self._steer()
+            self._watch()
             self._learn()
             self._errands.all()
 
@@ -120,6 +124,7 @@ class Worker:
             Chore("settling", 1.0, self._settle),
             Chore("leases", 5.0, self._take_back),
             Chore("steering", 5.0, self._steer),
+            Chore("watching", 5.0, self._watch),
             Chore("learning", 5.0, self._learn),
             Chore("jobs", 0.5, self._errands.look),
         ]
@@ -138,6 +143,12 @@ class Worker:
 
     def _steer(self) -> None:
         steer(self._database, self._clock())
+
+    def _watch(self) -> None:
+        with self._database.reading() as connection:
+            tenants = campaigns.tenants(connection)
+        for tenant in tenants:
+            self._watcher.look(tenant)
 
     def _learn(self) -> None:
         with self._database.reading() as connection:
