@@ -220,7 +220,7 @@ def touched(hot: Hot, tenant: str, since: int, spans: Mapping[int, tuple[int, in
 
     An event bears on its decision and the user's later ones; one of none on all from its time on.
     """
-    last = max(up_to for _, up_to in spans.values())
+    last = max((up_to for _, up_to in spans.values()), default=0)
     sql = (
         "SELECT DISTINCT d.seq FROM events e JOIN decisions d "
         "ON d.tenant = e.tenant AND d.user_id = e.user_id "
