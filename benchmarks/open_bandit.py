@@ -84,7 +84,7 @@ def estimated(logs: dict[str, Log], name: str, source: str) -> list[dict[str, An
     found = []
     for share in KEPT:
         n = int(share * len(log.click))
-        some = Log(*(part[:n] for part in log))
+        some = Log(log.item_idx[:n], log.position[:n], log.click[:n], log.propensity[:n])
         predicted = cross_fitted(some.item_idx, some.click, policy[:n], np.arange(n))
         told = off_policy(Logged(some.click, some.propensity, wanted[:n]), predicted)
         found.append(row_of(name, source, share, told, mean_of(logs, name)))

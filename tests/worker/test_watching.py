@@ -12,8 +12,9 @@ from proactrec.guidance.walks import journeys_of
 from proactrec.serving import knowledge as serving
 from proactrec.serving.choosing import known_of, turn_of, walk_of
 from proactrec.serving.opening import taught
-from proactrec.serving.requests import Ask
+from proactrec.serving.requests import Answer, Ask
 from proactrec.store import knowledge
+from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.database import Database
 from proactrec.store.knowledge import Lesson
 from proactrec.store.watch import Watch
@@ -37,6 +38,7 @@ class Learned:
 
     def __init__(self, database: Database, folder: Path, **watch: Any) -> None:
         self.shop = Shop(database, folder)
+        self.answers: list[Answer] = []
         shop, guides = self.shop, self.shop.guides
         shop.campaign(hold_out=0.3, goal={"items": ("i04", "i05", "i10", "i20", "i25")})
         self.learner = Learning(database, guides, shop.clock, batch=BATCH)
@@ -49,9 +51,17 @@ class Learned:
         """Rounds that all users answer alike, and days in which all is settled."""
         for _ in range(n_rounds):
             for user in range(n_users):
-                self.shop.report(self.shop.ask(f"u{user:02}"), "impression", *kinds)
+                self.answers.append(self.shop.ask(f"u{user:02}"))
+                self.shop.report(self.answers[-1], "impression", *kinds)
         self.shop.now += 3 * DAY
         settle(self.shop.database, self.shop.now - DAY)
+
+    def late(self, kind: str) -> None:
+        """A user of the first batch changes their mind, days later; another one each time."""
+        guided = [one for one in self.answers if one.decided.made.arm != HOLD_OUT]
+        self.shop.report(guided[0], kind)
+        self.answers.remove(guided[0])
+        self.shop.now += DAY
 
     def take_up(self) -> None:
         """As instances do within a second."""
@@ -181,27 +191,25 @@ def test_learning_goes_on_from_a_restored_version_by_what_is_decided_since(
     database: Database, folder: Path
 ) -> None:
     learned = Learned(database, folder)
-    learned.play("accept", n_rounds=4)
-    learned.learner.learn(TENANT)
-    last_seq = learned.told().versions[0].up_to_decision
-    back = learned.restored(2, learns=True)
-    assert back.up_to_seq == last_seq
-    assert back.n_answers == sum(one.answers for one in learned.told().versions if one.version == 2)
+    learned.play("skip", n_rounds=4)
+    assert learned.learner.learn(TENANT) == 4
+    learned.late("accept")
+    assert learned.learner.learn(TENANT) == 4, "late answers change all of it"
+    told = learned.told().versions
+    back = learned.restored(6, learns=True)
+    assert back.up_to_seq == told[0].up_to_decision
+    assert back.n_answers == told[2].answers
     assert learned.learner.learn(TENANT) == 0, "nothing new was decided"
-    # Late answers to what was learned before: what was restored stays as it is.
-    for user in range(20):
-        learned.shop.bought(f"u{user:02}", "i07")
-    learned.shop.now += DAY
+    learned.late("accept")
     other = Learning(database, learned.shop.guides, learned.shop.clock, batch=BATCH)
-    assert other.learn(TENANT) == 0
+    assert other.learn(TENANT) == 0, "late answers don't change what was restored"
     learned.take_up()
     learned.play("skip")
     assert learned.learner.learn(TENANT) == 2
     with database.reading() as connection:
         chain = knowledge.lessons(connection, TENANT, learned.shop.guides.name)
-    assert [one.version for one in chain] == [5, 6, 7]
-    assert [one.parent for one in chain] == [2, 5, 6]
-    assert chain[1].after_seq == last_seq
+    assert [(one.version, one.parent) for one in chain] == [(9, 6), (10, 9), (11, 10)]
+    assert chain[1].after_seq == back.up_to_seq
 
 
 def test_a_batch_that_was_learned_while_somebody_went_back_is_thrown_away(

@@ -34,7 +34,7 @@ class Calibration(NamedTuple):
         sure, came = chance.clip(SUREST, 1 - SUREST), accepted.astype(float)
         loss = -np.where(accepted, np.log(sure), np.log1p(-sure))
         parts = (np.ones(len(chance)), chance, came, (came - chance) ** 2, loss)
-        return cls(*(np.bincount(bins, part, N_BINS) for part in parts))
+        return cls(*(np.bincount(bins, part, N_BINS).astype(np.float64) for part in parts))
 
     @classmethod
     def of_sums(cls, sums: Mapping[str, Sequence[float]]) -> Self:
@@ -71,13 +71,14 @@ class Calibration(NamedTuple):
         alpha : float in (0, 1)
             Chance that it is ever too much, as answers grow many.
         """
-        whole = [part.sum() for part in self]
-        bins = max(_off(*(part[at] for part in self), alpha / N_BINS / 2) for at in range(N_BINS))
-        return max(_off(*whole, alpha / 2), bins, 0.0)
+        sums = np.stack(self[:4])  # (4, n_bins)
+        bins = max(_off(one, alpha / N_BINS / 2) for one in sums.T)
+        return max(_off(sums.sum(1), alpha / 2), bins, 0.0)
 
 
-def _off(n: float, foretold: float, came: float, squares: float, _: float, alpha: float) -> float:
+def _off(sums: FloatArray, alpha: float) -> float:
     """Of these answers, at least; -inf while they are few."""
+    n, foretold, came, squares = sums.tolist()
     if not n:
         return -np.inf
     error = (came - foretold) / n

@@ -147,11 +147,15 @@ def _noise(weight: FloatArray, rate: FloatArray) -> float:
 
 def _estimate(adding: FloatArray, user_idx: IntArray, noise: float = 0.0) -> Estimate:
     """Mean of what every decision adds (n,), with an interval over users."""
-    mean, by_user = float(adding.mean()), np.bincount(user_idx, adding - adding.mean())
+    mean, by_user = float(adding.mean()), _by_user(adding - adding.mean(), user_idx)
     n_others = max(len(by_user) - 1.0, 1.0)
-    variance = (by_user @ by_user) * (n_others + 1) / n_others / len(adding) ** 2
-    reach = float(student_quantile(0.975, np.array(n_others)) * np.sqrt(max(variance, noise)))
+    variance = float(by_user @ by_user) * (n_others + 1) / n_others / len(adding) ** 2
+    reach = float(student_quantile(0.975, np.array(n_others))) * max(variance, noise) ** 0.5
     return Estimate(mean, mean - reach, mean + reach)
+
+
+def _by_user(adding: FloatArray, user_idx: IntArray) -> FloatArray:
+    return np.bincount(user_idx, adding).astype(np.float64)
 
 
 def _worth(weight: FloatArray) -> float:
@@ -164,7 +168,7 @@ def _refusal(logged: Logged, weight: FloatArray, user_idx: IntArray, unseen: flo
     """Why an estimate would mean nothing; empty: it means something."""
     if unseen > MOST_UNSEEN:
         return f"the log never shows {unseen:.0%} of what this policy would show"
-    if (size := _worth(np.bincount(user_idx, weight))) < LEAST_SIZE:
+    if (size := _worth(_by_user(weight, user_idx))) < LEAST_SIZE:
         return (
             f"the log is worth {size:.0f} independent decisions of this policy, and at least "
             f"{LEAST_SIZE:.0f} are needed"

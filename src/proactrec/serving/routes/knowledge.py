@@ -33,10 +33,11 @@ def get(
 @router.put("")
 def put(request: Request, said: Watch, access: Operates) -> Watch:
     """How learning is watched from now on, and whether it stands still."""
-    service = service_of(request)
-    how = {"by": access.key_id, "at": service.clock()}
+    service, guides = service_of(request), _guides(request, access)
     with service.database.writing() as connection:
-        knowledge.watch(connection, access.tenant, _guides(request, access), said, **how)
+        knowledge.watch(
+            connection, access.tenant, guides, said, by=access.key_id, at=service.clock()
+        )
     return said
 
 
