@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from proactrec.errors import ProactrecError
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.walks import Walk, journeys_of
-from proactrec.journeys import ACCEPTED, UNKNOWN
+from proactrec.journeys import ACCEPTED, UNKNOWN, Journeys
 from proactrec.policies.base import Candidates, Evidence, Learner, View
 from proactrec.serving.choosing import Turn, known_of, walk_of
 from proactrec.serving.guides import Guides, Live
@@ -188,12 +188,19 @@ def views_of(
     guide: Guide, version: Version, told: Sequence[Told], offered: torch.Tensor, guides: Guides
 ) -> Iterator[View]:
     """What the policy saw before each decision, of these items (n, k), 0: none; in blocks."""
-    journeys = journeys_of([_walk(one, version, guides) for one in told])
     penalty = torch.zeros(offered.shape).masked_fill(offered == 0, -torch.inf)
-    for part in torch.arange(len(told)).split(guide.block_size):
-        some = journeys.of(part)
+    for part, some in blocks_of(guide, version, told, guides):
         only = Candidates(penalty[part], offered[part])
         yield guide.among(some, guide.policy.place(some), only)
+
+
+def blocks_of(
+    guide: Guide, version: Version, told: Sequence[Told], guides: Guides
+) -> Iterator[tuple[torch.Tensor, Journeys]]:
+    """Journeys before each decision, in blocks: their rows, and they."""
+    journeys = journeys_of([_walk(one, version, guides) for one in told])
+    for part in torch.arange(len(told)).split(guide.block_size):
+        yield part, journeys.of(part)
 
 
 def _walk(told: Told, version: Version, guides: Guides) -> Walk:
