@@ -74,8 +74,11 @@ def acceptance_under(
             f"campaign {campaign_id} has no answered decision that was drawn: let it `explore`"
         )
     users, *columns = zip(*rows, strict=True)
-    *arrays, of_shown, of_policy = (np.array(one, float) for one in columns)
-    logged = Logged(*arrays, np.unique(users, return_inverse=True)[1])
+    reward, propensity, wanted, unseen, of_shown, of_policy = (
+        np.array(one, float) for one in columns
+    )
+    user_idx = np.unique(users, return_inverse=True)[1]
+    logged = Logged(reward, propensity, wanted, unseen, user_idx)
     return off_policy(logged, None if np.isnan(of_shown).any() else Predicted(of_shown, of_policy))
 
 

@@ -38,9 +38,12 @@ from proactrec.worker.evidence import (
 logger = logging.getLogger(__name__)
 BY = "worker"
 NOTHING = Seen({}, "")
+RECENT = 100_000
+"""Newest decisions, of all tenants, among which guided steps are looked for."""
 STEPS = (
     "SELECT item_id FROM decisions WHERE tenant = ? AND knowledge >= ? AND guided = 1 "
-    "AND item_id <> target_id ORDER BY seq DESC LIMIT ?"
+    f"AND item_id <> target_id AND seq > (SELECT MAX(seq) FROM decisions) - {RECENT} "
+    "ORDER BY seq DESC LIMIT ?"
 )
 
 
@@ -75,10 +78,10 @@ class Watcher:
         found: list[Alarm] = []
         while True:
             looked = self._looked(tenant)
+            if not looked.is_news:
+                return found
             with self._database.writing() as connection:
                 found += self._kept(connection, tenant, looked)
-            if not looked.n_decisions:
-                return found
 
     def _looked(self, tenant: str) -> "_Look":
         name = self._guides.name
@@ -89,8 +92,13 @@ class Watcher:
             chain = knowledge.lessons(connection, tenant, name)
             since = chain[0].version if chain and chain[0].restores is not None else 0
             variety = variety_of(hot, tenant, since, state.said.window)
+            seen = watching.seen(connection, tenant, name)
+            newest = knowledge.newest_versions(connection, name).get(tenant, 0)
         up_to = batch[-1].seq if batch else state.up_to_seq
-        return _Look(len(batch), state.up_to_seq, up_to, new, variety)
+        looked = _Look(False, state.up_to_seq, up_to, new, variety)
+        is_news = batch or variety != state.variety
+        is_news = is_news or judged(seen, looked, state.said, newest=newest) != seen
+        return looked._replace(is_news=bool(is_news))
 
     def _kept(self, connection: Connection, tenant: str, looked: "_Look") -> list[Alarm]:
         """Write what was seen, unless another worker did meanwhile, and tell of alarms."""
@@ -136,7 +144,7 @@ class Watcher:
 class _Look(NamedTuple):
     """What there is to see."""
 
-    n_decisions: int
+    is_news: bool  # whether anything is to be kept
     after: int
     up_to: int
     new: Mapping[int, Calibration]

@@ -124,7 +124,7 @@ class Worker:
             Chore("settling", 1.0, self._settle),
             Chore("leases", 5.0, self._take_back),
             Chore("steering", 5.0, self._steer),
-            Chore("watching", 5.0, self._watch),
+            Chore("watching", 30.0, self._watch),
             Chore("learning", 5.0, self._learn),
             Chore("jobs", 0.5, self._errands.look),
         ]
