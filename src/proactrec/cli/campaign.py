@@ -315,6 +315,37 @@ def ingest(
         console.warn([f"{n:,} refused: {why}"])
 
 
+@app.command("off-policy")
+def off_policy(
+    store: Store,
+    guide: GuideFolder,
+    campaign: Annotated[str, typer.Option(help="Id of a campaign that explores.")],
+    policy: Annotated[str, typer.Option(help="Name of a policy that the guide can build.")],
+    tenant: Tenant = "default",
+    json: options.Json = False,
+) -> None:
+    """Estimate how often the next item had been accepted, had another policy chosen it.
+
+    It chooses among the items of which one was drawn; where that says too little, it says why.
+
+    Example: proactrec campaign off-policy --store shop.sqlite --guide guides/shop --campaign ID \
+    --policy itmprec
+    """
+    from proactrec.serving.guides import Guides
+    from proactrec.worker.off_policy import acceptance_under
+
+    with opened(store) as database:
+        found = acceptance_under(database, tenant, campaign, policy, Guides(guide))
+    if json:
+        estimates = {name: one.as_dict() for name, one in found.estimates.items()}
+        results.print_json({**found._asdict(), "estimates": estimates})
+        return
+    worth = f"{found.n_decisions:,} decisions, worth {found.effective_size:,.0f} of {policy}"
+    print(f"refused: {found.refused} ({worth})" if found.refused else worth)
+    for name, one in found.estimates.items():
+        print(f"{name}: {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})")
+
+
 @app.command()
 def rebuild(
     store: Store,

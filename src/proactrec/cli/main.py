@@ -79,6 +79,10 @@ COMMANDS = {
         "Make campaigns, plan what users are shown and take in what they did, without a server: on "
         "the store that the service uses too.",
     ),
+    "knowledge": (
+        "knowledge.app",
+        "Look at what was learned of users' answers, watch it, and go back.",
+    ),
     "keys": ("keys.app", "Make, list and revoke keys of the service."),
     "users": ("users.app", "Tell all that is held of a user, or erase it."),
     "care": (

@@ -14,7 +14,17 @@ from proactrec.errors import StoreError
 from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
-from proactrec.serving.routes import campaigns, care, figures, health, hot, items, keys, users
+from proactrec.serving.routes import (
+    campaigns,
+    care,
+    figures,
+    health,
+    hot,
+    items,
+    keys,
+    knowledge,
+    users,
+)
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
@@ -74,7 +84,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, care, items, keys, health, figures):
+    for part in (campaigns, users, care, items, knowledge, keys, health, figures):
         app.include_router(part.router)
     plain_openapi = app.openapi
 

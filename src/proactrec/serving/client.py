@@ -35,6 +35,7 @@ from proactrec.serving.keeping import (
     KeyWanted,
     UserExport,
 )
+from proactrec.serving.learned import GoBack, Knowledge, KnowledgeVersion
 from proactrec.serving.schemas import (
     CampaignNow,
     Campaigns,
@@ -57,6 +58,7 @@ from proactrec.serving.schemas import (
 from proactrec.store.campaign import Campaign
 from proactrec.store.care import Care
 from proactrec.store.keys import Scope
+from proactrec.store.watch import Watch
 
 T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
@@ -217,6 +219,19 @@ class Client:
         """Say what items are now."""
         body = [one.model_dump(mode="json") for one in items]
         return self._said(ItemsTaken, "PUT", "/v1/items", body)
+
+    def knowledge(self) -> Knowledge:
+        """What was learned, the newest versions first, and how well each foretold."""
+        return self._said(Knowledge, "GET", "/v1/knowledge")
+
+    def watch(self, watch: Watch) -> Watch:
+        """How learning is watched from now on, and whether it is frozen."""
+        return self._said(Watch, "PUT", "/v1/knowledge", watch)
+
+    def restore(self, version: int, reason: str, *, learns: bool = False) -> KnowledgeVersion:
+        """Guide by an older version of what was learned; frozen unless it `learns` on."""
+        path, body = f"/v1/knowledge/{version}/restore", GoBack(reason=reason, learns=learns)
+        return self._said(KnowledgeVersion, "POST", path, body)
 
     def journeys(self, campaign_id: str, *, page: int = 1000) -> Iterator[Journey]:
         """Every journey of a campaign, by user ids."""

@@ -215,6 +215,27 @@ KNOWLEDGE = Table(
     _number("n_answers", BigInteger),
     Column("tensors", LargeBinary, nullable=False),  # safetensors
     _time("at"),
+    _number("restores", null=True),  # version whose tensors it took again; NULL: it was learned
+    PrimaryKeyConstraint("tenant", "guide", "version"),
+)
+WATCHES = Table(
+    "watches",
+    METADATA,
+    _text("tenant"),
+    _text("guide"),
+    _text("said"),  # JSON of the Watch
+    _number("up_to_seq", BigInteger),  # answers to these decisions were looked at
+    _text("variety"),  # JSON: of the newest guided items
+    PrimaryKeyConstraint("tenant", "guide"),
+)
+WATCHED = Table(
+    "watched",
+    METADATA,
+    _text("tenant"),
+    _text("guide"),
+    _number("version"),  # of knowledge; 0: what the guide was saved with
+    _text("sums"),  # JSON: what was foretold with it, and what came
+    _text("alarm"),  # a sentence; empty: none
     PrimaryKeyConstraint("tenant", "guide", "version"),
 )
 JOBS = Table(

@@ -5,7 +5,7 @@ before it (with the answers that are known by now) and what its user had got by 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from proactrec.errors import ProactrecError
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.walks import Walk, journeys_of
-from proactrec.journeys import ACCEPTED, UNKNOWN
-from proactrec.policies.base import Candidates, Evidence, Learner
+from proactrec.journeys import ACCEPTED, UNKNOWN, Journeys
+from proactrec.policies.base import Candidates, Evidence, Learner, View
 from proactrec.serving.choosing import NEVER_GUIDED, Known, Turn, known_of, walk_of
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.opening import taught
@@ -89,22 +89,30 @@ def lesson_of(
     connection: Connection, tenant: str, batch: Sequence[Numbered], guides: Guides
 ) -> Lesson:
     """What a batch teaches: answers of those who may be guided, by the guide's own policy."""
-    told = _told(connection, tenant, batch, guides)
+    told = told_in(connection, tenant, batch, guides)
+    features: dict[int, torch.Tensor] = {}
+    for rows, version, guide in by_guide(connection, tenant, told, guides):
+        kept = _features(guide, version, [told[row] for row in rows], guides)
+        features.update(zip(rows, kept, strict=True))
+    lessons = [told[row] for row in sorted(features)]
+    ordered = [features[row] for row in sorted(features)]
+    return _lesson(batch, lessons, torch.stack(ordered) if ordered else torch.empty(0, 0))
+
+
+def by_guide(
+    connection: Connection, tenant: str, told: Sequence[Told], guides: Guides
+) -> Iterator[tuple[list[int], Version, Guide]]:
+    """Rows of what the guide's own policy decided, with each guide as it knew then."""
     groups: dict[tuple[str, int, str, int], list[int]] = {}
     for row, one in enumerate(told):
         made = one.made
         key = (made.campaign_id, made.version, made.arm, made.knowledge)
         groups.setdefault(key, []).append(row)
-    features: dict[int, torch.Tensor] = {}
     for (campaign_id, version, arm, knows), rows in groups.items():
         found = campaigns.of_version(connection, tenant, campaign_id, version)
         guide = _guide(found, arm, known_at(connection, tenant, knows, guides), guides)
         if guide is not None:
-            kept = _features(guide, found, [told[row] for row in rows], guides)
-            features.update(zip(rows, kept, strict=True))
-    lessons = [told[row] for row in sorted(features)]
-    ordered = [features[row] for row in sorted(features)]
-    return _lesson(batch, lessons, torch.stack(ordered) if ordered else torch.empty(0, 0))
+            yield rows, found, guide
 
 
 def known_at(connection: Connection, tenant: str, version: int, guides: Guides) -> Any:
@@ -114,9 +122,10 @@ def known_at(connection: Connection, tenant: str, version: int, guides: Guides) 
     return taught(connection, guides, tenant, version)
 
 
-def _told(
+def told_in(
     connection: Connection, tenant: str, batch: Sequence[Numbered], guides: Guides
 ) -> list[Told]:
+    """Decisions that were answered, by anybody who may be guided."""
     hot, index = Hot(connection), guides.items.index
     erased = rows_of(hot, tenant, guides.name)
     ids = sorted({row.user_id for row in batch})
@@ -167,17 +176,35 @@ def _features(
     guide: Guide, version: Version, told: Sequence[Told], guides: Guides
 ) -> list[torch.Tensor]:
     """What the policy keeps of each decision: rows (n_features,)."""
-    walks = [_walk(one, version, guides) for one in told]
-    journeys = journeys_of(walks)
-    item_idx = torch.tensor([one.item_idx for one in told])
     rows: list[torch.Tensor] = []
-    for part in torch.arange(len(told)).split(guide.block_size):
-        some = journeys.of(part)
-        only = Candidates(torch.zeros(len(part), 1), item_idx[part, None])
-        decision = guide.policy.decide(guide.among(some, guide.policy.place(some), only))
-        kept = decision.features
-        rows += (torch.empty(len(part), 0) if kept is None else kept).unbind()
+    for view in views_of(guide, version, told, shown_by(told), guides):
+        kept = guide.policy.decide(view).features
+        rows += (torch.empty(len(view.places), 0) if kept is None else kept).unbind()
     return rows
+
+
+def shown_by(told: Sequence[Told]) -> torch.Tensor:
+    """The item of each decision: (n, 1)."""
+    return torch.tensor([[one.item_idx] for one in told])
+
+
+def views_of(
+    guide: Guide, version: Version, told: Sequence[Told], offered: torch.Tensor, guides: Guides
+) -> Iterator[View]:
+    """What the policy saw before each decision, of these items (n, k), 0: none; in blocks."""
+    penalty = torch.zeros(offered.shape).masked_fill(offered == 0, -torch.inf)
+    for part, some in blocks_of(guide, version, told, guides):
+        only = Candidates(penalty[part], offered[part])
+        yield guide.among(some, guide.policy.place(some), only)
+
+
+def blocks_of(
+    guide: Guide, version: Version, told: Sequence[Told], guides: Guides
+) -> Iterator[tuple[torch.Tensor, Journeys]]:
+    """Journeys before each decision, in blocks: their rows, and they."""
+    journeys = journeys_of([_walk(one, version, guides) for one in told])
+    for part in torch.arange(len(told)).split(guide.block_size):
+        yield part, journeys.of(part)
 
 
 def _walk(told: Told, version: Version, guides: Guides) -> Walk:
@@ -203,7 +230,7 @@ def touched(hot: Hot, tenant: str, since: int, spans: Mapping[int, tuple[int, in
 
     An event bears on its decision and the user's later ones; one of none on all from its time on.
     """
-    last = max(up_to for _, up_to in spans.values())
+    last = max((up_to for _, up_to in spans.values()), default=0)
     sql = (
         "SELECT DISTINCT d.seq FROM events e JOIN decisions d "
         "ON d.tenant = e.tenant AND d.user_id = e.user_id "

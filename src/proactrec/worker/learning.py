@@ -4,6 +4,9 @@ A batch is closed when all its decisions are settled. Answers that come later ar
 them out: the first batch that says something else than when it was learned from is learned again,
 and all that follow it. So what is known is a function of the set of events: their order, and how
 late they came, change nothing.
+
+Somebody went back to an older version: then learning goes on from there, by what was decided since,
+and only once it is not frozen any more. Versions before that stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ from sqlalchemy import Connection
 from proactrec.guidance.learned import tensors_of
 from proactrec.policies.base import Learner
 from proactrec.serving.guides import Guides
-from proactrec.store import knowledge
+from proactrec.store import knowledge, watching
 from proactrec.store.database import Database, Hot
 from proactrec.store.knowledge import Lesson
 from proactrec.store.people import SECOND
@@ -62,21 +65,23 @@ class Learning:
             return 0
         now = self._clock()  # what comes in from here on is looked for by the next call
         with self._database.reading() as connection:
+            if watching.state(connection, tenant, self._guides.name).said.frozen:
+                return 0
             chain = knowledge.lessons(connection, tenant, self._guides.name)
             kept = self._unchanged(connection, tenant, chain, now)
             again: list[_Made] = []
             if len(kept) < len(chain):
                 again = list(self._following(connection, tenant, kept, now))
         if again:
-            self._publish(tenant, again)
-            return len(again)
+            return len(self._publish(tenant, again, chain[-1].version))
         n_old = len(chain)
         while True:
             with self._database.reading() as connection:
                 made = next(self._following(connection, tenant, chain, now), None)
-            if made is None:
+            newest = chain[-1].version if chain else 0
+            if made is None or not (published := self._publish(tenant, [made], newest)):
                 return len(chain) - n_old
-            chain += self._publish(tenant, [made])
+            chain += published
 
     def _unchanged(
         self, connection: Connection, tenant: str, chain: list[Lesson], now: int
@@ -87,7 +92,11 @@ class Learning:
         newest = chain[-1]
         version, until = self._checked.get(tenant, (0, 0))
         since = until if version == newest.version else newest.at
-        spans = {n: (lesson.after_seq, lesson.up_to_seq) for n, lesson in enumerate(chain)}
+        spans = {
+            n: (lesson.after_seq, lesson.up_to_seq)
+            for n, lesson in enumerate(chain)
+            if lesson.restores is None
+        }
         hot = Hot(connection)
         for number in sorted(touched(hot, tenant, since - OVERLAP, spans)):
             batch = batch_up_to(hot, tenant, *spans[number])
@@ -119,10 +128,16 @@ class Learning:
             )
             after, n_answers = up_to, n_answers + n_new
 
-    def _publish(self, tenant: str, made: "list[_Made]") -> list[Lesson]:
-        """Keep versions, all or none: nobody is guided by half a chain."""
+    def _publish(self, tenant: str, made: "list[_Made]", newest: int) -> list[Lesson]:
+        """Keep versions, all or none: nobody is guided by half a chain.
+
+        None if it was frozen meanwhile, or another version is the newest: somebody went back.
+        """
         name, published = self._guides.name, []
         with self._database.writing() as connection:
+            is_frozen = watching.held(connection, tenant, name).said.frozen
+            if is_frozen or knowledge.newest_versions(connection, name).get(tenant, 0) != newest:
+                return []
             version = knowledge.next_version(connection, tenant)
             parent = made[0].chain[-1].version if made[0].chain else 0
             for one in made:

@@ -1,4 +1,4 @@
-"""The worker: settles, steers, learns and does jobs, as long as it has the store's lock."""
+"""The worker: settles, steers, watches, learns and does jobs, while it has the store's lock."""
 
 import logging
 import multiprocessing
@@ -23,6 +23,7 @@ from proactrec.worker.job import KINDS, LEASE_SECONDS, begin
 from proactrec.worker.learning import BATCH, Learning
 from proactrec.worker.lock import Check, only_one
 from proactrec.worker.ramps import steer
+from proactrec.worker.watching import Watcher
 
 logger = logging.getLogger(__name__)
 REST = 10.0
@@ -88,7 +89,7 @@ class Worker:
     ) -> None:
         self._database, self._folder, self._clock = database, folder, clock
         self._guides, self._batch = Guides(folder), batch
-        self._learning = self._learning_of_guide()
+        self._learning, self._watcher = self._of_guide()
         self._errands = Errands(database, folder)
 
     def run(self, ends: threading.Event) -> None:
@@ -118,6 +119,7 @@ class Worker:
             self._settle()
             self._take_back()
             self._steer()
+            self._watch()
             self._learn()
             self._errands.all()
 
@@ -128,6 +130,7 @@ class Worker:
             Chore("settling", 1.0, self._settle),
             Chore("leases", 5.0, self._take_back),
             Chore("steering", 5.0, self._steer),
+            Chore("watching", 30.0, self._watch),
             Chore("learning", 5.0, self._learn),
             Chore("jobs", 0.5, self._errands.look),
         ]
@@ -135,8 +138,16 @@ class Worker:
             for chore in chores:
                 chore.look()
 
-    def _learning_of_guide(self) -> Learning:
-        return Learning(self._database, self._guides, self._clock, batch=self._batch)
+    def _of_guide(self) -> tuple[Learning, Watcher]:
+        whose = self._database, self._guides, self._clock
+        return Learning(*whose, batch=self._batch), Watcher(*whose, batch=self._batch)
+
+    def _take_guide(self) -> None:
+        """Learn for the guide that decides by now."""
+        if guide_name(self._folder) != self._guides.name:
+            self._guides = Guides(self._folder)
+            self._learning, self._watcher = self._of_guide()
+            logger.info("guide %s is learned for", self._guides.name)
 
     def _settle(self) -> None:
         found = settle(self._database, self._clock())
@@ -150,11 +161,15 @@ class Worker:
     def _steer(self) -> None:
         steer(self._database, self._clock())
 
+    def _watch(self) -> None:
+        self._take_guide()
+        with self._database.reading() as connection:
+            tenants = campaigns.tenants(connection)
+        for tenant in tenants:
+            self._watcher.look(tenant)
+
     def _learn(self) -> None:
-        if guide_name(self._folder) != self._guides.name:
-            self._guides = Guides(self._folder)
-            self._learning = self._learning_of_guide()
-            logger.info("guide %s is learned for", self._guides.name)
+        self._take_guide()
         with self._database.reading() as connection:
             tenants = campaigns.tenants(connection)
         for tenant in tenants:
