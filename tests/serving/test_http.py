@@ -66,7 +66,7 @@ def test_a_campaign_goes_its_way(service: Live) -> None:
     assert past.decision_id == decision.decision_id
     assert past.reported == ("impression", "accept")
     brought = client.measurement(made.id)
-    assert (brought.users, brought.matured, brought.compared_with) == (1, 0, "hold-out")
+    assert (brought.users, brought.matured, brought.compared_with) == (1, 0, "guided")
     assert client.pause(made.id, "lunch").state == "paused"
     assert client.decide("u02").not_guided_because == "campaign_paused"
     assert client.stop(made.id, "enough").state == "stopped"

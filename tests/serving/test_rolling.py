@@ -47,12 +47,15 @@ def replaced(service: Started, users: Crowd) -> None:
 
 
 def moved_on(database: Database) -> None:
-    """What a later version's migration does: it adds."""
-    with database.writing() as connection:
-        connection.exec_driver_sql("ALTER TABLE decisions ADD COLUMN later TEXT")
-        connection.exec_driver_sql("ALTER TABLE users ADD COLUMN later INTEGER")
-        connection.exec_driver_sql("CREATE TABLE later_still (a TEXT PRIMARY KEY)")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    """What a later version's migration does: it adds, to one table a transaction."""
+    for sql in (
+        "ALTER TABLE decisions ADD COLUMN later TEXT",
+        "ALTER TABLE users ADD COLUMN later INTEGER",
+        "CREATE TABLE later_still (a TEXT PRIMARY KEY)",
+        "UPDATE alembic_version SET version_num = '9999'",
+    ):
+        with database.writing() as connection:
+            connection.exec_driver_sql(sql)
 
 
 def test_a_rolling_restart_and_a_migration_fail_nobody(

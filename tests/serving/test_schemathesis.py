@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from proactrec.serving.rates import Buckets, Rate
 from proactrec.store.database import Database
 from proactrec.store.keys import Scope
 
@@ -33,6 +34,7 @@ def service(
     database = Database(str(tmp_path_factory.mktemp("store") / "store.db"))
     database.migrate()
     with live(database, guide_folder()) as found:
+        found.service.door._wrong = Buckets(Rate(100_000, 60))  # it tries many
         yield found
 
 
@@ -46,7 +48,7 @@ def described(service: Live) -> dict[str, Any]:
                 if parameter["in"] == "path":
                     parameter["example"] = there[parameter["name"]]
     body = schema["paths"]["/v1/campaigns"]["post"]["requestBody"]["content"]["application/json"]
-    body["schema"] = {"$ref": "#/components/schemas/Campaign"}
+    body["schema"] = {"$ref": body["schema"]["$ref"]}  # without examples, which exist elsewhere
     body["example"] = {"name": "test", "goal": {"items": ["i04"]}}
     return schema
 

@@ -106,7 +106,7 @@ def test_a_key_stands_in_no_log_and_no_store(
         "what commands say": beside,
         "the store": found,
     }
-    assert "NoneType" in everything["logs"]  # a failure with its traceback, among much else
+    assert "TypeError" in everything["logs"]  # a failure with its traceback, among much else
     assert second.key_id in found
     for key in (first, second.key, third):
         secret = key.split("_", 2)[2]

@@ -15,6 +15,7 @@ from proactrec.serving.opening import taught
 from proactrec.serving.requests import Answer, Ask
 from proactrec.store import knowledge
 from proactrec.store.campaign import HOLD_OUT
+from proactrec.store.care import Care
 from proactrec.store.database import Database
 from proactrec.store.knowledge import Lesson
 from proactrec.store.watch import Watch
@@ -115,7 +116,7 @@ def test_what_is_foretold_is_what_the_guide_foretold(database: Database, folder:
     """By an instance's own policy, asked at the moment of the decision."""
     shop, expected = Shop(database, folder), []
     version, target = shop.campaign(), shop.items.index["i04"]
-    guide, live = shop.guides.of(version, "guided"), shop.guides.live(version)
+    guide, live = shop.guides.of(version, "guided"), shop.guides.live(version, Care())
     for user in (f"u{n:02}" for n in range(BATCH)):
         person, known = shop.person(user), known_of(user, shop.guides, ())
         turn = turn_of(Ask(user), person, shop.now, [live], shop.guides, known)

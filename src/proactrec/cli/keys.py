@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,15 @@ Url = Annotated[
         envvar="PROACTREC_DATABASE_URL", help="Of the service: sqlite:///FILE or postgresql://..."
     ),
 ]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="PROACTREC_DATABASE_URL",
+        help="Path of a SQLite file, or postgresql://...",
+    ),
+]
+GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
 Tenant = Annotated[str, typer.Option(help="Whose users, campaigns and keys.")]
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, options, results
-from proactrec.cli.campaign import BY, GuideFolder, Store
-from proactrec.cli.keys import Tenant, opened
+from proactrec.cli.campaign import BY
+from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
 from proactrec.cli.setup import parsed_setting
 
 if TYPE_CHECKING:

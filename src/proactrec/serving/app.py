@@ -75,10 +75,7 @@ def create_app(service: Service) -> FastAPI:
         summary="What to show users next, on the way to what a campaign leads to",
         description=description(),
         lifespan=lifespan,
-        middleware=[
-            Middleware(Watched, traces=service.instance.traces),
-            Middleware(Bounded),
-        ],
+        middleware=[Middleware(Watched), Middleware(Bounded)],
         responses={"4XX": {"model": Problem}, 503: {"model": Problem}},
     )
     app.state.service = service

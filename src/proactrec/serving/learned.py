@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from proactrec.serving.schemas import Schema
 from proactrec.store.watch import Watch
@@ -64,6 +64,6 @@ class GoBack(Schema):
     """Why an older version is restored."""
 
     reason: str = Field(min_length=1, max_length=1000)
-    learns: bool = Field(
+    learns: StrictBool = Field(
         False, description="learn on from there, by what is decided from now on; else freeze"
     )

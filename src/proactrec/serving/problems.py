@@ -138,12 +138,9 @@ async def _of_protocol(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """All methods that the path of a request has: each route knows its own alone."""
-    routes, scope = request.app.router.routes, request.scope
-    return [
-        method
-        for method in METHODS
-        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
-    ]
+    known = [r for r in request.app.router.routes if r.matches(request.scope)[0] is not Match.NONE]
+    same = [route for route in known if route.path == known[0].path]
+    return [method for method in METHODS if any(method in route.methods for route in same)]
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:

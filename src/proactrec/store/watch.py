@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from proactrec.config import Options
 
@@ -10,7 +10,7 @@ from proactrec.config import Options
 class Watch(Options):
     """How a tenant's learning is watched."""
 
-    frozen: bool = Field(False, description="learn nothing: what is known stays as it is")
+    frozen: StrictBool = Field(False, description="learn nothing: what is known stays as it is")
     off: float = Field(
         0.1, gt=0, lt=1, description="alarm where chances are credibly further off than this"
     )
