@@ -305,3 +305,11 @@ def test_an_admin_makes_keys_of_the_own_tenant_which_open_what_they_say(service:
         assert len(rival.list_keys()) == 1
         with pytest.raises(UnknownIdError):
             rival.revoke_key(seen.key_id)
+
+
+def test_nobody_erases_a_user_who_means_a_part_of_one(service: Live) -> None:
+    client, odd = service.client, "u01/consent"
+    client.consent(odd, guided=False)
+    refused = service.ask("DELETE", f"/v1/users/{odd}")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "PUT")
+    assert client.export(odd).consents  # commands reach whoever has such an id

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 
 from proactrec.errors import (
     AccessError,
@@ -55,7 +55,6 @@ TITLES = {
     500: "It failed here, and that was logged",
     503: "Not now: try again later",
 }
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 NOT_KEPT = {"Cache-Control": "no-store"}
 """What is personal is kept by no browser or proxy."""
@@ -137,10 +136,15 @@ async def _of_protocol(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods that the path of a request has: each route knows its own alone."""
-    known = [r for r in request.app.router.routes if r.matches(request.scope)[0] is not Match.NONE]
-    same = [route for route in known if route.path == known[0].path]
-    return [method for method in METHODS if any(method in route.methods for route in same)]
+    """All methods of the path that says most of the request's: a route knows its own alone."""
+    found: dict[str, Any] = {
+        path: operations
+        for path, operations in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"{\w+}", ".+", path), request.url.path)
+    }
+    if not found:
+        return ["GET", "HEAD"]  # of pages that describe
+    return [method.upper() for method in found[max(found, key=len)]]
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:

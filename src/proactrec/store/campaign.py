@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_validator
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
@@ -55,7 +55,7 @@ class Goal(Options):
 class Audience(Options):
     """Who takes part; of several conditions all must hold."""
 
-    everybody: bool = Field(False, description="everybody who asks")
+    everybody: StrictBool = Field(False, description="everybody who asks")
     users: tuple[str, ...] = Field((), description="ids of users")
     groups: tuple[str, ...] = Field((), description="names of groups, of which a user is in one")
     except_groups: tuple[str, ...] = Field(
@@ -199,7 +199,7 @@ class Measure(Options):
 class Label(Options):
     """What a shop must say beside a guided item."""
 
-    promoted: bool = Field(True, description="whether it is marked as promoted")
+    promoted: StrictBool = Field(True, description="whether it is marked as promoted")
     on_behalf_of: str | None = Field(None, description="who wants it, or pays for it")
 
 
@@ -247,7 +247,7 @@ class Campaign(Options):
     priority: int = Field(
         0, description="higher ones have a user's turn first, then those made first"
     )
-    apprentice: bool = Field(
+    apprentice: StrictBool = Field(
         False, description="decide and log, but return what the caller would have shown"
     )
     offer_seconds: int = Field(

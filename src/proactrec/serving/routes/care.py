@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from proactrec.serving.erasing import erased, items_known
 from proactrec.serving.exporting import exported
@@ -25,6 +26,15 @@ router = APIRouter(prefix="/v1", tags=["care"])
 Admin = Annotated[Access, Depends(Needs("admin"))]
 
 
+class Whole(PathConvertor):
+    """A user, and no part of one: nobody is erased who was not meant."""
+
+    regex = r"(?!.*/(?:consent|groups|decisions|export)$).*"
+
+
+register_url_convertor("whole", Whole())
+
+
 @router.get("/users/{user_id:path}/export", responses={200: {"model": UserExport}})
 def export(request: Request, user_id: UserId, access: Admin) -> StreamingResponse:
     """All that is held of a user, as one document."""
@@ -33,7 +43,7 @@ def export(request: Request, user_id: UserId, access: Admin) -> StreamingRespons
     return StreamingResponse(chain([first], parts), media_type="application/json")
 
 
-@router.delete("/users/{user_id:path}")
+@router.delete("/users/{user_id:whole}")
 def erase(request: Request, user_id: UserId, access: Admin) -> ErasureReceipt:
     """Erase a user everywhere; the log keeps what is needed, of nobody."""
     service = service_of(request)
