@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from pathlib import Path
 
 from proactrec.errors import StoreError, UnknownIdError
 from proactrec.guidance.saved import guide_name
@@ -40,7 +41,7 @@ class Refresher:
     ) -> None:
         self._database, self._instance, self._every = database, instance, every
         self._common = instance.host.guides
-        self._refused = "", -math.inf  # a guide, and when it could not be opened
+        self._refused = Path(), "", -math.inf  # a guide, and when it could not be opened
         self._revisions: dict[str, int] = {}
         self._catalogues: dict[str, bytes] = {}  # what a tenant's guides were opened with
         self._ends = threading.Event()
@@ -90,8 +91,8 @@ class Refresher:
             name = guide_name(folder)
         except UnknownIdError:  # it is being replaced
             return False
-        refused, at = self._refused
-        if name == self._common.name or (name == refused and now < at + AGAIN_SECONDS):
+        place, (*refused, at) = folder.resolve(), self._refused
+        if name == self._common.name or ([place, name] == refused and now < at + AGAIN_SECONDS):
             return False
         LOG.info("guide %s is opened in place of %s", name, self._common.name)
         try:
@@ -100,7 +101,7 @@ class Refresher:
             raise
         except Exception:
             LOG.exception("guide %s can't be taken up: %s goes on", name, self._common.name)
-            self._refused = name, now
+            self._refused = place, name, now
             return False
         return True
 
