@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_of_a_service_that_is_well_nothing_is_to_be_done(
 ) -> None:
     with live(database, guide_folder()) as service:
         service.running()
-        with only_one(Database(url)) as check:
+        with closing(Database(url)) as other, only_one(other) as check:
             assert check is not None
             how = {"guide": guide_folder(), "database_url": url, "api": service.url}
             code, found = said(capsys, **how)

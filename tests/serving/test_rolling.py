@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from proactrec.store.database import Database
+from proactrec.store.database import Database, newest_schema
 from proactrec.store.tables import DECISIONS, EVENTS
 from proactrec.testing.databases import Kind, fresh_database
 
@@ -78,7 +78,9 @@ def test_a_rolling_restart_and_a_migration_fail_nobody(
             assert kept(database) == (users.n_decisions, len(users.events))
             service.stop()
         with database.writing() as connection:  # as the tests after this one expect it
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+            connection.exec_driver_sql(
+                f"UPDATE alembic_version SET version_num = '{newest_schema()}'"
+            )
             connection.exec_driver_sql("ALTER TABLE decisions DROP COLUMN later")
             connection.exec_driver_sql("ALTER TABLE users DROP COLUMN later")
             connection.exec_driver_sql("DROP TABLE later_still")

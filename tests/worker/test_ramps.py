@@ -46,6 +46,8 @@ def played(version: Version, user_id: str, arm: str, told: Sequence[tuple[str, .
 def write(database: Database, changes: list[Change]) -> None:
     with database.writing() as connection:
         log.write(Hot(connection), TENANT, changes)
+        # What the database knows of these tables may be from a test that left them empty.
+        connection.exec_driver_sql("ANALYZE")
 
 
 def seen(database: Database, version: Version) -> Firsts:

@@ -3,6 +3,7 @@
 import ipaddress
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,7 +55,11 @@ def _guide(folder: Path) -> Finding:
 
 
 def _of_database(url: str) -> Iterator[Finding]:
-    database = Database(url)
+    with closing(Database(url)) as database:
+        yield from _of_opened(database)
+
+
+def _of_opened(database: Database) -> Iterator[Finding]:
     try:
         is_current = database.is_current()
     except StoreError as error:
@@ -73,7 +78,6 @@ def _of_database(url: str) -> Iterator[Finding]:
     yield _worker(database)
     yield _leases(database)
     yield _keys(database)
-    database.close()
 
 
 def _commits(database: Database) -> Finding:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -103,12 +103,9 @@ def opened(url: str) -> Iterator["Database"]:
     """The database, with the newest schema."""
     from proactrec.store.database import Database
 
-    database = Database(url)
-    database.migrate()
-    try:
+    with closing(Database(url)) as database:
+        database.migrate()
         yield database
-    finally:
-        database.close()
 
 
 def _day(at: int) -> str:
