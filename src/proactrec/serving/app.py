@@ -1,5 +1,6 @@
 """The application: routes, keys and limits around one instance."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ def create_app(service: Service) -> FastAPI:
         yield
         refresher.stop()
         await service.instance.stop()
+        await asyncio.to_thread(refresher.join)
         try:
             service.instance.host.leave()
         except StoreError as error:

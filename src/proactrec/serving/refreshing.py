@@ -20,6 +20,8 @@ from proactrec.store.campaigns import all_current, tenants
 from proactrec.store.database import Database
 
 EVERY_SECONDS = 1.0
+LAST_SECONDS = 3.0
+"""A last look may take so long."""
 AGAIN_SECONDS = 60.0
 """A guide that could not be opened is tried again after so long."""
 LOG = logging.getLogger(__name__)
@@ -57,6 +59,10 @@ class Refresher:
     def stop(self) -> None:
         """End soon."""
         self._ends.set()
+
+    def join(self) -> None:
+        """Wait until it has ended, but not for a store that does not answer."""
+        self._thread.join(LAST_SECONDS)
 
     def look(self) -> None:
         """Take up what is new."""
