@@ -211,9 +211,9 @@ def _effects(
     within = np.stack([part[2].freedom for part in parts])
     freedom = variance**2 / np.maximum((shares**2 / within).sum(0), 1e-300)
     freedom = np.clip(freedom, within.min(0), within.sum(0))
-    planned = plan.n_planned is not None
-    whole = (ALPHA - EARLY if kind == "final" else EARLY if planned else ALPHA) / n_comparisons
-    at_end = (ALPHA - EARLY if planned else ALPHA) / n_comparisons
+    is_planned = plan.n_planned is not None
+    at_end = (ALPHA - EARLY if is_planned else ALPHA) / n_comparisons
+    whole = EARLY / n_comparisons if is_planned and kind == "sequence" else at_end
     found = {}
     for at, name in enumerate(plan.figures):
         if kind == "final":

@@ -13,8 +13,8 @@ from proactrec.progress import Progress, silent
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import Host
 from proactrec.serving.requests import Answer, Ask, Outcome, Report
-from proactrec.serving.schemas import Decision, EventReport, EventsTaken, micros
-from proactrec.serving.words import taken, told
+from proactrec.serving.schemas import Decision, EventReport, EventsTaken
+from proactrec.serving.words import report_of, taken, told
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
 from proactrec.store.people import NOBODY, SECOND
@@ -75,17 +75,7 @@ def reports_of(table: pl.DataFrame) -> list[Report]:
         raise InvalidInputError(
             f"row {int(row) + 1} of the events: {'.'.join(map(str, where))}: {first['msg']}"
         ) from error
-    return [
-        Report(
-            one.user_id,
-            one.event_id,
-            one.kind,
-            one.item_id,
-            one.decision_id,
-            None if one.at is None else micros(one.at),
-        )
-        for one in events
-    ]
+    return list(map(report_of, events))
 
 
 def reported(

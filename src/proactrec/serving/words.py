@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
-from proactrec.serving.requests import Answer, Noted, Outcome, Plain, Refused
-from proactrec.serving.schemas import Decision, EventsTaken, RefusedEvent, moment
+from proactrec.serving.requests import Answer, Noted, Outcome, Plain, Refused, Report
+from proactrec.serving.schemas import (
+    Decision,
+    EventReport,
+    EventsTaken,
+    RefusedEvent,
+    micros,
+    moment,
+)
 
 NOT_GUIDED = {
     "no_campaign": "no campaign is running that this user could be part of",
@@ -84,6 +91,12 @@ def reason_of(answer: Answer) -> str:
     if answer.chance is None:
         return what + drawn
     return f"{what}: accepted with a chance of {100 * answer.chance:.0f} %, as believed{drawn}"
+
+
+def report_of(event: EventReport) -> Report:
+    """What a host is told of an event."""
+    at = None if event.at is None else micros(event.at)
+    return Report(event.user_id, event.event_id, event.kind, event.item_id, event.decision_id, at)
 
 
 def _not_guided(code: str) -> str:

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from proactrec.errors import InvalidInputError
 from proactrec.serving.problems import parsed
-from proactrec.serving.requests import Answer, Ask, Outcome, Plain, Report
+from proactrec.serving.requests import Answer, Ask, Outcome, Plain
 from proactrec.serving.schemas import (
     MOST_DECISIONS,
     MOST_EVENTS,
@@ -21,7 +21,7 @@ from proactrec.serving.schemas import (
     micros,
 )
 from proactrec.serving.service import service_of
-from proactrec.serving.words import taken, told
+from proactrec.serving.words import report_of, taken, told
 
 REQUEST = TypeAdapter(DecisionRequest)
 REQUESTS = TypeAdapter(tuple[DecisionRequest, ...])
@@ -58,17 +58,7 @@ async def report(request: Request) -> Response:
     access = await service.door.admit(request, "decide")
     events: tuple[EventReport, ...] = parsed(EVENTS, await request.body())
     _at_most(len(events), MOST_EVENTS, "events")
-    reports = [
-        Report(
-            one.user_id,
-            one.event_id,
-            one.kind,
-            one.item_id,
-            one.decision_id,
-            None if one.at is None else micros(one.at),
-        )
-        for one in events
-    ]
+    reports = list(map(report_of, events))
     outcomes = await service.instance.handle(access.tenant, reports) if reports else []
     return _json(taken([one.event_id for one in events], outcomes).model_dump_json())
 
