@@ -13,7 +13,7 @@ from proactrec.errors import (
     ProactrecError,
     StoreError,
 )
-from proactrec.serving import client as module
+from proactrec.serving import calling as module
 from proactrec.serving.client import Client
 from proactrec.serving.problems import problem
 

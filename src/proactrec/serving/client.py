@@ -5,26 +5,16 @@ It stands on HTTP alone; a call that may be repeated is, when the service asks f
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-import httpx2
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from proactrec.errors import (
-    AccessError,
-    CampaignStateError,
-    InvalidInputError,
-    OverloadedError,
-    ProactrecError,
-    StoreError,
-    UnknownIdError,
-    UnknownKeyError,
-)
 from proactrec.serving.brought import MeasurementNow
+from proactrec.serving.calling import Caller, dumped
+from proactrec.serving.courses import By, Course
 from proactrec.serving.keeping import (
     AuditEntries,
     AuditEntry,
@@ -52,70 +42,19 @@ from proactrec.serving.schemas import (
     Journeys,
     PastDecision,
     PastDecisions,
-    Problem,
     UserGroups,
 )
+from proactrec.serving.studies import PoliciesSeen, PolicySeen, Study, StudyKind, StudyWanted
 from proactrec.store.campaign import Campaign
 from proactrec.store.care import Care
 from proactrec.store.keys import Scope
 from proactrec.store.watch import Watch
 
-T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
-MOST_TRIES, MOST_PATIENCE = 6, 10.0
-PATIENCE = (429, 503)
-RECONNECT_SECONDS = 0.5
-ERRORS: Mapping[int, type[ProactrecError]] = {
-    401: UnknownKeyError,
-    403: AccessError,
-    404: UnknownIdError,
-    409: CampaignStateError,
-    429: OverloadedError,
-    503: StoreError,
-}
 
 
-class Client:
-    """The service at a URL.
-
-    Parameters
-    ----------
-    url : str
-        Of the service, e.g. `http://127.0.0.1:8080`.
-    key : str
-    timeout : float, optional
-        Seconds that an answer may take.
-    transport : httpx2.BaseTransport, optional
-        Instead of the network.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        key: str,
-        *,
-        timeout: float = 30.0,
-        transport: httpx2.BaseTransport | None = None,
-    ) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx2.Client(
-            base_url=url, headers=headers, timeout=timeout, transport=transport
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of all connections."""
-        self._http.close()
+class Client(Caller):
+    """The service at a URL, see :class:`proactrec.serving.calling.Caller`."""
 
     def decide(
         self,
@@ -174,7 +113,7 @@ class Client:
         self, campaign_id: str, campaign: Campaign, reason: str, *, version: int | None = None
     ) -> CampaignVersion:
         """What a campaign says from now on."""
-        body = {"campaign": _dumped(campaign), "reason": reason, "version": version}
+        body = {"campaign": dumped(campaign), "reason": reason, "version": version}
         return self._said(CampaignVersion, "PUT", f"/v1/campaigns/{campaign_id}", body)
 
     def forecast(self, campaign_id: str, *, patience: float = 0.0) -> Forecast:
@@ -189,6 +128,31 @@ class Client:
     def measurement(self, campaign_id: str) -> MeasurementNow:
         """What it brought so far; may be looked at as often as one likes."""
         return self._said(MeasurementNow, "GET", f"/v1/campaigns/{campaign_id}/measurement")
+
+    def course(self, campaign_id: str, by: By = "hour", last: int = 48) -> Course:
+        """How it went: the last so many hours or days."""
+        query = {"by": by, "last": last}
+        return self._said(Course, "GET", f"/v1/campaigns/{campaign_id}/course", query=query)
+
+    def study(
+        self, campaign_id: str, kind: StudyKind, *, patience: float = 0.0, **asked: Any
+    ) -> Study:
+        """What is found out about it without showing anybody anything; waited for so long."""
+        path, end = f"/v1/campaigns/{campaign_id}/studies/{kind}", time.monotonic() + patience
+        wanted = StudyWanted(**asked)
+        found = self._said(Study, "POST", path, wanted)
+        while found.state in ("waiting", "working") and time.monotonic() < end:
+            time.sleep(0.5)
+            found = self._said(Study, "GET", path, query=dumped(wanted))
+        return found
+
+    def report_page(self, campaign_id: str) -> str:
+        """All of it on one page, for those who have no console."""
+        return self._sent("GET", f"/v1/campaigns/{campaign_id}/report", None).text
+
+    def policies(self) -> tuple[PolicySeen, ...]:
+        """Those that an arm may have."""
+        return self._said(PoliciesSeen, "GET", "/v1/policies").policies
 
     def start(self, campaign_id: str, *, without_forecast: str | None = None) -> CampaignVersion:
         """Begin; without a forecast for a reason."""
@@ -295,70 +259,6 @@ class Client:
             if found.next is None:
                 return
 
-    def _said(
-        self,
-        kind: type[T],
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        key: str | None = None,
-        query: Mapping[str, Any] | None = None,
-    ) -> T:
-        given = _dumped(body) if isinstance(body, BaseModel) else body
-        return kind.model_validate_json(self._sent(method, path, given, key, query).content)
-
-    def _sent(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        key: str | None = None,
-        query: Mapping[str, Any] | None = None,
-    ) -> httpx2.Response:
-        """What is answered, once the service has time for it."""
-        headers = {} if key is None else {"Idempotency-Key": key}
-        n_tries = 0
-        while True:
-            n_tries += 1
-            try:
-                answer = self._http.request(
-                    method, path, json=body, headers=headers, params=query or {}
-                )
-            except httpx2.TransportError as error:
-                if n_tries == MOST_TRIES:
-                    raise StoreError(f"the service can't be reached: {error}") from error
-                time.sleep(RECONNECT_SECONDS)
-                continue
-            if answer.is_success:
-                return answer
-            if answer.status_code not in PATIENCE or n_tries == MOST_TRIES:
-                raise _error(answer)
-            time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
-
-
-def _dumped(model: BaseModel) -> Any:
-    return model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-
 
 def _user(user_id: str, *what: str) -> str:
     return "/".join(("/v1/users", quote(user_id, safe=""), *what))
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() else 1.0
-
-
-def _error(answer: httpx2.Response) -> ProactrecError:
-    """What a problem is here."""
-    try:
-        problem = Problem.model_validate_json(answer.content)
-        detail, name = problem.detail, problem.type
-    except ValidationError:  # of something in between
-        detail, name = f"the service answered {answer.status_code}", ""
-    kind = ERRORS.get(answer.status_code, InvalidInputError)
-    if name.endswith(":overloaded"):
-        kind = OverloadedError
-    if answer.status_code >= 500 and kind is InvalidInputError:
-        kind = StoreError
-    return kind(detail)

@@ -238,6 +238,9 @@ class CampaignNow(CampaignVersion):
     arms: dict[str, ArmCounts]
     budget_used: BudgetUsed
     apprentice: Agreement | None
+    counted_at: datetime = Field(
+        description="when this was counted; of the budget: it is as of now, always"
+    )
 
 
 class Forecast(Schema):

@@ -74,6 +74,7 @@ def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
             arms=arm_counts(connection, version),
             budget_used=budget_used(connection, version, service.clock()),
             apprentice=agreement(connection, version),
+            counted_at=moment(service.clock()),
         )
 
 

@@ -1,0 +1,145 @@
+"""Calls of a service: what it answers, typed; what it refuses, raised.
+
+A call that may be repeated is, when the service asks for patience.
+"""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from proactrec.errors import (
+    AccessError,
+    CampaignStateError,
+    InvalidInputError,
+    OverloadedError,
+    ProactrecError,
+    StoreError,
+    UnknownIdError,
+    UnknownKeyError,
+)
+from proactrec.serving.schemas import Problem
+
+T = TypeVar("T", bound=BaseModel)
+MOST_TRIES, MOST_PATIENCE = 6, 10.0
+PATIENCE = (429, 503)
+RECONNECT_SECONDS = 0.5
+ERRORS: Mapping[int, type[ProactrecError]] = {
+    401: UnknownKeyError,
+    403: AccessError,
+    404: UnknownIdError,
+    409: CampaignStateError,
+    429: OverloadedError,
+    503: StoreError,
+}
+
+
+class Caller:
+    """The service at a URL.
+
+    Parameters
+    ----------
+    url : str
+        Of the service, e.g. `http://127.0.0.1:8080`.
+    key : str
+    timeout : float, optional
+        Seconds that an answer may take.
+    transport : httpx2.BaseTransport, optional
+        Instead of the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 30.0,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = httpx2.Client(
+            base_url=url, headers=headers, timeout=timeout, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._http.close()
+
+    def _said(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> T:
+        given = dumped(body) if isinstance(body, BaseModel) else body
+        return kind.model_validate_json(self._sent(method, path, given, key, query).content)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        key: str | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> httpx2.Response:
+        """What is answered, once the service has time for it."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        n_tries = 0
+        while True:
+            n_tries += 1
+            try:
+                answer = self._http.request(
+                    method, path, json=body, headers=headers, params=query or {}
+                )
+            except httpx2.TransportError as error:
+                if n_tries == MOST_TRIES:
+                    raise StoreError(f"the service can't be reached: {error}") from error
+                time.sleep(RECONNECT_SECONDS)
+                continue
+            if answer.is_success:
+                return answer
+            if answer.status_code not in PATIENCE or n_tries == MOST_TRIES:
+                raise _error(answer)
+            time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
+
+
+def dumped(model: BaseModel) -> Any:
+    """What is sent of a model: what differs from its defaults."""
+    return model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() else 1.0
+
+
+def _error(answer: httpx2.Response) -> ProactrecError:
+    """What a problem is here."""
+    try:
+        problem = Problem.model_validate_json(answer.content)
+        detail, name = problem.detail, problem.type
+    except ValidationError:  # of something in between
+        detail, name = f"the service answered {answer.status_code}", ""
+    kind = ERRORS.get(answer.status_code, InvalidInputError)
+    if name.endswith(":overloaded"):
+        kind = OverloadedError
+    if answer.status_code >= 500 and kind is InvalidInputError:
+        kind = StoreError
+    return kind(detail)
