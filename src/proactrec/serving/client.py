@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -25,6 +25,7 @@ from proactrec.errors import (
     UnknownKeyError,
 )
 from proactrec.serving.brought import MeasurementNow
+from proactrec.serving.client_reads import Reads, T, user_path
 from proactrec.serving.keeping import (
     AuditEntries,
     AuditEntry,
@@ -60,7 +61,6 @@ from proactrec.store.care import Care
 from proactrec.store.keys import Scope
 from proactrec.store.watch import Watch
 
-T = TypeVar("T", bound=BaseModel)
 DECISIONS = TypeAdapter(tuple[Decision, ...])
 MOST_TRIES, MOST_PATIENCE = 6, 10.0
 PATIENCE = (429, 503)
@@ -75,7 +75,7 @@ ERRORS: Mapping[int, type[ProactrecError]] = {
 }
 
 
-class Client:
+class Client(Reads):
     """The service at a URL.
 
     Parameters
@@ -209,11 +209,11 @@ class Client:
 
     def consent(self, user_id: str, *, guided: bool) -> ConsentGiven:
         """Whether a user wants to be guided: heeded from the next decision on."""
-        return self._said(ConsentGiven, "PUT", _user(user_id, "consent"), {"guided": guided})
+        return self._said(ConsentGiven, "PUT", user_path(user_id, "consent"), {"guided": guided})
 
     def groups(self, user_id: str, groups: Sequence[str]) -> UserGroups:
         """The groups that a user is in, in place of earlier ones."""
-        return self._said(UserGroups, "PUT", _user(user_id, "groups"), {"groups": list(groups)})
+        return self._said(UserGroups, "PUT", user_path(user_id, "groups"), {"groups": list(groups)})
 
     def items(self, items: Iterable[Item]) -> ItemsTaken:
         """Say what items are now."""
@@ -249,7 +249,7 @@ class Client:
         before = None
         while True:
             query = {"limit": page} | ({} if before is None else {"before": before})
-            found = self._said(PastDecisions, "GET", _user(user_id, "decisions"), query=query)
+            found = self._said(PastDecisions, "GET", user_path(user_id, "decisions"), query=query)
             yield from found.decisions
             before = found.next
             if before is None:
@@ -272,11 +272,11 @@ class Client:
 
     def export(self, user_id: str) -> UserExport:
         """All that is held of a user."""
-        return self._said(UserExport, "GET", _user(user_id, "export"))
+        return self._said(UserExport, "GET", user_path(user_id, "export"))
 
     def erase(self, user_id: str) -> ErasureReceipt:
         """Erase a user everywhere."""
-        return self._said(ErasureReceipt, "DELETE", _user(user_id))
+        return self._said(ErasureReceipt, "DELETE", user_path(user_id))
 
     def care(self, care: Care | None = None) -> Care:
         """Whom nobody guides, and what nobody is guided to; from now on, if it is said."""
@@ -339,10 +339,6 @@ class Client:
 
 def _dumped(model: BaseModel) -> Any:
     return model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-
-
-def _user(user_id: str, *what: str) -> str:
-    return "/".join(("/v1/users", quote(user_id, safe=""), *what))
 
 
 def _seconds(text: str) -> float:
