@@ -47,6 +47,8 @@ class Caller:
     key : str
     timeout : float, optional
         Seconds that an answer may take.
+    tries : int, optional
+        How often a call that may be repeated is sent, if the service has no time for it.
     transport : httpx2.BaseTransport, optional
         Instead of the network.
     """
@@ -57,9 +59,11 @@ class Caller:
         key: str,
         *,
         timeout: float = 30.0,
+        tries: int = MOST_TRIES,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         headers = {"Authorization": f"Bearer {key}"}
+        self._tries = tries
         self._http = httpx2.Client(
             base_url=url, headers=headers, timeout=timeout, transport=transport
         )
@@ -110,13 +114,13 @@ class Caller:
                     method, path, json=body, headers=headers, params=query or {}
                 )
             except httpx2.TransportError as error:
-                if n_tries == MOST_TRIES:
+                if n_tries >= self._tries:
                     raise StoreError(f"the service can't be reached: {error}") from error
                 time.sleep(RECONNECT_SECONDS)
                 continue
             if answer.is_success:
                 return answer
-            if answer.status_code not in PATIENCE or n_tries == MOST_TRIES:
+            if answer.status_code not in PATIENCE or n_tries >= self._tries:
                 raise _error(answer)
             time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
 

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from proactrec.serving.brought import MeasurementNow
-from proactrec.serving.calling import Caller, dumped
+from proactrec.serving.calling import dumped
+from proactrec.serving.client_reads import Reads, user_path
 from proactrec.serving.courses import By, Course
 from proactrec.serving.keeping import (
     AuditEntries,
@@ -53,7 +54,7 @@ from proactrec.store.watch import Watch
 DECISIONS = TypeAdapter(tuple[Decision, ...])
 
 
-class Client(Caller):
+class Client(Reads):
     """The service at a URL, see :class:`proactrec.serving.calling.Caller`."""
 
     def decide(
@@ -173,11 +174,11 @@ class Client(Caller):
 
     def consent(self, user_id: str, *, guided: bool) -> ConsentGiven:
         """Whether a user wants to be guided: heeded from the next decision on."""
-        return self._said(ConsentGiven, "PUT", _user(user_id, "consent"), {"guided": guided})
+        return self._said(ConsentGiven, "PUT", user_path(user_id, "consent"), {"guided": guided})
 
     def groups(self, user_id: str, groups: Sequence[str]) -> UserGroups:
         """The groups that a user is in, in place of earlier ones."""
-        return self._said(UserGroups, "PUT", _user(user_id, "groups"), {"groups": list(groups)})
+        return self._said(UserGroups, "PUT", user_path(user_id, "groups"), {"groups": list(groups)})
 
     def items(self, items: Iterable[Item]) -> ItemsTaken:
         """Say what items are now."""
@@ -213,7 +214,7 @@ class Client(Caller):
         before = None
         while True:
             query = {"limit": page} | ({} if before is None else {"before": before})
-            found = self._said(PastDecisions, "GET", _user(user_id, "decisions"), query=query)
+            found = self._said(PastDecisions, "GET", user_path(user_id, "decisions"), query=query)
             yield from found.decisions
             before = found.next
             if before is None:
@@ -236,11 +237,11 @@ class Client(Caller):
 
     def export(self, user_id: str) -> UserExport:
         """All that is held of a user."""
-        return self._said(UserExport, "GET", _user(user_id, "export"))
+        return self._said(UserExport, "GET", user_path(user_id, "export"))
 
     def erase(self, user_id: str) -> ErasureReceipt:
         """Erase a user everywhere."""
-        return self._said(ErasureReceipt, "DELETE", _user(user_id))
+        return self._said(ErasureReceipt, "DELETE", user_path(user_id))
 
     def care(self, care: Care | None = None) -> Care:
         """Whom nobody guides, and what nobody is guided to; from now on, if it is said."""
@@ -258,7 +259,3 @@ class Client(Caller):
             asked["before"] = found.next
             if found.next is None:
                 return
-
-
-def _user(user_id: str, *what: str) -> str:
-    return "/".join(("/v1/users", quote(user_id, safe=""), *what))

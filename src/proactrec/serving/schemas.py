@@ -282,9 +282,12 @@ class PastDecision(Schema):
     version: int | None
     arm: str | None
     target_id: str | None
+    target_title: str | None
     item_id: str | None
+    title: str | None
     guided: bool
     not_guided_because: str | None
+    why: str = Field(description="why this item, in a sentence")
     among: tuple[str, ...] | None = Field(description="items among which was drawn, best first")
     knowledge: int = Field(description="version of what was known from everybody's answers")
     guide: str | None = Field(description="name of the guide that decided; null: it is not known")

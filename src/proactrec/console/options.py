@@ -1,0 +1,43 @@
+"""How the console is reached, which service it shows, and how people sign in."""
+
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from proactrec.config import Options
+from proactrec.errors import InvalidInputError
+
+
+class ConsoleOptions(Options):
+    """Of a console."""
+
+    api: str = Field(description="URL of the service, e.g. http://127.0.0.1:8080")
+    oidc_issuer: str | None = Field(
+        None, description="URL of the OpenID Connect issuer whose people the service takes"
+    )
+    oidc_client_id: str | None = Field(None, description="by which the issuer knows the console")
+    behind_proxy: str | None = Field(
+        None,
+        description="addresses, with commas, of what speaks TLS in front: the scheme by which a "
+        "request came is believed of these alone",
+    )
+    idle_minutes: int = Field(
+        480, ge=1, description="who did nothing for so long must sign in again"
+    )
+
+    @field_validator("api", "oidc_issuer")
+    @classmethod
+    def _a_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        found = urlsplit(url)
+        if found.scheme not in ("http", "https") or not found.hostname:
+            raise InvalidInputError(f"a URL must begin with http:// or https://, got {url!r}")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise InvalidInputError("oidc_issuer and oidc_client_id are given together, got one")
+        return self

@@ -1,0 +1,116 @@
+"""Who is signed in: a key in this process's memory by the number in a cookie, and nowhere else."""
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from starlette.requests import HTTPConnection
+
+from proactrec.console.options import ConsoleOptions
+from proactrec.errors import UnknownKeyError
+from proactrec.serving.client import Client
+from proactrec.serving.looking import AccessNow
+
+COOKIE = "proactrec_console"
+MOST_SESSIONS = 10_000
+RANKS = ("decide", "report", "operate", "admin")
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Session:
+    """Somebody who is signed in."""
+
+    client: Client
+    access: AccessNow
+    zone: ZoneInfo
+    dark: bool | None = None  # None: as the system
+    used_at: float = field(default_factory=time.monotonic)
+    has_ended: bool = False
+
+    def may(self, scope: str) -> bool:
+        """Whether the key reaches so far."""
+        own = self.access.scope
+        return RANKS.index(own) >= RANKS.index(scope)
+
+    async def ask(self, what: Callable[[Client], T]) -> T:
+        """What the service answers, while others go on.
+
+        Raises
+        ------
+        UnknownKeyError
+            If who asks has signed out meanwhile.
+        ProactrecError
+            Whatever the client raises.
+        """
+        if self.has_ended:
+            raise UnknownKeyError("you have signed out")
+        self.used_at = time.monotonic()
+        return await asyncio.to_thread(what, self.client)
+
+
+class Sessions:
+    """All of them, by their secret numbers."""
+
+    def __init__(self, options: ConsoleOptions) -> None:
+        self._options = options
+        self._by_number: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, token: str, zone: str) -> str:
+        """Sign in with a key or a token: the number for the cookie.
+
+        Raises
+        ------
+        UnknownKeyError
+            If the service does not know it.
+        """
+        client = Client(self._options.api, token, tries=1)
+        try:
+            access = client.access()
+        except BaseException:
+            client.close()
+            raise
+        number = secrets.token_urlsafe(32)
+        known = zone if zone in available_timezones() else "UTC"
+        with self._lock:
+            self._sweep()
+            self._by_number[number] = Session(client, access, ZoneInfo(known))
+        return number
+
+    def of(self, connection: HTTPConnection) -> Session | None:
+        """Whose request it is; None: nobody's who is signed in."""
+        session = self._by_number.get(connection.cookies.get(COOKIE, ""))
+        if session is None or self._is_idle(session):
+            return None
+        session.used_at = time.monotonic()
+        return session
+
+    def end(self, connection: HTTPConnection) -> None:
+        """Sign out: pages that are still open can do nothing any more."""
+        with self._lock:
+            session = self._by_number.pop(connection.cookies.get(COOKIE, ""), None)
+        if session is not None:
+            _close(session)
+
+    def _is_idle(self, session: Session) -> bool:
+        return time.monotonic() - session.used_at > 60 * self._options.idle_minutes
+
+    def _sweep(self) -> None:
+        """Forget who has been away; of too many the ones who were away longest."""
+        by_use = sorted(self._by_number.items(), key=lambda item: item[1].used_at)
+        most = len(by_use) - MOST_SESSIONS + 1
+        for at, (number, session) in enumerate(by_use):
+            if at < most or self._is_idle(session):
+                del self._by_number[number]
+                _close(session)
+
+
+def _close(session: Session) -> None:
+    session.has_ended = True
+    session.client.close()
