@@ -48,7 +48,7 @@ def crowd(url: str, key: str) -> Iterator[Crowd]:
                 try:
                     decided = _sent(client, "/v1/decisions", {"user_id": user})
                     event = {
-                        "event_id": f"e{n}",
+                        "event_id": f"of {decided['decision_id']}",
                         "user_id": user,
                         "decision_id": decided["decision_id"],
                         "item_id": decided["item_id"],

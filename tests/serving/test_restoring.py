@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from proactrec.serving.client import Client
 from proactrec.store.database import Database
+from proactrec.store.people import id_of
 from proactrec.store.rebuild import differences
 from proactrec.store.tables import DECISIONS
 from proactrec.testing.databases import Kind, fresh_database
@@ -40,8 +41,10 @@ def of(users: Crowd) -> set[str]:
 
 
 def stored(database: Database) -> set[str]:
+    row = DECISIONS.c
     with database.reading() as connection:
-        return set(connection.execute(select(DECISIONS.c.decision_id)).scalars())
+        found = connection.execute(select(row.tenant, row.user_id, row.number))
+        return {id_of(*one) for one in found}
 
 
 def test_a_store_moves_to_the_other_database_while_users_ask(

@@ -17,8 +17,11 @@ import pytest
 
 from proactrec.errors import StoreError
 from proactrec.guidance.saved import guide_name
-from proactrec.store import campaigns, jobs
+from proactrec.store import campaigns, care, jobs
+from proactrec.store.care import Care
 from proactrec.store.database import Database
+from proactrec.store.erasing import erase
+from proactrec.store.items import say_items
 from proactrec.store.jobs import Job
 from proactrec.worker.lock import only_one
 from proactrec.worker.work import Chore, Errands, Worker
@@ -155,6 +158,16 @@ def test_a_second_worker_is_refused_where_only_what_is_due_is_wanted(
 ) -> None:
     with only_one(database), pytest.raises(StoreError, match="another worker is at this store"):
         Worker(database, folder).once()
+
+
+def test_who_changes_something_does_not_wait_for_the_worker(database: Database) -> None:
+    items = [{"item_id": "i", "title": "", "categories": (), "text": "", "available": True}]
+    with only_one(database), database.writing() as connection:
+        if not database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+        care.change(connection, TENANT, Care(excluded_groups=("minors",)), by="t", at=DAY)
+        say_items(connection, TENANT, items, by="t", at=DAY)
+        erase(connection, TENANT, "somebody", by="t", at=DAY)
 
 
 def test_a_lost_connection_is_a_lost_lock(database: Database) -> None:

@@ -90,9 +90,10 @@ def button(label: str, do: Handler, kind: str = "") -> Element:
 
 def enable(element: Element, *, on: bool) -> None:
     """Let a button be pressed, or not."""
-    element._props["disabled"] = False if on else "disabled"
     if on:
         element._props.pop("disabled", None)
+    else:
+        element._props["disabled"] = "disabled"
     element.update()
 
 
@@ -120,15 +121,13 @@ class Field:
         **values: str | bool,
     ) -> None:
         self.value = value
-        self._on_change = on_change
+        self.label, self._on_change = label, on_change
         with box("div", "field"):
             name = text("label", label)
             self.element = _input(kind, value, choices, values)
             attributes(name, for_=self.element.html_id)
-            attributes(self.element, id=self.element.html_id)
             if hint:
                 below = text("span", hint, "hint")
-                attributes(below, id=below.html_id)
                 attributes(self.element, aria_describedby=below.html_id)
         event = "change" if choices is not None else "input"
         self.element.on(event, self._changed, js_handler="(e) => emit(e.target.value)")
@@ -141,7 +140,6 @@ class Field:
 
     def _changed(self, event: Any) -> Awaitable[object] | object:
         self.value = event.args
-        self.element._props["value"] = event.args
         if self._on_change is not None and self.element.tag == "select":
             return self._on_change()
         return None
@@ -154,15 +152,19 @@ class Field:
 def _input(
     kind: str, value: str, choices: dict[str, str] | None, values: dict[str, str | bool]
 ) -> Element:
-    if choices is None:
-        tag = "textarea" if kind == "textarea" else "input"
-        found = attributes(ui.element(tag), value=value, **values)
-        return found if tag == "textarea" else attributes(found, type=kind)
-    with attributes(ui.element("select"), **values) as found:
-        for one, name in choices.items():
-            option = attributes(text("option", name), value=one)
-            if one == value:
-                attributes(option, selected=True)
+    """What holds a value, begun with one: `^` is an attribute, so that updates leave what is typed.
+    """
+    if choices is not None:
+        with attributes(ui.element("select"), **values) as found:
+            for one, name in choices.items():
+                option = attributes(text("option", name), value=one)
+                if one == value:
+                    option._props["^selected"] = ""
+        return found
+    if kind == "textarea":
+        return attributes(text("textarea", value), **values)
+    found = attributes(ui.element("input"), type=kind, **values)
+    found._props["^value"] = value
     return found
 
 
@@ -173,9 +175,8 @@ class Check:
         self.value = value
         with box("div", "check"):
             element = attributes(ui.element("input"), type="checkbox")
-            attributes(element, id=element.html_id)
             if value:
-                attributes(element, checked=True)
+                element._props["^checked"] = ""
             attributes(text("label", label), for_=element.html_id)
         if hint:
             text("p", hint, "hint")

@@ -7,10 +7,11 @@ from pydantic import Field
 from sqlalchemy import Connection, func, insert, select
 
 from proactrec.config import Options
-from proactrec.store import audit
+from proactrec.store import audit, turns
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Hot
 from proactrec.store.tables import CARE
+from proactrec.store.turns import Turn
 
 HEADS = (
     "SELECT campaign_id, version FROM campaigns WHERE tenant = ? "
@@ -71,8 +72,7 @@ def change(
     after : int
         Version that was given already, whether or not the store knows it.
     """
-    if connection.dialect.name != "sqlite":  # one after the other
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7225)")
+    turns.take(connection, Turn.CARE)
     if not after and care == current(connection, tenant):  # a call that is repeated
         return
     newest = select(func.max(CARE.c.version)).where(CARE.c.tenant == tenant)

@@ -26,6 +26,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import QueuePool
 
 from proactrec.errors import InvalidInputError, StoreError
+from proactrec.store import turns
+from proactrec.store.turns import Turn
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
@@ -95,8 +97,7 @@ class Database:
             return
         config = _config()
         with self.writing() as connection:
-            if not self.is_sqlite:
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7223)")
+            turns.take(connection, Turn.SCHEMA)
             config.attributes.update(connection=connection, partitions=self.partitions)
             is_down = revision == "base" or revision.startswith("-")
             (command.downgrade if is_down else command.upgrade)(config, revision)

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from proactrec.store import turns
 from proactrec.store.database import Hot
 from proactrec.store.tables import ERASED
+from proactrec.store.turns import Turn
 
 
 class KnownTo(NamedTuple):
@@ -31,8 +33,7 @@ def mark(
     after : int
         A number that was given already, whether or not the store knows it.
     """
-    if connection.dialect.name != "sqlite":  # one after the other, until they are committed
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7226)")
+    turns.take(connection, Turn.ERASURE)
     hot = Hot(connection)
     newest = hot.rows("SELECT COALESCE(MAX(number), 0) FROM erased WHERE tenant = ?", (tenant,))
     places = [(one.guide, one.row) for one in known] or [("", -1)]

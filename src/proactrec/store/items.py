@@ -8,9 +8,10 @@ import polars as pl
 from sqlalchemy import Connection, func, select
 
 from proactrec.data.catalogue import Catalogue
-from proactrec.store import audit
+from proactrec.store import audit, turns
 from proactrec.store.database import Hot
 from proactrec.store.tables import ITEMS
+from proactrec.store.turns import Turn
 
 
 def say_items(
@@ -21,8 +22,7 @@ def say_items(
     Of an id that comes twice the last one holds.
     """
     row, hot = ITEMS.c, Hot(connection)
-    if not hot.is_sqlite:  # one after the other, so that no revision is given twice
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7224)")
+    turns.take(connection, Turn.ITEMS)  # so that no revision is given twice
     newest = connection.execute(select(func.max(row.revision)).where(row.tenant == tenant)).scalar()
     revision = (newest or 0) + 1
     last = {one["item_id"]: one for one in items}

@@ -11,9 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from proactrec.errors import StoreError
 from proactrec.store.database import Database
+from proactrec.store.turns import Turn
 
-NUMBER = 7225
-"""Of the advisory lock of PostgreSQL."""
 AGAIN_SECONDS = 1.0
 Check = Callable[[], None]
 """Raises StoreError if the lock is lost."""
@@ -62,7 +61,7 @@ def _held_by_server(database: Database) -> Iterator[tuple[Callable[[], bool], Ch
             asked("SELECT 1")
 
         try:
-            yield lambda: asked(f"SELECT pg_try_advisory_lock({NUMBER})"), check
+            yield lambda: asked(f"SELECT pg_try_advisory_lock({Turn.WORK:d})"), check
         finally:
             connection.invalidate()  # ends the session, and the lock with it
 

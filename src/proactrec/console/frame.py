@@ -1,0 +1,129 @@
+"""What every page has: who is signed in, the way to other pages, and what is shown of errors."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from fastapi import Request
+from nicegui import ui
+from nicegui.element import Element
+
+from proactrec.console.elements import attributes, box, button, link, note, text
+from proactrec.console.sessions import Session
+from proactrec.errors import (
+    AccessError,
+    OverloadedError,
+    ProactrecError,
+    StoreError,
+    UnknownIdError,
+    UnknownKeyError,
+)
+
+PAGES = (
+    ("/", "Overview", "report"),
+    ("/new", "New campaign", "operate"),
+    ("/users", "Users", "report"),
+    ("/policies", "Policies", "report"),
+    ("/worlds", "Worlds", "report"),
+    ("/operation", "Operation", "report"),
+)
+"""Path, name, and the scope that a key needs to see it."""
+T = TypeVar("T")
+
+
+def session_of(request: Request) -> Session:
+    """Of whom a page is; the gate lets nobody else come so far."""
+    found: Session = request.state.session
+    return found
+
+
+@contextmanager
+def page_of(request: Request, title: str, needs: str = "report") -> Iterator[Session | None]:
+    """A page's head and main part; None, with a sentence, where the key does not reach so far."""
+    session = session_of(request)
+    ui.page_title(f"{title} · proactrec")
+    _bar(request.url.path, session)
+    with attributes(box("main", "page"), tabindex="-1") as main:
+        ui.skip_link(target=main)
+        text("h1", title)
+        if session.may(needs):
+            yield session
+            return
+        note(
+            f"Your key has the scope “{session.access.scope}”, and this page needs “{needs}”: "
+            "ask whoever runs the service for another key.",
+            "bad",
+        )
+        yield None
+
+
+async def shown(
+    session: Session, ask: Callable[[], Awaitable[T]], build: Callable[[T], object], busy: str
+) -> None:
+    """Build a part of a page once it is answered; meanwhile, and if it isn't, say so."""
+    place = box()
+    with place:
+        waits = attributes(text("p", busy, "busy"), role="status")
+    await ui.context.client.connected(timeout=30)
+    await filled(place, ask, build, waits)
+
+
+async def filled(
+    place: Element,
+    ask: Callable[[], Awaitable[T]],
+    build: Callable[[T], object],
+    waits: Element | None = None,
+) -> bool:
+    """Fill a place anew with what is answered; whether it was."""
+    try:
+        found = await ask()
+    except ProactrecError as error:
+        place.clear()
+        with place:
+            problem(error, lambda: filled(place, ask, build))
+        return False
+    if place.is_deleted:
+        return False
+    place.clear()
+    with place:
+        build(found)
+    return True
+
+
+def problem(error: ProactrecError, again: Callable[[], Awaitable[object]] | None = None) -> None:
+    """What went wrong, in a sentence, and what can be done."""
+    said = str(error.args[0] if isinstance(error, UnknownIdError) and error.args else error)
+    note(f"{said[:1].upper()}{said[1:]}.", "bad")
+    if isinstance(error, UnknownKeyError):
+        link("Sign in again", "/sign-in", "button")
+    elif again is not None and isinstance(error, StoreError | OverloadedError):
+        button("Try again", again, "second")
+    elif isinstance(error, AccessError):
+        text("p", "A key with a wider scope can.", "hint")
+
+
+def _bar(path: str, session: Session) -> None:
+    with box("header", "bar"), box():
+        link("proactrec", "/", "brand")
+        with attributes(box("nav"), aria_label="Pages"):
+            for to, name, needs in PAGES:
+                if not session.may(needs):
+                    continue
+                found = link(name, to)
+                if path == to:
+                    attributes(found, aria_current="page")
+        text("span", f"{session.access.tenant} · {session.access.scope}", "hint")
+        _theme(session)
+        with attributes(box("form"), method="post", action="/sign-out"):
+            attributes(text("button", "Sign out", "act"), type="submit")
+
+
+def _theme(session: Session) -> None:
+    """As the system, until somebody says otherwise."""
+    dark = ui.dark_mode(session.dark)
+
+    async def other() -> None:
+        is_dark = await ui.run_javascript("return document.body.classList.contains('body--dark')")
+        dark.value = session.dark = not is_dark
+
+    button("Dark or light", other)

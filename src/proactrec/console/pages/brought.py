@@ -1,0 +1,90 @@
+"""What a campaign brought, with its certainty and when it is going to be decided."""
+
+from zoneinfo import ZoneInfo
+
+from proactrec.console import words
+from proactrec.console.elements import box, facts, note, table, text
+from proactrec.serving.brought import ArmMeasured, EffectNow, MeasurementNow, SampleRatio
+
+
+def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
+    """The verdict first, then figures."""
+    kind = "bad" if not found.sample_ratio.sound else ("good" if _is_decided(found) else "")
+    note(f"{found.verdict[:1].upper()}{found.verdict[1:]}.", kind)
+    text("p", _until(found), "hint")
+    planned = f"of {words.count(found.planned_users)} planned" if found.planned_users else ""
+    p = found.sample_ratio.p_value
+    facts(
+        [
+            ("Users measured", words.count(found.matured), planned or "no end was planned"),
+            ("Users assigned", words.count(found.users), f"within {found.window_hours:g} hours each"),
+            (
+                "Came to arms as meant",
+                "yes" if found.sample_ratio.sound else "no",
+                f"p = {p:.2g}, for any number of looks",
+            ),
+        ]
+    )
+    rows = [row for arm in found.arms for row in _rows(arm)]
+    head = ("Arm", "Among", "#Measured", "Figure", "#Value", "#Without it", "#Difference", "#Interval")
+    if rows:
+        table(f"Against {found.compared_with}, at {words.when(found.at, zone)}", head, rows)
+    _ratio(found.sample_ratio)
+
+
+def _is_decided(found: MeasurementNow) -> bool:
+    return any(
+        found.metric in arm.effects and arm.effects[found.metric].shown
+        for arm in found.arms
+        if arm.segment is None
+    )
+
+
+def _until(found: MeasurementNow) -> str:
+    """When it is going to be decided."""
+    if found.kind == "final":
+        return "This is the planned end: intervals are final."
+    if found.planned_users is None:
+        return words.TERMS["not yet decided"]
+    left = found.planned_users - found.matured
+    return (
+        f"It is decided once {words.count(left)} more users are measured, or before if a "
+        f"difference shows at any look. {words.TERMS['not yet decided']}"
+    )
+
+
+def _rows(arm: ArmMeasured) -> list[list[str]]:
+    among = "all" if arm.segment is None else f"group {arm.segment}"
+    return [
+        [
+            arm.arm,
+            among,
+            words.count(arm.matured),
+            words.FIGURES[name],
+            words.figure(name, one.value),
+            words.figure(name, one.baseline),
+            words.figure(name, one.difference, signed=True),
+            _interval(name, one),
+        ]
+        for name, one in arm.effects.items()
+    ]
+
+
+def _interval(name: str, one: EffectNow) -> str:
+    low, high = (words.figure(name, end, signed=True) for end in (one.low, one.high))
+    return f"{low} to {high} ({100 * (1 - one.alpha):.0f} %)"
+
+
+def _ratio(found: SampleRatio) -> None:
+    with box("details"):
+        text("summary", "Did users come to arms in the shares that were meant?")
+        rows = [
+            [
+                f"version {one.since_version}",
+                ", ".join(f"{name} {share:.0%}" for name, share in one.shares.items()),
+                ", ".join(f"{name} {words.count(n)}" for name, n in one.users.items()),
+                f"{one.p_value:.2g}",
+            ]
+            for one in found.epochs
+        ]
+        table("By the shares that held", ("Since", "Meant", "Came", "#p"), rows)

@@ -1,0 +1,380 @@
+"""One campaign: its forecast before it starts, what it does and brought, and how it is stopped."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from fastapi import Request
+from nicegui import ui
+from nicegui.element import Element
+
+from proactrec.console import words
+from proactrec.console.elements import (
+    Field,
+    attributes,
+    box,
+    button,
+    enable,
+    link,
+    note,
+    table,
+    text,
+)
+from proactrec.console.frame import filled, page_of, problem, shown
+from proactrec.console.pages.brought import show_brought
+from proactrec.console.pages.forecast import show_forecast, show_prices
+from proactrec.console.pages.live import show_live
+from proactrec.console.pages.overview import state
+from proactrec.console.pages.users import user_link
+from proactrec.console.sessions import Session
+from proactrec.errors import ProactrecError
+from proactrec.serving.client import Client
+from proactrec.serving.courses import Course
+from proactrec.serving.schemas import (
+    CampaignNow,
+    CampaignVersion,
+    Forecast,
+    Journeys,
+)
+from proactrec.serving.studies import Study
+
+LIVE_SECONDS, BROUGHT_SECONDS, JOB_SECONDS = 5.0, 60.0, 2.0
+MOST_JOURNEYS = 20
+GOES_ON = ("draft", "running", "paused")
+
+
+class Seen(NamedTuple):
+    """A campaign as it is now, and how it went."""
+
+    now: CampaignNow
+    course: Course
+
+
+def build() -> None:
+    """The page `/campaigns/ID`."""
+
+    @ui.page("/campaigns/{campaign_id}")
+    async def campaign(request: Request, campaign_id: str) -> None:
+        with page_of(request, "Campaign") as session:
+            if session is not None:
+                await shown(
+                    session,
+                    lambda: session.ask(lambda client: seen(client, campaign_id)),
+                    lambda found: Page(session, found),
+                    "Counting what happened …",
+                )
+
+
+def seen(client: Client, campaign_id: str) -> Seen:
+    """What the first look tells."""
+    return Seen(client.campaign(campaign_id), client.course(campaign_id))
+
+
+class Page:
+    """Parts of the page, each of which is asked for again at its own pace."""
+
+    def __init__(self, session: Session, found: Seen) -> None:
+        self._session, self._id = session, found.now.id
+        self._state, self._version = found.now.state, found.now.version
+        self._start: Element | None = None
+        self._head(found.now)
+        if found.now.state == "draft":
+            self._before()
+        text("h2", "What happens")
+        self._live = attributes(box(), aria_live="off")
+        with self._live:
+            show_live(found.now, found.course, self._session.zone)
+        ui.timer(LIVE_SECONDS, self._look)
+        if found.now.state != "draft":
+            self._part("What it brought", self._ask_brought, BROUGHT_SECONDS)
+            self._journeys()
+        self._said(found.now)
+        self._part("Versions, and who changed what", self._ask_versions, None)
+
+    def _head(self, now: CampaignNow) -> None:
+        with box("p"):
+            text("strong", now.campaign.name)
+            text("span", " ")
+            state(now)
+        ui.page_title(f"{now.campaign.name} · proactrec")
+        with box("p"):
+            text("span", f"Leads {words.audience(now.campaign.audience)} to ")
+            text("span", f"{words.goal(now.campaign.goal)}. ")
+            at = words.when(now.at, self._session.zone)
+            text("span", f"{at} by {words.who(now.by)}: {now.reason}.", "soft")
+        if self._session.may("operate") and now.state in GOES_ON:
+            self._steer(now)
+        with box("p", "row-of"):
+            link("Report (HTML)", f"/download/campaigns/{self._id}.html", "button second")
+
+    def _steer(self, now: CampaignNow) -> None:
+        """Start, pause and stop; the last two with a reason, which everybody sees."""
+        with attributes(box("section"), aria_label="Start, pause, stop"):
+            with box("div", "row-of"):
+                why = Field("Reason", hint="Why you pause or stop it; kept with the version.")
+                if now.state in ("draft", "paused"):
+                    name = "Start" if now.state == "draft" else "Go on"
+                    self._start = button(name, lambda: self._do(lambda c: c.start(self._id)))
+                    if now.state == "draft" and now.forecast != "done":
+                        enable(self._start, on=False)
+                        attributes(self._start, title="Look at the forecast first")
+                if now.state == "running":
+                    button(
+                        "Pause",
+                        lambda: self._with_reason(why, lambda c, r: c.pause(self._id, r)),
+                        "second",
+                    )
+                button(
+                    "Stop for good",
+                    lambda: self._with_reason(why, lambda c, r: c.stop(self._id, r)),
+                    "danger",
+                )
+            self._done = attributes(box(), aria_live="polite")
+
+    async def _with_reason(
+        self, why: Field, do: Callable[[Client, str], CampaignVersion]
+    ) -> None:
+        reason = why.value.strip()
+        if not reason:
+            self._done.clear()
+            with self._done:
+                note("Say why: the reason is kept with the version, for whoever asks.", "bad")
+            return
+        await self._do(lambda client: do(client, reason))
+
+    async def _do(self, do: Callable[[Client], CampaignVersion]) -> None:
+        try:
+            await self._session.ask(do)
+        except ProactrecError as error:
+            self._done.clear()
+            with self._done:
+                problem(error)
+            return
+        ui.navigate.reload()
+
+    async def _look(self) -> None:
+        """Everything that moves; a new state is another page."""
+        try:
+            found = await self._session.ask(lambda client: seen(client, self._id))
+        except ProactrecError:
+            return  # the figures stay, with the time at which they were counted
+        if found.now.state != self._state:
+            ui.navigate.reload()
+            return
+        self._live.clear()
+        with self._live:
+            show_live(found.now, found.course, self._session.zone)
+        if self._start is not None and found.now.forecast == "done":
+            enable(self._start, on=True)
+
+    def _part(
+        self,
+        title: str,
+        ask: Callable[[], Awaitable[Callable[[], None]]],
+        every: float | None,
+    ) -> None:
+        """A part that is asked for once the page is there, and again."""
+        text("h2", title)
+        place = box()
+        with place:
+            attributes(text("p", "Asking …", "busy"), role="status")
+
+        async def look() -> None:
+            await filled(place, ask, lambda show: show())
+
+        ui.timer(0.05, look, once=True)
+        if every is not None:
+            ui.timer(every, look, immediate=False)
+
+    async def _ask_brought(self) -> Callable[[], None]:
+        found = await self._session.ask(lambda client: client.measurement(self._id))
+        return lambda: show_brought(found, self._session.zone)
+
+    async def _ask_versions(self) -> Callable[[], None]:
+        found = await self._session.ask(lambda client: client.versions(self._id))
+        rows = [
+            [
+                f"{one.version}",
+                words.STATES[one.state],
+                words.percent(one.share, 0),
+                words.when(one.at, self._session.zone),
+                words.who(one.by),
+                one.reason,
+            ]
+            for one in reversed(found)
+        ]
+        head = ("#Version", "State", "#Of its audience", "When", "Who", "Why")
+        return lambda: table("The newest first", head, rows)
+
+    def _before(self) -> None:
+        """The forecast, and the prices of rails, of a campaign that has not started."""
+        self._job(
+            "Forecast",
+            "What is going to happen, by simulated users in many plausible worlds. It must be "
+            "seen before the campaign can start.",
+            lambda: self._session.ask(lambda client: client.forecast_seen(self._id)),
+            lambda: self._session.ask(lambda client: client.forecast(self._id)),
+            show_forecast,
+        )
+        self._job(
+            "What the rails cost",
+            "Each rail is taken away in turn, in the same worlds: what would be gained without it.",
+            lambda: self._session.ask(lambda client: client.study_seen(self._id, "rails")),
+            lambda: self._session.ask(lambda client: client.study(self._id, "rails")),
+            show_prices,
+        )
+
+    def _job(
+        self,
+        title: str,
+        about: str,
+        ask: Callable[[], Awaitable[Forecast | Study | None]],
+        begin: Callable[[], Awaitable[object]],
+        show: Callable[[dict[str, object]], None],
+    ) -> None:
+        text("h2", title)
+        text("p", about)
+        may_begin = self._session.may("operate")
+        work(attributes(box(), aria_live="polite"), ask, begin if may_begin else None, show)
+
+    def _journeys(self) -> None:
+        text("h2", "Users on their way")
+        journeys = Paged(self._session, self._id)
+        ui.timer(0.1, journeys.look, once=True)
+
+    def _said(self, now: CampaignNow) -> None:
+        said = now.campaign
+        text("h2", "What it says")
+        rails = said.rails.model_dump(exclude_defaults=True)
+        with box("ul"):
+            for name, value in rails.items():
+                text("li", f"{name.replace('_', ' ')}: {value}")
+            if not rails:
+                text("li", "no rails")
+            behalf = f", on behalf of {said.label.on_behalf_of}" if said.label.on_behalf_of else ""
+            text("li", f"marked as promoted: {'yes' if said.label.promoted else 'no'}{behalf}")
+            steps = ", ".join(f"{step:.0%}" for step in said.ramp.steps)
+            text("li", f"it grows: {steps} of the audience")
+            metric = words.FIGURES[said.measure.metric]
+            text("li", f"judged by: {metric}, within {said.measure.window_hours:g} hours")
+            for name, share in said.shares.items():
+                policy = "" if name == "hold-out" else f", policy {said.arm(name).policy or 'own'}"
+                text("li", f"arm {name}: {share:.0%} of users{policy}")
+
+
+def work(
+    place: Element,
+    ask: Callable[[], Awaitable[Forecast | Study | None]],
+    begin: Callable[[], Awaitable[object]] | None,
+    show: Callable[[dict[str, object]], None],
+) -> None:
+    """A job of the worker: begun if somebody wants it, watched until it is done, then shown."""
+
+    async def look() -> None:
+        try:
+            found = await ask()
+        except ProactrecError as error:
+            place.clear()
+            with place:
+                problem(error, look)
+            timer.deactivate()
+            return
+        if place.is_deleted:
+            return
+        if found is None or found.state not in ("waiting", "working"):
+            timer.deactivate()
+        place.clear()
+        with place:
+            _show_job(found, begin, again, show)
+
+    async def again() -> None:
+        assert begin is not None
+        try:
+            await begin()
+        except ProactrecError as error:
+            place.clear()
+            with place:
+                problem(error, again)
+            return
+        timer.activate()
+        await look()
+
+    timer = ui.timer(JOB_SECONDS, look)
+
+
+def _show_job(
+    found: Forecast | Study | None,
+    begin: Callable[[], Awaitable[object]] | None,
+    again: Callable[[], Awaitable[None]],
+    show: Callable[[dict[str, object]], None],
+) -> None:
+    if found is None:
+        text("p", "Nobody has asked for it yet.")
+        if begin is not None:
+            button("Work it out", again, "second")
+        return
+    if found.state == "done" and found.result is not None:
+        show(found.result)
+    elif found.state == "failed":
+        note(f"It can't be worked out: {found.error}.", "bad")
+        if begin is not None:
+            button("Try again", again, "second")
+    else:
+        progress = (found.result or {}).get("progress") or {}
+        stage, done, total = (progress.get(name) for name in ("stage", "done", "total"))
+        told = f"{stage}: {done} of {total}" if total else "waiting for the worker"
+        text("p", f"Being worked out – {told}.", "busy")
+
+
+class Paged:
+    """Journeys, a page at a time, as the service pages them."""
+
+    def __init__(self, session: Session, campaign_id: str) -> None:
+        self._session, self._id = session, campaign_id
+        self._after: list[str | None] = [None]
+        self._place = attributes(box(), aria_live="polite")
+
+    async def look(self) -> None:
+        """Show the page that one is at."""
+        after = self._after[-1]
+        await filled(
+            self._place,
+            lambda: self._session.ask(
+                lambda client: client.journeys_page(self._id, after=after, limit=MOST_JOURNEYS)
+            ),
+            self._show,
+        )
+
+    def _show(self, found: Journeys) -> None:
+        if not found.journeys:
+            text("p", "Nobody has been guided yet.")
+            return
+        rows = [
+            [
+                lambda one=one: link(one.user_id, user_link(one.user_id)),
+                one.target_id,
+                one.arm,
+                words.count(one.rounds),
+                words.count(one.guided),
+                f"{one.accepted} of {one.answered}",
+                f"in round {one.target_accepted_in}" if one.target_accepted_in else "not yet",
+                words.when(one.last_at, self._session.zone),
+            ]
+            for one in found.journeys
+        ]
+        head = ("User", "Target", "Arm", "#Rounds", "#Guided", "#Accepted", "Target taken", "Last")
+        table("Journeys, by the ids of users", head, rows)
+        with box("div", "row-of"):
+            if len(self._after) > 1:
+                button("Earlier users", self._back, "second")
+            if found.next is not None:
+                button("Further users", lambda: self._on(found.next), "second")
+
+    async def _on(self, after: str | None) -> None:
+        self._after.append(after)
+        await self.look()
+
+    async def _back(self) -> None:
+        self._after.pop()
+        await self.look()
+
+

@@ -1,0 +1,86 @@
+"""What a forecast says, with its intervals and what it stands on; and what rails cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from proactrec.console import words
+from proactrec.console.charts import intervals
+from proactrec.console.elements import box, facts, table, text
+
+NARROW, WIDE = "0.8", "0.95"
+SHARES = ("target_acceptance", "acceptance")
+GROUPS = {"guided": "guided", "plain": "without guidance"}
+
+
+def show_forecast(result: Mapping[str, Any]) -> None:
+    """Guided and plain users, round by round."""
+    users, rounds = result["n_users"], [str(n) for n in result["rounds"]]
+    last = rounds[-1]
+    with_target = words.count(users["with_a_target"])
+    facts(
+        [
+            ("Users in the audience", words.count(users["audience"]), f"{with_target} have a target"),
+            ("Guided", words.count(users["guided"]), f"{words.count(users['held_out'])} held out"),
+            *(_fact(result, metric, last) for metric in words.METRICS),
+        ]
+    )
+    for metric in SHARES:
+        what = words.METRICS[metric]
+        groups = {
+            name: [_ends(result[group][metric][number]) for number in rounds]
+            for group, name in GROUPS.items()
+        }
+        text("h3", f"Users who {what}" if metric == "target_acceptance" else f"How often users {what}")
+        label = f"{what}, by rounds, guided and without guidance, with 95 % intervals"
+        intervals(label, [f"{number} rounds" for number in rounds], groups)
+    _table(result, rounds)
+    with box("details"):
+        text("summary", f"What is assumed ({result['n_worlds']} worlds)")
+        with box("ul"):
+            for sentence in result["assumed"]:
+                text("li", sentence)
+
+
+def _fact(result: Mapping[str, Any], metric: str, number: str) -> tuple[str, str, str]:
+    """The difference that guidance makes in the end."""
+    found = result["difference"][metric][number]
+    low, high = found["intervals"][WIDE]
+    below = f"95 %: {_told(metric, low)} to {_told(metric, high)}, after {number} rounds"
+    return f"More who {words.METRICS[metric]}" if metric == "target_acceptance" else (
+        f"More: {words.METRICS[metric]}"
+    ), _told(metric, found["mean"]), below
+
+
+def _told(metric: str, value: float) -> str:
+    return f"{100 * value:+.1f} points" if metric in SHARES else f"{value:+.3f}"
+
+
+def _ends(found: Mapping[str, Any]) -> tuple[float, float, float]:
+    low, high = found["intervals"][WIDE]
+    return found["mean"], low, high
+
+
+def _table(result: Mapping[str, Any], rounds: list[str]) -> None:
+    rows = []
+    for metric, name in words.METRICS.items():
+        for number in rounds:
+            found = result["difference"][metric][number]
+            low, high = found["intervals"][NARROW]
+            lower, higher = found["intervals"][WIDE]
+            rows.append(
+                [
+                    name,
+                    number,
+                    _told(metric, found["mean"]),
+                    f"{_told(metric, low)} to {_told(metric, high)}",
+                    f"{_told(metric, lower)} to {_told(metric, higher)}",
+                ]
+            )
+    with box("details"):
+        text("summary", "As a table: guided less without guidance")
+        head = ("What users do", "#Rounds", "#Difference", "#80 % of worlds", "#95 % of worlds")
+        table("Guided users less the same users without guidance", head, rows)
+
+
+def show_prices(result: Mapping[str, Any]) -> None:
+    """What would be gained without each rail."""
