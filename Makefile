@@ -13,14 +13,14 @@ $(STAMP): pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report,tune,llm,gym,serve,telemetry,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report,tune,llm,gym,serve,console,telemetry,test]'
 	touch $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/proactrec run --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5 --out runs/demo
 	@echo "open runs/demo/report.html in a browser"
 
-# A service with a demo campaign that simulated shoppers visit over HTTP, until Ctrl-C.
+# A service with a demo campaign that simulated shoppers visit over HTTP, and its console, until Ctrl-C.
 serve: $(STAMP)
 	$(BIN)/proactrec serve --demo runs/shop
 

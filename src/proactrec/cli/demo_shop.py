@@ -37,5 +37,6 @@ def visitors(api: str, key: str) -> Child:
     os.environ[KEY] = key
     command = [*COMMAND, "shoppers", "--api", api, "--dataset", "demo", "--category", CATEGORY]
     # Not beside log lines, which are kept.
+    print(f"sign in to the console with the key {key}", flush=True)
     print(f"try: curl -H 'Authorization: Bearer {key}' {api}/v1/campaigns", flush=True)
     return Child("shoppers", command, may_end=True)

@@ -61,6 +61,10 @@ COMMANDS = {
         "Say what real users are shown next on the way to a target, and why.",
     ),
     "serve": ("serve.serve", "Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM."),
+    "console": (
+        "web_console.console",
+        "Open a console of a service, in which campaigns are made, watched and stopped.",
+    ),
     "shoppers": (
         "shoppers.shoppers",
         "Send simulated users of a data set to a service: they ask, see, answer and report.",

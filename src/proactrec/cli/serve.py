@@ -83,6 +83,15 @@ def serve(
             "simulated shoppers visit a campaign.",
         ),
     ] = None,
+    console_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Open a console for browsers there too, on the same address; 0: any free port. "
+            "With --demo it is 8081 by default.",
+        ),
+    ] = None,
     **values: Any,
 ) -> None:
     """Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM.
@@ -103,6 +112,7 @@ def serve(
         from proactrec.cli.demo_shop import demo_guide
 
         guide = demo_guide(demo)
+        console_port = 8081 if console_port is None else console_port
     assert guide is not None
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
@@ -128,6 +138,8 @@ def serve(
         from proactrec.cli.demo_shop import visitors
 
         processes.append(visitors(api, visits))
+    if console_port is not None:
+        processes.append(browsers(api, host, console_port, safety))
     with TemporaryDirectory(prefix="proactrec-figures-") as figures:
         os.environ[FIGURES] = figures
         Supervisor(processes).run()
@@ -173,6 +185,19 @@ def bound(host: str, port: int) -> socket.socket:
         raise InvalidInputError(f"can't listen on {host}:{port}: {error.strerror}") from error
     listener.set_inheritable(True)
     return listener
+
+
+def browsers(api: str, host: str, port: int, safety: SafetyOptions) -> "Child":
+    """The console, by which people reach the service in a browser."""
+    from proactrec.serving.supervisor import Child
+
+    command = [*COMMAND, "console", "--api", api, "--host", host, "--port", str(port)]
+    if safety.oidc is not None:
+        command += ["--oidc-issuer", safety.oidc.issuer]
+        command += ["--oidc-client-id", safety.oidc.client_id]
+    if safety.behind_proxy is not None:
+        command += ["--behind-proxy", safety.behind_proxy]
+    return Child("console", command)
 
 
 def children(

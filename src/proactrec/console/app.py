@@ -10,7 +10,7 @@ from nicegui import ui
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proactrec.console.door import door
+from proactrec.console.door import Door
 from proactrec.console.headers import Guarded
 from proactrec.console.issuer import SignIns
 from proactrec.console.options import ConsoleOptions
@@ -33,7 +33,7 @@ def create_app(options: ConsoleOptions) -> FastAPI:
     if options.oidc_issuer is not None and options.oidc_client_id is not None:
         sign_ins = SignIns(options.oidc_issuer, options.oidc_client_id)
     app = FastAPI(title="proactrec console", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(door(sessions, sign_ins))
+    app.include_router(Door(sessions, sign_ins).router)
     app.include_router(downloads.router)
 
     @app.get("/healthz")
@@ -74,5 +74,3 @@ class Gate:
 
 def _is_open(path: str) -> bool:
     return any(path == one or path.startswith(one) for one in OPEN)
-
-

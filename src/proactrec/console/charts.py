@@ -44,7 +44,9 @@ def intervals(
         colour = COLOURS[at % len(COLOURS)]
         points = [round(100 * mean, 3) for mean, _, _ in values]
         ends = [[round(100 * low, 3), round(100 * high, 3)] for _, low, high in values]
-        series.append({"name": group, "type": "bar", "data": points, "itemStyle": {"color": colour}})
+        series.append(
+            {"name": group, "type": "bar", "data": points, "itemStyle": {"color": colour}}
+        )
         series.append(_whiskers(group, ends, at, len(groups)))
     options = _base(" %") | {"xAxis": {"type": "category", "data": list(names), **_axis()}}
     _chart(label, options | {"series": series})

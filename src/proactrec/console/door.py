@@ -2,7 +2,6 @@
 
 import asyncio
 from html import escape
-from typing import Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -36,79 +35,101 @@ const other = document.getElementById("issuer")
 if (other) other.href += "?zone=" + encodeURIComponent(zone)
 </script>
 </main></body></html>"""
-BY_ISSUER = '<p>or</p><p><a id="issuer" class="button" href="/sign-in/oidc">Sign in by {name}</a></p>'
+BY_ISSUER = (
+    '<p>or</p><p><a id="issuer" class="button" href="/sign-in/oidc">Sign in by {name}</a></p>'
+)
 
 
-def door(sessions: Sessions, sign_ins: SignIns | None) -> APIRouter:
-    """The routes of whoever is not signed in yet, or no longer wants to be."""
-    router = APIRouter(include_in_schema=False)
+STATE, STATE_SECONDS = "proactrec_sign_in", 600
+EXPIRED = "This sign-in has expired, or was not begun here: begin it again."
 
-    def page(said: str = "", status: int = 200) -> HTMLResponse:
-        told = f'<p class="wrong" role="alert">{escape(said)}</p>' if said else ""
-        name = "" if sign_ins is None else BY_ISSUER.format(name=escape(sign_ins.name))
-        content = PAGE.format(said=told, issuer=name)
-        return HTMLResponse(content, status, headers={"cache-control": "no-store"})
 
-    async def begun(request: Request, token: str, zone: str) -> Response:
-        try:
-            number = await asyncio.to_thread(sessions.begin, token, zone)
-        except ProactrecError as error:
-            return page(f"{error}.", 401)
-        sessions.end(request)
-        answer = RedirectResponse("/", 303)
-        is_safe = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, number, httponly=True, samesite="lax", secure=is_safe)
-        return answer
+class Door:
+    """The routes of whoever is not signed in yet, or no longer wants to be.
 
-    @router.get("/sign-in")
-    def seen() -> HTMLResponse:
-        return page()
+    Parameters
+    ----------
+    sessions : Sessions
+    sign_ins : SignIns, optional
+        At an issuer; without it people sign in by keys alone.
+    """
 
-    @router.post("/sign-in")
-    async def by_key(request: Request, key: str = Form(), zone: str = Form("UTC")) -> Response:
+    def __init__(self, sessions: Sessions, sign_ins: SignIns | None = None) -> None:
+        self._sessions, self._sign_ins = sessions, sign_ins
+        self.router = router = APIRouter(include_in_schema=False)
+        router.get("/sign-in")(self.seen)
+        router.post("/sign-in")(self.by_key)
+        router.post("/sign-out")(self.out)
+        if sign_ins is not None:
+            router.get("/sign-in/oidc")(self.by_issuer)
+            router.get("/signed-in")(self.back)
+
+    def seen(self) -> Response:
+        """The form."""
+        return self._page()
+
+    async def by_key(
+        self, request: Request, key: str = Form(), zone: str = Form("UTC")
+    ) -> Response:
+        """The form, filled in."""
         if not _is_own(request):
-            return page("This form was sent by another site.", 403)
-        return await begun(request, key.strip(), zone)
+            return self._page("This form was sent by another site.", 403)
+        return await self._begun(request, key.strip(), zone)
 
-    @router.post("/sign-out")
-    def out(request: Request) -> Response:
+    def out(self, request: Request) -> Response:
+        """Sign out."""
         if _is_own(request):
-            sessions.end(request)
+            self._sessions.end(request)
         answer = RedirectResponse("/sign-in", 303)
         answer.delete_cookie(COOKIE)
         return answer
 
-    if sign_ins is None:
-        return router
-
-    @router.get("/sign-in/oidc")
-    async def by_issuer(request: Request, zone: str = "UTC") -> Response:
+    async def by_issuer(self, request: Request, zone: str = "UTC") -> Response:
+        """Send somebody to the issuer."""
+        assert self._sign_ins is not None
         try:
-            url, state = await asyncio.to_thread(sign_ins.begin, _back(request), zone)
+            url, state = await asyncio.to_thread(self._sign_ins.begin, _back(request), zone)
         except ProactrecError as error:
-            return page(f"{error}.", 502)
-        answer = RedirectResponse(url, 303)
-        is_safe = request.url.scheme == "https"
-        answer.set_cookie(STATE, state, 600, httponly=True, samesite="lax", secure=is_safe)
-        return answer
+            return self._page(f"{error}.", 502)
+        return _remembering(RedirectResponse(url, 303), request, STATE, state, STATE_SECONDS)
 
-    @router.get("/signed-in")
-    async def back(request: Request, state: str = "", code: str = "", error: str = "") -> Response:
+    async def back(
+        self, request: Request, state: str = "", code: str = "", error: str = ""
+    ) -> Response:
+        """Take somebody in whom the issuer sends back."""
+        assert self._sign_ins is not None
         if error or not state or request.cookies.get(STATE) != state:
-            return page(f"The issuer refused: {error}." if error else EXPIRED, 401)
+            return self._page(f"The issuer refused: {error}." if error else EXPIRED, 401)
         try:
-            token, zone = await asyncio.to_thread(sign_ins.end, state, code, _back(request))
+            token, zone = await asyncio.to_thread(self._sign_ins.end, state, code, _back(request))
         except ProactrecError as refused:
-            return page(f"{refused}.", 401)
-        answer = await begun(request, token, zone)
+            return self._page(f"{refused}.", 401)
+        answer = await self._begun(request, token, zone)
         answer.delete_cookie(STATE)
         return answer
 
-    return router
+    async def _begun(self, request: Request, token: str, zone: str) -> Response:
+        try:
+            number = await asyncio.to_thread(self._sessions.begin, token, zone)
+        except ProactrecError as error:
+            return self._page(f"{error}.", 401)
+        self._sessions.end(request)  # of who was signed in here before
+        return _remembering(RedirectResponse("/", 303), request, COOKIE, number)
+
+    def _page(self, said: str = "", status: int = 200) -> Response:
+        told = f'<p class="wrong" role="alert">{escape(said)}</p>' if said else ""
+        by = "" if self._sign_ins is None else BY_ISSUER.format(name=escape(self._sign_ins.name))
+        content = PAGE.format(said=told, issuer=by)
+        return HTMLResponse(content, status, headers={"cache-control": "no-store"})
 
 
-STATE = "proactrec_sign_in"
-EXPIRED = "This sign-in has expired, or was not begun here: begin it again."
+def _remembering(
+    answer: Response, request: Request, name: str, value: str, seconds: int | None = None
+) -> Response:
+    """With a cookie that no script and no other site can use."""
+    is_safe = request.url.scheme == "https"
+    answer.set_cookie(name, value, seconds, httponly=True, samesite="lax", secure=is_safe)
+    return answer
 
 
 def _back(request: Request) -> str:
@@ -118,5 +139,5 @@ def _back(request: Request) -> str:
 
 def _is_own(request: Request) -> bool:
     """Whether a form comes from this site: browsers say so."""
-    origin: Any = request.headers.get("origin")
+    origin = request.headers.get("origin")
     return origin is None or origin == f"{request.url.scheme}://{request.url.netloc}"

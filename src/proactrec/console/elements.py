@@ -55,18 +55,17 @@ def facts(pairs: Iterable[tuple[str, str, str]]) -> None:
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Rows under a head; columns whose name begins with `#` hold numbers."""
-    with attributes(box("div", "wide"), tabindex="0", role="region", aria_label=caption):
-        with box("table", "plain"):
-            text("caption", caption)
-            with box("thead"), box("tr"):
-                for name in head:
-                    cell = text("th", name.removeprefix("#"), _kind(name))
-                    attributes(cell, scope="col")
-            with box("tbody"):
-                for row in rows:
-                    with box("tr"):
-                        for name, cell_ in zip(head, row, strict=True):
-                            _cell(cell_, _kind(name))
+    around = attributes(box("div", "wide"), tabindex="0", role="region", aria_label=caption)
+    with around, box("table", "plain"):
+        text("caption", caption)
+        with box("thead"), box("tr"):
+            for name in head:
+                attributes(text("th", name.removeprefix("#"), _kind(name)), scope="col")
+        with box("tbody"):
+            for row in rows:
+                with box("tr"):
+                    for name, cell in zip(head, row, strict=True):
+                        _cell(cell, _kind(name))
 
 
 def _kind(name: str) -> str:
@@ -152,8 +151,7 @@ class Field:
 def _input(
     kind: str, value: str, choices: dict[str, str] | None, values: dict[str, str | bool]
 ) -> Element:
-    """What holds a value, begun with one: `^` is an attribute, so that updates leave what is typed.
-    """
+    """What holds a value; an attribute (`^`) begins it, so that updates leave what is typed."""
     if choices is not None:
         with attributes(ui.element("select"), **values) as found:
             for one, name in choices.items():

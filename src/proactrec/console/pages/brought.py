@@ -17,7 +17,11 @@ def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
     facts(
         [
             ("Users measured", words.count(found.matured), planned or "no end was planned"),
-            ("Users assigned", words.count(found.users), f"within {found.window_hours:g} hours each"),
+            (
+                "Users assigned",
+                words.count(found.users),
+                f"within {found.window_hours:g} hours each",
+            ),
             (
                 "Came to arms as meant",
                 "yes" if found.sample_ratio.sound else "no",
@@ -26,7 +30,16 @@ def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
         ]
     )
     rows = [row for arm in found.arms for row in _rows(arm)]
-    head = ("Arm", "Among", "#Measured", "Figure", "#Value", "#Without it", "#Difference", "#Interval")
+    head = (
+        "Arm",
+        "Among",
+        "#Measured",
+        "Figure",
+        "#Value",
+        "#Without it",
+        "#Difference",
+        "#Interval",
+    )
     if rows:
         table(f"Against {found.compared_with}, at {words.when(found.at, zone)}", head, rows)
     _ratio(found.sample_ratio)

@@ -22,6 +22,7 @@ from proactrec.console.elements import (
 from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.pages.brought import show_brought
 from proactrec.console.pages.forecast import show_forecast, show_prices
+from proactrec.console.pages.jobs import Job, Show, Work
 from proactrec.console.pages.live import show_live
 from proactrec.console.pages.overview import state
 from proactrec.console.pages.users import user_link
@@ -29,15 +30,9 @@ from proactrec.console.sessions import Session
 from proactrec.errors import ProactrecError
 from proactrec.serving.client import Client
 from proactrec.serving.courses import Course
-from proactrec.serving.schemas import (
-    CampaignNow,
-    CampaignVersion,
-    Forecast,
-    Journeys,
-)
-from proactrec.serving.studies import Study
+from proactrec.serving.schemas import CampaignNow, CampaignVersion, Journeys
 
-LIVE_SECONDS, BROUGHT_SECONDS, JOB_SECONDS = 5.0, 60.0, 2.0
+LIVE_SECONDS, BROUGHT_SECONDS = 5.0, 60.0
 MOST_JOURNEYS = 20
 GOES_ON = ("draft", "running", "paused")
 
@@ -130,9 +125,7 @@ class Page:
                 )
             self._done = attributes(box(), aria_live="polite")
 
-    async def _with_reason(
-        self, why: Field, do: Callable[[Client, str], CampaignVersion]
-    ) -> None:
+    async def _with_reason(self, why: Field, do: Callable[[Client, str], CampaignVersion]) -> None:
         reason = why.value.strip()
         if not reason:
             self._done.clear()
@@ -227,14 +220,14 @@ class Page:
         self,
         title: str,
         about: str,
-        ask: Callable[[], Awaitable[Forecast | Study | None]],
+        ask: Callable[[], Awaitable[Job | None]],
         begin: Callable[[], Awaitable[object]],
-        show: Callable[[dict[str, object]], None],
+        show: Show,
     ) -> None:
         text("h2", title)
         text("p", about)
         may_begin = self._session.may("operate")
-        work(attributes(box(), aria_live="polite"), ask, begin if may_begin else None, show)
+        Work(attributes(box(), aria_live="polite"), ask, begin if may_begin else None, show)
 
     def _journeys(self) -> None:
         text("h2", "Users on their way")
@@ -259,70 +252,6 @@ class Page:
             for name, share in said.shares.items():
                 policy = "" if name == "hold-out" else f", policy {said.arm(name).policy or 'own'}"
                 text("li", f"arm {name}: {share:.0%} of users{policy}")
-
-
-def work(
-    place: Element,
-    ask: Callable[[], Awaitable[Forecast | Study | None]],
-    begin: Callable[[], Awaitable[object]] | None,
-    show: Callable[[dict[str, object]], None],
-) -> None:
-    """A job of the worker: begun if somebody wants it, watched until it is done, then shown."""
-
-    async def look() -> None:
-        try:
-            found = await ask()
-        except ProactrecError as error:
-            place.clear()
-            with place:
-                problem(error, look)
-            timer.deactivate()
-            return
-        if place.is_deleted:
-            return
-        if found is None or found.state not in ("waiting", "working"):
-            timer.deactivate()
-        place.clear()
-        with place:
-            _show_job(found, begin, again, show)
-
-    async def again() -> None:
-        assert begin is not None
-        try:
-            await begin()
-        except ProactrecError as error:
-            place.clear()
-            with place:
-                problem(error, again)
-            return
-        timer.activate()
-        await look()
-
-    timer = ui.timer(JOB_SECONDS, look)
-
-
-def _show_job(
-    found: Forecast | Study | None,
-    begin: Callable[[], Awaitable[object]] | None,
-    again: Callable[[], Awaitable[None]],
-    show: Callable[[dict[str, object]], None],
-) -> None:
-    if found is None:
-        text("p", "Nobody has asked for it yet.")
-        if begin is not None:
-            button("Work it out", again, "second")
-        return
-    if found.state == "done" and found.result is not None:
-        show(found.result)
-    elif found.state == "failed":
-        note(f"It can't be worked out: {found.error}.", "bad")
-        if begin is not None:
-            button("Try again", again, "second")
-    else:
-        progress = (found.result or {}).get("progress") or {}
-        stage, done, total = (progress.get(name) for name in ("stage", "done", "total"))
-        told = f"{stage}: {done} of {total}" if total else "waiting for the worker"
-        text("p", f"Being worked out – {told}.", "busy")
 
 
 class Paged:
@@ -376,5 +305,3 @@ class Paged:
     async def _back(self) -> None:
         self._after.pop()
         await self.look()
-
-

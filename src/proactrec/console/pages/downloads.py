@@ -35,9 +35,7 @@ async def export(request: Request, id: str) -> Response:
     )
 
 
-async def _file(
-    request: Request, made: Callable[[Client], str], kind: str, name: str
-) -> Response:
+async def _file(request: Request, made: Callable[[Client], str], kind: str, name: str) -> Response:
     session: Session = request.state.session
     try:
         content = await asyncio.to_thread(made, session.client)

@@ -19,7 +19,11 @@ def show_forecast(result: Mapping[str, Any]) -> None:
     with_target = words.count(users["with_a_target"])
     facts(
         [
-            ("Users in the audience", words.count(users["audience"]), f"{with_target} have a target"),
+            (
+                "Users in the audience",
+                words.count(users["audience"]),
+                f"{with_target} have a target",
+            ),
             ("Guided", words.count(users["guided"]), f"{words.count(users['held_out'])} held out"),
             *(_fact(result, metric, last) for metric in words.METRICS),
         ]
@@ -27,10 +31,13 @@ def show_forecast(result: Mapping[str, Any]) -> None:
     for metric in SHARES:
         what = words.METRICS[metric]
         groups = {
-            name: [_ends(result[group][metric][number]) for number in rounds]
+            name: [ends(result[group][metric][number]) for number in rounds]
             for group, name in GROUPS.items()
         }
-        text("h3", f"Users who {what}" if metric == "target_acceptance" else f"How often users {what}")
+        text(
+            "h3",
+            f"Users who {what}" if metric == "target_acceptance" else f"How often users {what}",
+        )
         label = f"{what}, by rounds, guided and without guidance, with 95 % intervals"
         intervals(label, [f"{number} rounds" for number in rounds], groups)
     _table(result, rounds)
@@ -45,17 +52,23 @@ def _fact(result: Mapping[str, Any], metric: str, number: str) -> tuple[str, str
     """The difference that guidance makes in the end."""
     found = result["difference"][metric][number]
     low, high = found["intervals"][WIDE]
-    below = f"95 %: {_told(metric, low)} to {_told(metric, high)}, after {number} rounds"
-    return f"More who {words.METRICS[metric]}" if metric == "target_acceptance" else (
-        f"More: {words.METRICS[metric]}"
-    ), _told(metric, found["mean"]), below
+    below = f"95 %: {told(metric, low)} to {told(metric, high)}, after {number} rounds"
+    return (
+        f"More who {words.METRICS[metric]}"
+        if metric == "target_acceptance"
+        else (f"More: {words.METRICS[metric]}"),
+        told(metric, found["mean"]),
+        below,
+    )
 
 
-def _told(metric: str, value: float) -> str:
+def told(metric: str, value: float) -> str:
+    """A difference of a figure, with its unit."""
     return f"{100 * value:+.1f} points" if metric in SHARES else f"{value:+.3f}"
 
 
-def _ends(found: Mapping[str, Any]) -> tuple[float, float, float]:
+def ends(found: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Mean, and where 95 % of worlds lie."""
     low, high = found["intervals"][WIDE]
     return found["mean"], low, high
 
@@ -71,9 +84,9 @@ def _table(result: Mapping[str, Any], rounds: list[str]) -> None:
                 [
                     name,
                     number,
-                    _told(metric, found["mean"]),
-                    f"{_told(metric, low)} to {_told(metric, high)}",
-                    f"{_told(metric, lower)} to {_told(metric, higher)}",
+                    told(metric, found["mean"]),
+                    f"{told(metric, low)} to {told(metric, high)}",
+                    f"{told(metric, lower)} to {told(metric, higher)}",
                 ]
             )
     with box("details"):
@@ -84,3 +97,24 @@ def _table(result: Mapping[str, Any], rounds: list[str]) -> None:
 
 def show_prices(result: Mapping[str, Any]) -> None:
     """What would be gained without each rail."""
+    number = str(result["rounds"][-1])
+    rows = [
+        [
+            name.replace("_", " "),
+            str(found["said"]),
+            *(cell(metric, found["price"][metric][number]) for metric in words.METRICS),
+        ]
+        for name, found in result["rails"].items()
+    ]
+    head = ("Rail", "Says", *(f"#More {name}" for name in words.METRICS.values()))
+    table(f"Without it, after {number} rounds, in {result['n_worlds']} worlds", head, rows)
+    if result["not_played"]:
+        names = ", ".join(name.replace("_", " ") for name in result["not_played"])
+        text("p", f"Not played, as simulated users come all at once: {names}.", "hint")
+
+
+def cell(metric: str, found: Mapping[str, Any]) -> str:
+    """The same, with its interval."""
+    low, high = found["intervals"][WIDE]
+    span = f"{told(metric, low)} to {told(metric, high)}"
+    return f"{told(metric, found['mean'])} ({span})"

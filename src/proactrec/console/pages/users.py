@@ -6,7 +6,17 @@ from fastapi import Request
 from nicegui import ui
 
 from proactrec.console import words
-from proactrec.console.elements import Field, attributes, box, button, facts, link, note, table, text
+from proactrec.console.elements import (
+    Field,
+    attributes,
+    box,
+    button,
+    facts,
+    link,
+    note,
+    table,
+    text,
+)
 from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.sessions import Session
 from proactrec.errors import ProactrecError
@@ -75,7 +85,11 @@ class Person:
             [
                 ("May be guided", wants, "heeded from the next decision on"),
                 ("Groups", ", ".join(found.groups) or "none", ""),
-                ("Decisions", words.count(found.decisions), f"last {words.when(found.last_at, zone)}"),
+                (
+                    "Decisions",
+                    words.count(found.decisions),
+                    f"last {words.when(found.last_at, zone)}",
+                ),
                 ("Items the guide knows", words.count(found.known_items), ""),
             ]
         )
@@ -189,7 +203,10 @@ class Person:
 
 def _show_receipt(receipt: ErasureReceipt) -> None:
     note(f"Erased. Receipt {receipt.receipt_id}: keep it, the audit log has it too.", "good")
-    rows = [[name, words.count(n), words.count(receipt.kept.get(name, 0))] for name, n in receipt.erased.items()]
+    rows = [
+        [name, words.count(n), words.count(receipt.kept.get(name, 0))]
+        for name, n in receipt.erased.items()
+    ]
     table("Rows that held the user", ("Table", "#Rows", "#Kept as nobody's"), rows)
     if receipt.guides:
         text("p", f"Guides that still hold the history, unseen: {', '.join(receipt.guides)}.")

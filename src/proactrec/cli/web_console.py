@@ -1,0 +1,45 @@
+"""`proactrec console`: campaigns in a browser."""
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from proactrec.cli.flags import built, flags_of, takes
+from proactrec.console.options import ConsoleOptions
+
+FLAGS = flags_of(
+    ConsoleOptions, None, "oidc_issuer", "oidc_client_id", "behind_proxy", "idle_minutes"
+)
+logger = logging.getLogger(__name__)
+
+
+@takes(FLAGS)
+def console(
+    api: Annotated[
+        str,
+        typer.Option(envvar="PROACTREC_API", help="URL of the service, made by `proactrec serve`."),
+    ] = "http://127.0.0.1:8080",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; only this machine can reach the default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8081,
+    **values: Any,
+) -> None:
+    """Open a console of a service, in which campaigns are made, watched and stopped.
+
+    People sign in with a key of the service, or by OpenID Connect; what they see and may do is what
+    their key may. Keys stay in this process's memory: after a restart people sign in again.
+
+    Example: proactrec console --api http://127.0.0.1:8080
+    """
+    from proactrec.cli.serve import bound
+    from proactrec.console.run import run
+    from proactrec.serving.logs import log_to_stderr
+
+    options = built(ConsoleOptions, FLAGS, values, api=api)
+    listener = bound(host, port)
+    log_to_stderr()
+    at = listener.getsockname()
+    logger.info("the console of %s is at http://%s:%s", options.api, at[0], at[1])
+    run(options, listener)

@@ -1,0 +1,24 @@
+"""A campaign is chosen, on pages that are about one."""
+
+from collections.abc import Sequence
+
+from proactrec.console.elements import Field, attributes, box, link, note, text
+from proactrec.serving.schemas import CampaignVersion
+
+
+def chosen(
+    campaigns: Sequence[CampaignVersion], campaign_id: str, path: str
+) -> CampaignVersion | None:
+    """Which one, by the page's address; the first one where it says none; None: there is none."""
+    if not campaigns:
+        note("There is no campaign yet.")
+        link("Make the first campaign", "/new", "button")
+        return None
+    by_id = {one.id: one for one in campaigns}
+    found = by_id.get(campaign_id, campaigns[0])
+    choices = {one.id: f"{one.campaign.name} ({one.state})" for one in campaigns}
+    with attributes(box("form", "row-of"), method="get", action=path):
+        field = Field("Campaign", found.id, choices=choices)
+        attributes(field.element, name="campaign")
+        attributes(text("button", "Show", "act second"), type="submit")
+    return found

@@ -1,0 +1,70 @@
+"""Who comes in: by a key, or by a real issuer; and what every answer says to browsers."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, expect
+
+from ..serving.provider import CLIENT, provider
+from ..serving.starting import started
+from .browsing import Visit
+from .conftest import Site, console
+
+pytestmark = pytest.mark.slow
+
+
+def test_answers_allow_no_other_hosts_and_no_frames(at: Site) -> None:
+    for path in ("/sign-in", "/static/console.css", "/", "/nothing-here"):
+        headers = httpx2.get(f"{at.url}{path}").headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert not re.search(r"https?:", headers["content-security-policy"])
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_cookie_is_for_the_server_alone(at: Site) -> None:
+    answer = httpx2.post(f"{at.url}/sign-in", data={"key": at.key})
+    assert answer.status_code == 303
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert at.key not in answer.headers["set-cookie"]
+
+
+def test_a_form_of_another_site_is_refused(at: Site) -> None:
+    headers = {"origin": "https://elsewhere.example"}
+    answer = httpx2.post(f"{at.url}/sign-in", data={"key": at.key}, headers=headers)
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+def test_nothing_is_served_to_whoever_is_not_signed_in(at: Site) -> None:
+    for path in ("/", "/new", "/users", "/download/users?id=u01", "/campaigns/x"):
+        answer = httpx2.get(f"{at.url}{path}")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+
+
+def test_somebody_whom_the_issuer_knows_comes_in_with_their_scope(
+    browser: Browser, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    with provider() as issuer:
+        claims = {"proactrec_tenant": "default", "proactrec_scope": "report"}
+        httpx2.put(f"{issuer.url}/users/ada", json=claims).raise_for_status()
+        by = ("--oidc-issuer", issuer.url, "--oidc-client-id", CLIENT)
+        flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "s.db"), *by)
+        with started(tmp_path, *flags) as service:
+            service.printed()
+            service.until_ready()
+            with console(service.url, tmp_path / "console", *by) as url:
+                visit = Visit(browser, url)
+                visit.page.goto("/sign-in")
+                visit.page.get_by_role("link", name=re.compile("Sign in by")).click()
+                visit.page.get_by_label(re.compile("sub", re.I)).fill("ada")
+                visit.page.get_by_role("button").first.click()
+                expect(visit.page.get_by_role("heading", level=1)).to_have_text("Overview")
+                expect(visit.page.get_by_text("default · report")).to_be_visible()
+                visit.close()
+            service.stop()
+        assert "ada" not in (tmp_path / "console").read_text()

@@ -1,0 +1,163 @@
+"""Every page: readable by all, in both themes; said plainly where there is nothing, or no way."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from proactrec.store.campaign import Campaign
+
+from .browsing import Visit
+from .conftest import Shoppers, Site
+
+SERIOUS = ("serious", "critical")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def campaign(at: Site) -> str:
+    """One that runs, with users on their way."""
+    said = {"name": "axe", "goal": {"category": "Drama"}, "rails": {"daily_cap": 100}}
+    said |= {"explore": {"share": 0.2}, "hold_out": 0.2}
+    made = at.client.create(Campaign(**said))
+    at.client.start(made.id, without_forecast="a test of pages")
+    with Shoppers(at):
+        for _ in range(600):
+            if sum(arm.answered for arm in at.client.campaign(made.id).arms.values()) > 60:
+                return made.id
+    raise AssertionError("nobody came")
+
+
+@pytest.fixture
+def visit(browser: Browser, at: Site) -> Iterator[Visit]:
+    found = Visit(browser, at.url)
+    yield found
+    found.close()
+
+
+def pages(campaign: str) -> dict[str, str]:
+    """Paths, with what is there once all is loaded."""
+    return {
+        "/": "axe",
+        "/new": "Where it leads",
+        f"/campaigns/{campaign}": "Versions, and who changed what",
+        "/users?id=u01": "What they were shown",
+        "/policies": "Had another policy chosen",
+        "/worlds": "What they would bring",
+        "/operation": "Work beside it",
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_keeps_anybody_out(browser: Browser, at: Site, campaign: str, scheme: str) -> None:
+    visit = Visit(browser, at.url, scheme=scheme)
+    visit.page.goto("/sign-in")
+    wrong = [("/sign-in", *one) for one in violations(visit)]
+    visit.sign_in(at.key)
+    for path, seen in pages(campaign).items():
+        visit.page.goto(path)
+        expect(visit.page.get_by_text(seen).first).to_be_visible()
+        expect(visit.page.locator(".busy")).to_have_count(0)
+        wrong += [(path, *one) for one in violations(visit)]
+    assert wrong == []
+    assert visit.complaints == []
+    assert visit.hosts == {"127.0.0.1"}
+    visit.close()
+
+
+def violations(visit: Visit) -> list[tuple[str, str]]:
+    """What axe calls serious, and where."""
+    found = Axe().run(visit.page).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
+
+
+def test_a_key_shows_and_does_what_its_scope_says(visit: Visit, at: Site, campaign: str) -> None:
+    visit.sign_in(at.client.create_key("report").key)
+    page = visit.page
+    expect(page.get_by_role("link", name="New campaign")).to_have_count(0)
+    page.goto("/new")
+    expect(page.get_by_text("this page needs “operate”")).to_be_visible()
+    page.goto(f"/campaigns/{campaign}")
+    expect(page.get_by_role("heading", name="What it brought")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop for good")).to_have_count(0)
+    page.goto("/operation")
+    expect(page.get_by_text("are shown to keys with the scope “admin”")).to_be_visible()
+    assert "Make a key" not in page.content()
+
+
+def test_a_wrong_key_is_told_so_and_nobody_comes_in(visit: Visit, at: Site) -> None:
+    page = visit.page
+    page.goto("/operation")
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    page.get_by_label("Key of the service").fill("pr_wrong_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("this key is unknown")
+
+
+def test_who_signs_out_is_out_in_all_tabs(visit: Visit, at: Site, campaign: str) -> None:
+    visit.sign_in(at.key)
+    page = visit.page
+    other = page.context.new_page()
+    other.goto("/operation")
+    expect(other.get_by_role("button", name="Make a key")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    n_before = len(at.client.list_keys())
+    other.get_by_role("button", name="Make a key").click()
+    expect(other.get_by_text("You have signed out")).to_be_visible()
+    assert len(at.client.list_keys()) == n_before
+    page.goto("/operation")
+    expect(page).to_have_url(re.compile("/sign-in$"))
+
+
+def test_a_campaign_that_nobody_knows_is_said_to_be_unknown(visit: Visit, at: Site) -> None:
+    visit.sign_in(at.key)
+    visit.page.goto("/campaigns/nobody-knows-it")
+    expect(visit.page.get_by_text("nobody-knows-it")).to_be_visible()
+    expect(visit.page.locator(".busy")).to_have_count(0)
+
+
+def test_what_is_typed_survives_what_arrives_meanwhile(
+    visit: Visit, at: Site, campaign: str
+) -> None:
+    visit.sign_in(at.key)
+    page = visit.page
+    page.goto(f"/campaigns/{campaign}")
+    page.get_by_label("Reason").fill("half a sentence")
+    with Shoppers(at):
+        page.wait_for_timeout(7_000)  # a look at the service, and its answer
+    assert page.get_by_label("Reason").input_value() == "half a sentence"
+
+
+def test_a_key_is_made_shown_once_and_revoked(visit: Visit, at: Site) -> None:
+    visit.sign_in(at.key)
+    page = visit.page
+    page.goto("/operation")
+    page.get_by_label("What the key is for").fill("a shop")
+    page.get_by_role("button", name="Make a key").click()
+    told = page.get_by_text("The key, shown this once")
+    expect(told).to_be_visible()
+    key = told.inner_text().split()[-1].rstrip(".")
+    page.get_by_role("button", name="Revoke the key a shop").click()
+    expect(page.get_by_text("The key is worthless now")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Make a key")).to_be_visible()
+    assert key not in page.content()
+    made = [one for one in at.client.list_keys() if one.name == "a shop"]
+    assert [one.revoked_at is not None for one in made] == [True]
+
+
+def test_a_user_is_erased_with_a_receipt_only_if_it_is_meant(
+    visit: Visit, at: Site, campaign: str
+) -> None:
+    visit.sign_in(at.key)
+    page = visit.page
+    page.goto("/users?id=u05")
+    page.get_by_role("button", name="Erase the user").click()
+    expect(page.get_by_text("Nothing was erased")).to_be_visible()
+    page.get_by_label("To erase, type the id again").fill("u05")
+    page.get_by_role("button", name="Erase the user").click()
+    expect(page.get_by_text(re.compile("Erased. Receipt"))).to_be_visible()
+    assert at.client.export("u05").decisions == ()
