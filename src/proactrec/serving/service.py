@@ -29,7 +29,7 @@ def service_of(request: Request) -> Service:
 
 
 class Needs:
-    """A dependency of routes: whose request it is, if the key reaches as far as this scope, if any."""
+    """A dependency of routes: whose request it is, if the key reaches this scope; None: any key."""
 
     def __init__(self, scope: Scope | None = None) -> None:
         self.scope = scope

@@ -43,6 +43,7 @@ class Made(StringConvertor):
 
 
 register_url_convertor("made", Made())
+
 EXAMPLE = {"name": "Jazz in May", "goal": {"category": "Jazz", "n_targets": 5}, "hold_out": 0.1}
 
 

@@ -11,12 +11,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from proactrec.data.items import Items
 from proactrec.serving.looking import UserNow
 from proactrec.serving.requests import Answer, Consent, Membership
-from proactrec.serving.schemas import (
-    MOST_PAGE,
-    ConsentGiven,
-    PastDecisions,
-    UserGroups,
-)
+from proactrec.serving.schemas import MOST_PAGE, ConsentGiven, PastDecisions, UserGroups
 from proactrec.serving.service import Needs, service_of
 from proactrec.serving.user_now import user_now
 from proactrec.serving.words import past
