@@ -1,11 +1,12 @@
 """Users: what they want, whom they belong to, and what they were shown."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from proactrec.data.items import Items
@@ -92,7 +93,7 @@ def get(request: Request, user_id: UserId, access: Reads) -> UserNow:
         return user_now(connection, access.tenant, user_id, guides)
 
 
-def _answers(connection: Connection, rows: list[Row[Any]], items: Items) -> list[Answer]:
+def _answers(connection: Connection, rows: Sequence[Any], items: Items) -> list[Answer]:
     """Decisions of the log, with the versions of campaigns that guided, and titles."""
     versions: dict[tuple[str, int], Version] = {}
     for row in rows:
@@ -102,7 +103,7 @@ def _answers(connection: Connection, rows: list[Row[Any]], items: Items) -> list
     return [_answer(row, versions.get((row.campaign_id, row.version)), items) for row in rows]
 
 
-def _answer(row: Row[Any], version: Version | None, items: Items) -> Answer:
+def _answer(row: Any, version: Version | None, items: Items) -> Answer:
     made = Made(*(getattr(row, name) for name in Made._fields))
     decided = Decided(
         made,
