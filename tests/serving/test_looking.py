@@ -254,13 +254,25 @@ def test_a_look_refuses_what_can_t_be_made(service: Live, said: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
-def test_what_a_look_builds_is_not_kept(service: Live) -> None:
-    guides = service.service.instance.host.guides_of(TENANT)
-    before = set(guides._policies)
-    service.client.look(campaign(arms=[{"name": "a", "policy": "popular"}]))
-    assert set(guides._policies) == before
-    service.client.create(campaign(arms=[{"name": "a", "policy": "popular"}]))
-    assert set(guides._policies) != before
+def test_nobody_runs_code_by_naming_it(service: Live, tmp_path: Path) -> None:
+    code, ran = tmp_path / "own.py", tmp_path / "ran"
+    code.write_text(f"open({str(ran)!r}, 'w')")
+    said = campaign(arms=[{"name": "a", "policy": str(code)}])
+    for call in (service.client.look, service.client.create):
+        with pytest.raises(InvalidInputError, match=r"arms\.policy must be a name or the guide's"):
+            call(said)
+    assert not ran.exists()
+
+
+def test_looks_at_many_worths_fill_no_memory(guide_folder: Callable[..., Path]) -> None:
+    guides = Guides(guide_folder("foresight"))
+    guides.check(campaign(), keeps=False)
+    assert len(guides._policies) == 1
+    for step in (0.1, 0.2, 0.3):
+        guides.check(campaign(worth={"step": step}), keeps=False)
+    assert len(guides._policies) == 1
+    guides.check(campaign(worth={"step": 0.1}))
+    assert len(guides._policies) == 2
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

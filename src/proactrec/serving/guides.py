@@ -18,6 +18,7 @@ from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide, built_policy, guide_name, open_guide
+from proactrec.plugins import is_file
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
 from proactrec.serving.shelf import Shelf
@@ -151,7 +152,7 @@ class Guides:
     def check(self, said: Campaign, *, keeps: bool = True) -> None:
         """Refuse a campaign that could not be decided: with the errors of its parts.
 
-        What is built for it is kept for deciding by, unless it is only looked at.
+        What is built for it is kept for deciding by, or may be dropped if it is only looked at.
         """
         self.targets(said)
         for arm in said.arms:
@@ -199,13 +200,15 @@ class Guides:
     def _policy(self, said: Campaign, arm: Arm, keeps: bool) -> Policy:
         own = self.saved.recipe
         name = arm.policy or own.policy
+        if is_file(name) and name != own.policy:  # nobody who asks over HTTP may run code
+            raise InvalidInputError(f"arms.policy must be a name or the guide's own, got {name!r}")
         changes = {} if said.worth is None else {"worth": said.worth.model_dump(mode="json")}
         options = merged(own.policy_options, changes) if name == own.policy else changes
         key = name, str(sorted(options.items()))
         policy = self._policies.get(key)
         if policy is None:
             policy = built_policy(self.folder, name, options, self.saved)
-            if keeps:
+            if keeps or not changes:  # of names alone there are few
                 self._policies[key] = policy
         if not said.explore.share:
             return policy
