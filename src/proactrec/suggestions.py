@@ -1,15 +1,18 @@
 """Which categories guidance is promising for, with reasons in words."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Dataset, Histories
+from proactrec.data.items import Items
 from proactrec.errors import InvalidInputError
 from proactrec.rng import generator
-from proactrec.targets import prematch
+from proactrec.targets import foremost, prematch_scores
+from proactrec.types import IntArray
 
 COLD_BELOW = 5
 """An item with fewer train interactions has a vector that says little."""
@@ -30,6 +33,15 @@ class Suggestion(NamedTuple):
     seen: float
     distance: float
     reasons: tuple[str, ...]
+
+
+class Past(NamedTuple):
+    """What users had, by which categories are judged."""
+
+    items: Items
+    known: Histories  # of users whose vectors there are
+    counts: IntArray  # how many of all users have an item: (n_items + 1,)
+    n_users: int  # all of them
 
 
 def suggest_categories(
@@ -76,38 +88,61 @@ def suggest_categories(
     """
     if not dataset.items.category_names:
         raise InvalidInputError(f"{dataset.name} has no categories to choose from")
+    past = Past(dataset.items, dataset.before("train"), dataset.train_counts, dataset.n_users)
+    names = dataset.items.category_names
+    return ranked(names, past, user_vectors, item_vectors, n_targets=n_targets, seed=seed)
+
+
+def ranked(
+    categories: Sequence[str],
+    past: Past,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    *,
+    n_targets: int = 50,
+    seed: int = 0,
+) -> list[Suggestion]:
+    """These categories as :func:`suggest_categories` ranks all, by what users had."""
     users, items = user_vectors.double(), item_vectors.double()
-    counts = dataset.train_counts
-    known = dataset.before("train")
+    scores = prematch_scores(users, items, np.arange(len(items)))
+    mean_user = users.mean(0)
     middle, spread = _chance(users, items, seed)
     found = []
-    for category in dataset.items.category_names:
-        pool = dataset.items.of_category(category)
-        best = prematch(users, items, pool, n_targets).item_idx
-        seen = float(counts[best].mean()) / dataset.n_users
-        interest = float(users.mean(0) @ items[torch.from_numpy(best)].mean(0))
+    for category in categories:
+        pool = past.items.of_category(category)
+        best = foremost(scores, pool, n_targets).item_idx
+        interest = float(mean_user @ items[torch.from_numpy(best)].mean(0))
         distance = (middle - interest) / spread
-        has_met = np.unique(known.user_idx[np.isin(known.item_idx, pool)])
-        n_cold = int((counts[pool] < COLD_BELOW).sum())
-        nearness = 1 / (1 + np.exp(distance))
-        share = min(1.0, (len(pool) - n_cold) / n_targets)
-        found.append(
-            Suggestion(
-                category,
-                score=float(np.cbrt(share * (1 - seen) * nearness)),
-                n_items=len(pool),
-                n_cold=n_cold,
-                reach=len(has_met) / dataset.n_users,
-                seen=seen,
-                distance=distance,
-                reasons=(
-                    _pool_in_words(len(pool), n_cold, n_targets),
-                    _seen_in_words(seen),
-                    _distance_in_words(distance),
-                ),
-            )
-        )
+        found.append(_judged(category, past, pool, best, distance, n_targets))
     return sorted(found, key=lambda one: (-one.score, one.category))
+
+
+def _judged(
+    category: str, past: Past, pool: IntArray, best: IntArray, distance: float, n_targets: int
+) -> Suggestion:
+    """A category of these items, of which the best are targets."""
+    counts, known = past.counts, past.known
+    is_in_pool = np.zeros(len(counts), dtype=bool)
+    is_in_pool[pool] = True
+    has_met = np.unique(known.user_idx[is_in_pool[known.item_idx]])
+    seen = float(counts[best].mean()) / past.n_users
+    n_cold = int((counts[pool] < COLD_BELOW).sum())
+    nearness = 1 / (1 + np.exp(distance))
+    share = min(1.0, (len(pool) - n_cold) / n_targets)
+    return Suggestion(
+        category,
+        score=float(np.cbrt(share * (1 - seen) * nearness)),
+        n_items=len(pool),
+        n_cold=n_cold,
+        reach=len(has_met) / len(known.lengths),
+        seen=seen,
+        distance=distance,
+        reasons=(
+            _pool_in_words(len(pool), n_cold, n_targets),
+            _seen_in_words(seen),
+            _distance_in_words(distance),
+        ),
+    )
 
 
 def _pool_in_words(n_items: int, n_cold: int, n_targets: int) -> str:

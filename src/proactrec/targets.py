@@ -65,9 +65,15 @@ def prematch(
     user_vectors: Tensor, item_vectors: Tensor, candidates: IntArray, n_targets: int
 ) -> Targets:
     """The `n_targets` candidates with the highest scores, best first (equal ones by index)."""
-    scores = prematch_scores(user_vectors, item_vectors, candidates)
-    best = np.lexsort((candidates, -scores))[:n_targets]
-    return Targets(candidates[best], scores[best])
+    everything = np.arange(len(item_vectors))
+    scores = prematch_scores(user_vectors, item_vectors, everything)
+    return foremost(scores, candidates, n_targets)
+
+
+def foremost(scores: FloatArray, candidates: IntArray, n_targets: int) -> Targets:
+    """The same by scores of all items (n_items + 1,)."""
+    best = candidates[np.lexsort((candidates, -scores[candidates]))[:n_targets]]
+    return Targets(best, scores[best])
 
 
 def select_targets(

@@ -47,6 +47,17 @@ def test_items_of_a_category_whatever_the_case(name: str, expected: list[int]) -
     assert ITEMS.of_category(name).tolist() == expected
 
 
+def test_a_name_in_two_cases_is_one_category_whose_items_nobody_can_change() -> None:
+    twice = Items("x", ("a", "b"), ("A", "B"), (("Jazz", "jazz"), ("JAZZ",)), np.zeros(3, np.int64))
+    twice.of_category("Jazz")[:] = 0
+    assert twice.of_category("jazz").tolist() == [1, 2]
+
+
+def test_what_is_no_item_is_called_by_its_id() -> None:
+    called = [ITEMS.title_of(one) for one in (*ITEMS.item_ids, "none", "")]
+    assert called == [*ITEMS.titles, "none", ""]
+
+
 def test_an_unknown_category_names_those_that_exist() -> None:
     with pytest.raises(UnknownIdError, match="category 'Big' does not exist in shop; there are Sm"):
         ITEMS.of_category("Big")

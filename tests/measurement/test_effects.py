@@ -1,6 +1,7 @@
 """Effects of arms from sums of products: by hand, against other software, and what they refuse."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from proactrec.measurement.effects import (
     Cell,
     Plan,
     effects,
+    users_for_share,
     users_needed,
 )
 from proactrec.measurement.products import Layout, table_of
@@ -130,6 +132,18 @@ def test_users_needed_by_hand() -> None:
         users_needed(0, (1, 1), (0.5, 0.5))
     with pytest.raises(InvalidInputError, match=r"shares must be above 0, got \(1, 0\)"):
         users_needed(1, (1, 1), (1, 0))
+
+
+def test_users_who_show_a_difference_of_shares_by_hand() -> None:
+    # (2.0537 + 0.8416)² · (0.12 · 0.88 / 0.8 + 0.1 · 0.9 / 0.2) / 0.02²
+    assert users_for_share(0.02, 0.1, 0.2) == 12198
+    assert users_for_share(1, 0, 0.5) == 0  # everybody, and nobody: no chance is in it
+    for effect, rate, said in (
+        (1e-9, 0.1, "effect must be 1e-06 or more off 0, got 1e-09"),
+        (-0.2, 0.1, "rate + effect must be in [0, 1], got -0.1"),
+    ):
+        with pytest.raises(InvalidInputError, match=re.escape(said)):
+            users_for_share(effect, rate, 0.5)
 
 
 def test_what_other_software_says_of_the_same_users() -> None:

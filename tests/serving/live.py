@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,14 @@ class Live:
 
 def campaign(**said: Any) -> Campaign:
     return Campaign(**{"name": "test", "goal": {"items": ("i04",)}, "hold_out": 0, **said})
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what instances look for once a second."""
+    end = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def made_key(database: Database, scope: Scope = "admin", tenant: str = TENANT) -> str:

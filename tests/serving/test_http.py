@@ -1,7 +1,6 @@
 """The contract of the service over HTTP, on both databases."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from proactrec.serving.schemas import Decision, DecisionRequest, EventReport, It
 from proactrec.serving.words import NOT_GUIDED
 from proactrec.store.database import Database
 
-from .live import Live, campaign, live, made_key
+from .live import Live, campaign, live, made_key, until
 
 
 @pytest.fixture
@@ -217,14 +216,6 @@ def test_items_of_one_tenant_are_not_shown_to_another(service: Live) -> None:
         assert other.decide("u01", candidates=("new",)).title == "new"
         with pytest.raises(UnknownIdError, match="no item 'new'"):
             other.create(campaign(goal={"items": ["new"]}))
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what instances look for once a second."""
-    end = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_journeys_come_in_pages(service: Live) -> None:

@@ -131,7 +131,7 @@ def test_who_is_held_out_may_be_guided_by_others_where_that_is_said(shop: Shop) 
         (["--effect", "0.02", "--rate", "0.1", "--hold-out", "0.2"], "12198"),
         (["--effect", "0.5", "--deviation", "2", "--hold-out", "0.5"], "537"),
         (["--effect", "0.5"], "give --rate or --deviation, one of them"),
-        (["--effect", "0.5", "--rate", "0.7"], "--rate and --effect must sum to 0 to 1, got 1.2"),
+        (["--effect", "0.5", "--rate", "0.7"], "rate + effect must be in [0, 1], got 1.2"),
     ],
 )
 def test_users_that_are_needed(arguments: list[str], said: str) -> None:

@@ -47,10 +47,11 @@ def described(service: Live) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path":
                     parameter["example"] = there[parameter["name"]]
-    body = schema["paths"]["/v1/campaigns"]["post"]["requestBody"]["content"]["application/json"]
-    # What a campaign says is read from YAML too, where a number may be text: not tried here.
-    body["schema"] = {"type": "object", "required": ["name", "goal"]}
-    body["example"] = {"name": "test", "goal": {"items": ["i04"]}}
+    for path in ("/v1/campaigns", "/v1/campaigns/look"):
+        body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        # What a campaign says is read from YAML too, where a number may be text: not tried here.
+        body["schema"] = {"type": "object", "required": ["name", "goal"]}
+        body["example"] = {"name": "test", "goal": {"items": ["i04"]}}
     return schema
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from proactrec.errors import InvalidInputError
 from proactrec.fitting.artefacts import ArtefactStore
+from proactrec.serving.audience import audience_of
 from proactrec.serving.guides import Guides
 from proactrec.store.campaign import Campaign
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database
-from proactrec.worker.audience import audience_of
 from proactrec.worker.forecasts import METRICS, Plan, Scene, forecast
 
 from ..serving.hosting import TENANT, Shop
@@ -120,11 +120,9 @@ def test_the_audience_is_whom_the_campaign_means(
     version = shop.draft(audience={"groups": ("gold",), "users": ("u07", "nobody knows")})
 
     def found(**audience: Any) -> list[str]:
-        said = version.said.model_copy(
-            update={"audience": version.said.audience.model_copy(update=audience)}
-        )
+        said = version.said.audience.model_copy(update=audience)
         with database.reading() as connection:
-            rows = audience_of(connection, version._replace(said=said), known)
+            rows = audience_of(connection, TENANT, said, known)
         return [known.user_ids[row] for row in rows]
 
     assert found() == ["u01", "u07"]
@@ -133,9 +131,8 @@ def test_the_audience_is_whom_the_campaign_means(
     assert found(least_items=10) == []
     shorter = replace(known, history=known.history.first(np.arange(24) % 9))
     with database.reading() as connection:
-        everybody = version.said.audience.model_copy(
+        said = version.said.audience.model_copy(
             update={"everybody": True, "least_items": 2, "most_items": 3}
         )
-        said = version.said.model_copy(update={"audience": everybody})
-        rows = audience_of(connection, version._replace(said=said), shorter)
+        rows = audience_of(connection, TENANT, said, shorter)
     assert rows.tolist() == [2, 3, 11, 12, 20, 21]

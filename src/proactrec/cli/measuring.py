@@ -1,6 +1,5 @@
 """`proactrec campaign measure | power | off-policy`: what a campaign brought, and what may show."""
 
-import math
 import time
 from typing import Annotated
 
@@ -67,23 +66,14 @@ def power(
 
     Example: proactrec campaign power --effect 0.02 --rate 0.1 --hold-out 0.2
     """
-    from proactrec.measurement.effects import users_needed
+    from proactrec.measurement.effects import users_for_share, users_needed
 
     if (rate is None) == (deviation is None):
         raise InvalidInputError("give --rate or --deviation, one of them")
-    if rate is None:
-        assert deviation is not None
-        both = deviation, deviation
-    else:
-        if not 0 <= rate + effect <= 1:
-            raise InvalidInputError(f"--rate and --effect must sum to 0 to 1, got {rate + effect}")
-        both = spread_of(rate + effect), spread_of(rate)
-    print(users_needed(effect, both, (1 - hold_out, hold_out)))
-
-
-def spread_of(share: float) -> float:
-    """Standard deviation of what is 1 for a share of users, and 0 for the rest."""
-    return math.sqrt(share * (1 - share))
+    if rate is not None:
+        print(users_for_share(effect, rate, hold_out))
+    elif deviation is not None:
+        print(users_needed(effect, (deviation, deviation), (1 - hold_out, hold_out)))
 
 
 def off_policy(

@@ -69,6 +69,20 @@ class Items:
         """Every category that an item carries, in the order of :attr:`category_sizes`."""
         return tuple(self.category_sizes)
 
+    def title_of(self, item_id: str) -> str:
+        """What an item is called: by its id, if it is none of these."""
+        row = self.index.get(item_id, 0)
+        return self.titles[row - 1] if row else item_id
+
+    @cached_property
+    def _by_folded_name(self) -> dict[str, IntArray]:
+        """Items of every category, ascending."""
+        found: dict[str, list[int]] = {}
+        for row, names in enumerate(self.categories, start=1):
+            for name in {name.casefold() for name in names}:
+                found.setdefault(name, []).append(row)
+        return {name: np.array(rows, dtype=np.int64) for name, rows in found.items()}
+
     def of_category(self, category: str) -> IntArray:
         """Items of a category, ascending; the name is matched without regard to case.
 
@@ -77,18 +91,13 @@ class Items:
         UnknownIdError
             If no item carries the category.
         """
-        wanted = category.casefold()
-        found = [
-            row
-            for row, names in enumerate(self.categories, start=1)
-            if any(name.casefold() == wanted for name in names)
-        ]
-        if not found:
+        found = self._by_folded_name.get(category.casefold())
+        if found is None:
             raise UnknownIdError(
                 f"category {category!r} does not exist in {self.name}; "
                 f"there are {', '.join(self.category_names[:20]) or 'none'}"
             )
-        return np.array(found, dtype=np.int64)
+        return found.copy()
 
     def extended(self, catalogue: Catalogue) -> "Items":
         """With those items of a catalogue after the others that are not known yet."""

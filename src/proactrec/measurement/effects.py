@@ -35,6 +35,8 @@ from proactrec.types import FloatArray
 ALPHA, EARLY = 0.05, 0.01
 """Chance of a wrong statement in all, and the part of it that goes to looks before the end."""
 POWER = 0.8
+LEAST_SHARE = 1e-6
+"""Differences of shares that are smaller are not planned for."""
 Kind = Literal["sequence", "final"]
 LEAST: dict[Kind, int] = {"sequence": 100, "final": 30}
 """Users of either group before anything is said: below, the normal limit is far; farther for looks,
@@ -154,6 +156,31 @@ def users_needed(
         raise InvalidInputError(f"shares must be above 0, got {shares}")
     one_user = sum(d**2 / share for d, share in zip(deviations, shares, strict=True))
     return math.ceil(one_user * (_sigmas(alpha, power) / effect) ** 2)
+
+
+def users_for_share(effect: float, share: float, hold_out: float) -> int:
+    """How many users the final interval needs of what is 1 for a share of them, 0 for the rest.
+
+    Parameters
+    ----------
+    effect : float
+        Difference that is to be seen.
+    share : float
+        Without guidance.
+    hold_out : float
+        Share of users who are not guided.
+    """
+    if abs(effect) < LEAST_SHARE:
+        raise InvalidInputError(f"effect must be {LEAST_SHARE} or more off 0, got {effect}")
+    if not 0 <= share + effect <= 1:
+        raise InvalidInputError(f"rate + effect must be in [0, 1], got {share + effect}")
+    deviations = _deviation(share + effect), _deviation(share)
+    return users_needed(effect, deviations, (1 - hold_out, hold_out))
+
+
+def _deviation(share: float) -> float:
+    """Of what is 1 for a share of users, and 0 for the rest."""
+    return math.sqrt(share * (1 - share))
 
 
 def _sigmas(alpha: float, power: float) -> float:

@@ -56,8 +56,8 @@ class Door:
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="tokens")
 
-    async def admit(self, request: Request, scope: Scope) -> Access:
-        """Whose request it is.
+    async def admit(self, request: Request, scope: Scope | None) -> Access:
+        """Whose request it is; any key will do if no scope is needed.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Door:
         access = self._remembered(digest) or await self._looked_up(request, header, digest)
         if self._rates is not None:
             _check("this key", self._rates.rate, self._rates.take(access.key_id))
-        if not access.allows(scope):
+        if scope is not None and not access.allows(scope):
             raise AccessError(f"this needs a key with the scope {scope}, got {access.scope}")
         return access
 

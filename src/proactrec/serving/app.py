@@ -16,6 +16,7 @@ from proactrec.serving import problems
 from proactrec.serving.limits import Bounded
 from proactrec.serving.refreshing import Refresher
 from proactrec.serving.routes import (
+    access,
     campaigns,
     care,
     figures,
@@ -24,6 +25,7 @@ from proactrec.serving.routes import (
     items,
     keys,
     knowledge,
+    planning,
     users,
 )
 from proactrec.serving.schemas import (
@@ -83,7 +85,8 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, care, items, knowledge, keys, health, figures):
+    parts = campaigns, planning, users, care, items, knowledge, keys, access, health, figures
+    for part in parts:
         app.include_router(part.router)
     plain_openapi = app.openapi
 

@@ -67,8 +67,8 @@ class Reads(Caller):
         """Where a campaign would lead and whom; refused as making it would be."""
         return self._said(GoalLook, "POST", "/v1/campaigns/look", campaign)
 
-    def power(self, *, effect: float, rate: float = 0.5, hold_out: float = 0.1) -> UsersNeeded:
-        """How many users show an effect on a rate, where a share of them is held out."""
+    def power(self, *, effect: float, rate: float, hold_out: float = 0.1) -> UsersNeeded:
+        """How many users show an effect on a share of users, in 4 of 5 cases."""
         query = {"effect": effect, "rate": rate, "hold_out": hold_out}
         return self._said(UsersNeeded, "GET", "/v1/power", query=query)
 

@@ -1,5 +1,7 @@
 """What happened in a campaign so far, counted in SQL."""
 
+from typing import Any
+
 from sqlalchemy import Connection, Select, case, func, select
 
 from proactrec.serving.schemas import Agreement, ArmCounts, BudgetUsed, Journey, Journeys, moment
@@ -71,22 +73,24 @@ def journeys_after(
     page = ids[:most]
     query = select(JOURNEYS).where(*of_campaign, row.user_id.in_(page))
     found = connection.execute(query.order_by(row.user_id, row.first_at, row.target_id))
-    journeys = tuple(
-        Journey(
-            user_id=one.user_id,
-            target_id=one.target_id,
-            arm=one.arm,
-            rounds=one.n_rounds,
-            guided=one.n_guided,
-            answered=one.n_answered,
-            accepted=one.n_accepted,
-            target_accepted_in=one.accepted_in or None,
-            first_at=moment(one.first_at),
-            last_at=moment(one.last_at),
-        )
-        for one in found
-    )
+    journeys = tuple(map(journey_of, found))
     return Journeys(journeys=journeys, next=page[-1] if len(ids) > most else None)
+
+
+def journey_of(row: Any) -> Journey:
+    """A row of the table of journeys, as it is told."""
+    return Journey(
+        user_id=row.user_id,
+        target_id=row.target_id,
+        arm=row.arm,
+        rounds=row.n_rounds,
+        guided=row.n_guided,
+        answered=row.n_answered,
+        accepted=row.n_accepted,
+        target_accepted_in=row.accepted_in or None,
+        first_at=moment(row.first_at),
+        last_at=moment(row.last_at),
+    )
 
 
 def _by_arm(version: Version) -> Select[str, int]:

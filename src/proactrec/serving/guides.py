@@ -18,8 +18,10 @@ from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide, built_policy, guide_name, open_guide
+from proactrec.plugins import is_file
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
+from proactrec.serving.shelf import Shelf
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.store.care import Care
@@ -85,6 +87,11 @@ class Guides:
         self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
         self._guides: OrderedDict[tuple[Any, ...], Guide] = OrderedDict()
 
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Its items, to look for."""
+        return Shelf(self.saved)
+
     def selling(self, unavailable: frozenset[str]) -> Self:
         """The same, with other items sold out."""
         other, index = copy.copy(self), self.items.index
@@ -112,10 +119,14 @@ class Guides:
 
     def live(self, version: Version, care: Care) -> Live:
         """A campaign prepared for deciding, with what holds for all of its tenant."""
-        targets, names = self.targets(version.said), set(self.items.category_names)
+        said = care.on(version.said, self.items.category_sizes)
+        return Live(version._replace(said=said), self.left(self.targets(version.said), care))
+
+    def left(self, targets: IntArray, care: Care) -> IntArray:
+        """Those targets to which care lets anybody be led."""
+        names = self.items.category_sizes
         excluded = self.items.carry([one for one in care.excluded_categories if one in names])
-        said = care.on(version.said, names)
-        return Live(version._replace(said=said), targets[~excluded[targets]])
+        return targets[~excluded[targets]]
 
     def targets(self, said: Campaign) -> IntArray:
         """Items that a campaign leads to; of a category the most popular ones first.
@@ -138,11 +149,14 @@ class Guides:
         order = np.argsort(-self.items.train_counts[found], kind="stable")
         return found[order][: said.goal.n_targets]
 
-    def check(self, said: Campaign) -> None:
-        """Refuse a campaign that could not be decided: with the errors of its parts."""
+    def check(self, said: Campaign, *, keeps: bool = True) -> None:
+        """Refuse a campaign that could not be decided: with the errors of its parts.
+
+        What is built for it is kept for deciding by, or may be dropped if it is only looked at.
+        """
         self.targets(said)
         for arm in said.arms:
-            self._made(said, arm)
+            self._made(said, arm, keeps=keeps)
 
     def plain(self, version: Version | None = None) -> Guide:
         """What users get who are not guided, within the rails of a campaign."""
@@ -178,20 +192,24 @@ class Guides:
         guide = self._made(version.said, version.said.arm(arm))
         return guide.knowing(knowledge) if isinstance(guide.policy, Learner) else guide
 
-    def _made(self, said: Campaign, arm: Arm) -> Guide:
-        policy = self._policy(said, arm)
+    def _made(self, said: Campaign, arm: Arm, *, keeps: bool = True) -> Guide:
+        policy = self._policy(said, arm, keeps)
         guide = replace(self.saved.guide, policy=policy, rails=self._rails(said.rails.of_journey))
         return replace(guide, shows_again=self.saved.guide.shows_again)
 
-    def _policy(self, said: Campaign, arm: Arm) -> Policy:
+    def _policy(self, said: Campaign, arm: Arm, keeps: bool) -> Policy:
         own = self.saved.recipe
         name = arm.policy or own.policy
+        if is_file(name) and name != own.policy:  # nobody who asks over HTTP may run code
+            raise InvalidInputError(f"arms.policy must be a name or the guide's own, got {name!r}")
         changes = {} if said.worth is None else {"worth": said.worth.model_dump(mode="json")}
         options = merged(own.policy_options, changes) if name == own.policy else changes
         key = name, str(sorted(options.items()))
-        if key not in self._policies:
-            self._policies[key] = built_policy(self.folder, name, options, self.saved)
-        policy = self._policies[key]
+        policy = self._policies.get(key)
+        if policy is None:
+            policy = built_policy(self.folder, name, options, self.saved)
+            if keeps or not changes:  # of names alone there are few
+                self._policies[key] = policy
         if not said.explore.share:
             return policy
         return exploring(policy, said.explore, seed=self.saved.seed, item_key=self.items.key)

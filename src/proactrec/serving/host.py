@@ -294,12 +294,9 @@ class Host:
         version: Version | None,
         chance: float | None = None,
     ) -> Answer:
-        title, target = self._title(decided.made.item_id), self._title(decided.made.target_id)
+        made, title_of = decided.made, self.guides.items.title_of
+        title, target = title_of(made.item_id), title_of(made.target_id)
         return Answer(tenant, user_id, decided, version, title, target, chance)
-
-    def _title(self, item_id: str) -> str:
-        row = self.guides.items.index.get(item_id, 0)
-        return self.guides.items.titles[row - 1] if row else item_id
 
     def _id(self, item_idx: int) -> str:
         return self.guides.items.item_ids[item_idx - 1] if item_idx else ""

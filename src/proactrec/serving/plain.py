@@ -16,13 +16,11 @@ def plain_items(
     """The caller's own choice, or what suits best of what the guide does not know users to have."""
     free = [row for row, ask in enumerate(asks) if not ask.candidates]
     found = dict(zip(free, _suiting([asks[row] for row in free], guides, erased), strict=True))
-    index, items = guides.items.index, guides.items
-    plain = []
+    items, plain = guides.items, []
     for row, ask in enumerate(asks):
         item_id = items.item_ids[found[row] - 1] if found.get(row) else ""
         item_id = ask.candidates[0] if ask.candidates else item_id
-        known = index.get(item_id, 0)
-        plain.append(Plain(item_id, items.titles[known - 1] if known else item_id, because))
+        plain.append(Plain(item_id, items.title_of(item_id), because))
     return plain
 
 

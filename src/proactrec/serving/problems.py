@@ -144,7 +144,12 @@ def _methods(request: Request) -> list[str]:
     }
     if not found:
         return ["GET", "HEAD"]  # of pages that describe
-    return [method.upper() for method in found[max(found, key=len)]]
+    return [method.upper() for method in found[max(found, key=_literal)]]
+
+
+def _literal(path: str) -> int:
+    """How much of a path stands for itself alone."""
+    return len(re.sub(r"{\w+}", "", path))
 
 
 async def _of_bug(_: Request, error: Exception) -> Response:

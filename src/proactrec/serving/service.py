@@ -29,9 +29,9 @@ def service_of(request: Request) -> Service:
 
 
 class Needs:
-    """A dependency of routes: whose request it is, if the key reaches as far as this scope."""
+    """A dependency of routes: whose request it is, if the key reaches this scope; None: any key."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope | None = None) -> None:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Access:

@@ -7,6 +7,7 @@ from proactrec.serving.schemas import (
     Decision,
     EventReport,
     EventsTaken,
+    PastDecision,
     RefusedEvent,
     micros,
     moment,
@@ -62,6 +63,31 @@ def told(answer: Answer | Plain) -> Decision:
         label=version.said.label if guided and version is not None else None,
         probability=answer.probability,
         expires_at=moment(made.expires_at),
+    )
+
+
+def past(answer: Answer, reported: Sequence[str]) -> PastDecision:
+    """The decision as the log has it, and kinds of the events that answer it."""
+    decided, made = answer.decided, answer.decided.made
+    return PastDecision(
+        decision_id=answer.decision_id,
+        number=made.number,
+        campaign_id=made.campaign_id or None,
+        version=made.version or None,
+        arm=made.arm or None,
+        target_id=made.target_id or None,
+        target_title=answer.target_title or None,
+        item_id=made.item_id or None,
+        title=answer.title or None,
+        guided=bool(made.guided),
+        not_guided_because=decided.not_guided_because or None,
+        why=reason_of(answer),
+        among=None if decided.among is None else tuple(decided.among),
+        knowledge=made.knowledge,
+        guide=decided.guide,
+        at=moment(made.at),
+        expires_at=moment(made.expires_at),
+        reported=tuple(reported),
     )
 
 

@@ -96,6 +96,12 @@ def create(
     return f"pr_{key_id}_{secret}"
 
 
+def name_of(connection: Connection, tenant: str, key_id: str) -> str | None:
+    """What a key is for, if that was said."""
+    query = select(_ROW.name).where(_ROW.tenant == tenant, _ROW.key_id == key_id)
+    return connection.execute(query).scalar()
+
+
 def id_of(key: str) -> str:
     """What the key is known by."""
     return key.split("_", 2)[1]

@@ -14,13 +14,13 @@ from typing import Any
 
 from proactrec.errors import ProactrecError, StoreError
 from proactrec.progress import Progress
+from proactrec.serving.audience import audience_of
 from proactrec.serving.logs import log_to_stderr
 from proactrec.serving.opening import with_items
 from proactrec.store import campaigns, care, jobs, knowledge
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
 from proactrec.store.jobs import Job, LostJobError
-from proactrec.worker.audience import audience_of
 from proactrec.worker.evidence import known_at
 from proactrec.worker.forecasts import Plan, forecast
 
@@ -113,7 +113,7 @@ def _forecast(database: Database, folder: Path, job: Job, progress: Progress) ->
         said = care.current(connection, job.tenant).on(version.said, guides.items.category_names)
         version = version._replace(said=said)
         erased = rows_of(Hot(connection), job.tenant, guides.name)
-        audience = audience_of(connection, version, guides.saved.known, erased)
+        audience = audience_of(connection, job.tenant, said.audience, guides.saved.known, erased)
     plan = Plan(version, guides, audience)
     return forecast(plan, folder.with_name(f"{folder.name}.store"), progress=progress)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from proactrec.errors import CampaignStateError, InvalidInputError
 from proactrec.serving.brought import MeasurementNow
@@ -34,6 +35,15 @@ Reads = Annotated[Access, Depends(Needs("report"))]
 Operates = Annotated[Access, Depends(Needs("operate"))]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 
+
+class Made(StringConvertor):
+    """A campaign that was made, and nothing else that lies beside campaigns."""
+
+    regex = r"(?!look$)[^/]+"
+
+
+register_url_convertor("made", Made())
+
 EXAMPLE = {"name": "Jazz in May", "goal": {"category": "Jazz", "n_targets": 5}, "hold_out": 0.1}
 
 
@@ -62,7 +72,7 @@ def list_all(request: Request, access: Reads) -> Campaigns:
     return Campaigns(campaigns=tuple(map(_told, found)))
 
 
-@router.get("/{campaign_id}")
+@router.get("/{campaign_id:made}")
 def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
     """A campaign as it is now, and what happened in it so far."""
     service = service_of(request)
@@ -78,7 +88,7 @@ def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
         )
 
 
-@router.put("/{campaign_id}")
+@router.put("/{campaign_id:made}")
 def change(
     request: Request, campaign_id: str, asked: CampaignChange, access: Operates
 ) -> CampaignVersion:

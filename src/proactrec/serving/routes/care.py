@@ -10,7 +10,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
-from starlette.convertors import PathConvertor, register_url_convertor
 
 from proactrec.serving.erasing import erased, items_known
 from proactrec.serving.exporting import exported
@@ -24,15 +23,6 @@ from proactrec.store.keys import Access
 
 router = APIRouter(prefix="/v1", tags=["care"])
 Admin = Annotated[Access, Depends(Needs("admin"))]
-
-
-class Whole(PathConvertor):
-    """A user, and no part of one: nobody is erased who was not meant."""
-
-    regex = r"(?!.*/(?:consent|groups|decisions|export)$).*"
-
-
-register_url_convertor("whole", Whole())
 
 
 @router.get("/users/{user_id:path}/export", responses={200: {"model": UserExport}})
