@@ -18,12 +18,15 @@ from proactrec.serving.refreshing import Refresher
 from proactrec.serving.routes import (
     campaigns,
     care,
+    course,
     figures,
     health,
     hot,
     items,
     keys,
     knowledge,
+    policies,
+    studies,
     users,
 )
 from proactrec.serving.schemas import (
@@ -51,6 +54,9 @@ HOT = (
     ("/v1/events", hot.report, EventReport, MOST_EVENTS, EventsTaken),
 )
 """Path, route, what comes (a list of at most so many), what goes."""
+PARTS = (
+    *(campaigns, course, studies, policies, users, care, items, knowledge, keys, health, figures),
+)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -83,7 +89,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    for part in (campaigns, users, care, items, knowledge, keys, health, figures):
+    for part in PARTS:
         app.include_router(part.router)
     plain_openapi = app.openapi
 
