@@ -1,6 +1,6 @@
 """Campaigns: made, looked at, changed, started, paused and stopped."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy import Connection
@@ -8,8 +8,9 @@ from sqlalchemy.exc import IntegrityError
 
 from proactrec.errors import CampaignStateError, InvalidInputError
 from proactrec.serving.brought import MeasurementNow
-from proactrec.serving.counting import agreement, arm_counts, budget_used, journeys_after
-from proactrec.serving.measuring import measured
+from proactrec.serving.counting import budget_used, journeys_after
+from proactrec.serving.counts import counts
+from proactrec.serving.measuring import measurement_of
 from proactrec.serving.schemas import (
     MOST_PAGE,
     CampaignChange,
@@ -28,6 +29,7 @@ from proactrec.store import campaigns, jobs
 from proactrec.store.campaign import Campaign, State
 from proactrec.store.campaigns import Version
 from proactrec.store.keys import Access
+from proactrec.store.outcomes import Outcomes
 
 router = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
 Reads = Annotated[Access, Depends(Needs("report"))]
@@ -68,13 +70,18 @@ def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return CampaignNow(
-            **dict(_told(version)),
-            forecast=campaigns.forecast_of(connection, version),
-            arms=arm_counts(connection, version),
-            budget_used=budget_used(connection, version, service.clock()),
-            apprentice=agreement(connection, version),
-            counted_at=moment(service.clock()),
+        now = service.clock()
+        found, at = counts(connection, version, "arms", now)
+        nobody: dict[str, Any] = {arm: {} for arm in version.said.shares}
+        return CampaignNow.model_validate(
+            {
+                **dict(_told(version)),
+                "forecast": campaigns.forecast_of(connection, version),
+                "arms": nobody | found["arms"],
+                "budget_used": budget_used(connection, version, now),
+                "apprentice": found["apprentice"],
+                "counted_at": moment(at),
+            }
         )
 
 
@@ -133,7 +140,8 @@ def measurement(request: Request, campaign_id: str, access: Reads) -> Measuremen
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return measured(connection, version, service.clock())
+        found, at = counts(connection, version, "sums", service.clock())
+    return measurement_of(version, Outcomes.of_json(found), at)
 
 
 @router.post("/{campaign_id}/forecast", status_code=202)

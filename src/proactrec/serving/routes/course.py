@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from proactrec.serving.counts import counts
 from proactrec.serving.courses import By, Course
 from proactrec.serving.coursing import coursed
 from proactrec.serving.service import Needs, service_of
 from proactrec.store import campaigns
-from proactrec.store.course import answers, hours
-from proactrec.store.database import Hot
+from proactrec.store.course import Answers, Hour
 from proactrec.store.keys import Access
 
 MOST_BINS = 1000
@@ -28,6 +28,6 @@ def course(
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        hot, now = Hot(connection), service.clock()
-        found = hours(hot, version, now), answers(hot, version)
-    return coursed(version.said, *found, by=by, last=last, counted_at=now)
+        found, at = counts(connection, version, "hours", service.clock())
+    parts = [Hour(*one) for one in found["hours"]], [Answers(*one) for one in found["answers"]]
+    return coursed(version.said, *parts, by=by, last=last, counted_at=at)

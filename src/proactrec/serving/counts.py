@@ -1,0 +1,73 @@
+"""What is counted of a campaign: anew where that is quick, else as the worker counted it last.
+
+Who looks says so with the time of it. Nothing waits for a count of a million decisions.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from proactrec.serving.counting import agreement, arm_counts
+from proactrec.store import counted
+from proactrec.store.campaigns import Version
+from proactrec.store.counted import Kept
+from proactrec.store.course import answers, hours
+from proactrec.store.database import Hot
+from proactrec.store.outcomes import outcomes
+
+QUICK = 50_000
+"""What takes so many microseconds at most is counted whenever somebody looks."""
+
+
+class Counts(NamedTuple):
+    """Counts as of a time."""
+
+    found: Any
+    at: int
+
+
+def counts(connection: Connection, version: Version, what: str, now: int) -> Counts:
+    """The newest ones that are at hand, or can be had quickly."""
+    kept = counted.kept(connection, version, what)
+    if kept is not None and kept.took > QUICK and kept.about == decided_by(version):
+        return Counts(kept.counts, kept.at)
+    return Counts(KINDS[what](connection, version, now), now)
+
+
+def counted_now(connection: Connection, version: Version, what: str, now: int) -> Kept:
+    """Counts to keep, with the time that they took."""
+    begun = time.monotonic()
+    found = KINDS[what](connection, version, now)
+    took = round((time.monotonic() - begun) * 1e6)
+    return Kept(decided_by(version), found, took, now)
+
+
+def decided_by(version: Version) -> str:
+    """What a campaign says that decides what is counted."""
+    names = {"measure", "offer_seconds", "answer_seconds", "budget"}
+    return version.said.model_dump_json(include=names)
+
+
+def _arms(connection: Connection, version: Version, now: int) -> dict[str, Any]:
+    apprentice = agreement(connection, version)
+    arms = {arm: one.model_dump() for arm, one in arm_counts(connection, version).items()}
+    return {"arms": arms, "apprentice": None if apprentice is None else apprentice.model_dump()}
+
+
+def _hours(connection: Connection, version: Version, now: int) -> dict[str, Any]:
+    hot = Hot(connection)
+    return {"hours": hours(hot, version, now), "answers": answers(hot, version)}
+
+
+def _sums(connection: Connection, version: Version, now: int) -> dict[str, Any]:
+    return outcomes(connection, version, now).as_json(version.said.measure.segments)
+
+
+KINDS: Mapping[str, Callable[[Connection, Version, int], dict[str, Any]]] = {
+    "arms": _arms,
+    "hours": _hours,
+    "sums": _sums,
+}
+"""What there is to count, as JSON."""
