@@ -4,7 +4,7 @@ Usage: python benchmarks/console_pages.py PAGE.md --guide FOLDER [--n-users 1000
        [--n-decisions 1000000] [--databases sqlite postgresql] [--store runs/console-pages]
 Rows are written into the store of a running service in bulk, as if users had come over a month.
 `first` is what nobody has counted before, so that whoever asks waits; `kept` are the median and the
-longest of ten looks once the worker has counted.
+longest of ten looks once the worker has counted. Nothing is learned meanwhile.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from page import origin, write_page
 from proactrec.data.items import Items
@@ -22,6 +22,7 @@ from proactrec.serving.client import Client
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.database import Database, columns_of
 from proactrec.store.tables import ASSIGNMENTS, COUNTED, DECISIONS, EVENTS, JOURNEYS, USERS
+from proactrec.store.watch import Watch
 from serving_site import Setting, site
 
 TENANT, SECOND, DAY = "default", 1_000_000, 86_400_000_000
@@ -46,9 +47,10 @@ def measured(setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
         campaign_id = service.campaign(said)
         database = Database(service.url)
         begun = time.monotonic()
-        fill(database, campaign_id, arguments.n_users, arguments.n_decisions)
+        fill(database, Crowd(campaign_id, arguments.n_users, arguments.n_decisions))
         filled = time.monotonic() - begun
         with Client(f"http://127.0.0.1:{service.port}", service.key, timeout=600) as client:
+            client.watch(Watch(frozen=True))
             looks: dict[str, Callable[[], Any]] = {
                 "campaign": lambda: client.campaign(campaign_id),
                 "course by hour": lambda: client.course(campaign_id, "hour", 48),
@@ -84,50 +86,60 @@ def counted(database: Database, campaign_id: str) -> dict[str, float]:
     raise SystemExit("the worker has counted nothing")
 
 
-def fill(database: Database, campaign_id: str, n_users: int, n_decisions: int) -> None:
-    """What so many users have left in a store, in equal numbers of decisions."""
-    rng, rounds = np.random.default_rng(1), n_decisions // n_users
-    now = time.time_ns() // 1000
-    came = now - 30 * DAY + rng.integers(20 * DAY, size=n_users)
-    taken = rng.random((n_users, rounds)) < 0.4
-    users = [f"user {n:07}" for n in range(n_users)]
-    arms = [HOLD_OUT if n % 10 == 0 else "guided" for n in range(n_users)]
-    at = came[:, None] + np.arange(rounds) * (DAY // 2)
+class Crowd:
+    """What so many users have left, in equal numbers of decisions."""
 
-    def decisions() -> Rows:
-        for n, (user, arm) in enumerate(zip(users, arms, strict=True)):
+    def __init__(self, campaign_id: str, n_users: int, n_decisions: int) -> None:
+        rng, self.rounds = np.random.default_rng(1), n_decisions // n_users
+        self._campaign_id = campaign_id
+        came = time.time_ns() // 1000 - 30 * DAY + rng.integers(20 * DAY, size=n_users)
+        self._at = (came[:, None] + np.arange(self.rounds) * (DAY // 2)).tolist()
+        self._taken = (rng.random((n_users, self.rounds)) < 0.4).tolist()
+        arms = [HOLD_OUT if n % 10 == 0 else "guided" for n in range(n_users)]
+        self._users = [(n, f"user {n:07}", arm) for n, arm in enumerate(arms)]
+
+    def rows(self) -> dict[Table, Rows]:
+        """By table."""
+        return {
+            USERS: ((TENANT, user, 3 * self.rounds, None) for _, user, _ in self._users),
+            ASSIGNMENTS: (
+                (TENANT, user, self._campaign_id, arm, self._at[n][0])
+                for n, user, arm in self._users
+            ),
+            JOURNEYS: self._journeys(),
+            DECISIONS: self._decisions(),
+            EVENTS: self._events(),
+        }
+
+    def _journeys(self) -> Rows:
+        rounds = self.rounds
+        for n, user, arm in self._users:
+            counts = rounds, rounds * (arm != HOLD_OUT), rounds, sum(self._taken[n]), 0
+            ends = self._at[n][0], self._at[n][-1]
+            yield TENANT, user, self._campaign_id, "t", arm, *counts, *ends
+
+    def _decisions(self) -> Rows:
+        for n, user, arm in self._users:
             guided = int(arm != HOLD_OUT)
             why = "" if guided else "hold_out"
-            for number in range(rounds):
-                when = int(at[n, number])
-                whose = (TENANT, user, number + 1, campaign_id, 2, arm, "t", f"i{number}")
-                what = ("p", "", guided, "own", why, None, 0)
-                yield (*whose, *what, when, when + 3600 * SECOND, when + DAY, None, None)
+            for number, at in enumerate(self._at[n], 1):
+                whose = TENANT, user, number, self._campaign_id, 2, arm, "t", f"i{number}"
+                what = "p", "", guided, "own", why, None, 0
+                yield *whose, *what, at, at + 3600 * SECOND, at + DAY, None, None
 
-    def events() -> Rows:
-        for n, user in enumerate(users):
-            for number in range(rounds):
-                when = int(at[n, number]) + 60 * SECOND
-                for kind in ("impression", "accept" if taken[n, number] else "skip"):
-                    event_id = f"{number}-{kind}"
-                    yield TENANT, user, event_id, number + 1, f"i{number}", kind, when, when
+    def _events(self) -> Rows:
+        for n, user, _ in self._users:
+            for number, (at, taken) in enumerate(zip(self._at[n], self._taken[n], strict=True), 1):
+                for kind in ("impression", "accept" if taken else "skip"):
+                    told = f"{number}-{kind}", number, f"i{number}", kind
+                    yield TENANT, user, *told, at + 60 * SECOND, at + 60 * SECOND
 
-    def journeys() -> Rows:
-        for n, (user, arm) in enumerate(zip(users, arms, strict=True)):
-            counts = (rounds, rounds * (arm != HOLD_OUT), rounds, int(taken[n].sum()), 0)
-            yield TENANT, user, campaign_id, "t", arm, *counts, int(at[n, 0]), int(at[n, -1])
 
-    assigned = zip(users, arms, came.tolist(), strict=True)
-    parts = {
-        USERS: ((TENANT, user, 3 * rounds, None) for user in users),
-        ASSIGNMENTS: ((TENANT, user, campaign_id, arm, when) for user, arm, when in assigned),
-        JOURNEYS: journeys(),
-        DECISIONS: decisions(),
-        EVENTS: events(),
-    }
+def fill(database: Database, crowd: Crowd) -> None:
+    """Write what a crowd has left."""
     with database.writing() as connection:
         raw = connection.connection.cursor()
-        for table, rows in parts.items():
+        for table, rows in crowd.rows().items():
             write(raw, columns_of(table), table.name, rows, is_sqlite=database.is_sqlite)
 
 
