@@ -46,11 +46,11 @@ def measured(setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
     with site(setting, arguments.guide, arguments.store / setting.database) as service:
         campaign_id = service.campaign(said)
         database = Database(service.url)
-        begun = time.monotonic()
-        fill(database, Crowd(campaign_id, arguments.n_users, arguments.n_decisions))
-        filled = time.monotonic() - begun
         with Client(f"http://127.0.0.1:{service.port}", service.key, timeout=600) as client:
             client.watch(Watch(frozen=True))
+            begun = time.monotonic()
+            fill(database, Crowd(campaign_id, arguments.n_users, arguments.n_decisions))
+            filled = time.monotonic() - begun
             looks: dict[str, Callable[[], Any]] = {
                 "campaign": lambda: client.campaign(campaign_id),
                 "course by hour": lambda: client.course(campaign_id, "hour", 48),
