@@ -212,6 +212,12 @@ def _table(sums: Iterable[int]) -> FloatArray:
     return table
 
 
+def sums_in(cell: Cell) -> list[int]:
+    """A cell's sums, in the order of the pairs."""
+    names = ("1", *COLUMNS)
+    return [int(cell.table[names.index(one), names.index(other)]) for one, other in PAIRS]
+
+
 def _epochs(history: list[Version]) -> dict[int, int]:
     """The epoch of every version."""
     found, epoch, shares = dict[int, int](), 0, dict[str, float]()

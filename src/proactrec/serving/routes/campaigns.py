@@ -1,6 +1,6 @@
 """Campaigns: made, looked at, changed, started, paused and stopped."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from sqlalchemy import Connection
@@ -8,9 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from proactrec.errors import CampaignStateError, InvalidInputError
 from proactrec.serving.brought import MeasurementNow
-from proactrec.serving.counting import budget_used, journeys_after
-from proactrec.serving.counts import counts
-from proactrec.serving.measuring import measurement_of
+from proactrec.serving.counting import journeys_after
 from proactrec.serving.schemas import (
     MOST_PAGE,
     CampaignChange,
@@ -22,14 +20,13 @@ from proactrec.serving.schemas import (
     Start,
     Versions,
     Why,
-    moment,
 )
 from proactrec.serving.service import Needs, service_of
+from proactrec.serving.telling import campaign_now, measurement_now, version_told
 from proactrec.store import campaigns, jobs
 from proactrec.store.campaign import Campaign, State
 from proactrec.store.campaigns import Version
 from proactrec.store.keys import Access
-from proactrec.store.outcomes import Outcomes
 
 router = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
 Reads = Annotated[Access, Depends(Needs("report"))]
@@ -53,7 +50,7 @@ def create(
         version = _created(request, said, access, idempotency_key)
     except IntegrityError:  # the same request came twice at once
         version = _created(request, said, access, idempotency_key)
-    return _told(version)
+    return version_told(version)
 
 
 @router.get("")
@@ -61,7 +58,7 @@ def list_all(request: Request, access: Reads) -> Campaigns:
     """All campaigns as they are now, in the order in which they have users' turns."""
     with service_of(request).database.reading() as connection:
         found = campaigns.all_current(connection, access.tenant)
-    return Campaigns(campaigns=tuple(map(_told, found)))
+    return Campaigns(campaigns=tuple(map(version_told, found)))
 
 
 @router.get("/{campaign_id}")
@@ -70,19 +67,7 @@ def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        now = service.clock()
-        found, at = counts(connection, version, "arms", now)
-        nobody: dict[str, Any] = {arm: {} for arm in version.said.shares}
-        return CampaignNow.model_validate(
-            {
-                **dict(_told(version)),
-                "forecast": campaigns.forecast_of(connection, version),
-                "arms": nobody | found["arms"],
-                "budget_used": budget_used(connection, version, now),
-                "apprentice": found["apprentice"],
-                "counted_at": moment(at),
-            }
-        )
+        return campaign_now(connection, version, service.clock())
 
 
 @router.put("/{campaign_id}")
@@ -95,7 +80,7 @@ def change(
     with service.database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
         if asked.campaign == version.said:  # a call that is repeated changes nothing
-            return _told(version)
+            return version_told(version)
         if asked.version not in (None, version.version):
             raise CampaignStateError(
                 f"campaign {campaign_id} has version {version.version}, not {asked.version}: "
@@ -109,7 +94,7 @@ def change(
             reason=asked.reason,
             said=asked.campaign,
         )
-    return _told(other)
+    return version_told(other)
 
 
 @router.get("/{campaign_id}/versions")
@@ -117,7 +102,7 @@ def versions(request: Request, campaign_id: str, access: Reads) -> Versions:
     """What it was, with who changed it, when and why."""
     with service_of(request).database.reading() as connection:
         found = campaigns.history(connection, access.tenant, campaign_id)
-    return Versions(versions=tuple(map(_told, found)))
+    return Versions(versions=tuple(map(version_told, found)))
 
 
 @router.get("/{campaign_id}/journeys")
@@ -140,8 +125,7 @@ def measurement(request: Request, campaign_id: str, access: Reads) -> Measuremen
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        found, at = counts(connection, version, "sums", service.clock())
-    return measurement_of(version, Outcomes.of_json(found), at)
+        return measurement_now(connection, version, service.clock())
 
 
 @router.post("/{campaign_id}/forecast", status_code=202)
@@ -183,7 +167,7 @@ def start(
             _check_forecast(connection, version)
         elif "reason" not in how.model_fields_set:
             raise InvalidInputError("reason must be given with without_forecast, got none")
-        return _told(_changed(request, connection, version, access, how.reason, "running"))
+        return version_told(_changed(request, connection, version, access, how.reason, "running"))
 
 
 @router.post("/{campaign_id}/pause")
@@ -221,7 +205,7 @@ def _set(
 ) -> CampaignVersion:
     with service_of(request).database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return _told(_changed(request, connection, version, access, reason, state))
+        return version_told(_changed(request, connection, version, access, reason, state))
 
 
 def _changed(
@@ -254,16 +238,3 @@ def _forecast_of(connection: Connection, version: Version) -> Forecast | None:
     if job is None:
         return None
     return Forecast.model_validate({"state": job.state, "result": job.result, "error": job.error})
-
-
-def _told(version: Version) -> CampaignVersion:
-    return CampaignVersion(
-        id=version.campaign_id,
-        version=version.version,
-        state=version.state,
-        share=version.share,
-        reason=version.reason,
-        by=version.by,
-        at=moment(version.at),
-        campaign=version.said,
-    )

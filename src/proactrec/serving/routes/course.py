@@ -1,26 +1,28 @@
-"""How a campaign went, by the hour or by the day."""
+"""How a campaign went: by the hour or by the day, and all of it on one page."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse
 
-from proactrec.serving.counts import counts
 from proactrec.serving.courses import By, Course
-from proactrec.serving.coursing import coursed
 from proactrec.serving.service import Needs, service_of
+from proactrec.serving.telling import course_now
 from proactrec.store import campaigns
-from proactrec.store.course import Answers, Hour
 from proactrec.store.keys import Access
 
 MOST_BINS = 1000
+POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+"""The page is whole by itself: a browser need load and run nothing."""
 router = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
+Reads = Annotated[Access, Depends(Needs("report"))]
 
 
 @router.get("/{campaign_id}/course")
 def course(
     request: Request,
     campaign_id: str,
-    access: Annotated[Access, Depends(Needs("report"))],
+    access: Reads,
     by: By = "hour",
     last: Annotated[int, Query(ge=1, le=MOST_BINS, description="hours or days")] = 48,
 ) -> Course:
@@ -28,6 +30,15 @@ def course(
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        found, at = counts(connection, version, "hours", service.clock())
-    parts = [Hour(*one) for one in found["hours"]], [Answers(*one) for one in found["answers"]]
-    return coursed(version.said, *parts, by=by, last=last, counted_at=at)
+        return course_now(connection, version, service.clock(), by=by, last=last)
+
+
+@router.get("/{campaign_id}/report", response_class=HTMLResponse)
+def report(request: Request, campaign_id: str, access: Reads) -> HTMLResponse:
+    """The campaign as one HTML page that needs nothing else, to be kept or sent on."""
+    from proactrec.serving.reporting import page_of  # what draws it is loaded when it is wanted
+
+    service = service_of(request)
+    with service.database.reading() as connection:
+        page = page_of(connection, access.tenant, campaign_id, service.clock())
+    return HTMLResponse(page, headers=POLICY)
