@@ -44,7 +44,9 @@ def lived(shop: Shop, **said: Any) -> Version:
     for _ in range(8):
         for user in USERS:
             shop.now += int(rng.integers(HOUR // 4))
-            shop.report(shop.ask(user), *KINDS[rng.integers(len(KINDS))])
+            answer, kinds = shop.ask(user), KINDS[rng.integers(len(KINDS))]
+            if kinds:
+                shop.report(answer, *kinds)
     shop.now += 3 * DAY
     settle(shop.database, shop.now)
     return version

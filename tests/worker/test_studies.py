@@ -4,13 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from proactrec.errors import InvalidInputError
+from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.serving.guides import Guides
 from proactrec.store import campaigns, jobs
 from proactrec.store.database import Database
-from proactrec.worker.forecasts import METRICS, forecast
+from proactrec.worker.forecasts import METRICS, Scene, forecast
 from proactrec.worker.off_policy import NEEDED
 from proactrec.worker.studies import rails, worlds
 from proactrec.worker.work import Errands
@@ -37,10 +39,7 @@ def test_the_own_policy_does_what_the_forecast_says(guides: Guides, tmp_path: Pa
     assert found["policies"]["foresight"]["difference"] == foreseen["difference"]
     assert found["plain"] == foreseen["plain"]
     assert set(means(found["policies"]["next-item"]["difference"])) == {0.0}
-    values, plain = (
-        means(found["policies"]["random"]["value"]),
-        means(found["plain"]),
-    )
+    values, plain = means(found["policies"]["random"]["value"]), means(found["plain"])
     less = [one - other for one, other in zip(values, plain, strict=True)]
     assert means(found["policies"]["random"]["difference"]) == pytest.approx(less)
     assert any(less)
@@ -49,14 +48,19 @@ def test_the_own_policy_does_what_the_forecast_says(guides: Guides, tmp_path: Pa
 def test_worlds_are_told_by_kind_of_interest(guides: Guides, tmp_path: Path) -> None:
     found = worlds(plan(guides), tmp_path)
     assert list(found["policies"]) == ["foresight"]
+    scene = Scene(plan(guides), ArtefactStore(tmp_path))
+    drawn = [scene.world(number) for number in range(39)]
     kinds = found["by_interest"]
-    assert set(kinds) <= {"interest", "factors", "neighbours", "content"}
-    assert all(0 < one["n_worlds"] <= 39 for one in kinds.values())
-    last = str(found["rounds"][-1])
-    overall = found["policies"]["foresight"]["difference"]
-    for metric in METRICS:
-        each = [one["difference"]["foresight"][metric] for one in kinds.values()]
-        assert min(each) <= overall[metric][last]["mean"] <= max(each)
+    assert {kind: one["n_worlds"] for kind, one in kinds.items()} == {
+        kind: sum(kind in world.hidden for world in drawn) for kind in scene.prior.hidden
+    }
+    rarest = min(kinds, key=lambda kind: kinds[kind]["n_worlds"])
+    mean = np.mean([scene.played(one).mean[0] for one in drawn if rarest in one.hidden], axis=0)
+    size, n_rounds = len(mean) // 3, len(found["rounds"])
+    expected = mean[2 * size :][n_rounds - 1 :: n_rounds]
+    told = kinds[rarest]["difference"]["foresight"]
+    assert list(told) == list(METRICS)
+    assert list(told.values()) == pytest.approx(expected.tolist())
 
 
 def test_killed_between_two_worlds_a_study_goes_on(guides: Guides, tmp_path: Path) -> None:
