@@ -34,16 +34,21 @@ def report(
     Example: proactrec campaign report --store shop.sqlite --campaign 3f2a9c01d2e4 --out reports
     """
     from proactrec.files import replacing, write_text
+    from proactrec.serving.counts import KINDS, renew
     from proactrec.serving.reporting import page_of
     from proactrec.serving.telling import course_now, outcomes_now
     from proactrec.store import campaigns
 
-    with opened(store) as database, database.reading() as connection:
-        now = time.time_ns() // 1000
-        page = page_of(connection, tenant, campaign, now)
-        version = campaigns.current(connection, tenant, campaign)
-        course = course_now(connection, version, now, by="hour", last=MOST_HOURS)
-        found, _ = outcomes_now(connection, version, now)
+    now = time.time_ns() // 1000
+    with opened(store) as database:
+        with database.reading() as connection:
+            version = campaigns.current(connection, tenant, campaign)
+        for what in KINDS:
+            renew(database, version, what, now)
+        with database.reading() as connection:
+            page = page_of(connection, tenant, campaign, now)
+            course = course_now(connection, version, now, by="hour", last=MOST_HOURS)
+            found, _ = outcomes_now(connection, version, now)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / PAGE, page)
     for name, table in ((SUMS, sums_of(found)), (COURSE, hours_of(course))):

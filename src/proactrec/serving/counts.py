@@ -14,7 +14,7 @@ from proactrec.store import counted
 from proactrec.store.campaigns import Version
 from proactrec.store.counted import Kept
 from proactrec.store.course import answers, hours
-from proactrec.store.database import Hot
+from proactrec.store.database import Database, Hot
 from proactrec.store.outcomes import outcomes
 
 QUICK = 50_000
@@ -36,12 +36,16 @@ def counts(connection: Connection, version: Version, what: str, now: int) -> Cou
     return Counts(KINDS[what](connection, version, now), now)
 
 
-def counted_now(connection: Connection, version: Version, what: str, now: int) -> Kept:
-    """Counts to keep, with the time that they took."""
-    begun = time.monotonic()
-    found = KINDS[what](connection, version, now)
-    took = round((time.monotonic() - begun) * 1e6)
-    return Kept(decided_by(version), found, took, now)
+def renew(database: Database, version: Version, what: str, now: int) -> None:
+    """Count, however long it takes, and keep what was found."""
+    with database.reading() as connection:
+        if not database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        begun = time.monotonic()
+        found = KINDS[what](connection, version, now)
+        took = round((time.monotonic() - begun) * 1e6)
+    with database.writing() as connection:
+        counted.keep(connection, version, what, Kept(decided_by(version), found, took, now))
 
 
 def decided_by(version: Version) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from proactrec.serving.counts import KINDS, QUICK, counted_now, decided_by
+from proactrec.serving.counts import KINDS, QUICK, decided_by, renew
 from proactrec.store import campaigns, counted
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database
@@ -26,20 +26,11 @@ def count(database: Database, now: int, *, seconds: float = math.inf) -> int:
         due = sorted(_due(connection, now), key=lambda one: -one[0])
     end, n_made = time.monotonic() + seconds, 0
     for _, version, what in due:
-        _make(database, version, what, now)
+        renew(database, version, what, now)
         n_made += 1
         if time.monotonic() >= end:
             break
     return n_made
-
-
-def _make(database: Database, version: Version, what: str, now: int) -> None:
-    with database.reading() as connection:
-        if not database.is_sqlite:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # it may take minutes
-        new = counted_now(connection, version, what, now)
-    with database.writing() as connection:
-        counted.keep(connection, version, what, new)
 
 
 def _due(connection: Connection, now: int) -> Iterator[tuple[float, Version, str]]:
