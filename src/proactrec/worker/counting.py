@@ -34,15 +34,18 @@ def count(database: Database, now: int, *, seconds: float = math.inf) -> int:
 
 
 def _due(connection: Connection, now: int) -> Iterator[tuple[float, Version, str]]:
-    """How many times as old as it may be each count is, if it is older, and what it is of."""
-    kept = dict(counted.ages(connection))
+    """How many times as old as it may be each count is, if it is older, and what it is of.
+
+    One of before the campaign was changed is due, lest it miss what came last.
+    """
+    kept = counted.ages(connection)
     for tenant in campaigns.tenants(connection):
         for version in campaigns.all_current(connection, tenant):
             if version.state == "draft":
                 continue
             for what in KINDS:
                 about, took, at = kept.get((tenant, version.campaign_id, what), ("", 0, 0))
-                is_of_it = about == decided_by(version)
+                is_of_it = about == decided_by(version) and at >= version.at
                 age = (now - at) / _rest(version, took) if is_of_it else math.inf
                 if age >= 1:
                     yield age, version, what
