@@ -112,6 +112,7 @@ def test_a_change_of_what_is_measured_is_counted_at_once(
     with shop.database.reading() as connection:
         assert counts(connection, other, "sums", later).at == later
         assert counts(connection, version, "sums", later).at == shop.now
+        assert counts(connection, other, "arms", later).at == shop.now
     assert count(shop.database, later) == len(KINDS)
 
 

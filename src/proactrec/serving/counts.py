@@ -31,9 +31,9 @@ class Counts(NamedTuple):
 def counts(connection: Connection, version: Version, what: str, now: int) -> Counts:
     """The newest ones that are at hand, or can be had quickly."""
     kept = counted.kept(connection, version, what)
-    if kept is not None and kept.took > QUICK and kept.about == decided_by(version):
+    if kept is not None and kept.took > QUICK and kept.about == decided_by(version, what):
         return Counts(kept.counts, kept.at)
-    return Counts(KINDS[what](connection, version, now), now)
+    return Counts(KINDS[what].count(connection, version, now), now)
 
 
 def renew(database: Database, version: Version, what: str, now: int) -> None:
@@ -42,16 +42,16 @@ def renew(database: Database, version: Version, what: str, now: int) -> None:
         if not database.is_sqlite:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         begun = time.monotonic()
-        found = KINDS[what](connection, version, now)
+        found = KINDS[what].count(connection, version, now)
         took = round((time.monotonic() - begun) * 1e6)
+    new = Kept(decided_by(version, what), found, took, now)
     with database.writing() as connection:
-        counted.keep(connection, version, what, Kept(decided_by(version), found, took, now))
+        counted.keep(connection, version, what, new)
 
 
-def decided_by(version: Version) -> str:
-    """What a campaign says that decides what is counted."""
-    names = {"measure", "offer_seconds", "answer_seconds", "budget"}
-    return version.said.model_dump_json(include=names)
+def decided_by(version: Version, what: str) -> str:
+    """What a campaign says that decides these counts."""
+    return version.said.model_dump_json(include=KINDS[what].decided_by)
 
 
 def _arms(connection: Connection, version: Version, now: int) -> dict[str, Any]:
@@ -69,9 +69,15 @@ def _sums(connection: Connection, version: Version, now: int) -> dict[str, Any]:
     return outcomes(connection, version, now).as_json(version.said.measure.segments)
 
 
-KINDS: Mapping[str, Callable[[Connection, Version, int], dict[str, Any]]] = {
-    "arms": _arms,
-    "hours": _hours,
-    "sums": _sums,
+class Kind(NamedTuple):
+    """What there is to count."""
+
+    count: Callable[[Connection, Version, int], dict[str, Any]]  # what is JSON
+    decided_by: Any  # fields of a campaign
+
+
+KINDS: Mapping[str, Kind] = {
+    "arms": Kind(_arms, set()),
+    "hours": Kind(_hours, {"budget": {"time_zone"}}),
+    "sums": Kind(_sums, {"measure", "offer_seconds", "answer_seconds"}),
 }
-"""What there is to count, as JSON."""

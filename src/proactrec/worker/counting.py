@@ -45,7 +45,7 @@ def _due(connection: Connection, now: int) -> Iterator[tuple[float, Version, str
                 continue
             for what in KINDS:
                 about, took, at = kept.get((tenant, version.campaign_id, what), ("", 0, 0))
-                is_of_it = about == decided_by(version) and at >= version.at
+                is_of_it = about == decided_by(version, what) and at >= version.at
                 age = (now - at) / _rest(version, took) if is_of_it else math.inf
                 if age >= 1:
                     yield age, version, what
