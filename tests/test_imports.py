@@ -27,6 +27,8 @@ IN_ORDER = (
 SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
 STORE = (*CORE, "measurement", "store")
+TOLD = ("serving.schemas", "serving.courses", "serving.brought", "serving.words")
+"""What the service tells of campaigns: their page says the same."""
 ALLOWED = {
     "measurement": (*BASE, "data", "measurement"),
     **{
@@ -38,10 +40,10 @@ ALLOWED = {
     "evaluation": (*CORE, "measurement", "simulator", "evaluation"),
     "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
     "store": STORE,
-    "serving": (*STORE, "serving"),
+    "serving": (*STORE, "serving", "report.campaign_page"),
     "shoppers": (*SIMULATOR, "store.campaign", "serving.schemas", "shoppers"),
     "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
-    "report": (*BASE, "data", "measurement", "guidance.log", "report"),
+    "report": (*BASE, "data", "measurement", "guidance.log", "report", *TOLD),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
 }
@@ -172,6 +174,9 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("report.html", "from proactrec.guidance.log import GuidanceLog", []),
         ("report.html", "from proactrec.guidance import log", []),
         ("report.html", "from proactrec.evaluation import rollout", ["evaluation.rollout"]),
+        ("report.campaign_page", "from proactrec.serving.schemas import CampaignNow", []),
+        ("report.campaign_page", "from proactrec.serving import host", ["serving.host"]),
+        ("serving.reporting", "from proactrec.report import html", ["report.html"]),
         ("fitting.fitting", "from proactrec.evaluation import metrics", ["evaluation.metrics"]),
         ("fitting.fitting", "from proactrec.simulator import prior", ["simulator.prior"]),
         ("fitting.fitting", "from proactrec.policies import base", []),

@@ -76,7 +76,7 @@ ANY = {"user_id": "u01", "campaign_id": "x", "key_id": "x"}
 
 def path_of(route: Route, ids: dict[str, str]) -> str:
     """The path of a call that is about those ids."""
-    return route.path.format_map({"version": "1", **ids})
+    return route.path.format_map({"version": "1", "kind": "worlds", **ids})
 
 
 def body_of(route: Route, ids: dict[str, str]) -> Any:
@@ -97,6 +97,7 @@ def body_of(route: Route, ids: dict[str, str]) -> Any:
         "POST /v1/campaigns/{campaign_id}/start": {"without_forecast": True, "reason": "mine"},
         "POST /v1/campaigns/{campaign_id}/pause": {"reason": "mine"},
         "POST /v1/campaigns/{campaign_id}/stop": {"reason": "mine"},
+        "POST /v1/campaigns/{campaign_id}/studies/{kind}": {"policies": ["next-item"]},
         "PUT /v1/items": [item],
         "POST /v1/keys": {"scope": "report"},
         "PUT /v1/care": {"excluded_groups": ["children"]},
@@ -122,6 +123,7 @@ def owned(service: Live) -> dict[str, str]:
     decision = client.decide(names["user_id"])
     assert decision.campaign_id == campaign_id
     client.forecast(campaign_id)
+    client.study(campaign_id, "worlds")
     made = client.create_key("report", name=f"{MARK} key")
     return {
         **names,

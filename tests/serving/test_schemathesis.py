@@ -42,6 +42,7 @@ def described(service: Live) -> dict[str, Any]:
     """What the service says of itself, with examples that exist here."""
     schema: dict[str, Any] = httpx2.get(f"{service.url}/openapi.json").json()
     there = {"campaign_id": service.running(), "user_id": "u01", "key_id": "none", "version": 1}
+    there["kind"] = "worlds"
     for operations in schema["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):

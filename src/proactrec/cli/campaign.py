@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import console, measuring, options, results
+from proactrec.cli import campaign_report, console, measuring, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
 from proactrec.cli.setup import listed_ids, parsed_setting
 from proactrec.errors import CampaignStateError, InvalidInputError
@@ -35,6 +35,7 @@ At = Annotated[
 app.command()(measuring.measure)
 app.command()(measuring.power)
 app.command("off-policy")(measuring.off_policy)
+app.command()(campaign_report.report)
 BY = "command line"
 EVENT_COLUMNS = ("user_id", "event_id", "kind", "item_id", "decision_id", "at")
 

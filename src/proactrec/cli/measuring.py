@@ -92,13 +92,12 @@ def off_policy(
     --policy itmprec
     """
     from proactrec.serving.guides import Guides
-    from proactrec.worker.off_policy import acceptance_under
+    from proactrec.worker.off_policy import acceptance_under, as_json
 
     with opened(store) as database:
         found = acceptance_under(database, tenant, campaign, policy, Guides(guide))
     if json:
-        estimates = {name: one.as_dict() for name, one in found.estimates.items()}
-        results.print_json({**found._asdict(), "estimates": estimates})
+        results.print_json(as_json(found))
         return
     worth = f"{found.n_decisions:,} decisions, worth {found.effective_size:,.0f} of {policy}"
     print(f"refused: {found.refused} ({worth})" if found.refused else worth)

@@ -20,6 +20,8 @@ POLICIES = {
     "llm-ipp": "proactrec.llm.path_planner:LLMIPP",
 }
 """As module:class, loaded on first use: oracles need the simulator, nobody else does."""
+SERVED = tuple(name for name in POLICIES if POLICIES[name].startswith("proactrec.policies."))
+"""Those that need nothing but what a guide's folder may hold: no simulator, no language model."""
 
 
 def policy_type(name: str) -> type[Policy]:

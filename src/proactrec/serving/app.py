@@ -19,6 +19,7 @@ from proactrec.serving.routes import (
     access,
     campaigns,
     care,
+    course,
     figures,
     health,
     hot,
@@ -26,6 +27,8 @@ from proactrec.serving.routes import (
     keys,
     knowledge,
     planning,
+    policies,
+    studies,
     users,
 )
 from proactrec.serving.schemas import (
@@ -53,6 +56,11 @@ HOT = (
     ("/v1/events", hot.report, EventReport, MOST_EVENTS, EventsTaken),
 )
 """Path, route, what comes (a list of at most so many), what goes."""
+PARTS = (
+    *(planning, campaigns, course, studies, policies, users, care, items, knowledge),
+    *(keys, access, health, figures),
+)
+"""In the order in which their paths are tried."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -85,8 +93,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.router.routes[:0] = hot.ROUTES  # tried first
-    parts = campaigns, planning, users, care, items, knowledge, keys, access, health, figures
-    for part in parts:
+    for part in PARTS:
         app.include_router(part.router)
     plain_openapi = app.openapi
 

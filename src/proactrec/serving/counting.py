@@ -12,8 +12,8 @@ from proactrec.store.tables import ASSIGNMENTS, BUDGETS, DECISIONS, JOURNEYS
 
 
 def arm_counts(connection: Connection, version: Version) -> dict[str, ArmCounts]:
-    """By arm, those of the campaign that nobody is in yet included."""
-    found: dict[str, dict[str, int]] = {arm: {} for arm in version.said.shares}
+    """By arm in which there is anybody."""
+    found: dict[str, dict[str, int]] = {}
     for arm, users in connection.execute(_by_arm(version)):
         found.setdefault(arm, {})["users"] = users
     for arm, answered, accepted, targets in connection.execute(_answers(version)):

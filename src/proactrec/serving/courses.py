@@ -18,7 +18,7 @@ class Share(Schema):
     value: float | None = Field(description="k / n; null: there are none yet")
     low: float | None = Field(
         description="lower end of an interval that holds the true share in 95 of 100 cases, at one "
-        "look, however alike the answers of a user are; null: too few users"
+        "look, however alike the answers of a user are; null: fewer than 30 users, or no two differ"
     )
     high: float | None = Field(description="the upper end")
 

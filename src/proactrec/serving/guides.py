@@ -1,6 +1,7 @@
 """The guides of a host: one for every arm of every campaign, on what is known by now."""
 
 import copy
+import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from proactrec.guidance.saved import SavedGuide, built_policy, guide_name, open_
 from proactrec.plugins import is_file
 from proactrec.policies.base import Learner, Policy
 from proactrec.policies.exploring import exploring
+from proactrec.policies.registry import SERVED
 from proactrec.serving.shelf import Shelf
 from proactrec.store.campaign import Arm, Campaign
 from proactrec.store.campaigns import Version
@@ -97,6 +99,17 @@ class Guides:
         other, index = copy.copy(self), self.items.index
         other.unavailable = frozenset(index[one] for one in unavailable if one in index)
         return other
+
+    @cached_property
+    def policies(self) -> Mapping[str, str]:
+        """Names of those that arms may have, the guide's own first, with a line on each."""
+        own = self.saved.recipe.policy
+        found = {own: _line_on(self.saved.guide.policy)}
+        for name in SERVED:
+            if name != own:
+                with suppress(ProactrecError):  # it needs a model that the folder doesn't hold
+                    found[name] = _line_on(built_policy(self.folder, name, {}, self.saved))
+        return found
 
     def prepare(self, versions: Iterable[Version]) -> None:
         """Have the guides of running campaigns ready before anybody asks."""
@@ -221,3 +234,8 @@ class Guides:
         self._guides[key] = guide
         while len(self._guides) > MOST_GUIDES:
             self._guides.popitem(last=False)
+
+
+def _line_on(policy: Policy) -> str:
+    """The first line of what is said of a policy."""
+    return (inspect.getdoc(type(policy)) or "").partition("\n")[0]

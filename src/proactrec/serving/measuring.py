@@ -33,12 +33,17 @@ UNSOUND = (
 
 
 def measured(connection: Connection, version: Version, now: int) -> MeasurementNow:
-    """What a campaign brought by now.
+    """What a campaign brought by now."""
+    return measurement_of(version, outcomes(connection, version, now), now)
+
+
+def measurement_of(version: Version, found: Outcomes, now: int) -> MeasurementNow:
+    """What a campaign brought, by sums as of a time.
 
     Its users are compared by the arm that was drawn for them, whatever came of it; nothing is said
     while they are few, or where they were not divided as was meant.
     """
-    said, found = version.said, outcomes(connection, version, now)
+    said = version.said
     plan = plan_of(said, found)
     compared, ratio = effects(found.cells, plan), _sample_ratio(found)
     arms = [_arm(one, found, plan, ratio) for one in compared]

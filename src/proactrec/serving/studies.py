@@ -18,8 +18,8 @@ class StudyWanted(Schema):
     policies: tuple[Id, ...] = Field(
         (),
         max_length=MOST_POLICIES,
-        description="worlds: names of policies; by default those of its arms, the guide's own and "
-        "the plain one",
+        description="worlds: names of policies; by default those of its arms and the guide's own. "
+        "Plain recommendation is played beside them, always",
     )
 
 
@@ -29,7 +29,9 @@ class Study(Schema):
     kind: StudyKind
     state: Literal["waiting", "working", "done", "failed"]
     result: dict[str, Any] | None = Field(
-        description="by kind; while it is worked on: how far it is"
+        description="of worlds: value of each policy and its difference from plain; of rails: what "
+        "would be gained without each; of off-policy: estimates, or why there are none. While it "
+        "is worked on: how far it is"
     )
     error: str | None
 

@@ -207,8 +207,13 @@ def forecast_of(connection: Connection, version: Version) -> str | None:
 
 def about_forecast(version: Version) -> str:
     """What a forecast is of: a campaign and what it says, in whatever state it is."""
-    said = version.said.model_dump_json().encode()
-    return f"forecast:{version.campaign_id}:{int(keys_of((said.decode(),))[0]):x}"
+    return about_study(version, "forecast")
+
+
+def about_study(version: Version, kind: str, asked: str = "") -> str:
+    """What a study is of: likewise, and what was asked."""
+    said = version.said.model_dump_json() + asked
+    return f"{kind}:{version.campaign_id}:{int(keys_of((said,))[0]):x}"
 
 
 def _write(connection: Connection, version: Version) -> None:

@@ -6,9 +6,9 @@ whose shares of arms are changed begins a new epoch: within one, arms differ by 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations_with_replacement
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sqlalchemy import Connection
@@ -142,6 +142,27 @@ class Outcomes(NamedTuple):
     n_users: dict[int, dict[str, int]]  # all who came
     cells: list[Cell]  # of those who are measured
 
+    def as_json(self, segments: Iterable[str]) -> dict[str, Any]:
+        """What is kept: of groups those that are looked at apart, so that no others are named."""
+        apart, added = frozenset(segments), dict[tuple[int, str, tuple[str, ...]], FloatArray]()
+        for cell in self.cells:
+            key = cell.epoch, cell.arm, tuple(sorted(cell.groups & apart))
+            added[key] = added.get(key, 0) + cell.table
+        return {
+            "shares": list(self.shares.items()),
+            "n_users": list(self.n_users.items()),
+            "cells": [[*key, table.tolist()] for key, table in added.items()],
+        }
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Self:
+        """What :meth:`as_json` told."""
+        cells = [
+            Cell(epoch, arm, frozenset(groups), np.array(table))
+            for epoch, arm, groups, table in told["cells"]
+        ]
+        return cls(dict(told["shares"]), dict(told["n_users"]), cells)
+
 
 def outcomes(connection: Connection, version: Version, now: int) -> Outcomes:
     """What became of a campaign's users by now; of the planned number that came first, at most."""
@@ -189,6 +210,12 @@ def _table(sums: Iterable[int]) -> FloatArray:
         row, column = names.index(one), names.index(other)
         table[row, column] = table[column, row] = float(total)
     return table
+
+
+def sums_in(cell: Cell) -> list[int]:
+    """A cell's sums, in the order of the pairs."""
+    names = ("1", *COLUMNS)
+    return [int(cell.table[names.index(one), names.index(other)]) for one, other in PAIRS]
 
 
 def _epochs(history: list[Version]) -> dict[int, int]:

@@ -222,4 +222,9 @@ def answer_of(kinds: frozenset[str]) -> int | None:
 
 def day_of(at: int, zone: ZoneInfo) -> date:
     """The calendar day of a time."""
-    return datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone).date()
+    return moment_in(at, zone).date()
+
+
+def moment_in(at: int, zone: ZoneInfo) -> datetime:
+    """A time as clocks of a zone show it."""
+    return datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone)

@@ -302,6 +302,18 @@ CARE = Table(
     _time("at"),
     PrimaryKeyConstraint("tenant", "version"),
 )
+COUNTED = Table(
+    "counted",
+    METADATA,
+    _text("tenant"),
+    _text("campaign_id"),
+    _text("what"),
+    _text("about"),  # what the campaign said that decides it
+    _text("counts"),  # JSON: sums, of nobody
+    _time("took"),
+    _time("at"),
+    PrimaryKeyConstraint("tenant", "campaign_id", "what"),
+)
 ERASED = Table(
     "erased",
     METADATA,

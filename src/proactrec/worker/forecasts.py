@@ -6,7 +6,7 @@ are guided as the campaign says, and once more get plain items, by the same luck
 many worlds make intervals: :mod:`proactrec.evaluation.forecast`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,21 +101,41 @@ def forecast(
     InvalidInputError
         If the guide knows nobody of the audience, or all have all targets.
     """
-    if not len(plan.audience):
-        raise InvalidInputError("the guide knows nobody of the audience: nothing can be forecast")
-    artefacts = ArtefactStore(store, progress)
-    scene = Scene(plan, artefacts, progress)
+    scene = Scene(plan, ArtefactStore(store, progress), progress)
+    worlds = played("campaign-forecast", scene.played, scene, {}, n_worlds, progress)
+    found = figures(worlds, plan, ("guided", "plain"), ("difference",))
+    return {"n_worlds": n_worlds, **scene.about(), **found}
+
+
+def played(
+    kind: str,
+    play: Callable[[PlausibleWorld], Summary],
+    scene: "Scene",
+    more: Mapping[str, Any],
+    n_worlds: int,
+    progress: Progress,
+) -> list[Summary]:
+    """What came of a campaign in so many worlds, each of which is played once.
+
+    Parameters
+    ----------
+    kind : str
+        Of the artefact that keeps it.
+    more : mapping
+        What decides it, beside the campaign and its guide.
+    """
 
     def make(folder: Path) -> None:
         kept = folder / CHECKPOINT
         found = Summary.load_all(kept) if kept.exists() else []
         for number in range(len(found), n_worlds):
             progress("worlds", number, n_worlds)
-            found.append(scene.played(drawn_world(scene.prior, scene.seed, number)))
+            found.append(play(scene.world(number)))
             Summary.save_all(found, kept)
         progress("worlds", n_worlds, n_worlds)
         Summary.save_all(found, folder / "summaries.safetensors")
 
+    plan = scene.plan
     inputs = {
         "version": FORECAST_VERSION,
         "guide": plan.guides.name,
@@ -123,26 +143,31 @@ def forecast(
         "said": plan.version.said.model_dump(mode="json"),
         "unavailable": sorted(plan.guides.unavailable),
         "audience": plan.audience.tolist(),
-        "worlds": [drawn_world(scene.prior, scene.seed, n).model_dump() for n in range(n_worlds)],
+        "worlds": [scene.world(number).model_dump() for number in range(n_worlds)],
+        **more,
     }
-    folder = artefacts.get_or_make("campaign-forecast", inputs, make).folder
-    worlds = Summary.load_all(folder / "summaries.safetensors")
-    return {"n_worlds": n_worlds, **scene.about(), **figures(worlds, plan)}
+    folder = scene.artefacts.get_or_make(kind, inputs, make).folder
+    return Summary.load_all(folder / "summaries.safetensors")
 
 
-def figures(worlds: Sequence[Summary], plan: Plan) -> dict[str, Any]:
-    """Mean and intervals by group, metric and round."""
+def figures(
+    worlds: Sequence[Summary],
+    plan: Plan,
+    groups: Sequence[Hashable],
+    differences: Sequence[Hashable],
+) -> dict[Any, dict[str, Any]]:
+    """Mean and intervals by group, metric and round; groups first, then differences of them."""
     names = [
         (group, metric, number)
-        for group in ("guided", "plain", "difference")
+        for group in (*groups, *differences)
         for metric in METRICS
         for number in plan.rounds
     ]
     means = np.stack([world.mean[0] for world in worlds]).mean(0)
     _, bounds = predicted(worlds, np.array([len(plan.audience)], np.float64))
-    found: dict[str, Any] = {}
+    found: dict[Any, dict[str, Any]] = {}
     for at, (group, metric, number) in enumerate(names):
-        low = -1.0 if group == "difference" else 0.0
+        low = -1.0 if group in differences else 0.0
         ends = bounds[:, :, 0, at].clip(low, 1.0) if metric in SHARES else bounds[:, :, 0, at]
         intervals = {str(n): pair.tolist() for n, pair in zip(LEVELS, ends, strict=True)}
         of_metric = found.setdefault(group, {}).setdefault(metric, {})
@@ -150,11 +175,28 @@ def figures(worlds: Sequence[Summary], plan: Plan) -> dict[str, Any]:
     return found
 
 
+def compared(ways: Sequence[Sums], differences: Sequence[tuple[int, int]]) -> Summary:
+    """Figures of several ways to play the same users, and one way's less another's."""
+    mean, scores = linearised(Sums.beside(ways).by_user())
+    size = len(mean) // len(ways)
+    own = [slice(at * size, (at + 1) * size) for at in range(len(ways))]
+    less = [(own[one], own[other]) for one, other in differences]
+    mean = np.concatenate([mean, *(mean[one] - mean[other] for one, other in less)])
+    scores = np.concatenate([scores, *(scores[:, a] - scores[:, b] for a, b in less)], 1)
+    n = len(scores)
+    variance = (scores**2).sum(0) / max(n - 1, 1)
+    return Summary(mean[None], variance[None], np.array([float(n)]), np.zeros((1, 2, 1)))
+
+
 class Scene:
     """Simulated users of a campaign, and what they are guided to."""
 
     def __init__(self, plan: Plan, artefacts: ArtefactStore, progress: Progress = silent) -> None:
-        self.plan, self._artefacts, self._progress = plan, artefacts, progress
+        if not len(plan.audience):
+            raise InvalidInputError(
+                "the guide knows nobody of the audience: nothing can be forecast"
+            )
+        self.plan, self.artefacts, self._progress = plan, artefacts, progress
         saved, said = plan.guides.saved, plan.version.said
         self.seed, rows = saved.seed, plan.audience
         if len(rows) > MOST_KNOWN:
@@ -164,33 +206,39 @@ class Scene:
         users = train_users(self.dataset)
         self.users = replace(users, known=rows)
         self.guides = [plan.guides.of(plan.version, arm.name) for arm in said.arms]
-        self._plain = plan.guides.plain(plan.version)
+        self.plain = [plan.guides.plain(plan.version)] * len(said.arms)
         self.targets = plan.guides.targets(said)
         self.pairs = self._pairs()
         self.prior = self._prior()
         self._vectors: dict[Hidden, Vectors] = {}
 
+    def world(self, number: int) -> PlausibleWorld:
+        """The world of a number."""
+        return drawn_world(self.prior, self.seed, number)
+
     def played(self, world: PlausibleWorld) -> Summary:
         """The campaign in one world: guided, plain, and the difference."""
+        return compared(self.sums(world, [self.guides, self.plain]), [(0, 1)])
+
+    def sums(self, world: PlausibleWorld, ways: Sequence[Sequence[Guide]]) -> list[Sums]:
+        """Sums of the figures of the campaign's users in one world, with the same luck each time.
+
+        Parameters
+        ----------
+        ways : sequence of sequence of Guide
+            Each has a guide for every arm.
+        """
         for kind in world.hidden:
             if kind not in self._vectors:
                 self._vectors[kind] = self._hidden(kind)
         own = world.build(self.dataset, self._vectors, self.targets, self.plan.world)
         options = MetricOptions(rounds=self.plan.rounds)
-        guided: list[Sums] = []
-        plain: list[Sums] = []
-        for guide, pairs in self._by_arm(self._sampled(world.seed)):
-            for group, who in ((guided, guide), (plain, self._plain)):
-                log = self._log(who, own, pairs)
-                group.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
-        both = Sums.beside([Sums.together(guided), Sums.together(plain)]).by_user()
-        mean, scores = linearised(both)
-        half = len(mean) // 2
-        mean = np.concatenate([mean, mean[:half] - mean[half:]])
-        scores = np.concatenate([scores, scores[:, :half] - scores[:, half:]], 1)
-        n = len(scores)
-        variance = (scores**2).sum(0) / max(n - 1, 1)
-        return Summary(mean[None], variance[None], np.array([float(n)]), np.zeros((1, 2, 1)))
+        found: list[list[Sums]] = [[] for _ in ways]
+        for arm, pairs in self._by_arm(self._sampled(world.seed)):
+            for parts, guides in zip(found, ways, strict=True):
+                log = self._log(guides[arm], own, pairs)
+                parts.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
+        return [Sums.together(parts) for parts in found]
 
     def about(self) -> dict[str, Any]:
         """How many users, and what is assumed."""
@@ -226,15 +274,15 @@ class Scene:
         rows = generator(seed, "sampled users").permutation(n)[:MOST_USERS]
         return Pairs(self.pairs.user_idx[rows], self.pairs.target_idx[rows])
 
-    def _by_arm(self, pairs: Pairs) -> list[tuple[Guide, Pairs]]:
-        """Every arm's guide and its share of the users; of few users an arm may get none."""
+    def _by_arm(self, pairs: Pairs) -> list[tuple[int, Pairs]]:
+        """Every arm's place and its share of the users; of few users an arm may get none."""
         said, n = self.plan.version.said, len(pairs.user_idx)
         shares = [said.shares[arm.name] for arm in said.arms]
         ends = np.round(np.cumsum(shares) / sum(shares) * n).astype(np.int64)
-        parts = zip(self.guides, [0, *ends[:-1]], ends, strict=True)
+        parts = enumerate(zip([0, *ends[:-1]], ends, strict=True))
         return [
-            (guide, Pairs(pairs.user_idx[at:end], pairs.target_idx[at:end]))
-            for guide, at, end in parts
+            (arm, Pairs(pairs.user_idx[at:end], pairs.target_idx[at:end]))
+            for arm, (at, end) in parts
             if end > at
         ]
 
@@ -293,7 +341,7 @@ class Scene:
             "seed": self.seed,
             **GraphAUOptions().model_dump(),
         }
-        made = self._artefacts.get_or_make("forecast-interest", inputs, make)
+        made = self.artefacts.get_or_make("forecast-interest", inputs, make)
         saved = load_file(made.folder / "vectors.safetensors")
         return saved["user_vectors"], saved["item_vectors"]
 

@@ -23,6 +23,8 @@ from proactrec.store.erased import rows_of
 from proactrec.store.jobs import Job, LostJobError
 from proactrec.worker.evidence import known_at
 from proactrec.worker.forecasts import Plan, forecast
+from proactrec.worker.off_policy import NEEDED, acceptance_under, as_json
+from proactrec.worker.studies import rails, worlds
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS = 30.0
@@ -101,7 +103,8 @@ def _main(url: str, folder: Path, job: Job) -> None:
         database.close()
 
 
-def _forecast(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
+def _plan(database: Database, folder: Path, job: Job) -> Plan:
+    """The campaign that a job is about, with all that it is played from."""
     given = job.given
     with database.reading() as connection:
         guides = with_items(connection, folder, job.tenant)
@@ -114,10 +117,38 @@ def _forecast(database: Database, folder: Path, job: Job, progress: Progress) ->
         version = version._replace(said=said)
         erased = rows_of(Hot(connection), job.tenant, guides.name)
         audience = audience_of(connection, job.tenant, said.audience, guides.saved.known, erased)
-    plan = Plan(version, guides, audience)
-    return forecast(plan, folder.with_name(f"{folder.name}.store"), progress=progress)
+    return Plan(version, guides, audience)
+
+
+def _forecast(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
+    return forecast(_plan(database, folder, job), _store(folder), progress=progress)
+
+
+def _worlds(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
+    plan, asked = _plan(database, folder, job), job.given["asked"]
+    return worlds(plan, _store(folder), asked["policies"], progress=progress)
+
+
+def _rails(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
+    return rails(_plan(database, folder, job), _store(folder), progress=progress)
+
+
+def _off_policy(database: Database, folder: Path, job: Job, progress: Progress) -> dict[str, Any]:
+    with database.reading() as connection:
+        guides = with_items(connection, folder, job.tenant)
+    campaign_id, policy = job.given["campaign_id"], job.given["asked"]["policy"]
+    found = acceptance_under(database, job.tenant, campaign_id, policy, guides)
+    return {"policy": policy, **as_json(found), "needed": NEEDED}
+
+
+def _store(folder: Path) -> Path:
+    """Of what was finished, beside the guide."""
+    return folder.with_name(f"{folder.name}.store")
 
 
 KINDS: dict[str, Callable[[Database, Path, Job, Progress], dict[str, Any]]] = {
     "forecast": _forecast,
+    "worlds": _worlds,
+    "rails": _rails,
+    "off-policy": _off_policy,
 }

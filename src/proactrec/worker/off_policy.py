@@ -7,7 +7,7 @@ of a journey that the other policy had begun, and not of items that were never d
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,14 @@ from sqlalchemy import Connection
 
 from proactrec.errors import InvalidInputError
 from proactrec.guidance.guide import Guide, what_may_be_shown
-from proactrec.measurement.off_policy import Logged, OffPolicy, Predicted, off_policy
+from proactrec.measurement.off_policy import (
+    LEAST_SIZE,
+    MOST_UNSEEN,
+    Logged,
+    OffPolicy,
+    Predicted,
+    off_policy,
+)
 from proactrec.policies.base import Explains, PredictsAcceptance
 from proactrec.policies.exploring import ExploringOptions, probabilities
 from proactrec.serving.guides import Guides
@@ -36,6 +43,8 @@ from proactrec.worker.evidence import (
 OTHER = "other"
 PAGE = 2000
 """Decisions that are looked at together."""
+NEEDED = {"effective_size": LEAST_SIZE, "unseen": MOST_UNSEEN}
+"""Least and most of these for an estimate; what else is needed, its refusal says."""
 DRAWN = (
     "SELECT seq, user_id, number, not_guided_because, among FROM decisions WHERE tenant = ? "
     "AND campaign_id = ? AND among IS NOT NULL AND seq > ? ORDER BY seq LIMIT ?"
@@ -80,6 +89,14 @@ def acceptance_under(
     user_idx = np.unique(users, return_inverse=True)[1]
     logged = Logged(reward, propensity, wanted, unseen, user_idx)
     return off_policy(logged, None if np.isnan(of_shown).any() else Predicted(of_shown, of_policy))
+
+
+def as_json(found: OffPolicy) -> dict[str, Any]:
+    """What is told of it."""
+    return {
+        **found._asdict(),
+        "estimates": {name: one.as_dict() for name, one in found.estimates.items()},
+    }
 
 
 def rows_of(

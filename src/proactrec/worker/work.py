@@ -18,6 +18,7 @@ from proactrec.store import campaigns, jobs
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job, LostJobError
 from proactrec.store.leases import take_back
+from proactrec.worker.counting import count
 from proactrec.worker.expiry import settle
 from proactrec.worker.job import KINDS, LEASE_SECONDS, begin
 from proactrec.worker.learning import BATCH, Learning
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 REST = 10.0
 """A chore rests this many times as long as it took, so that others have the machine."""
 TICK_SECONDS = 0.2
+COUNTING_SECONDS = 1.0
+"""Of counts that are quick many are made at once."""
 
 
 @dataclass
@@ -91,9 +94,12 @@ class Worker:
         self._guides, self._batch = Guides(folder), batch
         self._learning, self._watcher = self._of_guide()
         self._errands = Errands(database, folder)
+        self._leads = threading.Event()
 
     def run(self, ends: threading.Event) -> None:
         """Work until it is told to end; waits for another worker, and for a store that is away."""
+        counting = threading.Thread(target=self._count, args=(ends,), name="counting", daemon=True)
+        counting.start()
         while not ends.is_set():
             try:
                 with only_one(self._database, ends) as check:
@@ -103,7 +109,9 @@ class Worker:
                 logger.warning("%s: tried again", error)
                 ends.wait(1.0)
             finally:
+                self._leads.clear()
                 self._errands.leave()
+        counting.join(1.0)
 
     def once(self) -> None:
         """Do all that is due.
@@ -121,10 +129,12 @@ class Worker:
             self._steer()
             self._watch()
             self._learn()
+            count(self._database, self._clock())
             self._errands.all()
 
     def _go_on(self, ends: threading.Event, check: Check) -> None:
         logger.info("the worker has the store's lock")
+        self._leads.set()
         chores = [
             Chore("the lock", 1.0, check),
             Chore("settling", 1.0, self._settle),
@@ -137,6 +147,21 @@ class Worker:
         while not ends.wait(TICK_SECONDS):
             for chore in chores:
                 chore.look()
+
+    def _count(self, ends: threading.Event) -> None:
+        """Count while this worker is the one that works, beside all that must not wait for it."""
+
+        def some() -> int:
+            return count(self._database, self._clock(), seconds=COUNTING_SECONDS)
+
+        chore = Chore("counting", 1.0, some)
+        while not ends.wait(TICK_SECONDS):
+            try:
+                if self._leads.is_set():
+                    chore.look()
+            except StoreError as error:
+                logger.warning("%s: counted later", error)
+                ends.wait(1.0)
 
     def _of_guide(self) -> tuple[Learning, Watcher]:
         whose = self._database, self._guides, self._clock

@@ -9,8 +9,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from proactrec.errors import CampaignStateError, InvalidInputError
 from proactrec.serving.brought import MeasurementNow
-from proactrec.serving.counting import agreement, arm_counts, budget_used, journeys_after
-from proactrec.serving.measuring import measured
+from proactrec.serving.counting import journeys_after
 from proactrec.serving.schemas import (
     MOST_PAGE,
     CampaignChange,
@@ -22,9 +21,9 @@ from proactrec.serving.schemas import (
     Start,
     Versions,
     Why,
-    moment,
 )
 from proactrec.serving.service import Needs, service_of
+from proactrec.serving.telling import campaign_now, measurement_now, version_told
 from proactrec.store import campaigns, jobs
 from proactrec.store.campaign import Campaign, State
 from proactrec.store.campaigns import Version
@@ -61,7 +60,7 @@ def create(
         version = _created(request, said, access, idempotency_key)
     except IntegrityError:  # the same request came twice at once
         version = _created(request, said, access, idempotency_key)
-    return _told(version)
+    return version_told(version)
 
 
 @router.get("")
@@ -69,7 +68,7 @@ def list_all(request: Request, access: Reads) -> Campaigns:
     """All campaigns as they are now, in the order in which they have users' turns."""
     with service_of(request).database.reading() as connection:
         found = campaigns.all_current(connection, access.tenant)
-    return Campaigns(campaigns=tuple(map(_told, found)))
+    return Campaigns(campaigns=tuple(map(version_told, found)))
 
 
 @router.get("/{campaign_id:made}")
@@ -78,14 +77,7 @@ def get(request: Request, campaign_id: str, access: Reads) -> CampaignNow:
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return CampaignNow(
-            **dict(_told(version)),
-            forecast=campaigns.forecast_of(connection, version),
-            arms=arm_counts(connection, version),
-            budget_used=budget_used(connection, version, service.clock()),
-            apprentice=agreement(connection, version),
-            counted_at=moment(service.clock()),
-        )
+        return campaign_now(connection, version, service.clock())
 
 
 @router.put("/{campaign_id:made}")
@@ -98,7 +90,7 @@ def change(
     with service.database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
         if asked.campaign == version.said:  # a call that is repeated changes nothing
-            return _told(version)
+            return version_told(version)
         if asked.version not in (None, version.version):
             raise CampaignStateError(
                 f"campaign {campaign_id} has version {version.version}, not {asked.version}: "
@@ -112,7 +104,7 @@ def change(
             reason=asked.reason,
             said=asked.campaign,
         )
-    return _told(other)
+    return version_told(other)
 
 
 @router.get("/{campaign_id}/versions")
@@ -120,7 +112,7 @@ def versions(request: Request, campaign_id: str, access: Reads) -> Versions:
     """What it was, with who changed it, when and why."""
     with service_of(request).database.reading() as connection:
         found = campaigns.history(connection, access.tenant, campaign_id)
-    return Versions(versions=tuple(map(_told, found)))
+    return Versions(versions=tuple(map(version_told, found)))
 
 
 @router.get("/{campaign_id}/journeys")
@@ -143,7 +135,7 @@ def measurement(request: Request, campaign_id: str, access: Reads) -> Measuremen
     service = service_of(request)
     with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return measured(connection, version, service.clock())
+        return measurement_now(connection, version, service.clock())
 
 
 @router.post("/{campaign_id}/forecast", status_code=202)
@@ -185,7 +177,7 @@ def start(
             _check_forecast(connection, version)
         elif "reason" not in how.model_fields_set:
             raise InvalidInputError("reason must be given with without_forecast, got none")
-        return _told(_changed(request, connection, version, access, how.reason, "running"))
+        return version_told(_changed(request, connection, version, access, how.reason, "running"))
 
 
 @router.post("/{campaign_id}/pause")
@@ -223,7 +215,7 @@ def _set(
 ) -> CampaignVersion:
     with service_of(request).database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
-        return _told(_changed(request, connection, version, access, reason, state))
+        return version_told(_changed(request, connection, version, access, reason, state))
 
 
 def _changed(
@@ -256,16 +248,3 @@ def _forecast_of(connection: Connection, version: Version) -> Forecast | None:
     if job is None:
         return None
     return Forecast.model_validate({"state": job.state, "result": job.result, "error": job.error})
-
-
-def _told(version: Version) -> CampaignVersion:
-    return CampaignVersion(
-        id=version.campaign_id,
-        version=version.version,
-        state=version.state,
-        share=version.share,
-        reason=version.reason,
-        by=version.by,
-        at=moment(version.at),
-        campaign=version.said,
-    )
