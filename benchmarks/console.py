@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from console_pages import Crowd, counted, fill
 from playwright.sync_api import Page, expect, sync_playwright
 
+from console_pages import Crowd, counted, fill
 from console_visits import Visitors, signed_in
 from page import origin, write_page
 from proactrec.data.items import Items
@@ -75,7 +75,9 @@ def measured(running: Site, asked: argparse.Namespace) -> dict[str, Any]:
     counted(Database(running.url), campaign)
     paths = ["/", f"/campaigns/{campaign}", "/users?id=user 0000001", "/new", "/operation"]
     with console(api, asked.store) as (url, process):
-        found = {"pages": opened(url, running.key, [*paths, "/policies", "/worlds"])}
+        found: dict[str, Any] = {
+            "pages": opened(url, running.key, [*paths, "/policies", "/worlds"])
+        }
         print(json.dumps(found["pages"]), flush=True)
         visitors = Visitors(url, signed_in(url, running.key), paths)
         found["memory"] = asyncio.run(visited(visitors, asked.visits, process))

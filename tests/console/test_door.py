@@ -47,8 +47,12 @@ def test_nothing_is_served_to_whoever_is_not_signed_in(at: Site) -> None:
 
 
 def test_somebody_whom_the_issuer_knows_comes_in_with_their_scope(
-    browser: Browser, guide_folder: Callable[..., Path], tmp_path: Path
+    browser: Browser,
+    guide_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("PROACTREC_OIDC_SECRET", "a secret")
     with provider() as issuer:
         claims = {"proactrec_tenant": "default", "proactrec_scope": "report"}
         httpx2.put(f"{issuer.url}/users/ada", json=claims).raise_for_status()
@@ -61,7 +65,7 @@ def test_somebody_whom_the_issuer_knows_comes_in_with_their_scope(
                 visit = Visit(browser, url)
                 visit.page.goto("/sign-in")
                 visit.page.get_by_role("link", name=re.compile("Sign in by")).click()
-                visit.page.get_by_label(re.compile("sub", re.I)).fill("ada")
+                visit.page.get_by_placeholder("sub").fill("ada")
                 visit.page.get_by_role("button").first.click()
                 expect(visit.page.get_by_role("heading", level=1)).to_have_text("Overview")
                 expect(visit.page.get_by_text("default · report")).to_be_visible()

@@ -1,6 +1,7 @@
 """`proactrec console`: campaigns in a browser."""
 
 import logging
+import os
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,8 @@ from proactrec.console.options import ConsoleOptions
 FLAGS = flags_of(
     ConsoleOptions, None, "oidc_issuer", "oidc_client_id", "behind_proxy", "idle_minutes"
 )
+SECRET = "PROACTREC_OIDC_SECRET"
+"""Environment variable: all may see a command line."""
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +32,8 @@ def console(
     """Open a console of a service, in which campaigns are made, watched and stopped.
 
     People sign in with a key of the service, or by OpenID Connect; what they see and may do is what
-    their key may. Keys stay in this process's memory: after a restart people sign in again.
+    their key may. Keys stay in this process's memory: after a restart people sign in again. Where
+    an issuer wants a secret of its clients, PROACTREC_OIDC_SECRET holds it.
 
     Example: proactrec console --api http://127.0.0.1:8080
     """
@@ -37,7 +41,7 @@ def console(
     from proactrec.console.run import run
     from proactrec.serving.logs import log_to_stderr
 
-    options = built(ConsoleOptions, FLAGS, values, api=api)
+    options = built(ConsoleOptions, FLAGS, values, api=api, oidc_secret=os.environ.get(SECRET))
     listener = bound(host, port)
     log_to_stderr()
     at = listener.getsockname()

@@ -31,7 +31,7 @@ def create_app(options: ConsoleOptions) -> FastAPI:
     sessions = Sessions(options)
     sign_ins = None
     if options.oidc_issuer is not None and options.oidc_client_id is not None:
-        sign_ins = SignIns(options.oidc_issuer, options.oidc_client_id)
+        sign_ins = SignIns(options.oidc_issuer, options.oidc_client_id, options.oidc_secret)
     app = FastAPI(title="proactrec console", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(Door(sessions, sign_ins).router)
     app.include_router(downloads.router)
@@ -45,7 +45,14 @@ def create_app(options: ConsoleOptions) -> FastAPI:
     for page in PAGES:
         page.build()
     ui.add_head_html(HEAD, shared=True)
-    ui.run_with(app, title="proactrec", dark=None, tailwind=False, show_welcome_message=False)
+    ui.run_with(
+        app,
+        title="proactrec",
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        show_welcome_message=False,
+    )
     pages_app.on_exception(lambda error: logger.error("a page failed", exc_info=error))
     app.add_middleware(Gate, sessions=sessions)
     app.add_middleware(Guarded)

@@ -11,15 +11,20 @@ COLOURS = ("#2f7de1", "#c2571a", "#2a9d63", "#9357c9", "#b8860b", "#5f6b7a")
 SOFT = "#808893"
 
 
-def lines(
-    label: str,
-    times: Sequence[str],
-    series: Mapping[str, Sequence[float | None]],
-    *,
-    unit: str = "",
-) -> None:
-    """Lines over time; `label` says in a sentence what is seen."""
-    options = _base(unit) | {
+class Lines:
+    """Lines over time, which go on in place; `label` says in a sentence what is seen."""
+
+    def __init__(self, label: str, unit: str = "") -> None:
+        self._chart = _chart(label, _base(unit))
+
+    def show(self, times: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> None:
+        """Draw these instead."""
+        self._chart.options.update(_lines(times, series))
+        self._chart.update()
+
+
+def _lines(times: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> dict[str, Any]:
+    return {
         "xAxis": {"type": "category", "data": list(times), **_axis()},
         "series": [
             {
@@ -32,7 +37,6 @@ def lines(
             for at, (name, values) in enumerate(series.items())
         ],
     }
-    _chart(label, options)
 
 
 def intervals(
@@ -97,5 +101,7 @@ def _axis() -> dict[str, Any]:
     return {"axisLabel": {"color": SOFT, "hideOverlap": True}, "axisTick": {"show": False}}
 
 
-def _chart(label: str, options: dict[str, Any]) -> None:
-    attributes(ui.echart(options).classes("chart"), role="img", aria_label=label)
+def _chart(label: str, options: dict[str, Any]) -> ui.echart:
+    found = ui.echart(options).classes("chart")
+    attributes(found, role="img", aria_label=label)
+    return found

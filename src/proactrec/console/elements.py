@@ -36,6 +36,11 @@ def link(content: str, to: str, classes: str = "") -> TextElement:
     return found
 
 
+def linked(content: str, to: str) -> Cell:
+    """The same as a cell of a table."""
+    return lambda: link(content, to)
+
+
 def note(content: str, kind: str = "") -> None:
     """A sentence that is not to be missed."""
     attributes(text("p", content, f"note {kind}"), role="status")

@@ -32,10 +32,13 @@ class SignIns:
     issuer : str
         Its URL.
     client_id : str
+    secret : str, optional
+        By which the issuer knows that it is the client who asks for a token, where it wants one.
     """
 
-    def __init__(self, issuer: str, client_id: str) -> None:
+    def __init__(self, issuer: str, client_id: str, secret: str | None = None) -> None:
         self._issuer, self._client_id = issuer, client_id
+        self._auth = None if secret is None else (client_id, secret)
         self.name = str(urlsplit(issuer).hostname)
         self._begun: dict[str, Begun] = {}
         self._lock = threading.Lock()
@@ -85,7 +88,8 @@ class SignIns:
             "client_id": self._client_id,
             "code_verifier": begun.verifier,
         }
-        answer = self._asked("POST", self._about()["token_endpoint"], data=given)
+        where = self._about()["token_endpoint"]
+        answer = self._asked("POST", where, data=given, auth=self._auth)
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise UnknownKeyError("the issuer gave no ID token")

@@ -17,6 +17,9 @@ class ConsoleOptions(Options):
         None, description="URL of the OpenID Connect issuer whose people the service takes"
     )
     oidc_client_id: str | None = Field(None, description="by which the issuer knows the console")
+    oidc_secret: str | None = Field(
+        None, repr=False, description="that it has agreed on with the issuer, if any"
+    )
     behind_proxy: str | None = Field(
         None,
         description="addresses, with commas, of what speaks TLS in front: the scheme by which a "

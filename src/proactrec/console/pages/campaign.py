@@ -9,12 +9,14 @@ from nicegui.element import Element
 
 from proactrec.console import words
 from proactrec.console.elements import (
+    Cell,
     Field,
     attributes,
     box,
     button,
     enable,
     link,
+    linked,
     note,
     table,
     text,
@@ -23,7 +25,7 @@ from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.pages.brought import show_brought
 from proactrec.console.pages.forecast import show_forecast, show_prices
 from proactrec.console.pages.jobs import Job, Show, Work
-from proactrec.console.pages.live import show_live
+from proactrec.console.pages.live import Live
 from proactrec.console.pages.overview import state
 from proactrec.console.pages.users import user_link
 from proactrec.console.sessions import Session
@@ -75,10 +77,9 @@ class Page:
         if found.now.state == "draft":
             self._before()
         text("h2", "What happens")
-        self._live = attributes(box(), aria_live="off")
-        with self._live:
-            show_live(found.now, found.course, self._session.zone)
-        ui.timer(LIVE_SECONDS, self._look)
+        self._live = Live(session.zone)
+        self._live.show(found.now, found.course)
+        ui.timer(LIVE_SECONDS, self._look, immediate=False)
         if found.now.state != "draft":
             self._part("What it brought", self._ask_brought, BROUGHT_SECONDS)
             self._journeys()
@@ -153,9 +154,7 @@ class Page:
         if found.now.state != self._state:
             ui.navigate.reload()
             return
-        self._live.clear()
-        with self._live:
-            show_live(found.now, found.course, self._session.zone)
+        self._live.show(found.now, found.course)
         if self._start is not None and found.now.forecast == "done":
             enable(self._start, on=True)
 
@@ -277,9 +276,9 @@ class Paged:
         if not found.journeys:
             text("p", "Nobody has been guided yet.")
             return
-        rows = [
+        rows: list[list[Cell]] = [
             [
-                lambda one=one: link(one.user_id, user_link(one.user_id)),
+                linked(one.user_id, user_link(one.user_id)),
                 one.target_id,
                 one.arm,
                 words.count(one.rounds),

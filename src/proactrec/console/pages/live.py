@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from proactrec.console import words
-from proactrec.console.charts import lines
+from proactrec.console.charts import Lines
 from proactrec.console.elements import box, facts, note, table, text
-from proactrec.serving.courses import Course
+from proactrec.serving.courses import Course, CourseBin
 from proactrec.serving.schemas import ArmCounts, CampaignNow
 from proactrec.serving.words import NOT_GUIDED
 from proactrec.store.campaign import HOLD_OUT
@@ -15,16 +15,62 @@ FEW = 10
 """Answers of an hour below which no share is drawn."""
 
 
-def show_live(now: CampaignNow, course: Course, zone: ZoneInfo) -> None:
-    """All that moves."""
-    if not any(arm.decisions for arm in now.arms.values()):
-        note("No user has asked yet: figures appear here with the first decisions.")
-    _facts(now, course)
-    text("p", f"Counted at {words.when(course.kept_at, zone)} ({zone.key}).", "hint")
-    if course.bins:
-        _courses(course, zone)
-    _arms(now, course)
-    _not_guided(now.arms)
+class Live:
+    """All that moves: figures are written anew, charts go on."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._figures = box()
+        self._charts = box()
+        with self._charts:
+            self._accepted_by = text("h3")
+            self._accepted = Lines("Share of answers that accept, over time, by arm", " %")
+            self._counted_by = text("h3")
+            self._counted = Lines("Decisions, guided ones and targets accepted, over time")
+        self._rest = box()
+
+    def show(self, now: CampaignNow, course: Course) -> None:
+        """What was counted last."""
+        self._figures.clear()
+        with self._figures:
+            if not any(arm.decisions for arm in now.arms.values()):
+                note("No user has asked yet: figures appear here with the first decisions.")
+            _facts(now, course)
+            at = words.when(course.kept_at, self._zone)
+            text("p", f"Counted at {at} ({self._zone.key}).", "hint")
+        self._charts.visible = bool(course.bins)
+        self._draw(course)
+        self._rest.clear()
+        with self._rest:
+            _arms(now, course)
+            _not_guided(now.arms)
+
+    def _draw(self, course: Course) -> None:
+        at = sorted({one.at for one in course.bins})
+        names = list(dict.fromkeys(one.arm for one in course.bins))
+        by_place = {(one.at, one.arm): one for one in course.bins}
+        form = "%m-%d %H:%M" if course.by == "hour" else "%m-%d"
+        times = [f"{one.astimezone(self._zone):{form}}" for one in at]
+        rows = [[by_place.get((one, name)) for name in names] for one in at]
+        accepted = {
+            name: [_share(row[column]) for row in rows] for column, name in enumerate(names)
+        }
+        counts: dict[str, list[float | None]] = {
+            "decisions": [sum(one.decisions for one in row if one) for row in rows],
+            "guided": [sum(one.guided for one in row if one) for row in rows],
+            "targets accepted": [sum(one.targets_accepted for one in row if one) for row in rows],
+        }
+        self._accepted_by.set_text(f"Acceptance by {course.by}")
+        self._accepted.show(times, accepted)
+        self._counted_by.set_text(f"Decisions by {course.by}")
+        self._counted.show(times, counts)
+
+
+def _share(one: CourseBin | None) -> float | None:
+    """Of answers that accept, in hundredths; None: too few."""
+    if one is None or one.answered < FEW:
+        return None
+    return round(100 * one.accepted / one.answered, 2)
 
 
 def _facts(now: CampaignNow, course: Course) -> None:
@@ -59,31 +105,6 @@ def _facts(now: CampaignNow, course: Course) -> None:
         agreed = words.share_of(now.apprentice.agreed, now.apprentice.decisions)
         shown.append(("Apprentice agrees", agreed, words.TERMS["apprentice"]))
     facts(shown)
-
-
-def _courses(course: Course, zone: ZoneInfo) -> None:
-    at = sorted({one.at for one in course.bins})
-    names = list(dict.fromkeys(one.arm for one in course.bins))
-    by_place = {(one.at, one.arm): one for one in course.bins}
-    form = "%m-%d %H:%M" if course.by == "hour" else "%m-%d"
-    times = [f"{one.astimezone(zone):{form}}" for one in at]
-    accepted: dict[str, list[float | None]] = {}
-    for name in names:
-        found = [by_place.get((one, name)) for one in at]
-        accepted[name] = [
-            round(100 * one.accepted / one.answered, 2) if one and one.answered >= FEW else None
-            for one in found
-        ]
-    text("h3", f"Acceptance by {course.by}")
-    lines(f"Share of answers that accept, by {course.by} and arm", times, accepted, unit=" %")
-    rows = [[by_place.get((one, name)) for name in names] for one in at]
-    counts: dict[str, list[float | None]] = {
-        "decisions": [sum(one.decisions for one in row if one) for row in rows],
-        "guided": [sum(one.guided for one in row if one) for row in rows],
-        "targets accepted": [sum(one.targets_accepted for one in row if one) for row in rows],
-    }
-    text("h3", f"Decisions by {course.by}")
-    lines(f"Decisions, guided ones and targets accepted, by {course.by}", times, counts)
 
 
 def _arms(now: CampaignNow, course: Course) -> None:

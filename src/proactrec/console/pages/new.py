@@ -1,13 +1,24 @@
 """A campaign is made: from a category or items to a draft whose forecast is on its way."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from fastapi import Request
 from nicegui import ui
 
 from proactrec.console import words
-from proactrec.console.elements import Check, Field, attributes, box, button, note, table, text
+from proactrec.console.elements import (
+    Cell,
+    Check,
+    Field,
+    attributes,
+    box,
+    button,
+    note,
+    table,
+    text,
+)
 from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.sessions import Session
 from proactrec.errors import InvalidInputError, ProactrecError
@@ -120,16 +131,19 @@ class Form:
             if not found.items:
                 note("No item's title or id has this in it.")
                 return
-            rows = [
+            rows: list[list[Cell]] = [
                 [
                     one.title or one.item_id,
                     ", ".join(one.categories),
                     words.count(one.users),
-                    lambda one=one: button("Add", lambda: add(one.item_id, one.title), "second"),
+                    adding(one.item_id, one.title),
                 ]
                 for one in found.items
             ]
             table("Items found", ("Item", "Categories", "#Users who had it", "Choose"), rows)
+
+        def adding(item_id: str, title: str) -> Cell:
+            return lambda: button("Add", lambda: add(item_id, title), "second")
 
         def show_chosen() -> None:
             chosen.clear()
@@ -137,7 +151,7 @@ class Form:
                 for item_id, title in self._items.items():
                     with box("li"):
                         text("span", f"{title or item_id} ")
-                        button("Remove", lambda item_id=item_id: remove(item_id), "second")
+                        button("Remove", partial(remove, item_id), "second")
 
         button("Search", lambda: filled(place, ask, show), "second")
         show_chosen()

@@ -49,7 +49,7 @@ async def _page(session: Session, start: int) -> None:
 
     with place:
         await shown(session, ask, show, "Asking the service for its campaigns …")
-    ui.timer(LOOK_SECONDS, lambda: filled(place, ask, show))
+    ui.timer(LOOK_SECONDS, lambda: filled(place, ask, show), immediate=False)
 
 
 def seen(client: Client, start: int) -> Seen:

@@ -7,12 +7,14 @@ from nicegui import ui
 
 from proactrec.console import words
 from proactrec.console.elements import (
+    Cell,
     Field,
     attributes,
     box,
     button,
     facts,
     link,
+    linked,
     note,
     table,
     text,
@@ -149,9 +151,9 @@ class Person:
         if not found.journeys:
             text("p", "None yet.")
             return
-        rows = [
+        rows: list[list[Cell]] = [
             [
-                lambda one=one: link(one.campaign_name, f"/campaigns/{one.campaign_id}"),
+                linked(one.campaign_name, f"/campaigns/{one.campaign_id}"),
                 one.target_title or one.target_id,
                 one.arm,
                 words.count(one.rounds),
