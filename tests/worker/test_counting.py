@@ -29,8 +29,8 @@ def shop(database: Database, guide_folder: Callable[..., Path]) -> Shop:
 def lived(shop: Shop, n: int = 12) -> Version:
     version = shop.campaign(hold_out=0.3, measure={"window_hours": 1, "segments": ("gold",)})
     for user in range(n):
-        shop.groups(f"u{user:02}", *(("gold", f"own {user}") if user % 2 else ("silver",)))
-        shop.report(shop.ask(f"u{user:02}"), "impression", "accept" if user % 3 else "skip")
+        shop.groups(f"new {user:02}", *(("gold", f"own {user}") if user % 2 else ("silver",)))
+        shop.report(shop.ask(f"new {user:02}"), "impression", "accept" if user % 3 else "skip")
     shop.now += 3 * DAY
     return version
 
@@ -58,7 +58,7 @@ def test_what_is_quick_is_counted_whenever_somebody_looks(shop: Shop) -> None:
     assert count(shop.database, shop.now) == len(KINDS)
     with shop.database.writing() as connection:  # whatever the machine is busy with
         connection.exec_driver_sql("UPDATE counted SET took = 1")
-    shop.ask("u01")
+    shop.ask("new 99")
     assert n_decisions(shop, version) == (13, shop.now)
     assert count(shop.database, shop.now + EVERY - 1) == 0
     assert count(shop.database, shop.now + EVERY) == len(KINDS)
@@ -72,7 +72,7 @@ def test_what_takes_long_is_told_with_its_time_until_it_is_counted_again(
     Worker(shop.database, shop.guides.folder, clock=shop.clock).once()
     slow(monkeypatch)
     shop.now += DAY
-    shop.ask("u01")
+    shop.ask("new 99")
     assert n_decisions(shop, version) == (12, begun)
     assert count(shop.database, shop.now) == len(KINDS)
     assert n_decisions(shop, version) == (13, shop.now)
@@ -123,7 +123,7 @@ def test_of_people_nothing_is_kept(shop: Shop) -> None:
     assert "gold" in kept
     assert "own 1" not in kept
     assert "silver" not in kept
-    assert "u01" not in kept
+    assert "new 01" not in kept
 
 
 def test_drafts_are_not_counted_and_what_ended_is_seldom(shop: Shop) -> None:

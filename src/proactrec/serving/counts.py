@@ -33,7 +33,7 @@ def counts(connection: Connection, version: Version, what: str, now: int) -> Cou
     kept = counted.kept(connection, version, what)
     if kept is not None and kept.took > QUICK and kept.about == decided_by(version, what):
         return Counts(kept.counts, kept.at)
-    return Counts(KINDS[what].count(connection, version, now), now)
+    return Counts(KINDS[what].make(connection, version, now), now)
 
 
 def renew(database: Database, version: Version, what: str, now: int) -> None:
@@ -42,7 +42,7 @@ def renew(database: Database, version: Version, what: str, now: int) -> None:
         if not database.is_sqlite:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         begun = time.monotonic()
-        found = KINDS[what].count(connection, version, now)
+        found = KINDS[what].make(connection, version, now)
         took = round((time.monotonic() - begun) * 1e6)
     new = Kept(decided_by(version, what), found, took, now)
     with database.writing() as connection:
@@ -72,7 +72,7 @@ def _sums(connection: Connection, version: Version, now: int) -> dict[str, Any]:
 class Kind(NamedTuple):
     """What there is to count."""
 
-    count: Callable[[Connection, Version, int], dict[str, Any]]  # what is JSON
+    make: Callable[[Connection, Version, int], dict[str, Any]]  # what is JSON
     decided_by: Any  # fields of a campaign
 
 

@@ -14,6 +14,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.prediction import MIN_WORLDS, Summary
 from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.guidance.guide import Guide
+from proactrec.policies.exploring import ExploringOptions
 from proactrec.policies.next_item import NextItem
 from proactrec.progress import Progress, silent
 from proactrec.simulator.prior import PlausibleWorld
@@ -131,9 +132,9 @@ def _guides(plan: Plan, said: Campaign, what: str) -> list[Guide]:
 
 
 def _by(said: Campaign, policy: str) -> Campaign:
-    """The campaign with another policy in all of its arms."""
+    """The campaign with another policy in all of its arms, which shows what it finds best."""
     arms = tuple(arm.model_copy(update={"policy": policy}) for arm in said.arms)
-    return said.model_copy(update={"arms": arms})
+    return said.model_copy(update={"arms": arms, "explore": ExploringOptions()})
 
 
 def _without(said: Campaign, rail: str) -> Campaign:
