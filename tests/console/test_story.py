@@ -40,7 +40,7 @@ def begun(hands: Hands) -> None:
     expect(start).to_be_enabled(timeout=FORECAST)
     expect(page.get_by_role("img", name=re.compile("accept a target"))).to_be_visible()
     hands.press("Start")
-    expect(page.get_by_text("running", exact=True)).to_be_visible()
+    expect(page.locator(".state").first).to_have_text("running")
 
 
 def moves(hands: Hands) -> None:
@@ -58,12 +58,14 @@ def understood(hands: Hands, at: Site) -> None:
     """A user's journey with its reasons; then the user wants no more of it."""
     page = hands.page
     page.reload()
-    hands.follow("u01")
+    on_the_way = page.get_by_role("row").filter(has=page.get_by_role("cell", name="guided"))
+    user = on_the_way.get_by_role("link").first.inner_text()
+    hands.follow(user)
     expect(page.get_by_text(re.compile("step toward|the target")).first).to_be_visible()
     assert MARKUP in page.locator("ol.journey").inner_text()
     hands.press("Opt out of guidance")
     expect(page.get_by_role("button", name="Guide again")).to_be_visible()
-    assert at.client.decide("u01").not_guided_because == "opted_out"
+    assert at.client.decide(user).not_guided_because == "opted_out"
     page.go_back()
 
 
@@ -76,7 +78,7 @@ def ended(hands: Hands, name: str, tmp_path: Path) -> None:
     expect(page.get_by_text("Say why")).to_be_visible()
     hands.fill("Reason", "enough was seen")
     hands.press("Stop for good")
-    expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+    expect(page.locator(".state").first).to_have_text("stopped")
     expect(page.get_by_text("enough was seen").first).to_be_visible()
     with page.expect_download() as coming:
         hands.follow("Report (HTML)")

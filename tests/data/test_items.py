@@ -1,8 +1,10 @@
 """The catalogue: indices, keys and categories of items, by inside index."""
 
 import numpy as np
+import polars as pl
 import pytest
 
+from proactrec.data.catalogue import Catalogue
 from proactrec.data.items import Items
 from proactrec.errors import UnknownIdError
 from proactrec.rng import keys_of
@@ -74,6 +76,22 @@ def test_what_carries_any_of_some_categories(names: tuple[str, ...], expected: l
     carried = ITEMS.carry(names)
     assert carried.shape == (5,)
     assert carried.nonzero()[0].tolist() == expected
+
+
+def test_known_items_are_called_and_sorted_as_the_shop_says_them_now() -> None:
+    bare = Items("bare", ("a", "b"), ("A", "B"), (("x",), ("y",)), np.array([0, 3, 4]))
+    rows = {
+        "item_id": ["c", "b", "a"],
+        "title": ["C", "New B", ""],
+        "categories": [["x"], ["y", "adult"], []],
+    }
+    schema = {"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)}
+    found = bare.extended(Catalogue(pl.DataFrame(rows, schema)))
+    assert found.item_ids == ("a", "b", "c")
+    assert found.titles == ("A", "New B", "C")
+    assert found.categories == (("x",), ("y", "adult"), ("x",))
+    assert found.train_counts.tolist() == [0, 3, 4, 0]
+    assert found.carry(["adult"]).tolist() == [False, False, True, False]
 
 
 def test_a_data_set_has_the_items_of_its_catalogue_with_train_counts() -> None:

@@ -5,8 +5,6 @@ from typing import Any
 
 from nicegui import ui
 
-from proactrec.console.elements import attributes
-
 COLOURS = ("#2f7de1", "#c2571a", "#2a9d63", "#9357c9", "#b8860b", "#5f6b7a")
 SOFT = "#808893"
 
@@ -15,7 +13,7 @@ class Lines:
     """Lines over time, which go on in place; `label` says in a sentence what is seen."""
 
     def __init__(self, label: str, unit: str = "") -> None:
-        self._chart = _chart(label, _base(unit))
+        self._chart = _chart(_base(label, unit))
 
     def show(self, times: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> None:
         """Draw these instead."""
@@ -52,8 +50,8 @@ def intervals(
             {"name": group, "type": "bar", "data": points, "itemStyle": {"color": colour}}
         )
         series.append(_whiskers(group, ends, at, len(groups)))
-    options = _base(" %") | {"xAxis": {"type": "category", "data": list(names), **_axis()}}
-    _chart(label, options | {"series": series})
+    options = _base(label, " %") | {"xAxis": {"type": "category", "data": list(names), **_axis()}}
+    _chart(options | {"series": series})
 
 
 def _whiskers(group: str, ends: list[list[float]], at: int, n: int) -> dict[str, Any]:
@@ -80,7 +78,7 @@ def _whiskers(group: str, ends: list[list[float]], at: int, n: int) -> dict[str,
     }
 
 
-def _base(unit: str) -> dict[str, Any]:
+def _base(label: str, unit: str) -> dict[str, Any]:
     return {
         "color": list(COLOURS),
         "animation": False,
@@ -93,7 +91,7 @@ def _base(unit: str) -> dict[str, Any]:
             "axisLabel": {"formatter": f"{{value}}{unit}", "color": SOFT},
             "splitLine": {"lineStyle": {"color": SOFT, "opacity": 0.25}},
         },
-        "aria": {"enabled": True},
+        "aria": {"enabled": True, "label": {"description": label}},
     }
 
 
@@ -101,7 +99,5 @@ def _axis() -> dict[str, Any]:
     return {"axisLabel": {"color": SOFT, "hideOverlap": True}, "axisTick": {"show": False}}
 
 
-def _chart(label: str, options: dict[str, Any]) -> ui.echart:
-    found = ui.echart(options).classes("chart")
-    attributes(found, role="img", aria_label=label)
-    return found
+def _chart(options: dict[str, Any]) -> ui.echart:
+    return ui.echart(options).classes("chart")

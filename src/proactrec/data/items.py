@@ -100,15 +100,24 @@ class Items:
         return found.copy()
 
     def extended(self, catalogue: Catalogue) -> "Items":
-        """With those items of a catalogue after the others that are not known yet."""
-        later = catalogue.table.filter(~pl.col("item_id").is_in(self.item_ids))
+        """As a catalogue says them: known items by its titles and categories, where it has any, and
+        after them those that are not known yet.
+        """
+        table = catalogue.table
+        said = dict(zip(table["item_id"], table.select("title", "categories").rows(), strict=True))
+        told = [said.get(item_id, ("", [])) for item_id in self.item_ids]
+        known = [title or own for (title, _), own in zip(told, self.titles, strict=True)]
+        carried = [
+            tuple(names) or own for (_, names), own in zip(told, self.categories, strict=True)
+        ]
+        later = table.filter(~pl.col("item_id").is_in(self.item_ids))
         text = later["text"] if "text" in later.columns else pl.Series([""] * later.height)
         titles = later.select(pl.coalesce(pl.col("title").replace("", None), "item_id"))["title"]
         return Items(
             self.name,
             (*self.item_ids, *later["item_id"]),
-            (*self.titles, *titles),
-            (*self.categories, *map(tuple, later["categories"].to_list())),
+            (*known, *titles),
+            (*carried, *map(tuple, later["categories"].to_list())),
             np.concatenate([self.train_counts, np.zeros(later.height, np.int64)]),
             (*self.texts, *text) if self.texts else (),
         )
