@@ -1,7 +1,8 @@
 """Pictures of the console's pages, of a service that simulated shoppers visit.
 
-Usage: python benchmarks/console_screens.py FOLDER --console URL --key KEY
-For example of `make serve`, which prints both; after some minutes of visits there is more to see.
+Usage: python benchmarks/console_screens.py FOLDER --console URL --api URL --key KEY
+For example of `make serve`, which prints all three; after some minutes of visits there is more to
+see. A draft is made, forecast and priced first.
 """
 
 import argparse
@@ -10,9 +11,12 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from proactrec.serving.client import Client
+from proactrec.store.campaign import Campaign
+
 CHROMIUM, FLAGS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-N_COLOURS = 64
+N_COLOURS, PATIENCE = 64, 600.0
 
 
 def main() -> None:
@@ -20,13 +24,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--console", required=True)
+    parser.add_argument("--api", required=True)
     parser.add_argument("--key", required=True)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
+    asked.draft = draft(asked.api, asked.key)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         taken(browser, asked)
         browser.close()
+
+
+def draft(api: str, key: str) -> str:
+    """A campaign that has a forecast and prices, and has not started."""
+    said = {"name": "Westerns for all", "goal": {"category": "Western", "n_targets": 20}}
+    said |= {"rails": {"plain_share": 0.2, "acceptance_floor": 0.3}, "budget": {"total": 50_000}}
+    with Client(api, key) as client:
+        made = client.create(Campaign(**said), request_key="a draft for pictures").id
+        client.forecast(made, patience=PATIENCE)
+        client.study(made, "rails", patience=PATIENCE)
+        client.study(made, "worlds", patience=PATIENCE)
+    return made
 
 
 def taken(browser: Browser, asked: argparse.Namespace) -> None:
@@ -44,9 +62,11 @@ def taken(browser: Browser, asked: argparse.Namespace) -> None:
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("table").first.wait_for()
         campaign = page.locator("table a").first.get_attribute("href")
-        paths = {"overview": "/", "campaign": campaign, "new": "/new", "worlds": "/worlds"}
+        paths = {"overview": "/", "campaign": campaign, "forecast": f"/campaigns/{asked.draft}"}
+        paths |= {"new": "/new", "worlds": f"/worlds?campaign={asked.draft}"}
         page.goto(str(campaign))
-        user = page.locator("a[href^='/users?id=']").first.get_attribute("href")
+        guided = page.locator("tr", has=page.get_by_role("cell", name="guided", exact=True))
+        user = guided.locator("a[href^='/users?id=']").first.get_attribute("href")
         paths |= {"user": user, "policies": "/policies", "operation": "/operation"}
         for name, path in paths.items():
             page.goto(str(path))

@@ -38,14 +38,23 @@ def session_of(request: Request) -> Session:
 
 
 @contextmanager
-def page_of(request: Request, title: str, needs: str = "report") -> Iterator[Session | None]:
-    """A page's head and main part; None, with a sentence, where the key does not reach so far."""
+def page_of(
+    request: Request, title: str, needs: str = "report", *, is_named: bool = False
+) -> Iterator[Session | None]:
+    """A page's head and main part; None, with a sentence, where the key does not reach so far.
+
+    Parameters
+    ----------
+    is_named : bool
+        The page says its first heading by itself, once it knows what it is about.
+    """
     session = session_of(request)
     ui.page_title(f"{title} · proactrec")
     _bar(request.url.path, session)
     with attributes(box("main", "page"), tabindex="-1") as main:
         ui.skip_link(target=main)
-        text("h1", title)
+        if not is_named:
+            text("h1", title)
         if session.may(needs):
             yield session
             return

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import warnings
 
 import uvicorn
 
@@ -13,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 def run(options: ConsoleOptions, listener: socket.socket) -> None:
     """Serve the console on a socket."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
     config = uvicorn.Config(
         create_app(options),
         log_config=None,

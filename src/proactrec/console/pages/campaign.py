@@ -35,7 +35,7 @@ from proactrec.serving.courses import Course
 from proactrec.serving.schemas import CampaignNow, CampaignVersion, Journeys
 
 LIVE_SECONDS, BROUGHT_SECONDS = 5.0, 60.0
-MOST_JOURNEYS = 20
+MOST_JOURNEYS, MOST_TITLES = 20, 200
 GOES_ON = ("draft", "running", "paused")
 
 
@@ -51,7 +51,7 @@ def build() -> None:
 
     @ui.page("/campaigns/{campaign_id}")
     async def campaign(request: Request, campaign_id: str) -> None:
-        with page_of(request, "Campaign") as session:
+        with page_of(request, "Campaign", is_named=True) as session:
             if session is not None:
                 await shown(
                     session,
@@ -87,9 +87,8 @@ class Page:
         self._part("Versions, and who changed what", self._ask_versions, None)
 
     def _head(self, now: CampaignNow) -> None:
+        text("h1", now.campaign.name)
         with box("p"):
-            text("strong", now.campaign.name)
-            text("span", " ")
             state(now)
         ui.page_title(f"{now.campaign.name} · proactrec")
         with box("p"):
@@ -253,6 +252,21 @@ class Page:
                 text("li", f"arm {name}: {share:.0%} of users{policy}")
 
 
+class Titled(NamedTuple):
+    """A page of journeys, with what their targets are called."""
+
+    page: Journeys
+    titles: dict[str, str]
+
+
+def titled(client: Client, campaign_id: str, after: str | None) -> Titled:
+    """Journeys of some users."""
+    page = client.journeys_page(campaign_id, after=after, limit=MOST_JOURNEYS)
+    ids = list(dict.fromkeys(one.target_id for one in page.journeys))[:MOST_TITLES]
+    items = client.find_items(ids=ids, limit=MOST_TITLES).items if ids else ()
+    return Titled(page, {one.item_id: one.title or one.item_id for one in items})
+
+
 class Paged:
     """Journeys, a page at a time, as the service pages them."""
 
@@ -266,20 +280,19 @@ class Paged:
         after = self._after[-1]
         await filled(
             self._place,
-            lambda: self._session.ask(
-                lambda client: client.journeys_page(self._id, after=after, limit=MOST_JOURNEYS)
-            ),
+            lambda: self._session.ask(lambda client: titled(client, self._id, after)),
             self._show,
         )
 
-    def _show(self, found: Journeys) -> None:
+    def _show(self, seen: "Titled") -> None:
+        found = seen.page
         if not found.journeys:
             text("p", "Nobody has been guided yet.")
             return
         rows: list[list[Cell]] = [
             [
                 linked(one.user_id, user_link(one.user_id)),
-                one.target_id,
+                seen.titles.get(one.target_id, one.target_id),
                 one.arm,
                 words.count(one.rounds),
                 words.count(one.guided),

@@ -81,7 +81,6 @@ def _facts(now: CampaignNow, course: Course) -> None:
     first = next((course.arms[name] for name in guided if name in course.arms), None)
     accepted, sure = words.known(first)
     against, sure_out = words.known(course.arms.get(HOLD_OUT))
-    budget, used = now.campaign.budget, now.budget_used
     shown = [
         ("Users", words.count(users), f"and {words.count(out.users)} held out"),
         (
@@ -92,12 +91,7 @@ def _facts(now: CampaignNow, course: Course) -> None:
         ("Acceptance", accepted, sure),
         ("Acceptance, held out", against, sure_out),
         ("Targets accepted", words.count(targets), f"by {words.share_of(targets, users)} of users"),
-        (
-            "Budget used",
-            words.count(used.total) + (f" of {words.count(budget.total)}" if budget.total else ""),
-            f"today {words.count(used.today)}"
-            + (f" of {words.count(budget.per_day)}" if budget.per_day else ", no daily limit"),
-        ),
+        ("Budget used", *_budget(now)),
     ]
     if now.share < 1:
         shown.append(("Of its audience", words.percent(now.share, 0), words.TERMS["ramp"]))
@@ -105,6 +99,16 @@ def _facts(now: CampaignNow, course: Course) -> None:
         agreed = words.share_of(now.apprentice.agreed, now.apprentice.decisions)
         shown.append(("Apprentice agrees", agreed, words.TERMS["apprentice"]))
     facts(shown)
+
+
+def _budget(now: CampaignNow) -> tuple[str, str]:
+    """Guided items that were offered, in all and today; where nothing is limited none are counted."""
+    budget, used = now.campaign.budget, now.budget_used
+    if budget.total is None and budget.per_day is None:
+        return "no limit", ""
+    total = f" of {words.count(budget.total)}" if budget.total is not None else ""
+    today = f" of {words.count(budget.per_day)}" if budget.per_day is not None else ""
+    return f"{words.count(used.total)}{total}", f"today {words.count(used.today)}{today}"
 
 
 def _arms(now: CampaignNow, course: Course) -> None:

@@ -79,7 +79,8 @@ def _show(found: Seen, session: Session, start: int) -> None:
                     text("span", f": {why}")
     text("h2", "Campaigns")
     head = ("Campaign", "State", "Leads to", "#Users", "#Guided items", "#Accepted", "#Budget used")
-    told = f"{words.count(found.n_all)} campaigns, those that run first"
+    n = found.n_all
+    told = f"{words.count(n)} campaigns, those that run first" if n > 1 else "One campaign"
     table(told, head, [_row(one) for one in found.campaigns])
     _pages(found, start)
 
@@ -123,7 +124,7 @@ def state(one: CampaignVersion) -> None:
 def _budget(one: CampaignNow) -> None:
     total = one.campaign.budget.total
     if not total:
-        text("span", f"{words.count(one.budget_used.total)}, no limit")
+        text("span", "no limit")
         return
     used = one.budget_used.total / total
     text("span", f"{words.count(one.budget_used.total)} of {words.count(total)}")

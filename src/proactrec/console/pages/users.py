@@ -80,12 +80,13 @@ class Person:
 
     def _about(self, found: UserNow) -> None:
         zone = self._session.zone
-        wants = {None: "yes, they never said no", True: "yes", False: "no"}[found.guided]
+        wants = "no" if found.guided is False else "yes"
+        said = "they never said" if found.guided is None else "as they said"
         if found.excluded_because is not None:
-            wants = f"never: group {found.excluded_because}"
+            wants, said = "no", f"nobody of group {found.excluded_because} is"
         facts(
             [
-                ("May be guided", wants, "heeded from the next decision on"),
+                ("May be guided", wants, f"{said}; heeded from the next decision on"),
                 ("Groups", ", ".join(found.groups) or "none", ""),
                 (
                     "Decisions",
