@@ -37,7 +37,7 @@ def main() -> None:
 
 def draft(api: str, key: str) -> str:
     """A campaign that has a forecast and prices, and has not started."""
-    said = {"name": "Westerns for all", "goal": {"category": "Western", "n_targets": 20}}
+    said = {"name": "Horror for autumn", "goal": {"category": "Horror", "n_targets": 20}}
     said |= {"rails": {"plain_share": 0.2, "acceptance_floor": 0.3}, "budget": {"total": 50_000}}
     with Client(api, key) as client:
         made = client.create(Campaign(**said), request_key="a draft for pictures").id

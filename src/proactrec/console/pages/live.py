@@ -102,7 +102,7 @@ def _facts(now: CampaignNow, course: Course) -> None:
 
 
 def _budget(now: CampaignNow) -> tuple[str, str]:
-    """Guided items that were offered, in all and today; where nothing is limited none are counted."""
+    """Guided items that were offered, in all and today; none are counted without a limit."""
     budget, used = now.campaign.budget, now.budget_used
     if budget.total is None and budget.per_day is None:
         return "no limit", ""
