@@ -29,6 +29,7 @@ CORE = tuple(name for group in IN_ORDER for name in group)
 STORE = (*CORE, "measurement", "store")
 TOLD = ("serving.schemas", "serving.courses", "serving.brought", "serving.words")
 """What the service tells of campaigns: their page says the same."""
+SCHEMAS = ("schemas", "brought", "courses", "keeping", "learned", "looking", "studies")
 ALLOWED = {
     "measurement": (*BASE, "data", "measurement"),
     **{
@@ -41,6 +42,10 @@ ALLOWED = {
     "testing": (*CORE, "simulator", "evaluation", "store", "testing"),
     "store": STORE,
     "serving": (*STORE, "serving", "report.campaign_page"),
+    "console": (
+        *("errors", "config", "console", "serving.client", "serving.words", "store.campaign"),
+        *(f"serving.{part}" for part in SCHEMAS),
+    ),
     "shoppers": (*SIMULATOR, "store.campaign", "serving.schemas", "shoppers"),
     "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report", *TOLD),
@@ -50,10 +55,11 @@ ALLOWED = {
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
-    *("prometheus_client", "opentelemetry", "joserfc"),
+    *("prometheus_client", "opentelemetry", "joserfc", "nicegui"),
 }
 WITH_EXTRAS = (
-    *("report", "cli", "gym", "store", "serving", "worker", "shoppers", "testing.databases"),
+    *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
+    "testing.databases",
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 

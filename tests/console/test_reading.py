@@ -1,0 +1,153 @@
+"""What is read for people: figures, differences with their units, what needs attention."""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.requests import HTTPConnection
+
+from proactrec.console import words
+from proactrec.console.figures import read
+from proactrec.console.issuer import SignIns
+from proactrec.console.options import ConsoleOptions
+from proactrec.console.pages.overview import attention
+from proactrec.console.sessions import COOKIE, Session, Sessions
+from proactrec.errors import InvalidInputError, UnknownKeyError
+from proactrec.serving.client import Client
+from proactrec.serving.looking import AccessNow
+from proactrec.serving.schemas import ArmCounts, BudgetUsed, CampaignNow
+from proactrec.store.campaign import Campaign
+
+METRICS = """\
+# TYPE proactrec_requests_total counter
+proactrec_requests_total{method="GET",route="/a",status="200"} 8.0
+proactrec_requests_total{method="GET",route="/a",status="503"} 2.0
+# TYPE proactrec_request_seconds histogram
+proactrec_request_seconds_bucket{le="0.01",route="/a"} 5.0
+proactrec_request_seconds_bucket{le="0.1",route="/a"} 9.0
+proactrec_request_seconds_bucket{le="+Inf",route="/a"} 10.0
+proactrec_request_seconds_bucket{le="0.01",route="/b"} 0.0
+proactrec_request_seconds_bucket{le="+Inf",route="/b"} 0.0
+# TYPE proactrec_decisions_total counter
+proactrec_decisions_total{because="",guided="true"} 7.0
+proactrec_decisions_total{because="hold_out",guided="false"} 3.0
+# TYPE proactrec_guide_instances gauge
+proactrec_guide_instances{guide="g"} 2.0
+proactrec_guide_instances{guide="old"} 0.0
+# TYPE proactrec_store_out gauge
+proactrec_store_out 1.0
+"""
+
+
+def test_figures_are_sums_and_bounds_within_which_requests_were() -> None:
+    found = read(METRICS)
+    assert (found.decisions, found.guided, found.errors, found.n_out) == (10, 7, 2, 1)
+    assert found.guides == {"g": 2}
+    (route,) = found.routes  # what nobody asked for is left out
+    assert (route.route, route.n, route.median, route.p99) == ("/a", 10, 0.01, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("target", 0.0213, "+2.13 points"),
+        ("taken", -0.5, "-0.500"),
+        ("objections", 0, "+0.00 points"),
+    ],
+)
+def test_differences_have_signs_and_units(name: str, value: float, expected: str) -> None:
+    assert words.figure(name, value, signed=True) == expected
+
+
+def test_times_are_of_a_zone() -> None:
+    at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+    assert words.when(at, ZoneInfo("Europe/Berlin")) == "2026-07-02 00:30"
+    assert words.when(None, ZoneInfo("UTC")) == "–"
+
+
+def now(state: str, by: str = "key", forecast: str | None = None, **changes: Any) -> CampaignNow:
+    said = {"name": "c", "goal": {"category": "Drama"}, "budget": {"total": 100}}
+    return CampaignNow(
+        id="c",
+        version=1,
+        state=state,  # type: ignore[arg-type]
+        share=1,
+        reason="why",
+        by=by,
+        at=datetime.now(UTC),
+        campaign=Campaign(**said),
+        forecast=forecast,
+        arms={"guided": ArmCounts(decisions=200, guided=changes.pop("guided", 5))},
+        budget_used=BudgetUsed(total=changes.pop("used", 0), today=0),
+        apprentice=None,
+        counted_at=datetime.now(UTC),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("campaign", "why"),
+    [
+        (now("running"), []),
+        (now("finished"), []),
+        (now("running", guided=0), ["nobody was guided"]),
+        (now("running", used=95), ["95% of its budget is used"]),
+        (now("paused"), ["paused by key: why"]),
+        (now("stopped", by="worker"), ["a guardrail stopped it: why"]),
+        (now("stopped"), []),
+        (now("draft"), ["no forecast was made"]),
+        (now("draft", forecast="done"), ["its forecast is ready"]),
+        (now("draft", forecast="working"), ["is being made"]),
+    ],
+)
+def test_what_needs_attention_is_said(campaign: CampaignNow, why: list[str]) -> None:
+    found = attention(campaign)
+    assert len(found) == len(why)
+    for sentence, part in zip(found, why, strict=True):
+        assert part in sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"api": "localhost:8080"}, "must begin with http"),
+        ({"api": "http://a", "oidc_issuer": "https://i"}, "given together"),
+        ({"api": "http://a", "idle_minutes": 0}, "idle_minutes"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(values: dict[str, Any], why: str) -> None:
+    with pytest.raises(InvalidInputError, match=why):
+        ConsoleOptions(**values)
+
+
+def signed_in(sessions: Sessions, number: str) -> Session:
+    access = AccessNow(tenant="t", key_id="k", scope="operate", name=None)
+    session = Session(Client("http://127.0.0.1:9", "key"), access, ZoneInfo("UTC"))
+    sessions._by_number[number] = session
+    return session
+
+
+def asks(number: str) -> HTTPConnection:
+    return HTTPConnection({"type": "http", "headers": [(b"cookie", f"{COOKIE}={number}".encode())]})
+
+
+def test_who_was_away_too_long_is_nobody() -> None:
+    sessions = Sessions(ConsoleOptions(api="http://a", idle_minutes=1))
+    session = signed_in(sessions, "7")
+    assert sessions.of(asks("7")) is session
+    assert sessions.of(asks("8")) is None
+    session.used_at -= 61
+    assert sessions.of(asks("7")) is None
+
+
+def test_scopes_reach_as_far_as_the_service_says() -> None:
+    session = signed_in(Sessions(ConsoleOptions(api="http://a")), "7")
+    assert [session.may(scope) for scope in ("decide", "report", "operate", "admin")] == [
+        *(True, True, True, False)
+    ]
+
+
+def test_a_sign_in_that_nobody_began_is_refused() -> None:
+    with pytest.raises(UnknownKeyError, match="has expired"):
+        SignIns("http://127.0.0.1:9", "console").end("state", "code", "back")
