@@ -36,9 +36,9 @@ TERMS = {
     "items that were drawn from: of one step, not of whole journeys.",
 }
 METRICS = {
-    "target_acceptance": "accept a target",
-    "acceptance": "accept what is shown",
-    "interest_gained": "interest in the target gained",
+    "target_acceptance": "users who accept a target",
+    "acceptance": "shown items that are accepted",
+    "interest_gained": "interest in the target",
 }
 FIGURES = {
     "target": "users who take a target",
@@ -95,6 +95,11 @@ def when(at: datetime | None, zone: ZoneInfo) -> str:
 def who(by: str) -> str:
     """Who changed something."""
     return {"worker": "the service itself"}.get(by, by)
+
+
+def headed(sentence: str) -> str:
+    """With a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def goal(said: Any) -> str:

@@ -96,7 +96,7 @@ class Nearest(EncoderPolicy):
 
 
 class TargetNow(NextItem):
-    """The target at once; where it may not be shown again, what :class:`NextItem` shows."""
+    """The target at once; where it may not be shown again, the next item."""
 
     name: ClassVar[str] = "target-now"
     guides: ClassVar[bool] = True

@@ -34,10 +34,7 @@ def show_forecast(result: Mapping[str, Any]) -> None:
             name: [ends(result[group][metric][number]) for number in rounds]
             for group, name in GROUPS.items()
         }
-        text(
-            "h3",
-            f"Users who {what}" if metric == "target_acceptance" else f"How often users {what}",
-        )
+        text("h3", words.headed(what))
         label = f"{what}, by rounds, guided and without guidance, with 95 % intervals"
         intervals(label, [f"{number} rounds" for number in rounds], groups)
     _table(result, rounds)
@@ -53,18 +50,14 @@ def _fact(result: Mapping[str, Any], metric: str, number: str) -> tuple[str, str
     found = result["difference"][metric][number]
     low, high = found["intervals"][WIDE]
     below = f"95 %: {told(metric, low)} to {told(metric, high)}, after {number} rounds"
-    return (
-        f"More who {words.METRICS[metric]}"
-        if metric == "target_acceptance"
-        else (f"More: {words.METRICS[metric]}"),
-        told(metric, found["mean"]),
-        below,
-    )
+    return f"Difference: {words.METRICS[metric]}", told(metric, found["mean"]), below
 
 
 def told(metric: str, value: float) -> str:
     """A difference of a figure, with its unit."""
-    return f"{100 * value:+.1f} points" if metric in SHARES else f"{value:+.3f}"
+    if metric in SHARES:
+        return f"{round(100 * value, 1) + 0.0:+.1f} points"  # no minus before a zero
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def ends(found: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -106,7 +99,7 @@ def show_prices(result: Mapping[str, Any]) -> None:
         ]
         for name, found in result["rails"].items()
     ]
-    head = ("Rail", "Says", *(f"#More {name}" for name in words.METRICS.values()))
+    head = ("Rail", "Says", *(f"#Gain: {name}" for name in words.METRICS.values()))
     table(f"Without it, after {number} rounds, in {result['n_worlds']} worlds", head, rows)
     if result["not_played"]:
         names = ", ".join(name.replace("_", " ") for name in result["not_played"])

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from proactrec.console import words
 from proactrec.console.charts import intervals
-from proactrec.console.elements import Check, attributes, box, table, text
+from proactrec.console.elements import Check, attributes, box, button, table, text
 from proactrec.console.frame import page_of, shown
 from proactrec.console.pages.choosing import chosen
 from proactrec.console.pages.forecast import SHARES, cell, ends, told
@@ -63,10 +63,11 @@ def _show(session: Session, found: Seen, campaign_id: str) -> None:
         names = tuple(name for name, check in checks.items() if check.value)
         return await session.ask(lambda client: client.study(one.id, "worlds", policies=names))
 
+    if session.may("operate"):
+        button("Play these policies", lambda: work.again(), "second")
     text("h2", "What they would bring")
-    place = attributes(box(), aria_live="polite")
-    Work(
-        place,
+    work = Work(
+        attributes(box(), aria_live="polite"),
         lambda: session.ask(lambda client: client.study_seen(one.id, "worlds")),
         begin if session.may("operate") else None,
         _show_worlds,
@@ -81,7 +82,7 @@ def _show_worlds(result: Mapping[str, Any]) -> None:
             for name, found in result["policies"].items()
         }
         what = words.METRICS[metric]
-        text("h3", f"More: {what}")
+        text("h3", f"Difference: {what}")
         label = f"{what}, less plain recommendation, by policy and rounds, 95 % intervals"
         intervals(label, [f"{number} rounds" for number in rounds], groups)
     rows = [
@@ -118,4 +119,4 @@ def _by_interest(found: Mapping[str, Any], names: Sequence[str]) -> None:
         for kind, one in found.items()
     ]
     head = ("What interest is like", "#Worlds", *(f"#{name}" for name in names))
-    table(f"More users who {words.METRICS['target_acceptance']}, by kind of world", head, rows)
+    table(f"More {words.METRICS['target_acceptance']}, by kind of world", head, rows)
