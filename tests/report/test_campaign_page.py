@@ -82,8 +82,8 @@ def parts() -> dict[str, Any]:
             "counted_at": MAY,
         }
     )
-    counts = {"decisions": 10, "guided": 9, "answered": 8, "accepted": 4, "users": 3}
-    counts |= {"guided_answered": 8, "guided_accepted": 4, "targets_accepted": 1}
+    counts = {"decisions": 20, "guided": 18, "answered": 16, "accepted": 8, "users": 3}
+    counts |= {"guided_answered": 16, "guided_accepted": 8, "targets_accepted": 1}
     bins = tuple(
         CourseBin(at=MAY + timedelta(hours=n), arm=arm, **counts) for n in range(3) for arm in arms
     )
@@ -155,6 +155,14 @@ def test_no_user_is_named(parts: dict[str, Any]) -> None:
     text = campaign_page(**parts)
     assert "secret user" not in text
     assert "2, not named here" in text
+
+
+def test_no_share_is_drawn_of_few_answers(parts: dict[str, Any]) -> None:
+    course = parts["course"]
+    few = tuple(one.model_copy(update={"answered": 9}) for one in course.bins)
+    text = campaign_page(**{**parts, "course": course.model_copy(update={"bins": few})})
+    assert Page(text).tags.count("svg") == 1
+    assert "Decisions, by hour" in text
 
 
 def test_what_is_not_known_is_left_out(parts: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ MEASURED = {
 }
 
 
+LEAST_ANSWERS = 10
+"""Of fewer no share is drawn: it would say nothing."""
 NO_ANSWERS = Share(n=0, k=0, value=None, low=None, high=None)
 
 
@@ -152,9 +154,17 @@ def _figures(course: Course, arms: Sequence[str], zone: ZoneInfo) -> Iterator[Fi
     how: dict[str, Any] = {"by_day": course.by == "day"}
     yield figure(
         f"Accepted of answered decisions, by {course.by}",
-        f"Of the decisions of each {course.by}, as far as they are answered by now.",
+        f"Of the decisions of each {course.by}, as far as they are answered by now; left out where "
+        f"fewer than {LEAST_ANSWERS} are.",
         [
-            Line(name, [(at, one.accepted / one.answered) for at, one in bins if one.answered])
+            Line(
+                name,
+                [
+                    (at, one.accepted / one.answered)
+                    for at, one in bins
+                    if one.answered >= LEAST_ANSWERS
+                ],
+            )
             for name, bins in by_arm.items()
         ],
         is_share=True,

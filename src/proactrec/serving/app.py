@@ -158,9 +158,9 @@ def _secured(schema: dict[str, Any]) -> dict[str, Any]:
             if path not in OPEN:
                 operation["security"] = [{"key": []}]
             for answer in operation["responses"].values():
-                told = answer.get("content", {})
-                if told.get("application/json", {}).get("schema") == _ref("Problem"):
-                    answer["content"] = {PROBLEM: told["application/json"]}
+                told = answer.get("content", {}).values()  # of a page: as if it were one too
+                if _ref("Problem") in [one.get("schema") for one in told]:
+                    answer["content"] = {PROBLEM: {"schema": _ref("Problem")}}
     return schema
 
 
