@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -38,8 +39,10 @@ KINDS = (
 def lived(shop: Shop, **said: Any) -> Version:
     """A campaign whose users do all that users may do, or nothing, over some days."""
     goal = {"category": "Drama", "n_targets": 3}
-    version = shop.campaign(hold_out=0.3, goal=goal, **said)
-    shop.campaign(name="another", priority=-1, goal={"category": "War"})
+    ids = "proactrec.store.campaigns.secrets.token_hex"  # by which arms are drawn
+    with mock.patch(ids, side_effect=["c1", "c2"]):
+        version = shop.campaign(hold_out=0.3, goal=goal, **said)
+        shop.campaign(name="another", priority=-1, goal={"category": "War"})
     rng = np.random.default_rng(1)
     for _ in range(8):
         for user in USERS:

@@ -127,10 +127,20 @@ def check_caps(shop: Shop) -> None:
 def test_hosts_that_take_turns_decide_as_one(
     guide_folder: Callable[..., Path], kind: Kind, said: dict[str, Any], steps: list[Step]
 ) -> None:
-    found = []
+    """Whose requests come at once may get the last of a budget in another order: caps hold anyway,
+    but who it is depends on what a host remembers. So here they come one by one.
+    """
+    found, one_by_one = (
+        [],
+        [
+            Step(step.host, [user], step.seconds if at == 0 else 0, step.answers[at:])
+            for step in steps
+            for at, user in enumerate(step.users)
+        ],
+    )
     for n_hosts in (1, 2, 3):
         with opened(kind, guide_folder(), n_hosts) as shop:
-            found.append(played(shop, said, steps))
+            found.append(played(shop, said, one_by_one))
             check_caps(shop)
     assert found[0] == found[1] == found[2]
 
