@@ -50,7 +50,7 @@ def console(api: str, told: Path, *flags: str) -> Iterator[str]:
             assert process.poll() is None, told.read_text()
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
-        while not _answers(found[1]):
+        while not answers(found[1]):
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
         yield found[1]
@@ -59,7 +59,7 @@ def console(api: str, told: Path, *flags: str) -> Iterator[str]:
         assert process.wait(30) in (0, -15), told.read_text()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/healthz", timeout=2).is_success
     except httpx2.TransportError:

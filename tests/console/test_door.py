@@ -1,6 +1,7 @@
 """Who comes in: by a key, or by a real issuer; and what every answer says to browsers."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,32 @@ from playwright.sync_api import Browser, expect
 from ..serving.provider import CLIENT, provider
 from ..serving.starting import started
 from .browsing import Visit
-from .conftest import Site, console
+from .conftest import Site, answers, console
 
 pytestmark = pytest.mark.slow
+
+
+def test_a_service_opens_its_console_and_takes_it_along(
+    guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "s.db"))
+    with started(tmp_path, *flags, "--console-port", "0") as service:
+        key = service.printed()
+        service.until_ready()
+        end = time.monotonic() + 60
+        while not (
+            found := re.search(r"the console of (\S+) is at (http://[\d.:]+)", service.told)
+        ):
+            assert time.monotonic() < end, service.told
+            time.sleep(0.1)
+        api, url = found.groups()
+        assert api == service.url
+        while not answers(url):
+            assert time.monotonic() < end, service.told
+            time.sleep(0.1)
+        assert httpx2.post(f"{url}/sign-in", data={"key": key}).headers["location"] == "/"
+        service.stop()
+        assert not answers(url)
 
 
 def test_answers_allow_no_other_hosts_and_no_frames(at: Site) -> None:

@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,6 +19,8 @@ from proactrec.serving.looking import AccessNow
 
 COOKIE = "proactrec_console"
 MOST_SESSIONS = 10_000
+CALLS = ThreadPoolExecutor(32, thread_name_prefix="calls")
+"""Of the service: a slow answer must not keep others waiting."""
 RANKS = ("decide", "report", "operate", "admin")
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ class Session:
         if self.has_ended:
             raise UnknownKeyError("you have signed out")
         self.used_at = time.monotonic()
-        return await asyncio.to_thread(what, self.client)
+        return await asyncio.get_running_loop().run_in_executor(CALLS, what, self.client)
 
 
 class Sessions:

@@ -1,6 +1,5 @@
 """Files that pages offer: reports of campaigns, and users' data."""
 
-import asyncio
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request
@@ -38,7 +37,7 @@ async def export(request: Request, id: str) -> Response:
 async def _file(request: Request, made: Callable[[Client], str], kind: str, name: str) -> Response:
     session: Session = request.state.session
     try:
-        content = await asyncio.to_thread(made, session.client)
+        content = await session.ask(made)
     except ProactrecError as error:
         return PlainTextResponse(f"{error}\n", 502)
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
