@@ -1,10 +1,13 @@
 """A real browser, and hands that use a page: with the mouse, or with the keyboard alone."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -28,11 +31,13 @@ MOST_TABS = 150
 
 def chromium() -> str:
     """The browser of Debian, fetched where it is missing."""
-    found = shutil.which("chromium")
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        for words in (("update", "-qq"), ("install", "-y", "-qq", "chromium")):
-            subprocess.run(["apt-get", *words], check=False, capture_output=True, timeout=600)
+    with (Path(gettempdir()) / "proactrec-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the suite may be fetching it
         found = shutil.which("chromium")
+        if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+            for words in (("update", "-qq"), ("install", "-y", "-qq", "chromium")):
+                subprocess.run(["apt-get", *words], check=False, capture_output=True, timeout=600)
+            found = shutil.which("chromium")
     if found is None:
         pytest.skip("there is no chromium, and apt-get can't fetch it")
     return found

@@ -1,10 +1,10 @@
 """Figures, times and terms in words for people."""
 
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from proactrec.serving.courses import Share
+from proactrec.store.campaign import Audience, Goal, Guardrails
 
 STATES = {
     "draft": "not started",
@@ -102,7 +102,7 @@ def headed(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def goal(said: Any) -> str:
+def goal(said: Goal) -> str:
     """Where a campaign leads."""
     if said.category is not None:
         most = f", {said.n_targets} items at most" if said.n_targets else ""
@@ -111,7 +111,22 @@ def goal(said: Any) -> str:
     return f"item {said.items[0]}" if n == 1 else f"{n} items"
 
 
-def audience(said: Any) -> str:
+def guardrails(said: Guardrails) -> list[str]:
+    """When a campaign stops by itself."""
+    losses = {
+        "acceptance falls by more than": said.acceptance,
+        "users more opt out or complain than": said.opt_outs,
+        "guided items are never shown, more than": said.errors,
+    }
+    found = [
+        f"it stops by itself if {what} {percent(most)}, credibly"
+        for what, most in losses.items()
+        if most is not None
+    ]
+    return found or ["no guardrails: it stops only if somebody stops it"]
+
+
+def audience(said: Audience) -> str:
     """Who takes part."""
     parts = ["everybody"] if said.everybody else []
     if said.users:

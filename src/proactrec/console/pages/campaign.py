@@ -245,6 +245,8 @@ class Page:
             text("li", f"marked as promoted: {'yes' if said.label.promoted else 'no'}{behalf}")
             steps = ", ".join(f"{step:.0%}" for step in said.ramp.steps)
             text("li", f"it grows: {steps} of the audience")
+            for sentence in words.guardrails(said.guardrails):
+                text("li", sentence)
             metric = words.FIGURES[said.measure.metric]
             text("li", f"judged by: {metric}, within {said.measure.window_hours:g} hours")
             for name, share in said.shares.items():

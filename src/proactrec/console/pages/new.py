@@ -1,8 +1,8 @@
 """A campaign is made: from a category or items to a draft whose forecast is on its way."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from nicegui import ui
@@ -22,11 +22,13 @@ from proactrec.console.elements import (
 from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.sessions import Session
 from proactrec.errors import InvalidInputError, ProactrecError
+from proactrec.serving.client import Client
 from proactrec.serving.looking import CategorySeen, GoalLook, ItemsSeen, UsersNeeded
+from proactrec.serving.studies import PolicySeen
 from proactrec.store.campaign import Campaign
 
 MOST_FOUND = 20
-BY_ITEMS = ""
+BY_ITEMS, NONE = "", "-"
 RAILS = (
     ("daily_cap", "Guided items a user sees a day, at most", "2", "Over all campaigns."),
     ("item_cap_per_day", "Times an item is guided to a day, at most", "", "Over all users."),
@@ -48,19 +50,36 @@ def build() -> None:
                     "Say where users are led, who takes part, and which limits hold. Nobody is "
                     "guided before you have seen a forecast and start it.",
                 )
-                ask = lambda: session.ask(lambda client: client.categories())  # noqa: E731
-                await shown(session, ask, lambda found: Form(session, found), "Reading the guide …")
+                await shown(
+                    session,
+                    lambda: session.ask(seen),
+                    lambda found: Form(session, found),
+                    "Reading the guide …",
+                )
+
+
+class Seen(NamedTuple):
+    """What there is to choose from."""
+
+    categories: Sequence[CategorySeen]
+    policies: Sequence[PolicySeen]
+
+
+def seen(client: Client) -> Seen:
+    """What the guide has."""
+    return Seen(client.categories(), client.policies())
 
 
 class Form:
     """All that is asked of whoever makes a campaign."""
 
-    def __init__(self, session: Session, categories: Iterable[CategorySeen]) -> None:
-        self._session = session
-        self._categories = {one.name: one for one in categories}
+    def __init__(self, session: Session, found: Seen) -> None:
+        self._session, self._policies = session, found.policies
+        self._categories = {one.name: one for one in found.categories}
         self._items: dict[str, str] = {}  # titles by id
         self._goal()
         self._who()
+        self._arms()
         self._limits()
         with box("div", "row-of"):
             button("Look at targets and audience", self._look, "second")
@@ -185,6 +204,22 @@ class Form:
                 hint="Decided before anybody looks; empty: open-ended, with wider intervals.",
             )
 
+    def _arms(self) -> None:
+        with box("fieldset"):
+            text("legend", "How they are guided")
+            own = {"": "the guide's own"}
+            names = {one.name: one.name for one in self._policies}
+            self.policy = Field(
+                "Policy", "", choices={**own, **names}, hint="What chooses the steps."
+            )
+            self.other = Field(
+                "A second one, to compare with",
+                NONE,
+                choices={NONE: "none", **own, **names},
+                hint=words.TERMS["arm"] + " Two have half of the users each.",
+            )
+            text("p", "Policies are told and compared on the pages Policies and Worlds.", "hint")
+
     async def _reckon(self) -> None:
         async def ask() -> UsersNeeded:
             given = {
@@ -247,6 +282,7 @@ class Form:
                 "name": self.name.value.strip(),
                 "goal": self._goal_said(),
                 "audience": self._audience_said(),
+                "arms": self._arms_said(),
                 "hold_out": _number(self.hold_out) or 0.0,
                 "rails": rails,
                 "budget": {**budget, "time_zone": self.time_zone.value.strip() or "UTC"},
@@ -270,6 +306,12 @@ class Form:
         groups, without = _names(self.groups), _names(self.except_groups)
         who: dict[str, Any] = {"groups": groups} if groups else {"everybody": True}
         return who | ({"except_groups": without} if without else {})
+
+    def _arms_said(self) -> list[dict[str, Any]]:
+        arms = [{"name": "guided", "policy": self.policy.value or None}]
+        if self.other.value != NONE:
+            arms.append({"name": "guided otherwise", "policy": self.other.value or None})
+        return arms
 
     async def _look(self) -> None:
         async def ask() -> GoalLook:
