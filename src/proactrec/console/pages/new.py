@@ -251,6 +251,20 @@ class Form:
             }
             self.total = Field("Guided items in all, at most", kind="number", min="0")
             self.per_day = Field("Guided items a day, at most", kind="number", min="0")
+            self.acceptance = Field(
+                "Stops by itself if acceptance falls by",
+                "0.1",
+                kind="number",
+                hint="Credibly, against who is held out; a share, empty: never.",
+                step="any",
+            )
+            self.opt_outs = Field(
+                "Stops by itself if more users opt out by",
+                "0.02",
+                kind="number",
+                hint="The same for users who opt out or complain.",
+                step="any",
+            )
             self.time_zone = Field("Time zone of days", str(self._session.zone))
             self.promoted = Check(
                 "Mark guided items as promoted", value=True, hint=words.TERMS["promoted"]
@@ -291,6 +305,10 @@ class Form:
                     "on_behalf_of": self.on_behalf_of.value.strip() or None,
                 },
                 "ramp": {"steps": [float(one) for one in self.ramp.value.split(",")]},
+                "guardrails": {
+                    "acceptance": _number(self.acceptance),
+                    "opt_outs": _number(self.opt_outs),
+                },
                 "measure": {"users": _whole(self.users)},
             }
         )
