@@ -16,7 +16,7 @@ from proactrec.store.campaign import Campaign
 
 CHROMIUM, FLAGS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-N_COLOURS, PATIENCE = 64, 600.0
+N_COLOURS, MOST_HEIGHT, PATIENCE = 64, 1500, 600.0
 
 
 def main() -> None:
@@ -80,8 +80,10 @@ def taken(browser: Browser, asked: argparse.Namespace) -> None:
 
 
 def smaller(file: Path) -> None:
-    """Few colours are enough for text and lines."""
-    picture = Image.open(file).convert("RGB").quantize(N_COLOURS)
+    """The upper part, in few colours: they are enough for text and lines."""
+    picture = Image.open(file).convert("RGB")
+    picture = picture.crop((0, 0, picture.width, min(picture.height, MOST_HEIGHT)))
+    picture = picture.quantize(N_COLOURS)
     picture.save(file, optimize=True)
 
 

@@ -66,6 +66,11 @@ def share_of(k: int, n: int) -> str:
     return percent(k / n) if n else "–"
 
 
+def each(k: int, n_users: int) -> str:
+    """Of how many a user has in the mean."""
+    return f"{k / n_users:.2f} a user" if n_users else "nobody has come yet"
+
+
 def between(low: float | None, high: float | None) -> str:
     """An interval of shares."""
     return "" if low is None or high is None else f"95 %: {percent(low)} to {percent(high)}"

@@ -90,7 +90,7 @@ def _facts(now: CampaignNow, course: Course) -> None:
         ),
         ("Acceptance", accepted, sure),
         ("Acceptance, held out", against, sure_out),
-        ("Targets accepted", words.count(targets), f"by {words.share_of(targets, users)} of users"),
+        ("Targets accepted", words.count(targets), words.each(targets, users)),
         ("Budget used", *_budget(now)),
     ]
     if now.share < 1:

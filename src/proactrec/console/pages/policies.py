@@ -90,10 +90,10 @@ def _show_arms(now: CampaignNow) -> None:
                 words.percent(share, 0),
                 words.count(arm.users),
                 words.share_of(arm.accepted, arm.answered),
-                words.share_of(arm.targets_accepted, arm.users),
+                words.each(arm.targets_accepted, arm.users),
             ]
         )
-    head = ("Arm", "Policy", "#Share", "#Users", "#Accepted", "#Users who took a target")
+    head = ("Arm", "Policy", "#Share", "#Users", "#Accepted", "#Targets accepted")
     table(said.name, head, rows)
     note(
         "These are counts: which arm is better, and how sure that is, is said on the campaign's "
