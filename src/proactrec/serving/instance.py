@@ -188,6 +188,7 @@ class Instance:
         self._batches = Batches(self._handled, most_waiting=most_waiting)
         self._aside = Batches(self._plain, most_waiting=most_waiting)
         self.is_store_out = False
+        self.lets_go = threading.Event()  # of a guide: it is garbage to be looked for
         self.is_stopping = False  # told to: what still comes is answered
         self._is_stopped = False
         self._watches: asyncio.Task[None] | None = None

@@ -27,6 +27,7 @@ from proactrec.serving.logs import log_to_stderr
 from proactrec.serving.safety import SafetyOptions
 from proactrec.serving.service import Service
 from proactrec.serving.supervisor import DATABASE, READY, instance_name
+from proactrec.serving.tidying import Tidier
 from proactrec.serving.traces import traces_of
 from proactrec.store.database import Database
 from proactrec.store.leases import Leases
@@ -100,7 +101,10 @@ def serve(service: Service, listener: socket.socket, safety: SafetyOptions) -> N
         **safety.server(),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    tidier = Tidier(service.instance.lets_go)
+    tidier.start()
     Server(config, service.instance).run(sockets=[listener])
+    tidier.stop()
 
 
 def main() -> None:

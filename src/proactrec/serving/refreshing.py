@@ -135,6 +135,7 @@ class Refresher:
             GUIDES.labels(old).set(0)
             GUIDES.labels(common.name).set(1)
             self._is_swapped.set()
+            self._instance.lets_go.set()
             LOG.info("guide %s decides", common.name)
 
         self._instance.between(swap)
@@ -154,7 +155,12 @@ class Refresher:
         if version:
             guides.learned(tenant, version, self._knowledge(guides, tenant, version))
         guides.prepare(versions)
-        self._instance.between(lambda: self._instance.host.replace_guides(guides, tenant))
+
+        def swap() -> None:
+            self._instance.host.replace_guides(guides, tenant)
+            self._instance.lets_go.set()
+
+        self._instance.between(swap)
         self._catalogues[tenant] = content
 
     def _learn(self, guides: Guides, tenant: str, version: int) -> None:
