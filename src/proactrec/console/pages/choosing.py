@@ -1,9 +1,24 @@
 """A campaign is chosen, on pages that are about one."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from proactrec.console.elements import Field, attributes, box, link, note, text
+from proactrec.serving.client import Client
 from proactrec.serving.schemas import CampaignVersion
+from proactrec.serving.studies import PolicySeen
+
+
+class Seen(NamedTuple):
+    """What such a page is about."""
+
+    campaigns: Sequence[CampaignVersion]
+    policies: Sequence[PolicySeen]
+
+
+def seen(client: Client) -> Seen:
+    """Campaigns and policies."""
+    return Seen(client.campaigns(), client.policies())
 
 
 def chosen(

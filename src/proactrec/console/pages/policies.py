@@ -1,7 +1,7 @@
 """Ways of guiding: arms of a campaign, what other policies would have had, the apprentice."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import Request
 from nicegui import ui
@@ -9,11 +9,10 @@ from nicegui import ui
 from proactrec.console import words
 from proactrec.console.elements import Field, attributes, box, button, facts, note, table, text
 from proactrec.console.frame import page_of, problem, shown
-from proactrec.console.pages.choosing import chosen
+from proactrec.console.pages.choosing import Seen, chosen, seen
 from proactrec.console.pages.jobs import Work
 from proactrec.console.sessions import Session
 from proactrec.errors import ProactrecError
-from proactrec.serving.client import Client
 from proactrec.serving.schemas import CampaignNow, CampaignVersion
 from proactrec.serving.studies import PolicySeen
 
@@ -22,13 +21,6 @@ ESTIMATES = {
     "snips": "the same, weights normalised",
     "dr": "doubly robust",
 }
-
-
-class Seen(NamedTuple):
-    """What the page is about."""
-
-    campaigns: Sequence[CampaignVersion]
-    policies: Sequence[PolicySeen]
 
 
 def build() -> None:
@@ -44,11 +36,6 @@ def build() -> None:
                     lambda found: _show(session, found, campaign),
                     "Asking for policies and campaigns …",
                 )
-
-
-def seen(client: Client) -> Seen:
-    """Campaigns and policies."""
-    return Seen(client.campaigns(), client.policies())
 
 
 def _show(session: Session, found: Seen, campaign_id: str) -> None:

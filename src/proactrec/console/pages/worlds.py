@@ -1,7 +1,7 @@
 """A campaign played before it runs: plausible worlds, by several policies."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import Request
 from nicegui import ui
@@ -10,20 +10,11 @@ from proactrec.console import words
 from proactrec.console.charts import intervals
 from proactrec.console.elements import Check, attributes, box, button, table, text
 from proactrec.console.frame import page_of, shown
-from proactrec.console.pages.choosing import chosen
+from proactrec.console.pages.choosing import Seen, chosen, seen
 from proactrec.console.pages.forecast import SHARES, cell, ends, told
 from proactrec.console.pages.jobs import Work
 from proactrec.console.sessions import Session
-from proactrec.serving.client import Client
-from proactrec.serving.schemas import CampaignVersion
-from proactrec.serving.studies import MOST_POLICIES, PolicySeen
-
-
-class Seen(NamedTuple):
-    """What the page is about."""
-
-    campaigns: Sequence[CampaignVersion]
-    policies: Sequence[PolicySeen]
+from proactrec.serving.studies import MOST_POLICIES
 
 
 def build() -> None:
@@ -44,11 +35,6 @@ def build() -> None:
                     lambda found: _show(session, found, campaign),
                     "Asking for policies and campaigns …",
                 )
-
-
-def seen(client: Client) -> Seen:
-    """Campaigns and policies."""
-    return Seen(client.campaigns(), client.policies())
 
 
 def _show(session: Session, found: Seen, campaign_id: str) -> None:
