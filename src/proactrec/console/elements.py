@@ -164,8 +164,6 @@ def _input(
                 if one == value:
                     option._props["^selected"] = ""
         return found
-    if kind == "textarea":
-        return attributes(text("textarea", value), **values)
     found = attributes(ui.element("input"), type=kind, **values)
     found._props["^value"] = value
     return found

@@ -8,6 +8,7 @@ from fastapi import Request
 from nicegui import ui
 from nicegui.element import Element
 
+from proactrec.console import words
 from proactrec.console.elements import attributes, box, button, link, note, text
 from proactrec.console.sessions import Session
 from proactrec.errors import (
@@ -66,43 +67,37 @@ def page_of(
         yield None
 
 
-async def shown(
-    session: Session, ask: Callable[[], Awaitable[T]], build: Callable[[T], object], busy: str
-) -> None:
+async def shown(ask: Callable[[], Awaitable[T]], build: Callable[[T], object], busy: str) -> None:
     """Build a part of a page once it is answered; meanwhile, and if it isn't, say so."""
     place = box()
     with place:
-        waits = attributes(text("p", busy, "busy"), role="status")
+        attributes(text("p", busy, "busy"), role="status")
     await ui.context.client.connected(timeout=30)
-    await filled(place, ask, build, waits)
+    await filled(place, ask, build)
 
 
 async def filled(
-    place: Element,
-    ask: Callable[[], Awaitable[T]],
-    build: Callable[[T], object],
-    waits: Element | None = None,
-) -> bool:
-    """Fill a place anew with what is answered; whether it was."""
+    place: Element, ask: Callable[[], Awaitable[T]], build: Callable[[T], object]
+) -> None:
+    """Fill a place anew with what is answered, or with why it isn't."""
     try:
         found = await ask()
     except ProactrecError as error:
         place.clear()
         with place:
             problem(error, lambda: filled(place, ask, build))
-        return False
+        return
     if place.is_deleted:
-        return False
+        return
     place.clear()
     with place:
         build(found)
-    return True
 
 
 def problem(error: ProactrecError, again: Callable[[], Awaitable[object]] | None = None) -> None:
     """What went wrong, in a sentence, and what can be done."""
     said = str(error.args[0] if isinstance(error, UnknownIdError) and error.args else error)
-    note(f"{said[:1].upper()}{said[1:]}.", "bad")
+    note(f"{words.headed(said)}.", "bad")
     if isinstance(error, UnknownKeyError):
         link("Sign in again", "/sign-in", "button")
     elif again is not None and isinstance(error, StoreError | OverloadedError):

@@ -31,8 +31,10 @@ class Tidier(threading.Thread):
         """Until the process ends."""
         tidy(everything=True)
         while not self._ends.wait(self._every):
-            tidy(everything=self._is_left.is_set())
-            self._is_left.clear()
+            is_left = self._is_left.is_set()
+            if is_left:
+                self._is_left.clear()  # before: what is let go of meanwhile is for the next time
+            tidy(everything=is_left)
 
     def stop(self) -> None:
         """End soon."""

@@ -10,7 +10,7 @@ from proactrec.serving.brought import ArmMeasured, EffectNow, MeasurementNow, Sa
 def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
     """The verdict first, then figures."""
     kind = "bad" if not found.sample_ratio.sound else ("good" if _is_decided(found) else "")
-    note(f"{found.verdict[:1].upper()}{found.verdict[1:]}.", kind)
+    note(f"{words.headed(found.verdict)}.", kind)
     text("p", _until(found), "hint")
     planned = f"of {words.count(found.planned_users)} planned" if found.planned_users else ""
     p = found.sample_ratio.p_value

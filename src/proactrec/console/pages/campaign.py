@@ -54,7 +54,6 @@ def build() -> None:
         with page_of(request, "Campaign", is_named=True) as session:
             if session is not None:
                 await shown(
-                    session,
                     lambda: session.ask(lambda client: seen(client, campaign_id)),
                     lambda found: Page(session, found),
                     "Counting what happened …",
@@ -71,7 +70,7 @@ class Page:
 
     def __init__(self, session: Session, found: Seen) -> None:
         self._session, self._id = session, found.now.id
-        self._state, self._version = found.now.state, found.now.version
+        self._state = found.now.state
         self._start: Element | None = None
         self._head(found.now)
         if found.now.state == "draft":

@@ -38,6 +38,11 @@ def show_forecast(result: Mapping[str, Any]) -> None:
         label = f"{what}, by rounds, guided and without guidance, with 95 % intervals"
         intervals(label, [f"{number} rounds" for number in rounds], groups)
     _table(result, rounds)
+    show_assumed(result)
+
+
+def show_assumed(result: Mapping[str, Any]) -> None:
+    """What the worlds have in common."""
     with box("details"):
         text("summary", f"What is assumed ({result['n_worlds']} worlds)")
         with box("ul"):

@@ -51,7 +51,6 @@ def build() -> None:
                     "guided before you have seen a forecast and start it.",
                 )
                 await shown(
-                    session,
                     lambda: session.ask(seen),
                     lambda found: Form(session, found),
                     "Reading the guide …",
@@ -353,7 +352,7 @@ class Form:
 
 def _show_look(found: GoalLook) -> None:
     for warning in found.warnings:
-        note(f"{warning[:1].upper()}{warning[1:]}.")
+        note(f"{words.headed(warning)}.")
     text(
         "p",
         f"{words.count(found.n_targets)} targets; the guide knows "

@@ -48,7 +48,7 @@ async def _page(session: Session, start: int) -> None:
         _show(found, session, start)
 
     with place:
-        await shown(session, ask, show, "Asking the service for its campaigns …")
+        await shown(ask, show, "Asking the service for its campaigns …")
     ui.timer(LOOK_SECONDS, lambda: filled(place, ask, show), immediate=False)
 
 

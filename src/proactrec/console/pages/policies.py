@@ -31,7 +31,6 @@ def build() -> None:
         with page_of(request, "Policies") as session:
             if session is not None:
                 await shown(
-                    session,
                     lambda: session.ask(seen),
                     lambda found: _show(session, found, campaign),
                     "Asking for policies and campaigns …",

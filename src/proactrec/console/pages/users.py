@@ -45,7 +45,6 @@ def build() -> None:
             _search(id)
             if id:
                 await shown(
-                    session,
                     lambda: session.ask(lambda client: client.user(id)),
                     lambda found: Person(session, found),
                     "Looking the user up …",
@@ -198,7 +197,7 @@ class Person:
         with box("li", kind):
             text("strong", one.title or one.item_id or "nothing")
             text("span", f" · {', '.join(one.reported) or 'no answer'}", "soft")
-            text("p", f"{one.why[:1].upper()}{one.why[1:]}.")
+            text("p", f"{words.headed(one.why)}.")
             at = words.when(one.at, self._session.zone)
             guide = f" · guide {one.guide}" if one.guide else ""
             text("p", f"{at} · decision {one.number} · knowledge {one.knowledge}{guide}", "hint")

@@ -11,7 +11,7 @@ from proactrec.console.charts import intervals
 from proactrec.console.elements import Check, attributes, box, button, table, text
 from proactrec.console.frame import page_of, shown
 from proactrec.console.pages.choosing import Seen, chosen, seen
-from proactrec.console.pages.forecast import SHARES, cell, ends, told
+from proactrec.console.pages.forecast import SHARES, cell, ends, show_assumed, told
 from proactrec.console.pages.jobs import Work
 from proactrec.console.sessions import Session
 from proactrec.serving.studies import MOST_POLICIES
@@ -30,7 +30,6 @@ def build() -> None:
                     "says, by several policies in the same worlds with the same luck.",
                 )
                 await shown(
-                    session,
                     lambda: session.ask(seen),
                     lambda found: _show(session, found, campaign),
                     "Asking for policies and campaigns …",
@@ -85,11 +84,7 @@ def _show_worlds(result: Mapping[str, Any]) -> None:
     caption = f"Less plain recommendation, after {rounds[-1]} rounds, {result['n_worlds']} worlds"
     table(caption, head, rows)
     _by_interest(result["by_interest"], names)
-    with box("details"):
-        text("summary", "What is assumed")
-        with box("ul"):
-            for sentence in result["assumed"]:
-                text("li", sentence)
+    show_assumed(result)
 
 
 def _by_interest(found: Mapping[str, Any], names: Sequence[str]) -> None:
