@@ -89,7 +89,7 @@ def titled(client: Client) -> list[Item]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open an event loop runs, which others can't have
 def browser() -> Iterator[Browser]:
     if sys.platform != "linux":
         pytest.skip("the browser is Debian's")
