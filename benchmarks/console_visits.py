@@ -4,8 +4,8 @@ A visit is what a browser makes of it on the server: the page's HTML, its channe
 comes through it until nothing more comes, and the end.
 """
 
+import ast
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlencode
@@ -71,7 +71,7 @@ class Visitors:
         if found is None:
             raise SystemExit("the page has no channel")
         query = {
-            **json.loads(found[1]),
+            **ast.literal_eval(found[1]),  # as Python writes it
             "document_id": str(uuid4()),
             "tab_id": str(uuid4()),
             "implicit_handshake": "true",
