@@ -16,7 +16,7 @@ from proactrec.store.campaign import Campaign
 
 CHROMIUM, FLAGS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-N_COLOURS, MOST_HEIGHT, PATIENCE = 64, 1500, 600.0
+N_COLOURS, MOST_HEIGHT, PATIENCE = 256, 1500, 600.0
 
 
 def main() -> None:
@@ -80,10 +80,10 @@ def taken(browser: Browser, asked: argparse.Namespace) -> None:
 
 
 def smaller(file: Path) -> None:
-    """The upper part, in few colours: they are enough for text and lines."""
+    """The upper part, in few colours, rare ones among them."""
     picture = Image.open(file).convert("RGB")
     picture = picture.crop((0, 0, picture.width, min(picture.height, MOST_HEIGHT)))
-    picture = picture.quantize(N_COLOURS)
+    picture = picture.quantize(N_COLOURS, method=Image.Quantize.MAXCOVERAGE)
     picture.save(file, optimize=True)
 
 

@@ -81,7 +81,8 @@ def test_a_key_shows_and_does_what_its_scope_says(visit: Visit, at: Site, campai
     expect(page.get_by_text("this page needs “operate”")).to_be_visible()
     page.goto(f"/campaigns/{campaign}")
     expect(page.get_by_role("heading", name="What it brought")).to_be_visible()
-    expect(page.get_by_role("button", name="Stop for good")).to_have_count(0)
+    expect(page.get_by_role("link", name="Report")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     page.goto("/operation")
     expect(page.get_by_text("are shown to keys with the scope “admin”")).to_be_visible()
     assert "Make a key" not in page.content()
@@ -125,10 +126,20 @@ def test_what_is_typed_survives_what_arrives_meanwhile(
     visit.sign_in(at.key)
     page = visit.page
     page.goto(f"/campaigns/{campaign}")
+    page.get_by_role("button", name="Stop").click()
     page.get_by_label("Reason").fill("half a sentence")
+    page.get_by_text("What these words mean").click()
+    n_decisions = decisions(page)
     with Shoppers(at):
-        page.wait_for_timeout(7_000)  # a look at the service, and its answer
+        expect(page.locator("dd span", has_text=n_decisions)).to_have_count(0)
     assert page.get_by_label("Reason").input_value() == "half a sentence"
+    expect(page.get_by_text("An arm is one way of guiding")).to_be_visible()
+
+
+def decisions(page: Page) -> re.Pattern[str]:
+    """What the page says of them now."""
+    found = page.locator("dt", has_text=re.compile("^Decisions$")).locator("xpath=../dd/span")
+    return re.compile(f"^{found.inner_text()}$")
 
 
 def test_a_key_is_made_shown_once_and_revoked(visit: Visit, at: Site) -> None:

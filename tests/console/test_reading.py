@@ -11,12 +11,16 @@ from proactrec.console import words
 from proactrec.console.figures import read
 from proactrec.console.issuer import SignIns
 from proactrec.console.options import ConsoleOptions
+from proactrec.console.pages.brought import how_it_went
+from proactrec.console.pages.live import steps
 from proactrec.console.pages.overview import attention
 from proactrec.console.sessions import COOKIE, Session, Sessions
 from proactrec.errors import InvalidInputError, UnknownKeyError
+from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.client import Client
 from proactrec.serving.looking import AccessNow
 from proactrec.serving.schemas import ArmCounts, BudgetUsed, CampaignNow
+from proactrec.serving.words import figure
 from proactrec.store.campaign import Campaign
 
 METRICS = """\
@@ -57,7 +61,59 @@ def test_figures_are_sums_and_bounds_within_which_requests_were() -> None:
     ],
 )
 def test_differences_have_signs_and_units(name: str, value: float, expected: str) -> None:
-    assert words.figure(name, value, signed=True) == expected
+    assert figure(name, value, signed=True) == expected
+
+
+def brought(metric: str, *differences: float | None, sound: bool = True) -> MeasurementNow:
+    """What arms brought; None: nothing is sure of it."""
+    arms = [
+        {
+            "arm": f"arm {number}", "segment": None, "users": 9, "matured": 9, "sums": {},
+            "verdict": "",
+            "effects": {
+                metric: {
+                    "value": 1, "baseline": 1, "difference": difference or 0, "low": 0, "high": 0,
+                    "kind": "final", "alpha": 0.05, "detectable": 1, "shown": difference is not None,
+                }
+            },
+        }
+        for number, difference in enumerate(differences)
+    ]  # fmt: skip
+    return MeasurementNow.model_validate(
+        {
+            "campaign_id": "c", "version": 1, "at": datetime.now(UTC), "metric": metric,
+            "window_hours": 1, "planned_users": None, "users": 9, "matured": 9,
+            "compared_with": "hold-out", "kind": "final", "arms": arms, "verdict": "so",
+            "sample_ratio": {"p_value": 1, "sound": sound, "epochs": []},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "how"),
+    [
+        (brought("target", 0.1), "good"),
+        (brought("target", -0.1), "bad"),
+        (brought("target", 0.1, -0.1), "bad"),
+        (brought("target", 0.1, None), "good"),
+        (brought("target", None), ""),
+        (brought("objections", 0.1), "bad"),
+        (brought("objections", -0.1), "good"),
+        (brought("target", 0.1, sound=False), "bad"),
+    ],
+)
+def test_harm_never_looks_like_success(found: MeasurementNow, how: str) -> None:
+    assert how_it_went(found) == how
+
+
+def test_hours_and_days_without_anything_are_there() -> None:
+    begin = datetime(2026, 7, 1, 22, tzinfo=UTC)
+    assert steps(begin, begin.replace(hour=22), "hour") == [begin]
+    hours = steps(begin, datetime(2026, 7, 2, 2, tzinfo=UTC), "hour")
+    assert [one.hour for one in hours] == [22, 23, 0, 1, 2]
+    assert [one.day for one in steps(datetime(2026, 10, 24), datetime(2026, 10, 27), "day")] == [
+        24, 25, 26, 27,
+    ]  # fmt: skip
 
 
 def test_times_are_of_a_zone() -> None:

@@ -76,10 +76,11 @@ def ended(hands: Hands, name: str, tmp_path: Path) -> None:
     page = hands.page
     page.goto("/")
     hands.follow(name)
-    hands.press("Stop for good")
+    hands.press("Stop")
+    hands.press("Stop it for good")
     expect(page.get_by_text("Say why")).to_be_visible()
     hands.fill("Reason", "enough was seen")
-    hands.press("Stop for good")
+    hands.press("Stop it for good")
     expect(page.locator(".state").first).to_have_text("stopped")
     expect(page.get_by_text("enough was seen").first).to_be_visible()
     with page.expect_download() as coming:

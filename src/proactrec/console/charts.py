@@ -7,6 +7,8 @@ from nicegui import ui
 
 COLOURS = ("#2f7de1", "#c2571a", "#2a9d63", "#9357c9", "#b8860b", "#5f6b7a")
 SOFT = "#808893"
+FEW = 2
+"""So many moments are drawn as bars."""
 
 
 class Lines:
@@ -27,9 +29,10 @@ def _lines(times: Sequence[str], series: Mapping[str, Sequence[float | None]]) -
         "series": [
             {
                 "name": name,
-                "type": "line",
+                "type": "line" if len(values) > FEW else "bar",  # points alone say little
                 "data": list(values),
-                "showSymbol": len(values) < 3,
+                "symbol": "circle",
+                "barMaxWidth": 60,
                 "lineStyle": {"width": 2, "type": ("solid", "dashed", "dotted")[at % 3]},
             }
             for at, (name, values) in enumerate(series.items())
@@ -85,7 +88,10 @@ def _base(label: str, unit: str) -> dict[str, Any]:
         "textStyle": {"color": SOFT},
         "grid": {"left": 8, "right": 16, "top": 36, "bottom": 8, "containLabel": True},
         "legend": {"top": 0, "textStyle": {"color": SOFT}, "type": "scroll"},
-        "tooltip": {"trigger": "axis"},
+        "tooltip": {
+            "trigger": "axis",
+            ":valueFormatter": f"value => value == null ? '–' : value + '{unit}'",
+        },
         "yAxis": {
             "type": "value",
             "axisLabel": {"formatter": f"{{value}}{unit}", "color": SOFT},

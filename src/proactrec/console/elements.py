@@ -41,54 +41,126 @@ def linked(content: str, to: str) -> Cell:
     return lambda: link(content, to)
 
 
-def note(content: str, kind: str = "") -> None:
+def note(content: str, kind: str = "") -> TextElement:
     """A sentence that is not to be missed."""
-    attributes(text("p", content, f"note {kind}"), role="status")
+    found = text("p", content, f"note {kind}")
+    attributes(found, role="status")
+    return found
+
+
+class Facts:
+    """Figures with their names; shown again, they change in place."""
+
+    def __init__(self) -> None:
+        self._place = box("dl", "facts")
+        self._names: list[str] = []
+        self._texts: list[tuple[TextElement, TextElement]] = []
+
+    def show(self, found: Iterable[tuple[str, str, str]]) -> None:
+        """Names, values, and what is said below them."""
+        pairs = list(found)
+        if self._names != [name for name, _, _ in pairs]:
+            self._names = [name for name, _, _ in pairs]
+            self._place.clear()
+            with self._place:
+                self._texts = [_fact(name) for name in self._names]
+        for (above, below), (_, value, said) in zip(self._texts, pairs, strict=True):
+            above.set_text(value)
+            below.set_text(said)
 
 
 def facts(pairs: Iterable[tuple[str, str, str]]) -> None:
-    """Figures with their names, and what is said below them."""
-    with box("dl", "facts"):
-        for name, value, below in pairs:
-            with box():
-                text("dt", name)
-                with box("dd"):
-                    text("span", value)
-                    if below:
-                        text("small", below)
+    """Figures that are shown once."""
+    Facts().show(pairs)
+
+
+def _fact(name: str) -> tuple[TextElement, TextElement]:
+    with box():
+        text("dt", name)
+        with box("dd"):
+            return text("span"), text("small")
+
+
+class Table:
+    """Rows under a head, which change in place where they hold texts alone.
+
+    Parameters
+    ----------
+    caption : str
+    head : sequence of str
+        Columns whose name begins with `#` hold numbers.
+    """
+
+    def __init__(self, caption: str, head: Sequence[str]) -> None:
+        self._kinds = ["number" if name.startswith("#") else "" for name in head]
+        self._texts: list[list[TextElement | None]] = []
+        self._around = attributes(box("div", "wide"), tabindex="0", role="region")
+        with self._around, box("table", "plain"):
+            self._caption = text("caption")
+            with box("thead"), box("tr"):
+                for name, kind in zip(head, self._kinds, strict=True):
+                    attributes(text("th", name.removeprefix("#"), kind), scope="col")
+            self._body = box("tbody")
+        self.name(caption)
+
+    def name(self, caption: str) -> None:
+        """Call it so."""
+        self._caption.set_text(caption)
+        if self._around._props.get("aria-label") != caption:
+            attributes(self._around, aria_label=caption).update()
+
+    def show(self, rows: Iterable[Sequence[Cell]]) -> None:
+        """Put these in place of what it holds."""
+        given = [list(row) for row in rows]
+        is_text = all(isinstance(cell, str) for row in given for cell in row)
+        if len(given) != len(self._texts) or not is_text:
+            self._body.clear()
+            with self._body:
+                self._texts = [self._row(row) for row in given]
+            return
+        for texts, row in zip(self._texts, given, strict=True):
+            for element, cell in zip(texts, row, strict=True):
+                assert element is not None
+                assert isinstance(cell, str)
+                element.set_text(cell)
+
+    def _row(self, row: Sequence[Cell]) -> list[TextElement | None]:
+        with box("tr"):
+            return [_cell(cell, kind) for cell, kind in zip(row, self._kinds, strict=True)]
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Rows under a head; columns whose name begins with `#` hold numbers."""
-    around = attributes(box("div", "wide"), tabindex="0", role="region", aria_label=caption)
-    with around, box("table", "plain"):
-        text("caption", caption)
-        with box("thead"), box("tr"):
-            for name in head:
-                attributes(text("th", name.removeprefix("#"), _kind(name)), scope="col")
-        with box("tbody"):
-            for row in rows:
-                with box("tr"):
-                    for name, cell in zip(head, row, strict=True):
-                        _cell(cell, _kind(name))
+    """Rows that are shown once."""
+    Table(caption, head).show(rows)
 
 
-def _kind(name: str) -> str:
-    return "number" if name.startswith("#") else ""
-
-
-def _cell(cell: Cell, classes: str) -> None:
+def _cell(cell: Cell, classes: str) -> TextElement | None:
     if isinstance(cell, str):
-        text("td", cell, classes)
-        return
+        return text("td", cell, classes)
     with box("td", classes):
         cell()
+    return None
 
 
 def button(label: str, do: Handler, kind: str = "") -> Element:
-    """A button; `kind`: second, danger, or the main one."""
+    """A button; `kind`: second, danger, or the main one. Pressed again while it works it waits."""
     found = attributes(text("button", label, f"act {kind}"), type="button")
-    found.on("click", lambda: do(), [])
+
+    async def pressed() -> None:
+        if "aria-busy" in found._props:
+            return
+        waiting = do()
+        if not isinstance(waiting, Awaitable):
+            return
+        attributes(found, aria_busy="true").update()
+        try:
+            await waiting
+        finally:
+            if not found.is_deleted:
+                found._props.pop("aria-busy", None)
+                found.update()
+
+    found.on("click", pressed, [])
     return found
 
 

@@ -1,11 +1,15 @@
 """Figures, times and terms in words for people."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from proactrec.serving.courses import Share
-from proactrec.store.campaign import Audience, Goal, Guardrails
+from proactrec.store.campaign import Audience, Budget, Goal, Guardrails
 
+MOST_NAMED = 3
+"""Items of a goal that are told by name."""
 STATES = {
     "draft": "not started",
     "running": "running",
@@ -17,8 +21,8 @@ TERMS = {
     "guided": "Guided items are steps that the campaign chose, on the way to a target.",
     "hold-out": "Held-out users are never guided: what they do shows what would have happened "
     "without the campaign.",
-    "target": "A target is an item that users are led to; each user is led to the one that suits "
-    "them best.",
+    "target": "A target is an item that users are led to: each user to the one that promises most, "
+    "and once they took it to the next.",
     "promoted": "Whoever shows a guided item must say beside it that it is promoted, if the label "
     "says so.",
     "not yet decided": "An interval that still holds 0 says neither that the campaign helps nor "
@@ -29,11 +33,22 @@ TERMS = {
     "acceptance": "The share of shown items that users took, of those that they answered.",
     "interest": "How well the targets suit users by what they accepted, as the worlds of the "
     "forecast measure it; with real users, targets accepted and acceptance stand for it.",
+    "round": "A round is one visit of a user, at which one item is shown.",
+    "world": "A world is one way in which users might really answer, as far as the data leave it "
+    "open: a forecast plays the campaign in many of them.",
+    "points": "Points are differences of shares: from 5 % to 7 % are 2 points.",
     "arm": "An arm is one way of guiding, drawn for a share of the users.",
     "apprentice": "An apprentice decides and notes it, but users see what you would have shown "
     "anyway.",
     "off-policy": "How often the next item had been accepted, had another policy chosen among the "
     "items that were drawn from: of one step, not of whole journeys.",
+}
+RAILS = {
+    "daily_cap": "guided items a user sees a day, at most",
+    "item_cap_per_day": "times an item is guided to a day, at most",
+    "acceptance_floor": "least chance of being accepted, as it is foretold",
+    "plain_share": "share of rounds that stay free of guidance",
+    "pause_after": "refusals in a row after which it pauses",
 }
 METRICS = {
     "target_acceptance": "users who accept a target",
@@ -47,8 +62,6 @@ FIGURES = {
     "objections": "users who opt out or complain",
     "acceptance": "answers that accept",
 }
-PARTS = ("target", "objections", "acceptance")
-"""Figures that are shares."""
 
 
 def count(n: float) -> str:
@@ -83,15 +96,6 @@ def known(share: Share | None) -> tuple[str, str]:
     return percent(share.value), between(share.low, share.high) or f"of {count(share.n)} answers"
 
 
-def figure(name: str, value: float, *, signed: bool = False) -> str:
-    """A figure of the measurement with its unit; differences of shares in points."""
-    sign = "+" if signed else ""
-    if name in PARTS:
-        unit = " points" if signed else " %"
-        return f"{100 * value:{sign}.2f}{unit}"
-    return f"{value:{sign}.3f}"
-
-
 def when(at: datetime | None, zone: ZoneInfo) -> str:
     """A time in somebody's zone, to the minute."""
     return "–" if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
@@ -102,18 +106,33 @@ def who(by: str) -> str:
     return {"worker": "the service itself"}.get(by, by)
 
 
+def rail(name: str, value: object) -> str:
+    """A limit of guidance, as a sentence says it."""
+    return f"{RAILS.get(name, name.replace('_', ' '))}: {value}"
+
+
 def headed(sentence: str) -> str:
     """With a capital letter."""
     return sentence[:1].upper() + sentence[1:]
 
 
-def goal(said: Goal) -> str:
+def goal(said: Goal, titles: Mapping[str, str] = MappingProxyType({})) -> str:
     """Where a campaign leads."""
     if said.category is not None:
         most = f", {said.n_targets} items at most" if said.n_targets else ""
         return f"category {said.category}{most}"
     n = len(said.items)
-    return f"item {said.items[0]}" if n == 1 else f"{n} items"
+    named = ", ".join(titles.get(one, one) for one in said.items[:MOST_NAMED])
+    more = f" and {n - MOST_NAMED} more" if n > MOST_NAMED else ""
+    return f"{'item' if n == 1 else 'items'} {named}{more}"
+
+
+def budget(said: Budget) -> list[str]:
+    """How many guided items there may be."""
+    limits = ((said.total, "in all"), (said.per_day, "a day"))
+    found = [f"guided items {what}, at most: {count(n)}" for n, what in limits if n is not None]
+    even = ", spread evenly over each" if said.pacing == "even" else ""
+    return [*(found or ["no budget of guided items"]), f"days are those of {said.time_zone}{even}"]
 
 
 def guardrails(said: Guardrails) -> list[str]:

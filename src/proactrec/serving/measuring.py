@@ -15,6 +15,7 @@ from proactrec.serving.brought import (
     SampleRatioEpoch,
 )
 from proactrec.serving.schemas import moment
+from proactrec.serving.words import figure
 from proactrec.store.campaign import HOLD_OUT, Campaign
 from proactrec.store.campaigns import Version
 from proactrec.store.outcomes import COLUMNS, FIGURES, LAYOUT, Outcomes, outcomes
@@ -125,10 +126,11 @@ def _said(one: Compared, plan: Plan, ratio: SampleRatio) -> str:
         n, other, least = *one.n_users, LEAST[one.kind]
         return (
             f"too few users are measured: {n:,} of {one.arm} and {other:,} of {plan.baseline}, "
-            f"{least} of each are needed in one epoch"
+            f"{least} of each are needed while arms have the same shares"
         )
     effect = one.effects[plan.metric]
-    what, span = NAMES[plan.metric], f"{effect.low:+.3g} to {effect.high:+.3g}"
+    low, high = (figure(plan.metric, end, signed=True) for end in (effect.low, effect.high))
+    what, span = NAMES[plan.metric], f"{low} to {high}"
     if effect.is_shown:
         way = "above" if effect.difference > 0 else "below"
         end = "" if one.kind == "final" else ": sure enough to stop now"
@@ -136,7 +138,8 @@ def _said(one: Compared, plan: Plan, ratio: SampleRatio) -> str:
     if one.kind == "final":
         return (
             f"{what}: no difference from {plan.baseline} is shown ({span}); one of "
-            f"{effect.detectable:.3g} would have been, in 4 of 5 cases"
+            f"{figure(plan.metric, effect.detectable, signed=True)} would have been, in 4 of 5 "
+            "cases"
         )
     return f"{what}: no difference from {plan.baseline} is sure yet ({span})"
 

@@ -43,6 +43,18 @@ NOT_GUIDED = {
 }
 """Every code of `not_guided_because`, in a sentence."""
 
+SHARES = ("target", "objections", "acceptance")
+"""Figures of a measurement that are shares."""
+
+
+def figure(name: str, value: float, *, signed: bool = False) -> str:
+    """A figure of a measurement with its unit; differences of shares in points."""
+    sign = "+" if signed else ""
+    if name in SHARES:
+        unit = " points" if signed else " %"
+        return f"{100 * value:{sign}.2f}{unit}"
+    return f"{value:{sign}.3f}"
+
 
 def told(answer: Answer | Plain) -> Decision:
     """The decision as it goes to the caller."""

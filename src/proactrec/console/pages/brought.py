@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 from proactrec.console import words
 from proactrec.console.elements import box, facts, note, table, text
 from proactrec.serving.brought import ArmMeasured, EffectNow, MeasurementNow, SampleRatio
+from proactrec.serving.words import figure
 
 
 def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
     """The verdict first, then figures."""
-    kind = "bad" if not found.sample_ratio.sound else ("good" if _is_decided(found) else "")
-    note(f"{words.headed(found.verdict)}.", kind)
+    note(f"{words.headed(found.verdict)}.", how_it_went(found))
     text("p", _until(found), "hint")
     planned = f"of {words.count(found.planned_users)} planned" if found.planned_users else ""
     p = found.sample_ratio.p_value
@@ -45,12 +45,14 @@ def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
     _ratio(found.sample_ratio)
 
 
-def _is_decided(found: MeasurementNow) -> bool:
-    return any(
-        found.metric in arm.effects and arm.effects[found.metric].shown
-        for arm in found.arms
-        if arm.segment is None
-    )
+def how_it_went(found: MeasurementNow) -> str:
+    """`good`, `bad`, or nothing: not known. One arm that does harm is bad, whatever others do."""
+    if not found.sample_ratio.sound:
+        return "bad"
+    effects = [arm.effects.get(found.metric) for arm in found.arms if arm.segment is None]
+    sense = -1 if found.metric == "objections" else 1
+    signs = [sense * one.difference for one in effects if one is not None and one.shown]
+    return "" if not signs else ("good" if min(signs) > 0 else "bad")
 
 
 def _until(found: MeasurementNow) -> str:
@@ -74,9 +76,9 @@ def _rows(arm: ArmMeasured) -> list[list[str]]:
             among,
             words.count(arm.matured),
             words.FIGURES[name],
-            words.figure(name, one.value),
-            words.figure(name, one.baseline),
-            words.figure(name, one.difference, signed=True),
+            figure(name, one.value),
+            figure(name, one.baseline),
+            figure(name, one.difference, signed=True),
             _interval(name, one),
         ]
         for name, one in arm.effects.items()
@@ -84,7 +86,7 @@ def _rows(arm: ArmMeasured) -> list[list[str]]:
 
 
 def _interval(name: str, one: EffectNow) -> str:
-    low, high = (words.figure(name, end, signed=True) for end in (one.low, one.high))
+    low, high = (figure(name, end, signed=True) for end in (one.low, one.high))
     return f"{low} to {high} ({100 * (1 - one.alpha):.0f} %)"
 
 

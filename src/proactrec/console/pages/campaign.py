@@ -1,6 +1,6 @@
 """One campaign: its forecast before it starts, what it does and brought, and how it is stopped."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from fastapi import Request
@@ -25,7 +25,7 @@ from proactrec.console.frame import filled, page_of, problem, shown
 from proactrec.console.pages.brought import show_brought
 from proactrec.console.pages.forecast import show_forecast, show_prices
 from proactrec.console.pages.jobs import Job, Show, Work
-from proactrec.console.pages.live import Live
+from proactrec.console.pages.live import LAST, Live
 from proactrec.console.pages.overview import state
 from proactrec.console.pages.users import user_link
 from proactrec.console.sessions import Session
@@ -39,11 +39,27 @@ MOST_JOURNEYS, MOST_TITLES = 20, 200
 GOES_ON = ("draft", "running", "paused")
 
 
+class Step(NamedTuple):
+    """What is done with a campaign that needs a reason."""
+
+    name: str
+    means: str
+
+
+PAUSE = Step("Pause it", "Nobody is guided from the next decision on, until it goes on.")
+STOP = Step(
+    "Stop it for good",
+    "Nobody is guided from the next decision on, and it can't be started again. What it brought is "
+    "still measured.",
+)
+
+
 class Seen(NamedTuple):
     """A campaign as it is now, and how it went."""
 
     now: CampaignNow
     course: Course
+    titles: dict[str, str]  # of the items that it leads to
 
 
 def build() -> None:
@@ -62,7 +78,15 @@ def build() -> None:
 
 def seen(client: Client, campaign_id: str) -> Seen:
     """What the first look tells."""
-    return Seen(client.campaign(campaign_id), client.course(campaign_id))
+    now = client.campaign(campaign_id)
+    titles = titles_of(client, now.campaign.goal.items[: words.MOST_NAMED])
+    return Seen(now, client.course(campaign_id), titles)
+
+
+def titles_of(client: Client, ids: Sequence[str]) -> dict[str, str]:
+    """What items are called, as far as that is known."""
+    items = client.find_items(ids=list(ids), limit=MOST_TITLES).items if ids else ()
+    return {one.item_id: one.title or one.item_id for one in items}
 
 
 class Page:
@@ -72,66 +96,81 @@ class Page:
         self._session, self._id = session, found.now.id
         self._state = found.now.state
         self._start: Element | None = None
-        self._head(found.now)
+        self._head(found)
         if found.now.state == "draft":
-            self._before()
+            self._forecast()
+            self._prices()
+        else:
+            self._part("What it brought", self._ask_brought, BROUGHT_SECONDS)
         text("h2", "What happens")
-        self._live = Live(session.zone)
+        self._live = Live(session.zone, self._look)
         self._live.show(found.now, found.course)
         ui.timer(LIVE_SECONDS, self._look, immediate=False)
         if found.now.state != "draft":
-            self._part("What it brought", self._ask_brought, BROUGHT_SECONDS)
             self._journeys()
+            with box("details"):
+                text("summary", "What was foretold")
+                self._forecast()
         self._said(found.now)
         self._part("Versions, and who changed what", self._ask_versions, None)
 
-    def _head(self, now: CampaignNow) -> None:
+    def _head(self, found: Seen) -> None:
+        now = found.now
         text("h1", now.campaign.name)
         with box("p"):
             state(now)
         ui.page_title(f"{now.campaign.name} · proactrec")
         with box("p"):
             text("span", f"Leads {words.audience(now.campaign.audience)} to ")
-            text("span", f"{words.goal(now.campaign.goal)}. ")
+            text("span", f"{words.goal(now.campaign.goal, found.titles)}. ")
             at = words.when(now.at, self._session.zone)
-            text("span", f"{at} by {words.who(now.by)}: {now.reason}.", "soft")
-        if self._session.may("operate") and now.state in GOES_ON:
-            self._steer(now)
-        with box("p", "row-of"):
-            link("Report (HTML)", f"/download/campaigns/{self._id}.html", "button second")
-
-    def _steer(self, now: CampaignNow) -> None:
-        """Start, pause and stop; the last two with a reason, which everybody sees."""
-        with attributes(box("section"), aria_label="Start, pause, stop"):
+            text("span", f"Last change: {now.reason}, {at}, {self._who(now.by)}.", "soft")
+        with attributes(box("section"), aria_label="What can be done with it"):
             with box("div", "row-of"):
-                why = Field("Reason", hint="Why you pause or stop it; kept with the version.")
-                if now.state in ("draft", "paused"):
-                    name = "Start" if now.state == "draft" else "Go on"
-                    self._start = button(name, lambda: self._do(lambda c: c.start(self._id)))
-                    if now.state == "draft" and now.forecast != "done":
-                        enable(self._start, on=False)
-                        attributes(self._start, title="Look at the forecast first")
-                if now.state == "running":
-                    button(
-                        "Pause",
-                        lambda: self._with_reason(why, lambda c, r: c.pause(self._id, r)),
-                        "second",
-                    )
-                button(
-                    "Stop for good",
-                    lambda: self._with_reason(why, lambda c, r: c.stop(self._id, r)),
-                    "danger",
-                )
+                if self._session.may("operate"):
+                    self._steps(now)
+                link("Report (HTML)", f"/download/campaigns/{self._id}.html", "button second")
             self._done = attributes(box(), aria_live="polite")
 
-    async def _with_reason(self, why: Field, do: Callable[[Client, str], CampaignVersion]) -> None:
-        reason = why.value.strip()
-        if not reason:
-            self._done.clear()
-            with self._done:
-                note("Say why: the reason is kept with the version, for whoever asks.", "bad")
-            return
-        await self._do(lambda client: do(client, reason))
+    def _steps(self, now: CampaignNow) -> None:
+        """Start, pause and stop; the last two with a reason, which everybody sees."""
+        if now.state in ("draft", "paused"):
+            name = "Start" if now.state == "draft" else "Go on"
+            self._start = button(name, lambda: self._do(lambda c: c.start(self._id)))
+            if now.state == "draft" and now.forecast != "done":
+                enable(self._start, on=False)
+                self._not_yet = text("span", "once its forecast is there", "hint")
+        if now.state == "running":
+            button(
+                "Pause", lambda: self._ask_why(PAUSE, lambda c, r: c.pause(self._id, r)), "second"
+            )
+        if now.state in GOES_ON:
+            button("Stop", lambda: self._ask_why(STOP, lambda c, r: c.stop(self._id, r)), "danger")
+        if now.state == "draft":
+            link("Edit", f"/new?edit={self._id}", "button second")
+        link("Copy", f"/new?from={self._id}", "button second")
+
+    async def _ask_why(self, step: Step, do: Callable[[Client, str], CampaignVersion]) -> None:
+        """What the step means, and the reason for it."""
+        self._done.clear()
+        with self._done, attributes(box("fieldset"), aria_label=step.name):
+            text("p", step.means)
+            why = Field("Reason", hint="Kept with the version, for whoever asks.")
+            said = attributes(box(), aria_live="polite")
+
+            async def decided() -> None:
+                reason = why.value.strip()
+                if reason:
+                    await self._do(lambda client: do(client, reason))
+                    return
+                said.clear()
+                with said:
+                    note("Say why: the reason is kept with the version.", "bad")
+
+            with box("div", "row-of"):
+                button(step.name, decided, "danger")
+                button("Leave it as it is", self._done.clear, "second")
+        ui.run_javascript(f"document.getElementById('{why.element.html_id}').focus()")
 
     async def _do(self, do: Callable[[Client], CampaignVersion]) -> None:
         try:
@@ -146,7 +185,7 @@ class Page:
     async def _look(self) -> None:
         """Everything that moves; a new state is another page."""
         try:
-            found = await self._session.ask(lambda client: seen(client, self._id))
+            found = await self._session.ask(self._now)
         except ProactrecError:
             return  # the figures stay, with the time at which they were counted
         if found.now.state != self._state:
@@ -155,6 +194,14 @@ class Page:
         self._live.show(found.now, found.course)
         if self._start is not None and found.now.forecast == "done":
             enable(self._start, on=True)
+            self._not_yet.set_text("")
+
+    def _now(self, client: Client) -> Seen:
+        by = self._live.by
+        return Seen(client.campaign(self._id), client.course(self._id, by, LAST[by]), {})
+
+    def _who(self, by: str) -> str:
+        return words.who(by, self._session.access.key_id)
 
     def _part(
         self,
@@ -187,7 +234,7 @@ class Page:
                 words.STATES[one.state],
                 words.percent(one.share, 0),
                 words.when(one.at, self._session.zone),
-                words.who(one.by),
+                self._who(one.by),
                 one.reason,
             ]
             for one in reversed(found)
@@ -195,16 +242,17 @@ class Page:
         head = ("#Version", "State", "#Of its audience", "When", "Who", "Why")
         return lambda: table("The newest first", head, rows)
 
-    def _before(self) -> None:
-        """The forecast, and the prices of rails, of a campaign that has not started."""
+    def _forecast(self) -> None:
         self._job(
             "Forecast",
-            "What is going to happen, by simulated users in many plausible worlds. It must be "
-            "seen before the campaign can start.",
+            "What is going to happen, by simulated users in many plausible worlds. A campaign "
+            "starts once it is there.",
             lambda: self._session.ask(lambda client: client.forecast_seen(self._id)),
             lambda: self._session.ask(lambda client: client.forecast(self._id)),
             show_forecast,
         )
+
+    def _prices(self) -> None:
         self._job(
             "What the rails cost",
             "Each rail is taken away in turn, in the same worlds: what would be gained without it.",
@@ -237,9 +285,11 @@ class Page:
         rails = said.rails.model_dump(exclude_defaults=True)
         with box("ul"):
             for name, value in rails.items():
-                text("li", f"{name.replace('_', ' ')}: {value}")
+                text("li", words.rail(name, value))
             if not rails:
                 text("li", "no rails")
+            for sentence in words.budget(said.budget):
+                text("li", sentence)
             behalf = f", on behalf of {said.label.on_behalf_of}" if said.label.on_behalf_of else ""
             text("li", f"marked as promoted: {'yes' if said.label.promoted else 'no'}{behalf}")
             steps = ", ".join(f"{step:.0%}" for step in said.ramp.steps)
@@ -264,8 +314,7 @@ def titled(client: Client, campaign_id: str, after: str | None) -> Titled:
     """Journeys of some users."""
     page = client.journeys_page(campaign_id, after=after, limit=MOST_JOURNEYS)
     ids = list(dict.fromkeys(one.target_id for one in page.journeys))[:MOST_TITLES]
-    items = client.find_items(ids=ids, limit=MOST_TITLES).items if ids else ()
-    return Titled(page, {one.item_id: one.title or one.item_id for one in items})
+    return Titled(page, titles_of(client, ids))
 
 
 class Paged:

@@ -16,6 +16,7 @@ def show_forecast(result: Mapping[str, Any]) -> None:
     """Guided and plain users, round by round."""
     users, rounds = result["n_users"], [str(n) for n in result["rounds"]]
     last = rounds[-1]
+    text("p", in_short(result, last))
     with_target = words.count(users["with_a_target"])
     facts(
         [
@@ -41,12 +42,27 @@ def show_forecast(result: Mapping[str, Any]) -> None:
     show_assumed(result)
 
 
+def in_short(result: Mapping[str, Any], number: str) -> str:
+    """What is gained in the end, in a sentence."""
+    guided, plain = (result[group]["target_acceptance"][number]["mean"] for group in GROUPS)
+    found = result["difference"]["target_acceptance"][number]
+    low, high = (told("target_acceptance", end) for end in found["intervals"][WIDE])
+    return (
+        f"After {number} rounds {guided:.1%} of guided users have accepted a target, against "
+        f"{plain:.1%} of the same users without guidance: {told('target_acceptance', found['mean'])}"
+        f" ({low} to {high} in 95 of 100 worlds)."
+    )
+
+
 def show_assumed(result: Mapping[str, Any]) -> None:
     """What the worlds have in common."""
     with box("details"):
-        text("summary", f"What is assumed ({result['n_worlds']} worlds)")
+        text("summary", f"What is assumed ({result['n_worlds']} worlds), and what the words mean")
         with box("ul"):
-            for sentence in result["assumed"]:
+            for sentence in (
+                *result["assumed"],
+                *(words.TERMS[term] for term in ("world", "round", "points", "interest")),
+            ):
                 text("li", sentence)
 
 
@@ -98,7 +114,7 @@ def show_prices(result: Mapping[str, Any]) -> None:
     number = str(result["rounds"][-1])
     rows = [
         [
-            name.replace("_", " "),
+            words.headed(words.RAILS.get(name, name.replace("_", " "))),
             str(found["said"]),
             *(cell(metric, found["price"][metric][number]) for metric in words.METRICS),
         ]
