@@ -73,7 +73,8 @@ def brought(metric: str, *differences: float | None, sound: bool = True) -> Meas
             "effects": {
                 metric: {
                     "value": 1, "baseline": 1, "difference": difference or 0, "low": 0, "high": 0,
-                    "kind": "final", "alpha": 0.05, "detectable": 1, "shown": difference is not None,
+                    "kind": "final", "alpha": 0.05, "detectable": 1,
+                    "shown": difference is not None,
                 }
             },
         }

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastapi import Request
 from nicegui import ui
 from nicegui.element import Element
+from nicegui.elements.mixins.text_element import TextElement
 
 from proactrec.console import words
 from proactrec.console.elements import (
@@ -95,7 +96,7 @@ class Page:
     def __init__(self, session: Session, found: Seen) -> None:
         self._session, self._id = session, found.now.id
         self._state = found.now.state
-        self._start: Element | None = None
+        self._waiting: tuple[Element, TextElement] | None = None  # Start, and why it can't be yet
         self._head(found)
         if found.now.state == "draft":
             self._forecast()
@@ -136,10 +137,10 @@ class Page:
         """Start, pause and stop; the last two with a reason, which everybody sees."""
         if now.state in ("draft", "paused"):
             name = "Start" if now.state == "draft" else "Go on"
-            self._start = button(name, lambda: self._do(lambda c: c.start(self._id)))
+            start = button(name, lambda: self._do(lambda c: c.start(self._id)))
             if now.state == "draft" and now.forecast != "done":
-                enable(self._start, on=False)
-                self._not_yet = text("span", "once its forecast is there", "hint")
+                enable(start, on=False)
+                self._waiting = start, text("span", "once its forecast is there", "hint")
         if now.state == "running":
             button(
                 "Pause", lambda: self._ask_why(PAUSE, lambda c, r: c.pause(self._id, r)), "second"
@@ -150,7 +151,7 @@ class Page:
             link("Edit", f"/new?edit={self._id}", "button second")
         link("Copy", f"/new?from={self._id}", "button second")
 
-    async def _ask_why(self, step: Step, do: Callable[[Client, str], CampaignVersion]) -> None:
+    def _ask_why(self, step: Step, do: Callable[[Client, str], CampaignVersion]) -> None:
         """What the step means, and the reason for it."""
         self._done.clear()
         with self._done, attributes(box("fieldset"), aria_label=step.name):
@@ -192,9 +193,10 @@ class Page:
             ui.navigate.reload()
             return
         self._live.show(found.now, found.course)
-        if self._start is not None and found.now.forecast == "done":
-            enable(self._start, on=True)
-            self._not_yet.set_text("")
+        if self._waiting is not None and found.now.forecast == "done":
+            start, why = self._waiting
+            enable(start, on=True)
+            why.set_text("")
 
     def _now(self, client: Client) -> Seen:
         by = self._live.by

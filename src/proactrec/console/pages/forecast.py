@@ -46,11 +46,12 @@ def in_short(result: Mapping[str, Any], number: str) -> str:
     """What is gained in the end, in a sentence."""
     guided, plain = (result[group]["target_acceptance"][number]["mean"] for group in GROUPS)
     found = result["difference"]["target_acceptance"][number]
-    low, high = (told("target_acceptance", end) for end in found["intervals"][WIDE])
+    given = (found["mean"], *found["intervals"][WIDE])
+    mean, low, high = (told("target_acceptance", one) for one in given)
     return (
         f"After {number} rounds {guided:.1%} of guided users have accepted a target, against "
-        f"{plain:.1%} of the same users without guidance: {told('target_acceptance', found['mean'])}"
-        f" ({low} to {high} in 95 of 100 worlds)."
+        f"{plain:.1%} of the same users without guidance: {mean} ({low} to {high} in 95 of 100 "
+        "worlds)."
     )
 
 
