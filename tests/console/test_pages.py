@@ -88,6 +88,39 @@ def test_a_key_shows_and_does_what_its_scope_says(visit: Visit, at: Site, campai
     assert "Make a key" not in page.content()
 
 
+def test_on_a_phone_the_bar_has_two_lines(browser: Browser, at: Site, campaign: str) -> None:
+    visit = Visit(browser, at.url, 390)
+    visit.sign_in(at.key)
+    page = visit.page
+    page.goto(f"/campaigns/{campaign}")
+    bar = page.locator("header.bar").bounding_box()
+    theme, out = (
+        page.get_by_role("button", name=name).bounding_box() for name in ("Theme", "Sign out")
+    )
+    assert bar is not None
+    assert theme is not None
+    assert out is not None
+    assert bar["height"] < 110
+    assert theme["y"] == pytest.approx(out["y"], abs=2)
+    here = page.get_by_role("navigation").locator("[aria-current]")
+    expect(here).to_have_text("Overview")  # the way to campaigns
+    visit.close()
+
+
+def test_who_reads_figures_keeps_their_place(visit: Visit, at: Site) -> None:
+    visit.sign_in(at.key)
+    page = visit.page
+    page.goto("/operation")
+    page.get_by_text("All routes", exact=True).click()
+    routes = page.get_by_role("region", name=re.compile("the most asked first"))
+    expect(routes).to_be_visible()
+    routes.focus()
+    answers = page.locator("small", has_text="by the service's fault")
+    before = answers.inner_text()
+    expect(answers).not_to_have_text(before)  # the page's own questions are answers too
+    expect(routes).to_be_focused()
+
+
 def test_a_wrong_key_is_told_so_and_nobody_comes_in(visit: Visit, at: Site) -> None:
     page = visit.page
     page.goto("/operation")

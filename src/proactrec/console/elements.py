@@ -1,7 +1,7 @@
 """Plain elements of a page: headings, tables, fields and buttons, whose text is never markup."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
@@ -10,6 +10,7 @@ from nicegui.elements.mixins.text_element import TextElement
 Cell = str | Callable[[], object]
 """Of a table: a text, or what builds an element there."""
 Handler = Callable[[], Awaitable[object] | object]
+T = TypeVar("T")
 
 
 def text(tag: str, content: str = "", classes: str = "") -> TextElement:
@@ -36,9 +37,20 @@ def link(content: str, to: str, classes: str = "") -> TextElement:
     return found
 
 
+class Made(NamedTuple):
+    """A cell that is built of values: the same ones make the same cell."""
+
+    build: Callable[..., object]
+    of: tuple[object, ...]
+
+    def __call__(self) -> object:
+        """Build it."""
+        return self.build(*self.of)
+
+
 def linked(content: str, to: str) -> Cell:
-    """The same as a cell of a table."""
-    return lambda: link(content, to)
+    """A link as a cell of a table."""
+    return Made(link, (content, to))
 
 
 def note(content: str, kind: str = "") -> TextElement:
@@ -46,6 +58,24 @@ def note(content: str, kind: str = "") -> TextElement:
     found = text("p", content, f"note {kind}")
     attributes(found, role="status")
     return found
+
+
+class Kept(Generic[T]):
+    """A place that is built anew only if it is to show something else than before."""
+
+    def __init__(self, build: Callable[[T], object]) -> None:
+        self._build = build
+        self._place = box()
+        self._shown: object = None
+
+    def show(self, what: T) -> None:
+        """Show this."""
+        if what == self._shown:
+            return
+        self._shown = what
+        self._place.clear()
+        with self._place:
+            self._build(what)
 
 
 class Facts:
@@ -82,7 +112,7 @@ def _fact(name: str) -> tuple[TextElement, TextElement]:
 
 
 class Table:
-    """Rows under a head, which change in place where they hold texts alone.
+    """Rows under a head, whose cells change in place: whoever is in one of them stays there.
 
     Parameters
     ----------
@@ -93,7 +123,8 @@ class Table:
 
     def __init__(self, caption: str, head: Sequence[str]) -> None:
         self._kinds = ["number" if name.startswith("#") else "" for name in head]
-        self._texts: list[list[TextElement | None]] = []
+        self._rows: list[list[Cell]] = []
+        self._cells: list[list[Element]] = []
         self._around = attributes(box("div", "wide"), tabindex="0", role="region")
         with self._around, box("table", "plain"):
             self._caption = text("caption")
@@ -112,21 +143,25 @@ class Table:
     def show(self, rows: Iterable[Sequence[Cell]]) -> None:
         """Put these in place of what it holds."""
         given = [list(row) for row in rows]
-        is_text = all(isinstance(cell, str) for row in given for cell in row)
-        if len(given) != len(self._texts) or not is_text:
+        if _form(given) != _form(self._rows):
             self._body.clear()
             with self._body:
-                self._texts = [self._row(row) for row in given]
-            return
-        for texts, row in zip(self._texts, given, strict=True):
-            for element, cell in zip(texts, row, strict=True):
-                assert element is not None
-                assert isinstance(cell, str)
-                element.set_text(cell)
+                self._cells = [self._row(row) for row in given]
+        else:
+            for cells, before, row in zip(self._cells, self._rows, given, strict=True):
+                for element, shown, cell in zip(cells, before, row, strict=True):
+                    if cell != shown:
+                        _change(element, cell)
+        self._rows = given
 
-    def _row(self, row: Sequence[Cell]) -> list[TextElement | None]:
+    def _row(self, row: Sequence[Cell]) -> list[Element]:
         with box("tr"):
             return [_cell(cell, kind) for cell, kind in zip(row, self._kinds, strict=True)]
+
+
+def _form(rows: list[list[Cell]]) -> list[list[bool]]:
+    """Which cells are texts."""
+    return [[isinstance(cell, str) for cell in row] for row in rows]
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
@@ -134,12 +169,22 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> 
     Table(caption, head).show(rows)
 
 
-def _cell(cell: Cell, classes: str) -> TextElement | None:
+def _cell(cell: Cell, classes: str) -> Element:
     if isinstance(cell, str):
         return text("td", cell, classes)
-    with box("td", classes):
+    with box("td", classes) as found:
         cell()
-    return None
+    return found
+
+
+def _change(element: Element, cell: Cell) -> None:
+    if isinstance(cell, str):
+        assert isinstance(element, TextElement)
+        element.set_text(cell)
+        return
+    element.clear()
+    with element:
+        cell()
 
 
 def button(label: str, do: Handler, kind: str = "") -> Element:

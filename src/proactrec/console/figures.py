@@ -8,6 +8,9 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+MAKESHIFT = ("failed", "store_unavailable")
+"""Why decisions were not guided that had to be made without the log."""
+
 
 class Route(NamedTuple):
     """How fast a route is: seconds within which so many requests were answered."""
@@ -33,9 +36,11 @@ class Figures(NamedTuple):
     n_out: int  # instances without a database
     decisions: float
     guided: float
+    makeshift: float  # decisions that failed, or had no database: plain items were shown
     events: float
     refused: float
-    errors: float
+    answers: float
+    errors: float  # of the answers, those that are the service's fault
     waiting: float
     routes: list[Route]
     chores: list[Chore]
@@ -60,9 +65,11 @@ def read(text: str) -> Figures:
         guides={one.labels["guide"]: one.value for one in of("guide_instances") if one.value},
         n_out=int(total("store_out")),
         decisions=total("decisions_total"),
-        guided=total("decisions_total", guided="true") or total("decisions_total", guided="True"),
+        guided=total("decisions_total", guided="true"),
+        makeshift=sum(total("decisions_total", because=one) for one in MAKESHIFT),
         events=total("events_total"),
         refused=total("events_total", outcome="refused"),
+        answers=total("requests_total"),
         errors=sum(one.value for one in errors),
         waiting=total("requests_waiting"),
         routes=_routes(of("request_seconds_bucket")),

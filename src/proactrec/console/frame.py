@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from fastapi import Request
 from nicegui import ui
@@ -47,14 +47,14 @@ def page_of(
     Parameters
     ----------
     is_named : bool
-        The page says its first heading by itself, once it knows what it is about.
+        The page says its first heading by itself, with what stands beside it.
     """
     session = session_of(request)
     ui.page_title(f"{title} · proactrec")
     _bar(request.url.path, session)
     with attributes(box("main", "page"), tabindex="-1") as main:
         ui.skip_link(target=main)
-        if not is_named:
+        if not is_named or not session.may(needs):
             text("h1", title)
         if session.may(needs):
             yield session
@@ -94,6 +94,75 @@ async def filled(
         build(found)
 
 
+def part(
+    title: str,
+    ask: Callable[[], Awaitable[T]],
+    build: Callable[[T], Callable[[T], object] | None],
+    every: float | None = None,
+) -> None:
+    """A part of a page that is asked for once the page is there, and again.
+
+    Parameters
+    ----------
+    title : str
+        Its heading; nothing: what is built has its own.
+    ask : callable
+    build : callable
+        Builds it of an answer. What it returns, if anything, shows later answers in what stands
+        then; without it another answer is built anew, and the same one leaves all as it is.
+    every : float, optional
+        Seconds until it is asked for again; none: it is asked for once.
+    """
+    if title:
+        text("h2", title)
+    found = _Part(ask, build)
+    ui.timer(0.05, found.look, once=True)
+    if every is not None:
+        ui.timer(every, found.look, immediate=False)
+
+
+class _Part(Generic[T]):
+    """What is shown of the last answer, or why there is none."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        build: Callable[[T], Callable[[T], object] | None],
+    ) -> None:
+        self._ask, self._build = ask, build
+        self._go_on: Callable[[T], object] | None = None
+        self._shown: object = object()  # equals nothing
+        self._place = box()
+        with self._place:
+            attributes(text("p", "Asking …", "busy"), role="status")
+
+    async def look(self) -> None:
+        """Ask, and show what is new."""
+        try:
+            found = await self._ask()
+        except ProactrecError as error:
+            self._failed(error)
+            return
+        if self._place.is_deleted or found == self._shown:
+            return
+        self._shown = found
+        if self._go_on is not None:
+            self._go_on(found)
+            return
+        self._place.clear()
+        with self._place:
+            self._go_on = self._build(found)
+
+    def _failed(self, error: ProactrecError) -> None:
+        said = type(error), str(error)
+        if self._place.is_deleted or said == self._shown:
+            return
+        self._shown, self._go_on = said, None
+        self._place.clear()
+        with self._place:
+            problem(error, self.look)
+
+
 def problem(error: ProactrecError, again: Callable[[], Awaitable[object]] | None = None) -> None:
     """What went wrong, in a sentence, and what can be done."""
     said = str(error.args[0] if isinstance(error, UnknownIdError) and error.args else error)
@@ -116,7 +185,9 @@ def _bar(path: str, session: Session) -> None:
                 found = link(name, to)
                 if path == to:
                     attributes(found, aria_current="page")
-        text("span", f"{session.access.tenant} · {session.access.scope}", "hint")
+                elif to == "/" and path.startswith("/campaigns/"):
+                    attributes(found, aria_current="true")  # the way to campaigns
+        text("span", f"{session.access.tenant} · {session.access.scope}", "hint whose")
         _theme(session)
         with attributes(box("form"), method="post", action="/sign-out"):
             attributes(text("button", "Sign out", "act"), type="submit")
@@ -130,4 +201,4 @@ def _theme(session: Session) -> None:
         is_dark = await ui.run_javascript("return document.body.classList.contains('body--dark')")
         dark.value = session.dark = not is_dark
 
-    button("Dark or light", other)
+    attributes(button("Theme", other), title="Dark or light")

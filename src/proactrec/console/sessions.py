@@ -21,7 +21,6 @@ COOKIE = "proactrec_console"
 MOST_SESSIONS = 10_000
 CALLS = ThreadPoolExecutor(32, thread_name_prefix="calls")
 """Of the service: a slow answer must not keep others waiting."""
-RANKS = ("decide", "report", "operate", "admin")
 T = TypeVar("T")
 
 
@@ -38,8 +37,7 @@ class Session:
 
     def may(self, scope: str) -> bool:
         """Whether the key reaches so far."""
-        own = self.access.scope
-        return RANKS.index(own) >= RANKS.index(scope)
+        return self.access.allows(scope)
 
     async def ask(self, what: Callable[[Client], T]) -> T:
         """What the service answers, while others go on.

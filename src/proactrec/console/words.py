@@ -1,6 +1,6 @@
 """Figures, times and terms in words for people."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -50,6 +50,25 @@ RAILS = {
     "plain_share": "share of rounds that stay free of guidance",
     "pause_after": "refusals in a row after which it pauses",
 }
+EVENTS = {
+    "impression": "shown",
+    "expired": "the offer ran out",
+    "lapsed": "no answer came in time",
+    "accept": "accepted",
+    "purchase": "bought",
+    "skip": "refused",
+    "complaint": "complained of",
+}
+"""What is reported of an item that was offered, as one follows from the other."""
+PERSON = "oidc:"
+"""Begins the ids of people whom an issuer knows."""
+WITHOUT_KEY = {
+    "worker": "the service itself",
+    "command line": "the command line",
+    "erasure": "an erasure",
+    "restore": "a restored backup",
+}
+"""What changes something without a key."""
 METRICS = {
     "target_acceptance": "users who accept a target",
     "acceptance": "shown items that are accepted",
@@ -101,9 +120,19 @@ def when(at: datetime | None, zone: ZoneInfo) -> str:
     return "–" if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
-def who(by: str) -> str:
-    """Who changed something."""
-    return {"worker": "the service itself"}.get(by, by)
+def who(by: str, own: str) -> str:
+    """Who changed something, for whoever is signed in with the key `own`."""
+    if by == own:
+        return "you"
+    if by.startswith(PERSON):
+        return by.removeprefix(PERSON)
+    return WITHOUT_KEY.get(by, f"key {by}")
+
+
+def happened(reported: Collection[str]) -> str:
+    """What was reported of a shown item, in the order in which it happens."""
+    own = [said for kind, said in EVENTS.items() if kind in reported]
+    return ", ".join([*own, *(kind for kind in reported if kind not in EVENTS)]) or "offered"
 
 
 def rail(name: str, value: object) -> str:

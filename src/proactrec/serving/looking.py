@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from proactrec.serving.schemas import Journey, Schema
-from proactrec.store.keys import Scope
+from proactrec.store.keys import ALLOWS, Scope
 
 
 class AccessNow(Schema):
@@ -15,6 +15,10 @@ class AccessNow(Schema):
     key_id: str = Field(description="of a person: `oidc:` and whom the issuer means")
     scope: Scope
     name: str | None = Field(description="of the key; null: it has none")
+
+    def allows(self, scope: str) -> bool:
+        """Whether it is good for what needs this scope."""
+        return scope in ALLOWS[self.scope]
 
 
 class ItemSeen(Schema):

@@ -1,6 +1,6 @@
 """How the service itself is: instances, latency and errors, knowledge, keys, and the audit log."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,13 +14,13 @@ from proactrec.console.elements import (
     attributes,
     box,
     button,
-    facts,
     note,
     table,
     text,
 )
-from proactrec.console.figures import Figures, read
-from proactrec.console.frame import filled, page_of, problem
+from proactrec.console.figures import read
+from proactrec.console.frame import filled, page_of, part, problem
+from proactrec.console.pages.service import show_service
 from proactrec.console.sessions import Session
 from proactrec.errors import ProactrecError
 from proactrec.serving.keeping import AuditEntries, KeySeen
@@ -47,12 +47,17 @@ class Page:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        text("h2", "The service")
-        self._part(
-            lambda: session.ask(lambda client: read(client.figures())), _show_figures, LOOK_SECONDS
+        part(
+            "The service",
+            lambda: session.ask(lambda client: read(client.figures())),
+            show_service,
+            LOOK_SECONDS,
         )
-        text("h2", "What was learned")
-        self._part(lambda: session.ask(lambda client: client.knowledge()), self._knowledge)
+        part(
+            "What was learned",
+            lambda: session.ask(lambda client: client.knowledge()),
+            self._knowledge,
+        )
         if session.may("admin"):
             text("h2", "Keys")
             Keys(session)
@@ -60,23 +65,6 @@ class Page:
             Audit(session)
         else:
             text("p", "Keys and the audit log are shown to keys with the scope “admin”.", "hint")
-
-    def _part(
-        self,
-        ask: Callable[[], Awaitable[Any]],
-        show: Callable[[Any], object],
-        every: float | None = None,
-    ) -> None:
-        place = box()
-        with place:
-            text("p", "Asking …", "busy")
-
-        async def look() -> None:
-            await filled(place, ask, show)
-
-        ui.timer(0.05, look, once=True)
-        if every is not None:
-            ui.timer(every, look, immediate=False)
 
     def _knowledge(self, found: Knowledge) -> None:
         frozen = "frozen: nothing is learned" if found.watch.frozen else "learning goes on"
@@ -99,44 +87,6 @@ class Page:
             )
         head = ("#Version", "When", "#Answers learned", "#Foretold", "#Accepted", "#Log loss")
         table("Acceptance as it was foretold with each version, and as it came", head, rows)
-
-
-def _show_figures(found: Figures) -> None:
-    if found.n_out:
-        note(f"{found.n_out} instances can't reach the database.", "bad")
-    guides = ", ".join(f"{name}: {n:.0f}" for name, n in found.guides.items()) or "none"
-    facts(
-        [
-            ("Instances", words.count(sum(found.guides.values())), f"by guide: {guides}"),
-            ("Decisions", words.count(found.decisions), f"{words.count(found.guided)} guided"),
-            ("Events", words.count(found.events), f"{words.count(found.refused)} refused"),
-            (
-                "Answers with errors",
-                words.count(found.errors),
-                "of the service (5xx), since it started",
-            ),
-            ("Waiting", words.count(found.waiting), "requests that no batch has taken yet"),
-        ]
-    )
-    rows = [
-        [one.route, words.count(one.n), _seconds(one.median), _seconds(one.p99)]
-        for one in found.routes
-    ]
-    head = ("Route", "#Requests", "#Half within", "#99 % within")
-    table("Latency since the service started, to the next bound of its histogram", head, rows)
-    chores = [
-        [
-            one.name,
-            f"{one.age:.0f} s ago" if one.age is not None else "never",
-            words.count(one.failed),
-        ]
-        for one in found.chores
-    ]
-    table("Work beside it", ("Chore", "#Last done", "#Failed"), chores)
-
-
-def _seconds(found: float | None) -> str:
-    return "–" if found is None else (f"{1000 * found:g} ms" if found < 1 else f"{found:g} s")
 
 
 class Keys:
@@ -236,7 +186,7 @@ class Audit:
         rows = [
             [
                 words.when(one.at, self._session.zone),
-                words.who(one.by),
+                words.who(one.by, self._session.access.key_id),
                 one.what,
                 one.about,
                 ", ".join(f"{name}: {value}" for name, value in one.detail.items())[:200],

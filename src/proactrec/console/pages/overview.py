@@ -1,5 +1,6 @@
 """All campaigns: what each is doing, how far it is, and what needs attention."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -7,11 +8,23 @@ from fastapi import Request
 from nicegui import ui
 
 from proactrec.console import words
-from proactrec.console.elements import Cell, attributes, box, link, note, table, text
-from proactrec.console.frame import filled, page_of, shown
+from proactrec.console.elements import (
+    Cell,
+    Kept,
+    Made,
+    Table,
+    attributes,
+    box,
+    link,
+    linked,
+    note,
+    text,
+)
+from proactrec.console.frame import page_of, part
 from proactrec.console.sessions import Session
 from proactrec.serving.client import Client
 from proactrec.serving.schemas import CampaignNow, CampaignVersion
+from proactrec.store.campaign import HOLD_OUT, State
 
 MOST = 40
 """Campaigns of a page: each is asked for by itself."""
@@ -19,6 +32,10 @@ AT_A_TIME = 4
 LOOK_SECONDS = 10.0
 IN_ORDER = ("running", "paused", "draft", "finished", "stopped")
 NEARLY = 0.9
+HEAD = (
+    *("Campaign", "State", "Leads to", "#Users guided", "#Guided items"),
+    *("#Accepted, guided", "#Budget used"),
+)
 
 
 class Seen(NamedTuple):
@@ -33,23 +50,26 @@ def build() -> None:
 
     @ui.page("/")
     async def overview(request: Request, start: int = 0) -> None:
-        with page_of(request, "Overview") as session:
+        with page_of(request, "Overview", is_named=True) as session:
             if session is not None:
-                await _page(session, max(0, start))
+                _page(session, max(0, start))
 
 
-async def _page(session: Session, start: int) -> None:
-    place = box()
+def _page(session: Session, start: int) -> None:
+    with box("div", "row-of"):
+        text("h1", "Overview")
+        if session.may("operate"):
+            link("New campaign", "/new", "button")
 
-    async def ask() -> Seen:
-        return await session.ask(lambda client: seen(client, start))
+    def build(found: Seen) -> Callable[[Seen], object] | None:
+        if not found.n_all:
+            _nothing_yet(session)
+            return None
+        campaigns = Campaigns(session.access.key_id, start)
+        campaigns.show(found)
+        return campaigns.show
 
-    def show(found: Seen) -> None:
-        _show(found, session, start)
-
-    with place:
-        await shown(ask, show, "Asking the service for its campaigns …")
-    ui.timer(LOOK_SECONDS, lambda: filled(place, ask, show), immediate=False)
+    part("", lambda: session.ask(lambda client: seen(client, start)), build, LOOK_SECONDS)
 
 
 def seen(client: Client, start: int) -> Seen:
@@ -65,24 +85,56 @@ def _order(one: CampaignVersion) -> tuple[int, float]:
     return IN_ORDER.index(one.state), -one.at.timestamp()
 
 
-def _show(found: Seen, session: Session, start: int) -> None:
-    if not found.n_all:
-        _nothing_yet(session)
+class Campaigns:
+    """Those of a page: what changes is changed in its place.
+
+    Parameters
+    ----------
+    own : str
+        Id of the key of whoever looks.
+    start : int
+        How many come before those of this page.
+    """
+
+    def __init__(self, own: str, start: int) -> None:
+        self._own, self._start = own, start
+        self._urgent = Kept(_show_urgent)
+        text("h2", "Campaigns")
+        self._table = Table("Those that run first", HEAD)
+        self._others = Kept(self._show_others)
+
+    def show(self, found: Seen) -> None:
+        """As they are now."""
+        self._urgent.show(
+            [
+                (one.campaign.name, one.id, why)
+                for one in found.campaigns
+                for why in attention(one, self._own)
+            ]
+        )
+        self._table.show(_row(one) for one in found.campaigns)
+        self._others.show(found.n_all)
+
+    def _show_others(self, n_all: int) -> None:
+        if n_all > MOST:
+            last = min(n_all, self._start + MOST)
+            text("p", f"{self._start + 1} to {last} of {words.count(n_all)} campaigns.", "hint")
+        with box("p", "row-of"):
+            if self._start:
+                link("Earlier ones", f"/?start={max(0, self._start - MOST)}", "button second")
+            if self._start + MOST < n_all:
+                link("Further ones", f"/?start={self._start + MOST}", "button second")
+
+
+def _show_urgent(found: Sequence[tuple[str, str, str]]) -> None:
+    if not found:
         return
-    urgent = [(one, why) for one in found.campaigns for why in attention(one)]
-    if urgent:
-        text("h2", "Needs attention")
-        with box("ul"):
-            for one, why in urgent:
-                with box("li"):
-                    link(one.campaign.name, f"/campaigns/{one.id}")
-                    text("span", f": {why}")
-    text("h2", "Campaigns")
-    head = ("Campaign", "State", "Leads to", "#Users", "#Guided items", "#Accepted", "#Budget used")
-    n = found.n_all
-    told = f"{words.count(n)} campaigns, those that run first" if n > 1 else "One campaign"
-    table(told, head, [_row(one) for one in found.campaigns])
-    _pages(found, start)
+    text("h2", "Needs attention")
+    with box("ul"):
+        for name, campaign_id, why in found:
+            with box("li"):
+                link(name, f"/campaigns/{campaign_id}")
+                text("span", f" – {why}")
 
 
 def _nothing_yet(session: Session) -> None:
@@ -92,56 +144,55 @@ def _nothing_yet(session: Session) -> None:
         link("Make the first campaign", "/new", "button")
 
 
-def _pages(found: Seen, start: int) -> None:
-    with box("p", "row-of"):
-        if start:
-            link("Earlier ones", f"/?start={max(0, start - MOST)}", "button second")
-        if start + MOST < found.n_all:
-            link("Further ones", f"/?start={start + MOST}", "button second")
-
-
 def _row(one: CampaignNow) -> list[Cell]:
-    arms = one.arms.values()
+    """Users who are held out are left out, as in the figures of the campaign's own page."""
+    arms = [arm for name, arm in one.arms.items() if name != HOLD_OUT]
     answered, accepted = sum(arm.answered for arm in arms), sum(arm.accepted for arm in arms)
     return [
-        lambda: link(one.campaign.name, f"/campaigns/{one.id}"),
-        lambda: state(one),
+        linked(one.campaign.name, f"/campaigns/{one.id}"),
+        Made(_state, (one.state, one.share)),
         words.goal(one.campaign.goal),
         words.count(sum(arm.users for arm in arms)),
         words.count(sum(arm.guided for arm in arms)),
         words.share_of(accepted, answered),
-        lambda: _budget(one),
+        Made(_budget, (one.budget_used.total, one.campaign.budget.total)),
     ]
 
 
 def state(one: CampaignVersion) -> None:
     """A campaign's state, in a word."""
-    kind = {"running": "good", "paused": "warn", "stopped": "bad"}.get(one.state, "soft")
-    share = "" if one.share == 1 or one.state != "running" else f", {one.share:.0%} of its audience"
-    text("span", words.STATES[one.state] + share, f"state {kind}")
+    _state(one.state, one.share)
 
 
-def _budget(one: CampaignNow) -> None:
-    total = one.campaign.budget.total
+def _state(state: State, share: float) -> None:
+    kind = {"running": "good", "paused": "warn", "stopped": "bad"}.get(state, "soft")
+    of_it = "" if share == 1 or state != "running" else f", {share:.0%} of its audience"
+    text("span", words.STATES[state] + of_it, f"state {kind}")
+
+
+def _budget(used: int, total: int | None) -> None:
     if not total:
         text("span", "no limit")
         return
-    used = one.budget_used.total / total
-    text("span", f"{words.count(one.budget_used.total)} of {words.count(total)}")
+    text("span", f"{words.count(used)} of {words.count(total)}")
     with attributes(box("span", "bar-of"), aria_hidden="true"):
-        box("span").style(f"width: {min(100, 100 * used):.0f}%")
+        box("span").style(f"width: {min(100, 100 * used / total):.0f}%")
 
 
-def attention(one: CampaignNow) -> list[str]:
-    """What somebody should look at."""
+def attention(one: CampaignNow, own: str) -> list[str]:
+    """What somebody should look at, whose key is `own`."""
     found = []
     guided = sum(arm.guided for arm in one.arms.values())
     decisions = sum(arm.decisions for arm in one.arms.values())
     if one.state == "draft":
-        what = {None: "no forecast was made", "done": "its forecast is ready, look at it"}
-        found.append(f"it has not started: {what.get(one.forecast, 'its forecast is being made')}")
+        what = {
+            None: "no forecast was made",
+            "done": "its forecast is ready",
+            "failed": "its forecast failed",
+        }
+        found.append(f"not started yet: {what.get(one.forecast, 'its forecast is being made')}")
     if one.state == "paused":
-        found.append(f"it is paused by {words.who(one.by)}: {one.reason}")
+        found.append(f"it is paused by {words.who(one.by, own)}: {one.reason}")
     if one.state == "stopped" and one.by == "worker":
         found.append(f"a guardrail stopped it: {one.reason}")
     if one.state == "running" and decisions > 100 and not guided:

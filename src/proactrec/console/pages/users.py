@@ -196,11 +196,21 @@ class Person:
         kind = "target" if is_target else ("guided" if one.guided else "")
         with box("li", kind):
             text("strong", one.title or one.item_id or "nothing")
-            text("span", f" · {', '.join(one.reported) or 'no answer'}", "soft")
+            if one.item_id is not None:
+                text("span", f" · {words.happened(one.reported)}", "soft")
             text("p", f"{words.headed(one.why)}.")
             at = words.when(one.at, self._session.zone)
-            guide = f" · guide {one.guide}" if one.guide else ""
-            text("p", f"{at} · decision {one.number} · knowledge {one.knowledge}{guide}", "hint")
+            text("p", f"{at} · decision {one.number} of this user", "hint")
+            _ids(one)
+
+
+def _ids(one: PastDecision) -> None:
+    """By what a decision is found again, in the log and in the folder of its guide."""
+    guide = f" · guide {one.guide}" if one.guide else ""
+    with box("details", "hint"):
+        summary = text("summary", "Details")
+        attributes(summary, aria_label=f"Details of decision {one.number}")
+        text("p", f"id {one.decision_id} · knowledge {one.knowledge}{guide}", "code")
 
 
 def _show_receipt(receipt: ErasureReceipt) -> None:
