@@ -3,46 +3,63 @@
 from zoneinfo import ZoneInfo
 
 from proactrec.console import words
-from proactrec.console.elements import box, facts, note, table, text
+from proactrec.console.elements import Facts, Kept, Table, box, note, text
 from proactrec.serving.brought import ArmMeasured, EffectNow, MeasurementNow, SampleRatio
 from proactrec.serving.words import figure
 
+EFFECTS = (
+    "Arm",
+    "Among",
+    "#Measured",
+    "Figure",
+    "#Value",
+    "#Without it",
+    "#Difference",
+    "#Interval",
+)
+RATIO = ("Since", "Meant", "Came", "#p")
 
-def show_brought(found: MeasurementNow, zone: ZoneInfo) -> None:
-    """The verdict first, then figures."""
-    note(f"{words.headed(found.verdict)}.", how_it_went(found))
-    text("p", _until(found), "hint")
+
+class Brought:
+    """The verdict first, then figures, which change in place."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._verdict = Kept(lambda said: note(*said))
+        self._until = text("p", "", "hint")
+        self._facts = Facts()
+        self._around = box()
+        with self._around:
+            self._effects = Table("", EFFECTS)
+        with box("details"):
+            text("summary", "Did users come to arms in the shares that were meant?")
+            self._ratio = Table("By the shares that held", RATIO)
+
+    def show(self, found: MeasurementNow) -> None:
+        """What is known by now."""
+        self._verdict.show((f"{words.headed(found.verdict)}.", how_it_went(found)))
+        self._until.set_text(_until(found))
+        self._facts.show(_facts(found))
+        at = words.when(found.at, self._zone)
+        self._effects.name(f"Against {found.compared_with}, at {at}")
+        rows = [row for arm in found.arms for row in _rows(arm)]
+        self._around.visible = bool(rows)
+        self._effects.show(rows)
+        self._ratio.show(_epochs(found.sample_ratio))
+
+
+def _facts(found: MeasurementNow) -> list[tuple[str, str, str]]:
     planned = f"of {words.count(found.planned_users)} planned" if found.planned_users else ""
-    p = found.sample_ratio.p_value
-    facts(
-        [
-            ("Users measured", words.count(found.matured), planned or "no end was planned"),
-            (
-                "Users assigned",
-                words.count(found.users),
-                f"within {found.window_hours:g} hours each",
-            ),
-            (
-                "Came to arms as meant",
-                "yes" if found.sample_ratio.sound else "no",
-                f"p = {p:.2g}, for any number of looks",
-            ),
-        ]
-    )
-    rows = [row for arm in found.arms for row in _rows(arm)]
-    head = (
-        "Arm",
-        "Among",
-        "#Measured",
-        "Figure",
-        "#Value",
-        "#Without it",
-        "#Difference",
-        "#Interval",
-    )
-    if rows:
-        table(f"Against {found.compared_with}, at {words.when(found.at, zone)}", head, rows)
-    _ratio(found.sample_ratio)
+    ratio = found.sample_ratio
+    return [
+        ("Users measured", words.count(found.matured), planned or "no end was planned"),
+        ("Users assigned", words.count(found.users), f"within {found.window_hours:g} hours each"),
+        (
+            "Came to arms as meant",
+            "yes" if ratio.sound else "no",
+            f"p = {ratio.p_value:.2g}, for any number of looks",
+        ),
+    ]
 
 
 def how_it_went(found: MeasurementNow) -> str:
@@ -90,16 +107,13 @@ def _interval(name: str, one: EffectNow) -> str:
     return f"{low} to {high} ({100 * (1 - one.alpha):.0f} %)"
 
 
-def _ratio(found: SampleRatio) -> None:
-    with box("details"):
-        text("summary", "Did users come to arms in the shares that were meant?")
-        rows = [
-            [
-                f"version {one.since_version}",
-                ", ".join(f"{name} {share:.0%}" for name, share in one.shares.items()),
-                ", ".join(f"{name} {words.count(n)}" for name, n in one.users.items()),
-                f"{one.p_value:.2g}",
-            ]
-            for one in found.epochs
+def _epochs(found: SampleRatio) -> list[list[str]]:
+    return [
+        [
+            f"version {one.since_version}",
+            ", ".join(f"{name} {share:.0%}" for name, share in one.shares.items()),
+            ", ".join(f"{name} {words.count(n)}" for name, n in one.users.items()),
+            f"{one.p_value:.2g}",
         ]
-        table("By the shares that held", ("Since", "Meant", "Came", "#p"), rows)
+        for one in found.epochs
+    ]

@@ -22,8 +22,8 @@ from proactrec.console.elements import (
     table,
     text,
 )
-from proactrec.console.frame import filled, page_of, problem, shown
-from proactrec.console.pages.brought import show_brought
+from proactrec.console.frame import filled, page_of, part, problem, shown
+from proactrec.console.pages.brought import Brought
 from proactrec.console.pages.forecast import show_forecast, show_prices
 from proactrec.console.pages.jobs import Job, Show, Work
 from proactrec.console.pages.live import LAST, Live
@@ -31,6 +31,7 @@ from proactrec.console.pages.overview import state
 from proactrec.console.pages.users import user_link
 from proactrec.console.sessions import Session
 from proactrec.errors import ProactrecError
+from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.client import Client
 from proactrec.serving.courses import Course
 from proactrec.serving.schemas import CampaignNow, CampaignVersion, Journeys
@@ -102,7 +103,7 @@ class Page:
             self._forecast()
             self._prices()
         else:
-            self._part("What it brought", self._ask_brought, BROUGHT_SECONDS)
+            self._brought()
         text("h2", "What happens")
         self._live = Live(session.zone, self._look)
         self._live.show(found.now, found.course)
@@ -113,7 +114,7 @@ class Page:
                 text("summary", "What was foretold")
                 self._forecast()
         self._said(found.now)
-        self._part("Versions, and who changed what", self._ask_versions, None)
+        self._versions()
 
     def _head(self, found: Seen) -> None:
         now = found.now
@@ -205,31 +206,24 @@ class Page:
     def _who(self, by: str) -> str:
         return words.who(by, self._session.access.key_id)
 
-    def _part(
-        self,
-        title: str,
-        ask: Callable[[], Awaitable[Callable[[], None]]],
-        every: float | None,
-    ) -> None:
-        """A part that is asked for once the page is there, and again."""
-        text("h2", title)
-        place = box()
-        with place:
-            attributes(text("p", "Asking …", "busy"), role="status")
+    def _brought(self) -> None:
+        def build(found: MeasurementNow) -> Callable[[MeasurementNow], None]:
+            brought = Brought(self._session.zone)
+            brought.show(found)
+            return brought.show
 
-        async def look() -> None:
-            await filled(place, ask, lambda show: show())
+        def ask() -> Awaitable[MeasurementNow]:
+            return self._session.ask(lambda client: client.measurement(self._id))
 
-        ui.timer(0.05, look, once=True)
-        if every is not None:
-            ui.timer(every, look, immediate=False)
+        part("What it brought", ask, build, BROUGHT_SECONDS)
 
-    async def _ask_brought(self) -> Callable[[], None]:
-        found = await self._session.ask(lambda client: client.measurement(self._id))
-        return lambda: show_brought(found, self._session.zone)
+    def _versions(self) -> None:
+        def ask() -> Awaitable[tuple[CampaignVersion, ...]]:
+            return self._session.ask(lambda client: client.versions(self._id))
 
-    async def _ask_versions(self) -> Callable[[], None]:
-        found = await self._session.ask(lambda client: client.versions(self._id))
+        part("Versions, and who changed what", ask, self._show_versions)
+
+    def _show_versions(self, found: tuple[CampaignVersion, ...]) -> None:
         rows = [
             [
                 f"{one.version}",
@@ -242,7 +236,7 @@ class Page:
             for one in reversed(found)
         ]
         head = ("#Version", "State", "#Of its audience", "When", "Who", "Why")
-        return lambda: table("The newest first", head, rows)
+        table("The newest first", head, rows)
 
     def _forecast(self) -> None:
         self._job(
