@@ -106,6 +106,9 @@ class Hands(Protocol):
     def choose(self, label: str, value: str) -> None:
         """One of a list, by its value."""
 
+    def unfold(self, summary: str) -> None:
+        """What stands behind a line."""
+
 
 class Mouse:
     """Or a finger."""
@@ -124,6 +127,9 @@ class Mouse:
 
     def choose(self, label: str, value: str) -> None:
         self.page.get_by_label(label).select_option(value)
+
+    def unfold(self, summary: str) -> None:
+        self.page.locator("summary", has_text=summary).click()
 
 
 class Keys:
@@ -154,6 +160,10 @@ class Keys:
             self.page.keyboard.press("ArrowDown")
         raise AssertionError(f"{value} can't be chosen in {label}")
 
+    def unfold(self, summary: str) -> None:
+        self._reach(self.page.locator("summary", has_text=summary))
+        self.page.keyboard.press("Enter")
+
     def _reach(self, wanted: Locator) -> None:
         wanted.wait_for()
         for _ in range(MOST_TABS):
@@ -161,3 +171,15 @@ class Keys:
                 return
             self.page.keyboard.press("Tab")
         raise AssertionError(f"{wanted} can't be reached by Tab")
+
+
+def save_draft(hands: Hands) -> None:
+    """Save what the form of a campaign says, whatever there is to be minded."""
+    page = hands.page
+    hands.press("Save as a draft")
+    anyway = page.get_by_role("button", name="Save anyway")
+    start = page.get_by_role("button", name="Start", exact=True)
+    expect(anyway.or_(start)).to_be_visible()
+    if anyway.is_visible():
+        hands.press("Save anyway")
+    page.wait_for_url("**/campaigns/*")

@@ -20,7 +20,7 @@ from proactrec.testing.databases import Kind, fresh_database
 
 from ..serving.conftest import guide_folder
 from ..serving.starting import COMMAND, started
-from .browsing import opened
+from .browsing import Visit, opened
 
 __all__ = ["guide_folder"]
 PATIENCE = 60.0
@@ -104,6 +104,13 @@ def at(
     """A service that the tests of a file share."""
     with site("sqlite", guide_folder("foresight"), tmp_path_factory.mktemp("site")) as found:
         yield found
+
+
+@pytest.fixture
+def visit(browser: Browser, at: Site) -> Iterator[Visit]:
+    found = Visit(browser, at.url)
+    yield found
+    found.close()
 
 
 class Shoppers:

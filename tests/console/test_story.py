@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from proactrec.testing.databases import Kind
 
-from .browsing import Hands, Keys, Mouse, Visit
+from .browsing import Hands, Keys, Mouse, Visit, save_draft
 from .conftest import MARKUP, Shoppers, Site, site
 
 FORECAST = 120_000  # ms
@@ -24,13 +24,13 @@ def made(hands: Hands, name: str) -> None:
     hands.fill("Name of the campaign", name)
     hands.choose("Category", "Drama")
     hands.fill("Items of it that are targets", "3")
-    hands.fill("Share that is held out", "0.25")
-    hands.press("Reckon")
+    hands.fill("Users who are held out", "25")
+    hands.unfold("Is the audience large enough?")
+    hands.press("How many users?")
     expect(page.get_by_text("in 4 of 5 cases")).to_be_visible()
     hands.press("Look at targets")
     expect(page.get_by_role("table", name="Targets, the first ones")).to_be_visible()
-    hands.press("Save as a draft")
-    page.wait_for_url("**/campaigns/*")
+    save_draft(hands)
 
 
 def begun(hands: Hands) -> None:

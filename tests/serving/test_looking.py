@@ -227,6 +227,13 @@ def test_a_look_counts_whom_the_audience_means(service: Live) -> None:
     assert known(groups=["gold"], except_groups=["50%"]) == 1
     assert known(everybody=True, except_groups=["silver"]) == 23
     assert known(groups=["gold", *(f"g{n}" for n in range(2000))]) == 2
+    typo = client.look(campaign(audience={"groups": ["gold", "glod"], "except_groups": ["sliver"]}))
+    assert typo.audience_known == 2
+    assert "nobody in these groups: 'glod', 'sliver'" in "; ".join(typo.warnings)
+    many = client.look(campaign(audience={"groups": ["gold", *map(str, range(9))]}))
+    assert "'3', '4' and 4 more" in "; ".join(many.warnings)
+    right = client.look(campaign(audience={"groups": ["gold"], "except_groups": ["silver"]}))
+    assert not [one for one in right.warnings if "nobody in" in one]
     client.care(Care(excluded_groups=("gold",)))
     assert known(everybody=True) == 22
     with rival(service) as other:

@@ -259,8 +259,19 @@ class Field:
         """What it says as a number; None: nothing."""
         return float(self.value.replace(",", ".")) if self.value.strip() else None
 
+    def point_out(self) -> None:
+        """Lead whoever types there: what it says is wrong, until something else is typed."""
+        attributes(self.element, aria_invalid="true")
+        self.element.client.run_javascript(
+            f"const field = document.getElementById('{self.element.html_id}');"
+            "const around = field.closest('details');"
+            "if (around) around.open = true;"
+            "field.focus();"
+        )
+
     def _changed(self, event: Any) -> Awaitable[object] | object:
         self.value = event.args
+        self.element._props.pop("aria-invalid", None)
         if self._on_change is not None and self.element.tag == "select":
             return self._on_change()
         return None

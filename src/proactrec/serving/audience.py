@@ -40,6 +40,18 @@ def audience_of(
     return np.flatnonzero(is_meant)
 
 
+def groups_of_nobody(
+    connection: Connection, tenant: str, said: Audience, known: KnownUsers
+) -> list[str]:
+    """Groups that an audience names, and no known user is in: often they are misspelt."""
+    named = dict.fromkeys((*said.groups, *said.except_groups))
+    found: set[str] = set()
+    if named:
+        for _, groups in _in_groups(connection, tenant, named, known):
+            found |= groups
+    return [one for one in named if one not in found]
+
+
 def _rows(known: KnownUsers, user_ids: Iterable[str]) -> list[int]:
     return [known.index[user_id] for user_id in user_ids if user_id in known.index]
 

@@ -1,10 +1,10 @@
 """A campaign looked at before it is made: where it would lead, whom, and what is to be minded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from proactrec.serving.audience import audience_of
+from proactrec.serving.audience import audience_of, groups_of_nobody
 from proactrec.serving.finding import item_seen
 from proactrec.serving.guides import Guides
 from proactrec.serving.looking import GoalLook, TargetSeen
@@ -15,7 +15,7 @@ from proactrec.store.erased import rows_of
 from proactrec.suggestions import COLD_BELOW, MUCH
 from proactrec.types import IntArray
 
-MOST_TARGETS = 50
+MOST_TARGETS, MOST_GROUPS = 50, 5
 """That are told; all are counted."""
 
 
@@ -25,7 +25,9 @@ def looked_at(connection: Connection, tenant: str, said: Campaign, guides: Guide
     targets = guides.left(meant, cares)
     audience = cares.on(said, guides.items.category_sizes).audience
     erased = rows_of(Hot(connection), tenant, guides.name)
-    n_known = len(audience_of(connection, tenant, audience, guides.saved.known, erased))
+    known = guides.saved.known
+    n_known = len(audience_of(connection, tenant, audience, known, erased))
+    of_nobody = groups_of_nobody(connection, tenant, said.audience, known)
     return GoalLook(
         targets=tuple(
             _target(guides, said, item_idx, place, len(targets))
@@ -33,7 +35,10 @@ def looked_at(connection: Connection, tenant: str, said: Campaign, guides: Guide
         ),
         n_targets=len(targets),
         audience_known=n_known,
-        warnings=tuple(_warnings(guides, said, len(meant), targets, n_known)),
+        warnings=(
+            *_of_audience(n_known, of_nobody),
+            *_of_goal(guides, said, len(meant), targets),
+        ),
     )
 
 
@@ -48,13 +53,19 @@ def _target(guides: Guides, said: Campaign, item_idx: int, place: int, n: int) -
     return TargetSeen(item=item_seen(guides, item_idx), share_who_have_it=share, reason=reason)
 
 
-def _warnings(
-    guides: Guides, said: Campaign, n_meant: int, targets: IntArray, n_known: int
-) -> Iterator[str]:
-    """What whoever makes a campaign should mind, the gravest first."""
-    n, shelf = len(targets), guides.shelf
+def _of_audience(n_known: int, of_nobody: Sequence[str]) -> Iterator[str]:
+    """What whoever makes a campaign should mind of whom it means, the gravest first."""
     if n_known == 0:
         yield "the guide knows nobody of the audience: no forecast can be made"
+    if of_nobody:
+        named, n_more = ", ".join(map(repr, of_nobody[:MOST_GROUPS])), len(of_nobody) - MOST_GROUPS
+        more = f" and {n_more} more" if n_more > 0 else ""
+        yield f"the guide knows nobody in these groups: {named}{more}"
+
+
+def _of_goal(guides: Guides, said: Campaign, n_meant: int, targets: IntArray) -> Iterator[str]:
+    """The same of where it leads, and of what is learned from it."""
+    n, shelf = len(targets), guides.shelf
     if n < n_meant:
         excluded = n_meant - n
         yield f"{excluded} of {n_meant} targets left out: nobody is led to what care excludes"

@@ -1,6 +1,6 @@
 """One campaign: its forecast before it starts, what it does and brought, and how it is stopped."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from fastapi import Request
@@ -24,6 +24,7 @@ from proactrec.console.elements import (
 )
 from proactrec.console.frame import filled, page_of, part, problem, shown
 from proactrec.console.pages.brought import Brought
+from proactrec.console.pages.choosing import MOST_TITLES, titles_of
 from proactrec.console.pages.forecast import show_forecast, show_prices
 from proactrec.console.pages.jobs import Job, Show, Work
 from proactrec.console.pages.live import LAST, Live
@@ -37,7 +38,7 @@ from proactrec.serving.courses import Course
 from proactrec.serving.schemas import CampaignNow, CampaignVersion, Journeys
 
 LIVE_SECONDS, BROUGHT_SECONDS = 5.0, 60.0
-MOST_JOURNEYS, MOST_TITLES = 20, 200
+MOST_JOURNEYS = 20
 GOES_ON = ("draft", "running", "paused")
 
 
@@ -83,12 +84,6 @@ def seen(client: Client, campaign_id: str) -> Seen:
     now = client.campaign(campaign_id)
     titles = titles_of(client, now.campaign.goal.items[: words.MOST_NAMED])
     return Seen(now, client.course(campaign_id), titles)
-
-
-def titles_of(client: Client, ids: Sequence[str]) -> dict[str, str]:
-    """What items are called, as far as that is known."""
-    items = client.find_items(ids=list(ids), limit=MOST_TITLES).items if ids else ()
-    return {one.item_id: one.title or one.item_id for one in items}
 
 
 class Page:

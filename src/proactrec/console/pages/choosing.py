@@ -1,4 +1,4 @@
-"""A campaign is chosen, on pages that are about one."""
+"""A campaign is chosen, on pages that are about one; and what the items of a campaign are called."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,9 @@ from proactrec.console.elements import Field, attributes, box, link, note, text
 from proactrec.serving.client import Client
 from proactrec.serving.schemas import CampaignVersion
 from proactrec.serving.studies import PolicySeen
+
+MOST_TITLES = 200
+"""Items whose titles are asked for at once."""
 
 
 class Seen(NamedTuple):
@@ -37,3 +40,9 @@ def chosen(
         attributes(field.element, name="campaign")
         attributes(text("button", "Show", "act second"), type="submit")
     return found
+
+
+def titles_of(client: Client, ids: Sequence[str]) -> dict[str, str]:
+    """What items are called, by id, as far as that is known."""
+    items = client.find_items(ids=ids, limit=MOST_TITLES).items if ids else ()
+    return {one.item_id: one.title or one.item_id for one in items}
