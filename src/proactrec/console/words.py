@@ -135,9 +135,10 @@ def happened(reported: Collection[str]) -> str:
     return ", ".join([*own, *(kind for kind in reported if kind not in EVENTS)]) or "offered"
 
 
-def rail(name: str, value: object) -> str:
-    """A limit of guidance, as a sentence says it."""
-    return f"{RAILS.get(name, name.replace('_', ' '))}: {value}"
+def rail(name: str, value: object) -> tuple[str, str]:
+    """A limit of guidance, and how much it is."""
+    said = percent(value) if isinstance(value, float) else str(value)
+    return RAILS.get(name, name.replace("_", " ")), said
 
 
 def headed(sentence: str) -> str:

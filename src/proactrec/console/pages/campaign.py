@@ -276,7 +276,7 @@ class Page:
         rails = said.rails.model_dump(exclude_defaults=True)
         with box("ul"):
             for name, value in rails.items():
-                text("li", words.rail(name, value))
+                text("li", ": ".join(words.rail(name, value)))
             if not rails:
                 text("li", "no rails")
             for sentence in words.budget(said.budget):

@@ -1,4 +1,4 @@
-"""A campaign is chosen, on pages that are about one; and what the items of a campaign are called."""
+"""A campaign is chosen, on pages that are about one; what the items of one are called."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -115,8 +115,7 @@ def show_prices(result: Mapping[str, Any]) -> None:
     number = str(result["rounds"][-1])
     rows = [
         [
-            words.headed(words.RAILS.get(name, name.replace("_", " "))),
-            str(found["said"]),
+            *words.rail(name, found["said"]),
             *(cell(metric, found["price"][metric][number]) for metric in words.METRICS),
         ]
         for name, found in result["rails"].items()
