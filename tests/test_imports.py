@@ -43,7 +43,8 @@ ALLOWED = {
     "store": STORE,
     "serving": (*STORE, "serving", "report.campaign_page"),
     "console": (
-        *("errors", "config", "console", "serving.client", "serving.words", "store.campaign"),
+        *("errors", "config", "console", "serving.client", "serving.rates", "serving.words"),
+        "store.campaign",
         *(f"serving.{part}" for part in SCHEMAS),
     ),
     "shoppers": (*SIMULATOR, "store.campaign", "serving.schemas", "shoppers"),

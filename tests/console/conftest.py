@@ -1,6 +1,7 @@
 """A service, its console and a browser, all of them real."""
 
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,11 +19,11 @@ from proactrec.serving.client import Client
 from proactrec.serving.schemas import EventReport, Item
 from proactrec.testing.databases import Kind, fresh_database
 
-from ..serving.conftest import guide_folder
+from ..serving.conftest import certificate, guide_folder
 from ..serving.starting import COMMAND, started
 from .browsing import Visit, opened
 
-__all__ = ["guide_folder"]
+__all__ = ["certificate", "guide_folder"]
 PATIENCE = 60.0
 MARKUP = "<img src=x onerror=\"alert('markup')\">"
 """Before every title: whoever shows it as anything but text is found out."""
@@ -39,18 +40,18 @@ class Site:
 
 
 @contextmanager
-def console(api: str, told: Path, *flags: str) -> Iterator[str]:
+def console(api: str, told: Path, *flags: str, cert: Path | None = None) -> Iterator[str]:
     """The console's command, started; its URL."""
     command = [*COMMAND[:-1], "console", "--api", api, "--port", "0", *flags]
     with told.open("w") as file:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
     try:
         end = time.monotonic() + PATIENCE
-        while not (found := re.search(r"is at (http://[\d.:]+)", told.read_text())):
+        while not (found := re.search(r"is at (https?://[\d.:]+)", told.read_text())):
             assert process.poll() is None, told.read_text()
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
-        while not answers(found[1]):
+        while not answers(found[1], cert):
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
         yield found[1]
@@ -59,9 +60,10 @@ def console(api: str, told: Path, *flags: str) -> Iterator[str]:
         assert process.wait(30) in (0, -15), told.read_text()
 
 
-def answers(url: str) -> bool:
+def answers(url: str, cert: Path | None = None) -> bool:
+    verify = ssl.create_default_context(cafile=cert)
     try:
-        return httpx2.get(f"{url}/healthz", timeout=2).is_success
+        return httpx2.get(f"{url}/healthz", timeout=2, verify=verify).is_success
     except httpx2.TransportError:
         return False
 

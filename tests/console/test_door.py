@@ -1,6 +1,7 @@
 """Who comes in: by a key, or by a real issuer; and what every answer says to browsers."""
 
 import re
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,28 @@ def test_a_form_of_another_site_is_refused(at: Site) -> None:
     answer = httpx2.post(f"{at.url}/sign-in", data={"key": at.key}, headers=headers)
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
+
+
+def test_wrong_keys_are_slowed_down_before_the_service_is_asked(at: Site, tmp_path: Path) -> None:
+    with console(at.api, tmp_path / "console") as url:
+
+        def sign_in(key: str) -> int:
+            return httpx2.post(f"{url}/sign-in", data={"key": key}).status_code
+
+        assert [sign_in(at.key) for _ in range(7)] == [303] * 7, "right ones cost nothing"
+        assert [sign_in(f"pr_wrong_{n}é") for n in range(7)] == [401] * 5 + [429] * 2
+        assert sign_in(at.key) == 429
+
+
+def test_a_console_speaks_tls_itself(
+    at: Site, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cert, key = certificate
+    flags = ("--tls-cert", str(cert), "--tls-key", str(key))
+    with console(at.api, tmp_path / "console", *flags, cert=cert) as url:
+        verify = ssl.create_default_context(cafile=cert)
+        answer = httpx2.post(f"{url}/sign-in", data={"key": at.key}, verify=verify)
+        assert "secure" in answer.headers["set-cookie"].lower()
 
 
 def test_nothing_is_served_to_whoever_is_not_signed_in(at: Site) -> None:

@@ -1,5 +1,6 @@
 """What is read for people: figures, differences with their units, what needs attention."""
 
+import asyncio
 import inspect
 import re
 from datetime import UTC, datetime
@@ -260,7 +261,8 @@ def test_options_that_make_no_sense_are_refused(values: dict[str, Any], why: str
 
 def signed_in(sessions: Sessions, number: str, scope: Scope = "operate") -> Session:
     access = AccessNow(tenant="t", key_id="k", scope=scope, name=None)
-    session = Session(Client("http://127.0.0.1:9", "key"), access, ZoneInfo("UTC"))
+    client = Client("http://127.0.0.1:9", "key")
+    session = Session(client, access, ZoneInfo("UTC"), idle_seconds=60)
     sessions._by_number[number] = session
     return session
 
@@ -275,7 +277,20 @@ def test_who_was_away_too_long_is_nobody() -> None:
     assert sessions.of(asks("7")) is session
     assert sessions.of(asks("8")) is None
     session.used_at -= 61
+    session.touch()
     assert sessions.of(asks("7")) is None
+    with pytest.raises(UnknownKeyError, match="away for long"):
+        asyncio.run(session.ask(lambda client: client.access()))
+
+
+def test_what_asks_by_itself_is_nobody_who_is_there() -> None:
+    session = signed_in(Sessions(ConsoleOptions(api="http://a")), "7")
+    session.used_at -= 30
+    before = session.used_at
+    assert asyncio.run(session.ask(lambda _: "an answer")) == "an answer"
+    assert session.used_at == before
+    session.touch()
+    assert session.used_at > before
 
 
 @pytest.mark.parametrize(

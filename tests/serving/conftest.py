@@ -1,5 +1,7 @@
 """Guides that hosts of campaigns are tested with, and a shop on either database."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,3 +35,17 @@ def guide_folder(made_once: Callable[..., Path]) -> Callable[..., Path]:
 def shop(database: Database, guide_folder: Callable[..., Path]) -> Shop:
     """A shop with a host of ITMPRec's guide."""
     return Shop(database, guide_folder())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of this machine, signed by itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext"]
+    made += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    return cert, key

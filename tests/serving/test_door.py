@@ -16,7 +16,7 @@ from proactrec.errors import (
 )
 from proactrec.serving import access
 from proactrec.serving.access import Door
-from proactrec.serving.rates import Rate
+from proactrec.serving.rates import Rate, address_of
 from proactrec.store.keys import Access
 
 
@@ -155,9 +155,14 @@ def test_new_keys_that_wait_for_a_look_are_bounded(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("192.0.2.7", "192.0.2.7"), ("2001:db8::1:2:3:4", "2001:db8::"), ("testclient", "testclient")],
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1:2:3:4", "2001:db8::"),
+        ("testclient", "testclient"),
+    ],
 )
 def test_of_ipv6_a_network_counts(host: str, address: str) -> None:
     asked = Request({"type": "http", "headers": [], "client": (host, 5)})
-    assert access.address_of(asked) == address
-    assert access.address_of(request("x")) == ""
+    assert address_of(asked) == address
+    assert address_of(request("x")) == ""

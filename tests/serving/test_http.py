@@ -162,10 +162,24 @@ def test_an_opt_out_holds_on_the_next_decision_of_another_instance(
 
 def test_ids_of_users_may_have_any_signs(service: Live) -> None:
     service.running()
-    for user_id in ("00012", "Jürgen Müller", "a/b", "a?b=c&d#e", "50%25", "../admin"):
+    for user_id in (*IDS, "bob"):
         service.client.consent(user_id, guided=False)
+        service.client.groups(user_id, ["odd"])
         assert service.client.decide(user_id).not_guided_because == "opted_out"
         assert [one.number for one in service.client.decisions(user_id)] == [1]
+        assert service.client.export(user_id).user_id == user_id
+        seen = service.client.user(user_id)
+        assert (seen.user_id, seen.guided, seen.groups) == (user_id, False, ("odd",))
+    for user_id in IDS:
+        assert service.client.erase(user_id).erased["decisions"] == 1
+        assert service.client.decide(user_id).not_guided_because != "opted_out"
+    assert service.client.decide("bob").not_guided_because == "opted_out", "another one was erased"
+
+
+IDS = (
+    "00012", "Jürgen Müller", "a/b", "a?b=c&d#e", "50%25", "../admin", "bob\n", "a\nb", "\r\n",
+    "bob/decisions\n", "bob/export/", ".", "..", "...", " bob ",
+)  # fmt: skip
 
 
 def test_groups_say_who_is_meant(service: Live) -> None:

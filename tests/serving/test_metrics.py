@@ -59,7 +59,7 @@ def test_requests_decisions_and_events_are_counted_and_nobody_is_named(
 
         assert grown("proactrec_requests_total", "/v1/decisions", "200", "POST") == 1
         assert grown("proactrec_requests_total", "/v1/events", "200", "POST") == 2
-        route = "/v1/users/{user_id:path}/decisions"
+        route = "/v1/users/{user_id:owner}/decisions"
         assert grown("proactrec_requests_total", route, "200", "GET") == 1
         assert grown("proactrec_requests_total", "404", "any", "none") == 1
         assert grown("proactrec_request_seconds_count", "/v1/decisions") == 1

@@ -1,7 +1,6 @@
 """The service as it is started: processes of its own, which are started again when they die."""
 
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -90,19 +89,6 @@ def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
         assert key not in service.told
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of this machine, signed by itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    made += ["-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext"]
-    made += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(made, check=True, capture_output=True)
-    return cert, key
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_it_speaks_tls_itself(
     guide_folder: Callable[..., Path], tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
@@ -159,6 +145,7 @@ def test_an_address_that_others_reach_is_warned_of(
         (("--behind-proxy", "proxy.example"), "--behind-proxy"),
         (("--oidc-issuer", "http://id.example", "--oidc-client-id", "x"), "https://"),
         (("--oidc-issuer", "https://id.example"), "client_id"),
+        (("--tls-cert", __file__, "--tls-key", __file__, "--console-port", "0"), "by the certif"),
     ],
 )
 def test_what_would_not_be_safe_is_said_before_anything_starts(

@@ -88,7 +88,7 @@ def test_a_request_and_its_transaction_are_linked_and_name_nobody(
         spans = {span.name: span for span in found.spans()}
         assert set(spans) == {
             "POST /v1/decisions",
-            "PUT /v1/users/{user_id:path}/consent",
+            "PUT /v1/users/{user_id:owner}/consent",
             "transaction",
         }
         asked = [one for one in found.spans() if one.name == "POST /v1/decisions"]
@@ -97,7 +97,7 @@ def test_a_request_and_its_transaction_are_linked_and_name_nobody(
         assert sorted(told(one)["http.response.status_code"] for one in asked) == [200, 422]
         batches = [one for one in found.spans() if one.name == "transaction"]
         linked = {link.span_id for one in batches for link in one.links}
-        consent = spans["PUT /v1/users/{user_id:path}/consent"]
+        consent = spans["PUT /v1/users/{user_id:owner}/consent"]
         assert linked == {first.span_id, consent.span_id}
         assert [told(one)["proactrec.requests"] for one in batches] == [1, 1]
         resource = found.exports()[0].resource_spans[0].resource

@@ -108,6 +108,12 @@ def serve(
     if (guide is None) == (demo is None):
         raise InvalidInputError("give --guide DIR or --demo FOLDER, one of them")
     safety = built(SafetyOptions, SAFETY, values)
+    if safety.tls_cert is not None and (demo is not None or console_port is not None):
+        raise InvalidInputError(
+            "demo and console_port can't be given with tls_cert: run `proactrec console` beside "
+            "it, with --tls-cert and --tls-key, and --api https://NAME:PORT by the certificate's "
+            "name"
+        )
     if demo is not None:
         from proactrec.cli.demo_shop import demo_guide
 
@@ -125,13 +131,13 @@ def serve(
     listener = bound(host, port)
     if key is not None and first_key_file is None:
         print(key, flush=True)
-    at = listener.getsockname()
     os.environ[INSTANCE] = "supervisor"
-    api = f"{'http' if safety.tls_cert is None else 'https'}://{at[0]}:{at[1]}"
     log_to_stderr()
-    if (warning := safety.warning(at[0])) is not None:
+    if (warning := safety.warning(listener.getsockname()[0])) is not None:
         logger.warning("%s", warning)
-    logger.info("serving %s at %s, see /docs", guide, api)
+    scheme = "http" if safety.tls_cert is None else "https"
+    logger.info("serving %s at %s, see /docs", guide, reached_at(listener, scheme))
+    api = reached_at(listener, within=True)
     os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     processes = children(guide, listener, instances, safety, lease_block)
     if visits is not None:
@@ -185,6 +191,14 @@ def bound(host: str, port: int) -> socket.socket:
         raise InvalidInputError(f"can't listen on {host}:{port}: {error.strerror}") from error
     listener.set_inheritable(True)
     return listener
+
+
+def reached_at(listener: socket.socket, scheme: str = "http", *, within: bool = False) -> str:
+    """The URL of a listener; `within`: as this machine reaches it, whatever it listens on."""
+    host, port = listener.getsockname()[:2]
+    if within:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def browsers(api: str, host: str, port: int, safety: SafetyOptions) -> "Child":

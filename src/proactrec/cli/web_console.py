@@ -8,16 +8,16 @@ import typer
 
 from proactrec.cli.flags import built, flags_of, takes
 from proactrec.console.options import ConsoleOptions
+from proactrec.serving.safety import SafetyOptions
 
-FLAGS = flags_of(
-    ConsoleOptions, None, "oidc_issuer", "oidc_client_id", "behind_proxy", "idle_minutes"
-)
+FLAGS = flags_of(ConsoleOptions, None, "oidc_issuer", "oidc_client_id", "idle_minutes")
+WAY = flags_of(SafetyOptions, "Safety", "behind_proxy", "tls_cert", "tls_key")
 SECRET = "PROACTREC_OIDC_SECRET"
 """Environment variable: all may see a command line."""
 logger = logging.getLogger(__name__)
 
 
-@takes(FLAGS)
+@takes({**FLAGS, **WAY})
 def console(
     api: Annotated[
         str,
@@ -37,13 +37,16 @@ def console(
 
     Example: proactrec console --api http://127.0.0.1:8080
     """
-    from proactrec.cli.serve import bound
+    from proactrec.cli.serve import bound, reached_at
     from proactrec.console.run import run
     from proactrec.serving.logs import log_to_stderr
 
     options = built(ConsoleOptions, FLAGS, values, api=api, oidc_secret=os.environ.get(SECRET))
+    safety = built(SafetyOptions, WAY, values)
     listener = bound(host, port)
     log_to_stderr()
-    at = listener.getsockname()
-    logger.info("the console of %s is at http://%s:%s", options.api, at[0], at[1])
-    run(options, listener)
+    if (warning := safety.warning(listener.getsockname()[0])) is not None:
+        logger.warning("%s", warning)
+    scheme = "http" if safety.tls_cert is None else "https"
+    logger.info("the console of %s is at %s", options.api, reached_at(listener, scheme))
+    run(options, listener, safety.server())

@@ -20,8 +20,10 @@ from proactrec.console.pages import worlds as worlds_page
 from proactrec.console.sessions import Sessions
 
 logger = logging.getLogger(__name__)
-OPEN = ("/sign-in", "/signed-in", "/sign-out", "/static/", "/_nicegui", "/healthz")
-"""Paths of whoever is not signed in: a page's own channel has a number that only the page knows."""
+OPEN = ("/sign-in", "/sign-in/oidc", "/signed-in", "/sign-out", "/healthz")
+"""Paths of whoever is not signed in."""
+WITHIN = ("/static/", "/_nicegui/", "/_nicegui_ws/")
+"""The same of all below: a page's own channel has a number that only the page knows."""
 PAGES = (overview, new, campaign, users, policies_page, worlds_page, operation)
 HEAD = '<link rel="stylesheet" href="/static/console.css"><meta name="robots" content="noindex">'
 
@@ -80,4 +82,4 @@ class Gate:
 
 
 def _is_open(path: str) -> bool:
-    return any(path == one or path.startswith(one) for one in OPEN)
+    return path in OPEN or path.startswith(WITHIN)

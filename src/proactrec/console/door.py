@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from proactrec.console.issuer import SignIns
 from proactrec.console.sessions import COOKIE, Sessions
 from proactrec.errors import ProactrecError
+from proactrec.serving.rates import Buckets, Rate, address_of
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sign in · proactrec</title>
@@ -41,6 +42,9 @@ BY_ISSUER = (
 
 
 STATE, STATE_SECONDS = "proactrec_sign_in", 600
+WRONG, BEGINS = Rate(5, 60), Rate(30, 60)
+"""Wrong keys and sign-ins by the issuer, of an address: the service takes all for the console's."""
+TOO_OFTEN = "That was too often: try again in a minute."
 EXPIRED = "This sign-in has expired, or was not begun here: begin it again."
 
 
@@ -56,6 +60,7 @@ class Door:
 
     def __init__(self, sessions: Sessions, sign_ins: SignIns | None = None) -> None:
         self._sessions, self._sign_ins = sessions, sign_ins
+        self._wrong, self._begins = Buckets(WRONG), Buckets(BEGINS)
         self.router = router = APIRouter(include_in_schema=False)
         router.get("/sign-in")(self.seen)
         router.post("/sign-in")(self.by_key)
@@ -74,19 +79,27 @@ class Door:
         """The form, filled in."""
         if not _is_own(request):
             return self._page("This form was sent by another site.", 403)
-        return await self._begun(request, key.strip(), zone)
+        address = address_of(request)
+        if self._wrong.take(address):
+            return self._page(TOO_OFTEN, 429)
+        answer = await self._begun(request, key.strip(), zone)
+        if answer.status_code == 303:
+            self._wrong.give_back(address)
+        return answer
 
     def out(self, request: Request) -> Response:
         """Sign out."""
+        answer = RedirectResponse("/sign-in", 303)
         if _is_own(request):
             self._sessions.end(request)
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(COOKIE)
+            answer.delete_cookie(COOKIE)
         return answer
 
     async def by_issuer(self, request: Request, zone: str = "UTC") -> Response:
         """Send somebody to the issuer."""
         assert self._sign_ins is not None
+        if self._begins.take(address_of(request)):
+            return self._page(TOO_OFTEN, 429)
         try:
             url, state = await asyncio.to_thread(self._sign_ins.begin, _back(request), zone)
         except ProactrecError as error:

@@ -29,6 +29,8 @@ PAGES = (
     ("/operation", "Operation", "report"),
 )
 """Path, name, and the scope that a key needs to see it."""
+TOUCH_SECONDS = 30.0
+"""Of clicks and keys in so long one is told, so that who is there is known to be."""
 T = TypeVar("T")
 
 
@@ -53,6 +55,8 @@ def page_of(
     ui.page_title(f"{title} · proactrec")
     _bar(request.url.path, session)
     with attributes(box("main", "page"), tabindex="-1") as main:
+        for what in ("click", "keydown"):
+            main.on(what, session.touch, [], throttle=TOUCH_SECONDS)
         ui.skip_link(target=main)
         if not is_named or not session.may(needs):
             text("h1", title)

@@ -20,11 +20,6 @@ class ConsoleOptions(Options):
     oidc_secret: str | None = Field(
         None, repr=False, description="that it has agreed on with the issuer, if any"
     )
-    behind_proxy: str | None = Field(
-        None,
-        description="addresses, with commas, of what speaks TLS in front: the scheme by which a "
-        "request came is believed of these alone",
-    )
     idle_minutes: int = Field(
         480, ge=1, description="who did nothing for so long must sign in again"
     )

@@ -3,6 +3,8 @@
 import logging
 import socket
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import uvicorn
 
@@ -12,16 +14,15 @@ from proactrec.console.options import ConsoleOptions
 logger = logging.getLogger(__name__)
 
 
-def run(options: ConsoleOptions, listener: socket.socket) -> None:
-    """Serve the console on a socket."""
+def run(options: ConsoleOptions, listener: socket.socket, way: Mapping[str, Any]) -> None:
+    """Serve the console on a socket; `way`: what uvicorn must know of TLS and proxies."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
     config = uvicorn.Config(
         create_app(options),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=options.behind_proxy is not None,
-        forwarded_allow_ips=options.behind_proxy or "",
         timeout_graceful_shutdown=3,
+        **way,
     )
     uvicorn.Server(config).run([listener])

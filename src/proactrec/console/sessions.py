@@ -1,6 +1,7 @@
 """Who is signed in: a key in this process's memory by the number in a cookie, and nowhere else."""
 
 import asyncio
+import math
 import secrets
 import threading
 import time
@@ -32,8 +33,22 @@ class Session:
     access: AccessNow
     zone: ZoneInfo
     dark: bool | None = None  # None: as the system
+    idle_seconds: float = math.inf  # after which they must sign in again
     used_at: float = field(default_factory=time.monotonic)
     has_ended: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether somebody did nothing for too long."""
+        return time.monotonic() - self.used_at > self.idle_seconds
+
+    def touch(self) -> None:
+        """Somebody is there: clicked, typed, or opened a page; what is asked again by itself isn't.
+
+        Who was away too long stays away.
+        """
+        if not self.is_idle:
+            self.used_at = time.monotonic()
 
     def may(self, scope: str) -> bool:
         """Whether the key reaches so far."""
@@ -45,13 +60,14 @@ class Session:
         Raises
         ------
         UnknownKeyError
-            If who asks has signed out meanwhile.
+            If who asks has signed out meanwhile, or was away too long.
         ProactrecError
             Whatever the client raises.
         """
         if self.has_ended:
             raise UnknownKeyError("you have signed out")
-        self.used_at = time.monotonic()
+        if self.is_idle:
+            raise UnknownKeyError("you have been away for long")
         return await asyncio.get_running_loop().run_in_executor(CALLS, what, self.client)
 
 
@@ -71,6 +87,8 @@ class Sessions:
         UnknownKeyError
             If the service does not know it.
         """
+        if not token.isascii():
+            raise UnknownKeyError("no key has such signs")
         client = Client(self._options.api, token, tries=1)
         try:
             access = client.access()
@@ -81,15 +99,16 @@ class Sessions:
         known = zone if zone in available_timezones() else "UTC"
         with self._lock:
             self._sweep()
-            self._by_number[number] = Session(client, access, ZoneInfo(known))
+            idle = 60.0 * self._options.idle_minutes
+            self._by_number[number] = Session(client, access, ZoneInfo(known), idle_seconds=idle)
         return number
 
     def of(self, connection: HTTPConnection) -> Session | None:
         """Whose request it is; None: nobody's who is signed in."""
         session = self._by_number.get(connection.cookies.get(COOKIE, ""))
-        if session is None or self._is_idle(session):
+        if session is None or session.is_idle:
             return None
-        session.used_at = time.monotonic()
+        session.touch()
         return session
 
     def end(self, connection: HTTPConnection) -> None:
@@ -99,15 +118,12 @@ class Sessions:
         if session is not None:
             _close(session)
 
-    def _is_idle(self, session: Session) -> bool:
-        return time.monotonic() - session.used_at > 60 * self._options.idle_minutes
-
     def _sweep(self) -> None:
         """Forget who has been away; of too many the ones who were away longest."""
         by_use = sorted(self._by_number.items(), key=lambda item: item[1].used_at)
         most = len(by_use) - MOST_SESSIONS + 1
         for at, (number, session) in enumerate(by_use):
-            if at < most or self._is_idle(session):
+            if at < most or session.is_idle:
                 del self._by_number[number]
                 _close(session)
 

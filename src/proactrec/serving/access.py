@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from proactrec.errors import (
     UnknownKeyError,
 )
 from proactrec.serving.issuer import Issuer
-from proactrec.serving.rates import Buckets, Rate
+from proactrec.serving.rates import Buckets, Rate, address_of
 from proactrec.store.keys import Access, Keys, Scope
 
 FRESH_SECONDS, STALE_SECONDS = 5.0, 3600.0
@@ -149,18 +148,6 @@ class Door:
             self._known.clear()
             self._tried.clear()
         self._known[digest] = access, time.monotonic()
-
-
-def address_of(request: Request) -> str:
-    """Who asks; of IPv6 the network, since one has all the addresses of it."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
 
 
 def _check(what: str, rate: Rate, seconds: float) -> None:

@@ -31,8 +31,9 @@ def audience_of(
     if said.groups or said.except_groups:
         named = {*said.groups, *said.except_groups}
         groups = list(_in_groups(connection, tenant, named, known))
-        is_meant[[row for row, of in groups if of & set(said.groups)]] = True
-        is_meant[[row for row, of in groups if of & set(said.except_groups)]] = False
+        meant, left_out = frozenset(said.groups), frozenset(said.except_groups)
+        is_meant[[row for row, of in groups if of & meant]] = True
+        is_meant[[row for row, of in groups if of & left_out]] = False
     most = said.most_items
     is_meant &= (lengths >= said.least_items) & (most is None or lengths <= most)
     is_meant &= known.is_there

@@ -125,4 +125,7 @@ class Reads(Caller):
 
 def user_path(user_id: str, *what: str) -> str:
     """Of a user, or of something of theirs."""
-    return "/".join(("/v1/users", quote(user_id, safe=""), *what))
+    name = quote(user_id, safe="")
+    if set(user_id) == {"."}:  # a path loses what is `.` or `..`
+        name = user_id.replace(".", "%2E")
+    return "/".join(("/v1/users", name, *what))

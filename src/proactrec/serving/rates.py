@@ -1,8 +1,11 @@
 """How often somebody may ask: a bucket of permits for each name, which fills up steadily."""
 
+import ipaddress
 import re
 import time
 from typing import NamedTuple, Self
+
+from starlette.requests import HTTPConnection
 
 from proactrec.errors import InvalidInputError
 
@@ -63,3 +66,17 @@ class Buckets:
         """Full buckets, which are as good as none; if there are too few, all."""
         kept = {name: at for name, at in self._full_at.items() if at > now}
         self._full_at = kept if len(kept) < MOST_NAMES else {}
+
+
+def address_of(request: HTTPConnection) -> str:
+    """Who asks; of IPv6 the network, since one has all the addresses of it."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)

@@ -13,6 +13,7 @@ from proactrec.worth import Worth
 
 HOLD_OUT = "hold-out"
 """Name of the arm that is not guided: what would have been without the campaign."""
+MOST_GROUPS, MOST_ARMS = 1000, 50
 OF_ROUNDS = (
     "item_cap_per_round",
     "rounds_per_day",
@@ -57,9 +58,13 @@ class Audience(Options):
 
     everybody: StrictBool = Field(False, description="everybody who asks")
     users: tuple[str, ...] = Field((), description="ids of users")
-    groups: tuple[str, ...] = Field((), description="names of groups, of which a user is in one")
+    groups: tuple[str, ...] = Field(
+        (), max_length=MOST_GROUPS, description="names of groups, of which a user is in one"
+    )
     except_groups: tuple[str, ...] = Field(
-        (), description="names of groups whose users are not guided, whoever else is meant"
+        (),
+        max_length=MOST_GROUPS,
+        description="names of groups whose users are not guided, whoever else is meant",
     )
     least_items: int = Field(0, ge=0, description="least number of items that a user has")
     most_items: int | None = Field(None, ge=0, description="most of them")
@@ -223,7 +228,7 @@ class Campaign(Options):
     name: str = Field(min_length=1, max_length=200)
     goal: Goal
     audience: Audience = Audience(everybody=True)
-    arms: tuple[Arm, ...] = Field((Arm(name="guided"),), min_length=1)
+    arms: tuple[Arm, ...] = Field((Arm(name="guided"),), min_length=1, max_length=MOST_ARMS)
     hold_out: float = Field(
         0.1, ge=0, lt=1, description="share of the audience that is never guided, to compare with"
     )

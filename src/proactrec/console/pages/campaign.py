@@ -183,6 +183,9 @@ class Page:
         """Everything that moves; a new state is another page."""
         try:
             found = await self._session.ask(self._now)
+        except UnknownKeyError:
+            ui.navigate.to("/sign-in")
+            return
         except ProactrecError:
             return  # the figures stay, with the time at which they were counted
         if found.now.state != self._state:

@@ -127,7 +127,7 @@ class Person:
         ui.navigate.reload()
 
     async def _erase(self) -> None:
-        if self._sure.value.strip() != self._id:
+        if self._sure.value.strip() != self._id.strip():
             self._told.clear()
             with self._told:
                 note("Nothing was erased: type the user's id into the field first.", "bad")

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1", tags=["care"])
 Admin = Annotated[Access, Depends(Needs("admin"))]
 
 
-@router.get("/users/{user_id:path}/export", responses={200: {"model": UserExport}})
+@router.get("/users/{user_id:owner}/export", responses={200: {"model": UserExport}})
 def export(request: Request, user_id: UserId, access: Admin) -> StreamingResponse:
     """All that is held of a user, as one document."""
     parts = _exported(service_of(request), access.tenant, user_id)

@@ -29,15 +29,25 @@ Reads = Annotated[Access, Depends(Needs("report"))]
 
 
 class Whole(PathConvertor):
-    """A user, and no part of one: nobody is looked at, or erased, who was not meant."""
+    """A user, and no part of one: nobody is looked at, or erased, who was not meant.
 
-    regex = r"(?!.*/(?:consent|groups|decisions|export)$).*"
+    Ids may hold any signs, newlines too, before which `.` and `$` of a pattern stop.
+    """
+
+    regex = r"(?s:(?!.*/(?:consent|groups|decisions|export)\Z).*)"
+
+
+class Owner(PathConvertor):
+    """A user, before the part of them that is meant."""
+
+    regex = r"(?s:.*(?=/[a-z]+\Z))"
 
 
 register_url_convertor("whole", Whole())
+register_url_convertor("owner", Owner())
 
 
-@router.put("/{user_id:path}/consent")
+@router.put("/{user_id:owner}/consent")
 async def consent(
     request: Request, user_id: UserId, said: ConsentGiven, access: Decides
 ) -> ConsentGiven:
@@ -47,7 +57,7 @@ async def consent(
     return said
 
 
-@router.put("/{user_id:path}/groups")
+@router.put("/{user_id:owner}/groups")
 async def groups(
     request: Request, user_id: UserId, said: UserGroups, access: Decides
 ) -> UserGroups:
@@ -57,7 +67,7 @@ async def groups(
     return said
 
 
-@router.get("/{user_id:path}/decisions")
+@router.get("/{user_id:owner}/decisions")
 def decisions(
     request: Request,
     user_id: UserId,
