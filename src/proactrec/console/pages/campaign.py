@@ -31,7 +31,7 @@ from proactrec.console.pages.live import LAST, Live
 from proactrec.console.pages.overview import state
 from proactrec.console.pages.users import user_link
 from proactrec.console.sessions import Session
-from proactrec.errors import ProactrecError
+from proactrec.errors import ProactrecError, UnknownKeyError
 from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.client import Client
 from proactrec.serving.courses import Course
