@@ -1,7 +1,8 @@
 """Plain elements of a page: headings, tables, fields and buttons, whose text is never markup."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
@@ -37,7 +38,8 @@ def link(content: str, to: str, classes: str = "") -> TextElement:
     return found
 
 
-class Made(NamedTuple):
+@dataclass(frozen=True)
+class Made:
     """A cell that is built of values: the same ones make the same cell."""
 
     build: Callable[..., object]

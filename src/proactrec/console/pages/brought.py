@@ -25,7 +25,7 @@ class Brought:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
-        self._verdict = Kept(lambda said: note(*said))
+        self._verdict: Kept[tuple[str, str]] = Kept(lambda said: note(*said))
         self._until = text("p", "", "hint")
         self._facts = Facts()
         self._around = box()

@@ -36,7 +36,7 @@ class Live:
         self._counted_at = text("p", "", "hint")
         self._charts = box()
         with self._charts:
-            names = {by: f"the last {last} {by}s" for by, last in LAST.items()}
+            names: dict[str, str] = {by: f"the last {last} {by}s" for by, last in LAST.items()}
             self._by = Field("Over time", "hour", choices=names, on_change=again)
             self._accepted_by = text("h3")
             self._accepted = Lines("Share of answers that accept, over time, by arm", " %")

@@ -151,7 +151,7 @@ class Keys:
             lambda client: client.revoke_key(key_id), lambda _: note("The key is worthless now.")
         )
 
-    async def _do(self, do: Callable[[Any], Any], tell: Callable[[Any], None]) -> None:
+    async def _do(self, do: Callable[[Any], Any], tell: Callable[[Any], object]) -> None:
         self._told.clear()
         try:
             found = await self._session.ask(do)
