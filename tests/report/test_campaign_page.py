@@ -77,7 +77,7 @@ def parts() -> dict[str, Any]:
             **version(2),
             "forecast": None,
             "arms": arms,
-            "budget_used": BudgetUsed(total=400, today=7),
+            "budget_used": BudgetUsed(total=400, today=None),
             "apprentice": {"decisions": 8, "agreed": 3},
             "counted_at": MAY,
         }
@@ -134,7 +134,7 @@ def test_page_tells_what_happened_and_loads_nothing(parts: dict[str, Any]) -> No
     for expected in (
         "2026-05-01 19:00 JST",  # in the campaign's time zone
         "400 of 1,000",
-        "7, without a limit",
+        "without a limit",
         "1,360",
         "40.0%",
         "35.0% to 45.0%",

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from proactrec.serving.requests import Ask, Noted, Refused, Report
-from proactrec.store.campaign import HOLD_OUT
+from proactrec.store.campaign import HOLD_OUT, Campaign
+from proactrec.store.tables import CAMPAIGN_VERSIONS
 
 from .hosting import DAY, NOON, TENANT, Shop
 
@@ -265,6 +267,24 @@ def test_a_change_takes_effect_between_decisions(shop: Shop) -> None:
     decided = shop.ask("u00").decided
     assert (decided.made.version, decided.made.guided) == (3, 0)
     assert decided.not_guided_because == "budget_spent"
+
+
+def test_whose_arm_is_gone_is_a_plain_user(shop: Shop) -> None:
+    """In stores of before, when a change could take it away."""
+    campaign = shop.campaign(arms=[{"name": "one"}, {"name": "other"}])
+    made = [shop.ask(f"u{n:02}") for n in range(12)]
+    arms = {one.user_id: one.decided.made.arm for one in made if one.decided.made.guided}
+    assert set(arms.values()) == {"one", "other"}
+    whole = campaign.said.model_dump(mode="json")
+    said = Campaign(**{**whole, "arms": [{"name": "one"}]})
+    version = shop.change(campaign, reason="so")
+    with shop.database.writing() as connection:
+        changed = update(CAMPAIGN_VERSIONS).where(CAMPAIGN_VERSIONS.c.version == version.version)
+        connection.execute(changed.values(said=said.model_dump_json()))
+    for user, arm in arms.items():
+        decided = shop.ask(user).decided
+        because = "" if arm == "one" else "not_in_audience"
+        assert (bool(decided.made.guided), decided.not_guided_because) == (not because, because)
 
 
 def test_the_ramp_reaches_more_users_and_keeps_those_it_had(shop: Shop) -> None:

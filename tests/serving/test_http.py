@@ -252,7 +252,7 @@ def test_an_apprentice_returns_what_the_caller_would_have_shown(service: Live) -
     now = service.client.campaign(campaign_id)
     assert now.apprentice is not None
     assert now.apprentice.decisions == 1
-    assert now.budget_used.total == 0
+    assert now.budget_used.total is None
 
 
 def test_budgets_are_counted(service: Live) -> None:
@@ -263,6 +263,20 @@ def test_budgets_are_counted(service: Live) -> None:
     now = service.client.campaign(campaign_id)
     assert (now.budget_used.total, now.budget_used.today) == (3, 3)
     assert now.arms["guided"].not_guided_because == {"budget_spent": 5}
+
+
+def test_what_was_guided_before_counts_against_a_budget_that_comes(service: Live) -> None:
+    campaign_id = service.running()
+    users = [DecisionRequest(user_id=f"u{n:02}") for n in range(8)]
+    assert all(one.guided for one in service.client.decide_batch(users[:3]))
+    used = service.client.campaign(campaign_id).budget_used
+    assert (used.total, used.today) == (None, None)
+    service.client.change(campaign_id, campaign(budget={"total": 5}), "a budget")
+    used = service.client.campaign(campaign_id).budget_used
+    assert (used.total, used.today) == (3, None)
+    assert sum(one.guided for one in service.client.decide_batch(users[3:])) == 2
+    with pytest.raises(CampaignStateError, match="its arms can't go or be renamed"):
+        service.client.change(campaign_id, campaign(arms=[{"name": "other"}]), "others")
 
 
 def test_events_that_cant_be_taken_in_are_told_one_by_one(service: Live) -> None:

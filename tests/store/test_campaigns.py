@@ -84,6 +84,25 @@ def test_what_has_ended_is_not_changed(database: Database, state: State) -> None
         changed(database, reach(database, state), said=said(name="other"))
 
 
+def test_arms_of_a_campaign_that_has_begun_stay(database: Database) -> None:
+    one, other, third = (Arm(name=name) for name in ("one", "other", "third"))
+    draft = made(database, said(arms=(one, other)))
+    draft = changed(database, draft, said=said(arms=(one, third)))
+    version = changed(database, draft, state="running")
+    sentence = "its arms can't go or be renamed, since users are assigned to them, got none named "
+    for arms in ((one,), (one, other)):
+        with pytest.raises(CampaignStateError, match=f"{sentence}'third'"):
+            changed(database, version, said=said(arms=arms))
+    version = changed(database, version, state="paused")
+    with pytest.raises(CampaignStateError, match=sentence):
+        changed(database, version, said=said(arms=(other,)))
+    shares = [Arm(name=name, share=n) for name, n in (("third", 0.01), ("one", 0.9), ("x", 0.09))]
+    version = changed(database, version, said=said(arms=shares))
+    assert list(version.said.shares) == [HOLD_OUT, "third", "one", "x"]
+    with pytest.raises(UnknownIdError, match="there is no arm 'other'"):
+        version.said.arm("other")
+
+
 def test_every_version_is_kept_with_its_reason(database: Database) -> None:
     first = made(database, said(ramp=Ramp(steps=(0.1, 0.5, 1))))
     second = changed(database, first, state="running", ramp_step=2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from proactrec.guidance.learned import tensors_of
 from proactrec.guidance.ledger import Free
@@ -192,6 +192,17 @@ def test_held_out_and_opted_out_users_teach_nothing(folder: Path, tmp_path: Path
         assert len(found.item_idx) == len(may) < len(answered)
         assert {row[2] for row in answered} == {HOLD_OUT, "guided"}
         assert any(row[3] == "opted_out" for row in answered)
+
+
+def test_decisions_in_an_arm_that_was_gone_teach_nothing(folder: Path, tmp_path: Path) -> None:
+    with played(folder, tmp_path) as shop:
+        whole = lesson(shop, 0, 24 * N_ROUNDS).evidence
+        with shop.database.writing() as connection:
+            row = tables.DECISIONS.c
+            first = update(tables.DECISIONS).where(row.number == 1, row.arm == "guided")
+            connection.execute(first.values(arm="gone"))
+        found = lesson(shop, 0, 24 * N_ROUNDS).evidence
+        assert 0 < len(found.item_idx) < len(whole.item_idx)
 
 
 def test_a_policy_that_does_not_learn_is_left_alone(

@@ -10,6 +10,7 @@ from proactrec.store.budgets import limits_of, take
 from proactrec.store.campaign import HOLD_OUT, Budget, Campaign, Goal, Guardrails, Ramp
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database, Hot
+from proactrec.store.leases import Leases
 from proactrec.store.log import Change, Decided
 from proactrec.store.people import SECOND, Event, Made, Person
 from proactrec.worker.firsts import Firsts, firsts
@@ -164,6 +165,43 @@ def test_a_campaign_whose_budget_is_spent_is_finished(database: Database) -> Non
     assert steer(database, 10 * HOUR) == 0
     with database.writing() as connection:
         take(Hot(connection), TENANT, offers[:1])
-    assert steer(database, HOUR) == 0, "offers may come back"
     assert steer(database, 10 * HOUR) == 1
     assert current(database, version).state == "finished"
+
+
+def test_it_is_not_while_an_offer_may_come_back(database: Database) -> None:
+    """The newest one was seen; of an older one, which may be shown for longer, nothing is known."""
+    version = running(database, budget=Budget(total=2))
+    old, new = (played(version, user, "guided", [()]) for user in ("old", "new"))
+    write(database, [old])
+    with database.writing() as connection:
+        said = version.said.model_copy(update={"offer_seconds": 1})
+        version = campaigns.changed(connection, version, by="me", at=2, reason="x", said=said)
+    write(database, [new])
+    offers = [limits_of(version.campaign_id, version.said, "i1", SECOND)] * 2
+    with database.writing() as connection:
+        take(Hot(connection), TENANT, offers)
+    write(database, [Change(new.after, *told(new.after, "impression"))])
+    assert steer(database, 10 * HOUR) == 0
+    write(database, [Change(old.after, *told(old.after, "skip"))])
+    assert steer(database, 10 * HOUR) == 1
+
+
+def told(person: Person, kind: str) -> tuple[Person, tuple[()], list[Event]]:
+    """What a change of a user says to whom this happened."""
+    event = Event(f"1 {kind}", 1, "i1", kind, SECOND, SECOND)
+    return person.after(events=[event]), (), [event]
+
+
+def test_what_is_only_leased_is_not_spent(database: Database) -> None:
+    version = running(database, budget=Budget(total=8))
+    write(database, users(version, "guided", 3, 1.0))
+    leases = Leases("one")  # takes two
+    offers = [limits_of(version.campaign_id, version.said, "i1", SECOND)] * 6
+    with database.writing() as connection:
+        leases.take(Hot(connection), TENANT, offers[:1])
+        assert take(Hot(connection), TENANT, offers).refused == [None] * 6
+    assert steer(database, 10 * HOUR) == 0
+    with database.writing() as connection:
+        leases.take(Hot(connection), TENANT, offers[:1])
+    assert steer(database, 10 * HOUR) == 1

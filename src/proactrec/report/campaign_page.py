@@ -123,7 +123,7 @@ def _budget(now: CampaignNow) -> list[tuple[str, str]]:
     said, used = now.campaign.budget, now.budget_used
     limits = (("in all", used.total, said.total), ("today", used.today, said.per_day))
     return [
-        (what, f"{n:,} of {most:,}" if most is not None else f"{n:,}, without a limit")
+        (what, "without a limit" if n is None or most is None else f"{n:,} of {most:,}")
         for what, n, most in limits
     ]
 

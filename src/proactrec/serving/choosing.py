@@ -85,16 +85,13 @@ def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
     if version.state != "running":
         is_told = version.state == "paused" or nobody.ask.campaign_id is not None
         return nobody._replace(because=f"campaign_{version.state}") if is_told else nobody
-    arm = person.arm(version.campaign_id)
-    is_known = arm is not None
+    arm, is_known = person.arm(version.campaign_id), True
     if arm is None:
-        if not is_audience(live, person, len(nobody.owned)):
-            return nobody._replace(because="not_in_audience")
-        if because := never_guided(live, person):
+        if because := _kept_out(live, nobody):
             return nobody._replace(because=because)
-        if not version.is_reached(person.user_id):
-            return nobody._replace(because="ramp")
-        arm = version.arm_of(person.user_id)
+        arm, is_known = version.arm_of(person.user_id), False
+    elif arm not in live.arms:  # of a store in which arms could go
+        return nobody._replace(because="not_in_audience")
     if not len(live.targets):
         return nobody._replace(because="nothing_passes")
     going, left = targets_left(live, person, nobody.owned, guides)
@@ -106,6 +103,16 @@ def _turn_in(live: Live, nobody: Turn, guides: Guides) -> Turn:
     if not because:
         because = "daily_cap" if is_capped(live, person, nobody.at) else ""
     return nobody._replace(live=live, arm=arm, because=because, open=left, target_idx=going)
+
+
+def _kept_out(live: Live, nobody: Turn) -> str:
+    """Why a user can't come to a campaign now; empty: they can."""
+    person = nobody.person
+    if not is_audience(live, person, len(nobody.owned)):
+        return "not_in_audience"
+    if because := never_guided(live, person):
+        return because
+    return "" if live.version.is_reached(person.user_id) else "ramp"
 
 
 def never_guided(live: Live, person: Person) -> str:

@@ -5,10 +5,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, func, select
 
 from proactrec.serving.schemas import Agreement, ArmCounts, BudgetUsed, Journey, Journeys, moment
-from proactrec.store.budgets import ALL, TOTAL
+from proactrec.store.budgets import ALL, TOTAL, Limit
 from proactrec.store.campaigns import Version
+from proactrec.store.database import Hot
+from proactrec.store.leases import offered
 from proactrec.store.people import day_of
-from proactrec.store.tables import ASSIGNMENTS, BUDGETS, DECISIONS, JOURNEYS
+from proactrec.store.tables import ASSIGNMENTS, DECISIONS, JOURNEYS
 
 
 def arm_counts(connection: Connection, version: Version) -> dict[str, ArmCounts]:
@@ -35,16 +37,14 @@ def arm_counts(connection: Connection, version: Version) -> dict[str, ArmCounts]
 
 def budget_used(connection: Connection, version: Version, at: int) -> BudgetUsed:
     """In all, and on the day of a time."""
-    of_day = str(day_of(at, version.said.budget.zone))
-    row = BUDGETS.c
-    query = select(row.period, row.used).where(
-        row.tenant == version.tenant,
-        row.campaign_id == version.campaign_id,
-        row.scope == ALL,
-        row.period.in_((TOTAL, of_day)),
+    budget = version.said.budget
+    periods = (TOTAL, str(day_of(at, budget.zone)))
+    total, today = (Limit(version.campaign_id, ALL, period) for period in periods)
+    used = offered(Hot(connection), version.tenant, (total, today))
+    return BudgetUsed(
+        total=None if budget.total is None else used[total],
+        today=None if budget.per_day is None else used[today],
     )
-    used = dict(connection.execute(query).all())
-    return BudgetUsed(total=used.get(TOTAL, 0), today=used.get(of_day, 0))
 
 
 def agreement(connection: Connection, version: Version) -> Agreement | None:

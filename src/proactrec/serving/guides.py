@@ -41,6 +41,11 @@ class Live:
     targets: IntArray  # inside indices
 
     @cached_property
+    def arms(self) -> frozenset[str]:
+        """Names, the hold-out's too."""
+        return frozenset(self.version.said.shares)
+
+    @cached_property
     def users(self) -> frozenset[str]:
         """Named in the audience."""
         return frozenset(self.version.said.audience.users)

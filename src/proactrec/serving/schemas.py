@@ -216,10 +216,10 @@ class ArmCounts(Schema):
 
 
 class BudgetUsed(Schema):
-    """Guided items that were offered and not given back."""
+    """Guided items that were offered and not given back; null where the budget has no limit."""
 
-    total: int
-    today: int
+    total: int | None
+    today: int | None
 
 
 class Agreement(Schema):

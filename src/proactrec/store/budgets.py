@@ -6,12 +6,13 @@ whoever comes too late is told so in the same transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Hot, replacing
-from proactrec.store.people import SECOND, day_of
+from proactrec.store.people import SECOND, day_of, moment_in
 from proactrec.store.tables import BUDGETS
 
 TOTAL = "total"
@@ -60,12 +61,15 @@ def limits_of(campaign_id: str, campaign: Campaign, item_id: str, at: int) -> di
 
 def paced_to(per_day: int, at: int, campaign: Campaign) -> int:
     """How much of a day's budget may be used by a time of it, evenly: rounded up."""
-    zone = campaign.budget.zone
-    now = datetime.fromtimestamp(at / SECOND, UTC).astimezone(zone)
-    begin = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    begin = midnight(at, campaign.budget.zone)
     end = begin + timedelta(days=1)
     length = end.timestamp() - begin.timestamp()  # of 23 to 25 hours
-    return min(per_day, 1 + int(per_day * (now.timestamp() - begin.timestamp()) / length))
+    return min(per_day, 1 + int(per_day * (at / SECOND - begin.timestamp()) / length))
+
+
+def midnight(at: int, zone: ZoneInfo) -> datetime:
+    """When the calendar day of a time began."""
+    return moment_in(at, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 class Taken(NamedTuple):

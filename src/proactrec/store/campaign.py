@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_validator
 
 from proactrec.config import Options
-from proactrec.errors import InvalidInputError
+from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.rails import RailsOptions
 from proactrec.policies.exploring import ExploringOptions
 from proactrec.worth import Worth
@@ -280,5 +280,14 @@ class Campaign(Options):
         return {HOLD_OUT: self.hold_out, **rest}
 
     def arm(self, name: str) -> Arm:
-        """The arm of this name."""
-        return next(arm for arm in self.arms if arm.name == name)
+        """The arm of this name.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is none.
+        """
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise UnknownIdError(f"there is no arm {name!r}")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from proactrec.errors import CampaignStateError, UnknownIdError
 from proactrec.rng import keys_of, uniform_at
-from proactrec.store import audit
+from proactrec.store import audit, log, recounts
 from proactrec.store.campaign import GOES_TO, HOLD_OUT, Campaign, State
 from proactrec.store.database import Hot
 from proactrec.store.jobs import newest
@@ -127,13 +127,13 @@ def all_current(connection: Connection, tenant: str) -> list[Version]:
     return sorted(found, key=lambda v: (-v.said.priority, at[v.campaign_id], v.campaign_id))
 
 
-def history(connection: Connection, tenant: str, campaign_id: str) -> list[Version]:
-    """Every version of a campaign, the first one first."""
+def history(connection: Connection, tenant: str, campaign_id: str, since: int = 1) -> list[Version]:
+    """Every version of a campaign from one on, the oldest first."""
     current(connection, tenant, campaign_id)
     table = CAMPAIGN_VERSIONS.c
     rows = connection.execute(
         select(CAMPAIGN_VERSIONS)
-        .where(table.tenant == tenant, table.campaign_id == campaign_id)
+        .where(table.tenant == tenant, table.campaign_id == campaign_id, table.version >= since)
         .order_by(table.version)
     )
     return [_version(row) for row in rows]
@@ -152,10 +152,14 @@ def changed(
 ) -> Version:
     """The next version of a campaign, which must be its current one.
 
+    What was offered before counts against limits that come with it: until it is counted, whoever
+    changes users waits.
+
     Raises
     ------
     CampaignStateError
-        If the state can't become this one, or somebody else has changed the campaign meanwhile.
+        If the state can't become this one, an arm goes to which users may be assigned, or somebody
+        else has changed the campaign meanwhile.
     """
     state = state or version.state
     is_same = state == version.state
@@ -175,6 +179,10 @@ def changed(
         at=at,
     )
     other = other._replace(ramp_step=min(other.ramp_step, len(other.said.ramp.steps) - 1))
+    _check_arms(version, other)
+    is_recounted = bool(recounts.came(version, other))
+    if is_recounted:
+        log.alone(connection)
     row = CAMPAIGNS.c
     done = connection.execute(
         update(CAMPAIGNS)
@@ -190,7 +198,19 @@ def changed(
             f"campaign {version.campaign_id} was changed meanwhile: look at it again"
         )
     _write(connection, other)
+    if is_recounted:
+        recounts.fill(connection, version, other)
     return other
+
+
+def _check_arms(version: Version, other: Version) -> None:
+    """Whoever was assigned to an arm stays in it."""
+    gone = version.said.shares.keys() - other.said.shares.keys()
+    if gone and version.state != "draft":
+        raise CampaignStateError(
+            f"campaign {version.campaign_id} has begun: its arms can't go or be renamed, since "
+            f"users are assigned to them, got none named {', '.join(map(repr, sorted(gone)))}"
+        )
 
 
 def tenants(connection: Connection) -> list[str]:

@@ -104,6 +104,21 @@ class Leases:
         return {Limit(*row[1:4]): _Held(*row[5:]) for row in rows}
 
 
+def unused(hot: Hot, tenant: str) -> Counter[Limit]:
+    """What is leased of limits, by anybody, and not used yet."""
+    sql = "SELECT campaign_id, scope, period, granted - used FROM leases WHERE tenant = ?"
+    found: Counter[Limit] = Counter()
+    for *key, n in hot.rows(sql, (tenant,)):
+        found[Limit(*key)] += n
+    return found
+
+
+def offered(hot: Hot, tenant: str, limits: Iterable[Limit]) -> dict[Limit, int]:
+    """What is used of limits, without what is only leased."""
+    held = unused(hot, tenant)
+    return {limit: n - held[limit] for limit, n in _used(hot, tenant, limits).items()}
+
+
 def take_back(database: Database) -> int:
     """Give what expired leases did not use back to their budgets; how many leases there were."""
     skipping = "" if database.is_sqlite else " FOR UPDATE SKIP LOCKED"

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sqlalchemy import Connection
+
 from proactrec.store.database import Hot
 from proactrec.store.people import Event, Made, Person
 from proactrec.store.tables import (
@@ -87,6 +89,15 @@ def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         "ORDER BY user_id FOR UPDATE"
     )
     return {**dict.fromkeys(ids, -1), **dict(hot.rows_of(sql, ids, (tenant,)))}
+
+
+def alone(connection: Connection) -> None:
+    """Wait for all who change users, whom nobody else may change until the transaction ends.
+
+    It comes before any other lock, as locks of users do.
+    """
+    if connection.dialect.name != "sqlite":  # the only writer
+        connection.exec_driver_sql("LOCK TABLE users IN SHARE MODE")
 
 
 def people(hot: Hot, tenant: str, at: Mapping[str, int]) -> dict[str, Person]:

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Table
 
 from proactrec.progress import Progress, silent
 from proactrec.store import budgets, campaigns, log
-from proactrec.store.budgets import Limit, limits_of
-from proactrec.store.campaign import Campaign
+from proactrec.store.budgets import Limit
 from proactrec.store.database import Database, Hot, columns_of, replacing
+from proactrec.store.leases import unused
 from proactrec.store.people import Person
+from proactrec.store.recounts import Counting
 from proactrec.store.tables import (
     ASSIGNMENTS,
     BUDGETS,
@@ -32,7 +33,7 @@ from proactrec.store.tables import (
 PAGE = 500
 """Users in memory at once."""
 Row = tuple[Any, ...]
-Saying = Callable[[str, int], Campaign]
+Countings = Callable[[str], Counting]
 OF_USERS = (USERS, CONSENTS, MEMBERSHIPS, ASSIGNMENTS, JOURNEYS, DECISIONS, EVENTS)
 
 
@@ -55,12 +56,12 @@ def differences_in(
     connection: Connection, tenant: str, progress: Progress = silent
 ) -> list[Difference]:
     """The same, in a transaction."""
-    hot, said = Hot(connection), _saying(connection, tenant)
+    hot, counting = Hot(connection), _countings(connection, tenant)
     found: list[Difference] = []
     used: Counter[Limit] = Counter()
     for people in _pages(hot, tenant, progress):
         found += _of_users(hot, tenant, people)
-        used.update(_counted(people, said))
+        used.update(_counted(people, counting))
     return found + _of_budgets(hot, tenant, used)
 
 
@@ -91,12 +92,12 @@ def rebuild(database: Database, tenant: str, progress: Progress = silent) -> lis
 
 def _rebuilt_budgets(database: Database, tenant: str, progress: Progress) -> list[Difference]:
     with database.writing() as connection:
-        hot, said = Hot(connection), _saying(connection, tenant)
+        hot, counting = Hot(connection), _countings(connection, tenant)
         if not hot.is_sqlite:  # in the order in which they are needed for a decision
             connection.exec_driver_sql("LOCK TABLE leases, budgets IN EXCLUSIVE MODE")
         used: Counter[Limit] = Counter()
         for people in _pages(hot, tenant, progress, "budgets"):
-            used.update(_counted(people, said))
+            used.update(_counted(people, counting))
         wrong = _of_budgets(hot, tenant, used)
         folded = {Limit(*one.key): one.folded[-1] if one.folded else 0 for one in wrong}
         budgets.put(hot, tenant, folded)
@@ -155,10 +156,7 @@ def _of_users(hot: Hot, tenant: str, people: list[Person]) -> list[Difference]:
 
 def _of_budgets(hot: Hot, tenant: str, used: Mapping[Limit, int]) -> list[Difference]:
     """Where more or less is used than was decided and is leased."""
-    sql = "SELECT campaign_id, scope, period, granted - used FROM leases WHERE tenant = ?"
-    folded = Counter(used)
-    for *key, unused in hot.rows(sql, (tenant,)):
-        folded[Limit(*key)] += unused
+    folded = Counter(used) + unused(hot, tenant)
     sql = f"SELECT {', '.join(columns_of(BUDGETS))} FROM budgets WHERE tenant = ? AND used <> 0"
     rows: list[Row] = [(tenant, *limit, n) for limit, n in folded.items() if n]
     return _differing(BUDGETS, hot.rows(sql, (tenant,)), rows)
@@ -183,20 +181,19 @@ def _put_right(connection: Connection, tenant: str, wrong: Iterable[Difference])
             connection.execute(table.delete().where(*(column == value for column, value in whole)))
 
 
-def _counted(people: Iterable[Person], said: Saying) -> Iterator[Limit]:
+def _counted(people: Iterable[Person], counting: Countings) -> Iterator[Limit]:
     """Limits that guided decisions count against, as often as they do."""
     for person in people:
         for made in person.made:
             if made.guided and not person.is_given_back(made):
-                campaign = said(made.campaign_id, made.version)
-                yield from limits_of(made.campaign_id, campaign, made.item_id, made.at)
+                yield from counting(made.campaign_id).limits(made)
 
 
-def _saying(connection: Connection, tenant: str) -> Saying:
-    """What campaigns said in their versions, each read once."""
+def _countings(connection: Connection, tenant: str) -> Countings:
+    """What decisions of campaigns count against, the versions of each read once."""
 
     @cache
-    def said(campaign_id: str, version: int) -> Campaign:
-        return campaigns.of_version(connection, tenant, campaign_id, version).said
+    def counting(campaign_id: str) -> Counting:
+        return Counting(campaigns.history(connection, tenant, campaign_id))
 
-    return said
+    return counting

@@ -163,11 +163,10 @@ def as_of(person: Person, made: Made) -> Person:
 def _guide(version: Version, arm: str, knowledge: Any, guides: Guides) -> Guide | None:
     """The guide of an arm as it knew then; None: it is not the guide's own policy that guides."""
     own = guides.saved.recipe.policy
-    if (version.said.arm(arm).policy or own) != own:
-        return None
     try:
-        return guides.knowing(version, arm, knowledge)
-    except ProactrecError:  # made for a guide that knew other items
+        is_own = (version.said.arm(arm).policy or own) == own
+        return guides.knowing(version, arm, knowledge) if is_own else None
+    except ProactrecError:  # made for a guide that knew other items, or in an arm that was gone
         return None
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, select, update
 
 from proactrec.store import campaigns, log
-from proactrec.store.budgets import give_back, limits_of
+from proactrec.store.budgets import give_back
 from proactrec.store.database import Database, Hot
 from proactrec.store.log import Change
 from proactrec.store.people import EXPIRED, LAPSED, SECOND, Event, Made, Person
+from proactrec.store.recounts import Counting
 from proactrec.store.tables import USERS
 
 GRACE = 60 * SECOND
@@ -84,16 +85,15 @@ def _event(made: Made, kind: str, until: int, now: int) -> Event:
 
 
 def _give_back(connection: Connection, tenant: str, guided: Sequence[Made]) -> None:
-    """Take offers off what they were counted against, under the version that made them."""
-    whose = {(made.campaign_id, made.version) for made in guided}
-    said = {
-        (campaign_id, version): campaigns.of_version(connection, tenant, campaign_id, version).said
-        for campaign_id, version in sorted(whose)
+    """Take offers off what they were counted against, by all versions since they were made."""
+    first: dict[str, int] = {}
+    for made in guided:
+        first[made.campaign_id] = min(made.version, first.get(made.campaign_id, made.version))
+    counting = {
+        campaign_id: Counting(campaigns.history(connection, tenant, campaign_id, since))
+        for campaign_id, since in first.items()
     }
-    offers = [
-        limits_of(made.campaign_id, said[made.campaign_id, made.version], made.item_id, made.at)
-        for made in guided
-    ]
+    offers = [counting[made.campaign_id].limits(made) for made in guided]
     if any(offers):
         give_back(Hot(connection), tenant, offers)
 

@@ -7,16 +7,22 @@ from sqlalchemy import Connection
 from proactrec.errors import CampaignStateError
 from proactrec.measurement.sequences import at_least, difference_at_least
 from proactrec.store import campaigns
-from proactrec.store.budgets import ALL, TOTAL, Limit, used_of
+from proactrec.store.budgets import ALL, TOTAL, Limit
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database, Hot
+from proactrec.store.leases import offered
 from proactrec.store.people import SECOND
-from proactrec.worker.expiry import GRACE
 from proactrec.worker.firsts import Firsts, firsts
 
 logger = logging.getLogger(__name__)
 BY = "worker"
 HOUR = 3600 * SECOND
+OPEN = (
+    "SELECT 1 FROM decisions d WHERE d.tenant = ? AND d.campaign_id = ? AND d.guided = 1 "
+    "AND NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = d.tenant AND e.user_id = d.user_id "
+    "AND e.decision = d.number) ORDER BY d.at DESC LIMIT 1"
+)
+"""An offer of which nothing is told yet, not even that it expired; mostly of the newest ones."""
 
 
 def steer(database: Database, now: int) -> int:
@@ -49,7 +55,7 @@ def _steered(database: Database, version: Version, now: int) -> bool:
 def _change(connection: Connection, version: Version, now: int) -> campaigns.Changes | None:
     """What is to become of a campaign; None: it goes on."""
     hot, said = Hot(connection), version.said
-    if is_spent(hot, version, now):
+    if is_spent(hot, version):
         return {"state": "finished", "reason": f"all {said.budget.total} of the budget are used"}
     guards = said.guardrails
     is_guarded = any(one is not None for one in (guards.acceptance, guards.opt_outs, guards.errors))
@@ -108,17 +114,9 @@ def began_at(history: list[Version]) -> int:
     return begun
 
 
-def is_spent(hot: Hot, version: Version, now: int) -> bool:
-    """Whether the whole budget is used, and no offer of it may come back any more."""
-    total, campaign_id = version.said.budget.total, version.campaign_id
-    if total is None:
+def is_spent(hot: Hot, version: Version) -> bool:
+    """Whether the whole budget was offered, and none of it may come back any more."""
+    total, limit = version.said.budget.total, Limit(version.campaign_id, ALL, TOTAL)
+    if total is None or offered(hot, version.tenant, [limit])[limit] < total:
         return False
-    used = used_of(hot, version.tenant, campaign_id).get(Limit(campaign_id, ALL, TOTAL), 0)
-    if used < total:
-        return False
-    last = hot.rows(
-        "SELECT expires_at FROM decisions WHERE tenant = ? AND campaign_id = ? AND guided = 1 "
-        "ORDER BY at DESC LIMIT 1",
-        (version.tenant, campaign_id),
-    )
-    return not last or bool(last[0][0] + GRACE < now)
+    return not hot.rows(OPEN, (version.tenant, version.campaign_id))

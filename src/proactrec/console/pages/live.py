@@ -169,9 +169,12 @@ def _budget(now: CampaignNow) -> tuple[str, str]:
     budget, used = now.campaign.budget, now.budget_used
     if budget.total is None and budget.per_day is None:
         return "no limit", ""
-    total = f" of {words.count(budget.total)}" if budget.total is not None else ""
-    today = f" of {words.count(budget.per_day)}" if budget.per_day is not None else ""
-    return f"{words.count(used.total)}{total}", f"today {words.count(used.today)}{today}"
+    total = _used(used.total, budget.total)
+    return total or "no limit in all", f"today {_used(used.today, budget.per_day) or 'no limit'}"
+
+
+def _used(n: int | None, most: int | None) -> str:
+    return "" if n is None or most is None else f"{words.count(n)} of {words.count(most)}"
 
 
 def _arms(now: CampaignNow, course: Course) -> list[list[str]]:

@@ -170,8 +170,8 @@ def _state(state: State, share: float) -> None:
     text("span", words.STATES[state] + of_it, f"state {kind}")
 
 
-def _budget(used: int, total: int | None) -> None:
-    if not total:
+def _budget(used: int | None, total: int | None) -> None:
+    if used is None or not total:
         text("span", "no limit")
         return
     text("span", f"{words.count(used)} of {words.count(total)}")
@@ -197,7 +197,7 @@ def attention(one: CampaignNow, own: str) -> list[str]:
         found.append(f"a guardrail stopped it: {one.reason}")
     if one.state == "running" and decisions > 100 and not guided:
         found.append(f"nobody was guided in {words.count(decisions)} decisions")
-    total = one.campaign.budget.total
-    if one.state == "running" and total and one.budget_used.total >= NEARLY * total:
-        found.append(f"{one.budget_used.total / total:.0%} of its budget is used")
+    total, used = one.campaign.budget.total, one.budget_used.total or 0
+    if one.state == "running" and total and used >= NEARLY * total:
+        found.append(f"{used / total:.0%} of its budget is used")
     return found
