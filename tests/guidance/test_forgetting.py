@@ -1,6 +1,7 @@
 """A guide without a user: no byte of them is left, and everybody else is guided as before."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -102,3 +103,24 @@ def test_a_guide_is_forgotten_from_whole_or_not_at_all(
         forget(folder, GONE)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_what_a_link_leads_to_is_written_anew(fitted: Path, tmp_path: Path) -> None:
+    folder, link = shutil.copytree(fitted / "popular", tmp_path / "guide"), tmp_path / "current"
+    link.symlink_to("guide")
+    assert forget(link, GONE) == ROW
+    assert link.is_symlink()
+    assert GONE not in open_guide(folder).known.index
+    assert sorted(tmp_path.iterdir()) == [link, folder]
+    with pytest.raises(UnknownIdError, match="holds no guide"):
+        forget(tmp_path / "nowhere" / "guide", GONE)
+
+
+def test_of_several_who_forget_at_once_nobody_brings_another_back(
+    fitted: Path, tmp_path: Path
+) -> None:
+    folder, gone = shutil.copytree(fitted / "popular", tmp_path / "guide"), OTHERS[:8]
+    with ThreadPoolExecutor(len(gone)) as threads:
+        list(threads.map(lambda user: forget(folder, user), gone))
+    assert set(open_guide(folder).known.index) == {*OTHERS, GONE} - set(gone)
+    assert list(tmp_path.iterdir()) == [folder]

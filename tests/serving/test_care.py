@@ -11,8 +11,10 @@ from proactrec.serving.batches import all_users
 from proactrec.serving.choosing import known_of
 from proactrec.serving.erasing import erased
 from proactrec.serving.host import Host
+from proactrec.serving.instance import Instance
 from proactrec.serving.keeping import ErasureReceipt
 from proactrec.serving.plain import plain_items
+from proactrec.serving.refreshing import Refresher
 from proactrec.serving.requests import Answer, Ask, Refused, Report
 from proactrec.store import care
 from proactrec.store.backup import backup, restore
@@ -175,13 +177,38 @@ def test_without_the_store_an_erased_user_is_unknown_too(two: Shop) -> None:
     two.ask("u05")
     erase(two, "u05")
     two.ask("u01")
-    rows = two.hosts[0].erased_rows(TENANT)
+    rows = two.hosts[0].unknown.rows(two.guides.name, TENANT)
     row = two.guides.saved.known.index["u05"]
     assert rows == {row}
     ask, other = Ask("u05"), Ask("somebody nobody knows")
     found = plain_items([ask, other], two.guides, "store_unavailable", rows)
     assert found[0] == found[1]
     assert known_of("u05", two.guides, ()).items != known_of("u05", two.guides, rows).items == ()
+
+
+def test_without_ever_having_read_who_was_erased_nobody_is_known(two: Shop) -> None:
+    rows = two.hosts[0].unknown.rows(two.guides.name, TENANT)
+    assert rows is None
+    found = plain_items([Ask("u05"), Ask("new")], two.guides, "store_unavailable", rows)
+    assert found[0] == found[1]
+
+
+def test_who_was_erased_is_read_of_tenants_that_nobody_decides_for(two: Shop) -> None:
+    host, name, row = two.hosts[0], two.guides.name, two.guides.saved.known.index
+    refresher = Refresher(two.database, Instance(host))
+    refresher.look()
+    assert host.unknown.rows(name, TENANT) == frozenset()
+    erase(two, "u05")
+    erased(two.database, "other", "u07", [two.guides], by="test", at=two.now)
+    erased(two.database, "third", "nobody knows them", [two.guides], by="test", at=two.now)
+    refresher.look()
+    assert host.unknown.rows(name, TENANT) == {row["u05"]}
+    assert host.unknown.rows(name, "other") == {row["u07"]}
+    assert host.unknown.rows(name, "third") == frozenset()
+    assert host.unknown.rows("another guide", TENANT) is None
+    erase(two, "u06")
+    two.ask("u01")  # which sees it at once
+    assert host.unknown.rows(name, TENANT) == {row["u05"], row["u06"]}
 
 
 def test_nobody_plans_for_who_is_gone(two: Shop) -> None:

@@ -20,7 +20,7 @@ from proactrec.serving.schemas import EventReport
 from proactrec.store.database import Database
 from proactrec.testing.databases import fresh_database
 
-from .live import Live, live
+from .live import TENANT, Live, live, until
 
 EVENT = EventReport(event_id="e1", user_id="u01", item_id="i01", kind="accept")
 
@@ -52,12 +52,14 @@ def broken(service: Live, monkeypatch: pytest.MonkeyPatch, error: Exception) -> 
 def test_without_the_store_a_plain_item_is_shown(
     service: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    host = service.service.instance.host
+    until(lambda: host.unknown.rows(host.guides.name, TENANT) is not None)
     broken(service, monkeypatch, StoreError("it is cut off"))
     for _ in range(2):  # before and after the instance knows
         found = service.client.decide("u01")
         assert (found.decision_id, found.expires_at) == (None, None)
         assert found.not_guided_because == "store_unavailable"
-        guides = service.service.instance.host.guides
+        guides = host.guides
         has = guides.saved.known.history.of(guides.saved.known.index["u01"])
         assert guides.items.index[str(found.item_id)] not in has
     assert service.client.decide("u01", candidates=("i20", "i21")).item_id == "i20"

@@ -1,12 +1,14 @@
 """An erased user is in no table and no file, and the log says what it said of everybody else."""
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, MetaData, Table, select
 
-from proactrec.errors import StoreError
+from proactrec.errors import CampaignStateError, StoreError
 from proactrec.store import audit, campaigns, log, scrubbing
 from proactrec.store.campaign import Audience, Budget
 from proactrec.store.campaigns import Version
@@ -70,9 +72,8 @@ def test_nothing_in_any_table_says_ada(database: Database, lived: Version) -> No
     assert of_bob == 2
     table_counts = {"users": 1, "consents": 1, "memberships": 1, "assignments": 1, "journeys": 1}
     assert receipt.erased == {**table_counts, "decisions": 4, "events": 5, "audiences": 0}
-    assert receipt.kept == {
-        **{"consents": 1, "assignments": 1, "journeys": 1, "decisions": 4, "events": 4},
-    }
+    kept = {"consents": 1, "assignments": 1, "journeys": 1, "decisions": 4, "events": 5}
+    assert receipt.kept == {**kept, "memberships": 0}  # a group that no campaign looks at
     assert known(database, ADA)[ADA].revision == 0
 
 
@@ -98,7 +99,7 @@ def test_the_log_still_says_what_happened_but_not_to_whom(
     plain = rows(database, "SELECT item_id, plain_id, among, request_key FROM decisions "
                  f"WHERE user_id = '{nobody}' AND campaign_id = ''")  # fmt: skip
     assert plain == [("", "", None, None)]
-    assert sorted(person.events) == [f"{NOBODY}{n}" for n in (1, 2, 3)] + ["~expired:3"]
+    assert sorted(person.events) == [f"{NOBODY}{n}" for n in (1, 2, 3, 4)] + ["~expired:3"]
 
 
 def test_an_id_that_is_in_a_longer_one_is_not_confused(database: Database, lived: Version) -> None:
@@ -133,6 +134,60 @@ def test_an_audience_goes_on_without_the_one_it_named(database: Database) -> Non
         stopped = campaigns.current(connection, TENANT, only.campaign_id)
         assert (stopped.version, stopped.said.audience.users) == (3, (nobody,))
     assert "quoted" not in dump(database)
+
+
+def test_two_who_are_erased_at_once_both_leave_an_audience(database: Database) -> None:
+    version = begun(database, said(audience=Audience(users=(ADA, *OTHERS))))
+
+    def bob() -> None:
+        with database.writing() as connection:
+            erase(connection, TENANT, "bob", by="test", at=NOON)
+
+    with ThreadPoolExecutor(1) as thread:
+        with database.writing() as connection:
+            erase(connection, TENANT, ADA, by="test", at=NOON)
+            other = thread.submit(bob)
+            time.sleep(0.3)
+            assert not other.done()
+        other.result()
+    left = dump(database)
+    assert ADA not in left
+    assert "bob" not in left
+    with database.reading() as connection:
+        now = campaigns.current(connection, TENANT, version.campaign_id)
+    assert [one[:8] == NOBODY for one in now.said.audience.users] == [True, True, False]
+
+
+@pytest.mark.parametrize("erases_first", [False, True])
+def test_a_change_meanwhile_does_not_bring_an_id_back(
+    database: Database, erases_first: bool
+) -> None:
+    version = begun(database, said(audience=Audience(users=(ADA, "bob"))))
+
+    def changes(connection: Connection) -> None:
+        other = version.said.model_copy(update={"rounds": 7})
+        campaigns.changed(connection, version, by="t", at=NOON, reason="more", said=other)
+
+    def erases(connection: Connection) -> None:
+        erase(connection, TENANT, ADA, by="test", at=NOON)
+
+    def waits(job: Callable[[Connection], None]) -> None:
+        with database.writing() as connection:
+            job(connection)
+
+    first, second = (erases, changes) if erases_first else (changes, erases)
+    with ThreadPoolExecutor(1) as thread:
+        with database.writing() as connection:
+            first(connection)
+            other = thread.submit(waits, second)
+            time.sleep(0.3)
+            assert not other.done()
+        refused = other.exception()
+    assert isinstance(refused, CampaignStateError) if erases_first else refused is None
+    assert ADA not in dump(database)
+    with database.reading() as connection:
+        now = campaigns.current(connection, TENANT, version.campaign_id)
+    assert now.said.rounds == (None if erases_first else 7)
 
 
 def test_who_was_erased_is_marked_for_guides_by_rows(database: Database, lived: Version) -> None:

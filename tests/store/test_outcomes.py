@@ -1,14 +1,16 @@
 """What became of a campaign's users: sums in SQL are those of a fold over the log."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from proactrec.store import campaigns, log
-from proactrec.store.campaign import Campaign, Measure
+from proactrec.store.campaign import Campaign, Goal, Measure
 from proactrec.store.campaigns import Version
 from proactrec.store.database import Database, Hot
+from proactrec.store.erasing import erase
 from proactrec.store.log import Change
 from proactrec.store.outcomes import (
     COLUMNS,
@@ -19,9 +21,10 @@ from proactrec.store.outcomes import (
     matured_before,
     outcomes,
 )
-from proactrec.store.people import SECOND, TAKEN, Event, Person, answer_of
+from proactrec.store.people import NOBODY, SECOND, TAKEN, Event, Person, answer_of
+from proactrec.store.rebuild import differences
 
-from .shop import NOON, TENANT, begun, decided, event, made, said
+from .shop import NOON, TENANT, begun, decided, event, made, rows, said
 
 HOUR = 3600 * SECOND
 WINDOW = 48 * HOUR
@@ -184,3 +187,96 @@ def test_figures_have_their_columns() -> None:
     assert told["acceptance"] == ("accepted", "answered")
     assert told["target"] == ("target", "1")
     assert LAYOUT.n_covariates == 4
+
+
+def alone(
+    database: Database, version: Version, people: dict[str, Person], seed: int
+) -> dict[str, Person]:
+    """What users do by themselves and elsewhere: before their window, in it and after it."""
+    rng, found = np.random.default_rng(seed), dict[str, Person]()
+    items = (*ITEMS, "rug", "bowl")  # which no campaign shows
+    for n, (user_id, before) in enumerate(people.items()):
+        since = before.made[0].at
+        of_it: dict[str, Any] = {"campaign_id": "", "target_id": "", "version": 0, "arm": ""}
+        if n % 2:
+            of_it = {"campaign_id": version.campaign_id, "target_id": "vase"}
+            of_it |= {"version": version.version, "arm": version.arm_of(user_id)}
+        at = since + int(rng.integers(-20, 60)) * HOUR + SECOND
+        one = made(before, items[rng.integers(4 if n % 2 else 6)], guided=0, at=at, **of_it)
+        events = [event("elsewhere", one, ("accept", "skip", "complaint")[rng.integers(3)], at)]
+        for k, hours in enumerate(rng.integers(-60, 90, size=6).tolist()):
+            kind = ("purchase", "accept", "accept", "skip", "complaint")[rng.integers(5)]
+            when = since + hours * HOUR + 7
+            events.append(Event(f"alone {k}", 0, items[rng.integers(6)], kind, when, when))
+        after = before.after(made=[one])
+        with database.writing() as connection:
+            hot = Hot(connection)
+            log.write(hot, TENANT, [Change(before, after, [decided(one)])])
+            log.write(hot, TENANT, [Change(after, after.after(events=events), events=events)])
+        found[user_id] = after
+    return found
+
+
+def told(database: Database, version: Version) -> tuple[Any, ...]:
+    """All that is measured, by segments that the campaign looks at."""
+    found = seen(database, version, NOON + 250 * HOUR)
+    cells = found.as_json(version.said.measure.segments)["cells"]
+    tables = {(epoch, arm, tuple(groups)): table for epoch, arm, groups, table in cells}
+    return found.shares, found.n_users, tables
+
+
+@pytest.mark.parametrize("most", [None, 25])
+def test_figures_stay_as_they_were_when_users_are_erased(
+    database: Database, most: int | None
+) -> None:
+    """Of the held out too, who took items by themselves; and of who came at the same time."""
+    version = begun(database, campaign(users=most, segments=("new", "shy")))
+    short = Measure(window_hours=10, segments=("old",))
+    other = begun(database, said(goal=Goal(items=("vase",)), hold_out=0.5, measure=short))
+    people = lived(database, version, 40, seed=3)
+    people = alone(database, other, people, seed=4)
+    both = version, other
+    before = [told(database, one) for one in both]
+    assert all(len(tables) > 1 for _, _, tables in before)
+    places = {edge for person in people.values() for edge in edges_of(person)}
+    for users in (list(people)[::2], list(people)[1::2]):
+        for user_id in users:
+            with database.writing() as connection:
+                erase(connection, TENANT, user_id, by="test", at=NOON)
+        assert [told(database, one) for one in both] == before
+        assert differences(database, TENANT) == []
+    beside = rows(database, "SELECT item_id, at, received_at FROM events WHERE decision = 0")
+    assert {item for item, _, _ in beside if item[:8] != NOBODY} <= set(ITEMS)
+    assert {at for _, *times in beside for at in times} <= places
+    groups = [json.loads(names) for (names,) in rows(database, "SELECT groups FROM memberships")]
+    assert ["new"] in groups  # as somebody was whom the campaign tells apart
+    assert ["old", "shy"] not in groups
+
+
+def edges_of(person: Person) -> list[int]:
+    """Where windows begin and end; and before all."""
+    since = person.made[0].at
+    found = [since, since + WINDOW, since - 1]
+    last = person.made[-1].at
+    return [*found, last, last + 10 * HOUR, last - 1]
+
+
+def test_who_was_among_the_first_stays_so_once_erased(database: Database) -> None:
+    """Though all came at once, and order by id would be another one then."""
+    version = begun(database, campaign(users=4))
+    users = [f"user {n}" for n in range(8)]
+    for n, user_id in enumerate(users):
+        before = Person(TENANT, user_id)
+        whose = {"campaign_id": version.campaign_id, "version": version.version, "arm": "guided"}
+        one = made(before, "lamp", **whose)
+        after = before.after(made=[one])
+        events = [event("e", one, "accept" if n < 4 else "skip")]
+        with database.writing() as connection:
+            hot = Hot(connection)
+            log.write(hot, TENANT, [Change(before, after, [decided(one)])])
+            log.write(hot, TENANT, [Change(after, after.after(events=events), events=events)])
+    before_all = told(database, version)
+    for user_id in users:
+        with database.writing() as connection:
+            erase(connection, TENANT, user_id, by="test", at=NOON)
+    assert told(database, version) == before_all

@@ -1,6 +1,7 @@
 """`proactrec users export | erase | scrub`: what is held of a person, told or gone."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from proactrec.cli import console, results
 from proactrec.cli.keys import Tenant, Url, opened
+from proactrec.errors import UnknownIdError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,7 +62,8 @@ def erase(
         at = time.time_ns() // 1000
         receipt = erased(database, tenant, user_id, guides, by=BY_COMMAND, at=at)
     for folder in receipt.guides:
-        forget(Path(folder), user_id)
+        with suppress(UnknownIdError):  # another erasure was quicker
+            forget(Path(folder), user_id)
         console.note(f"{folder} was written anew without the user")
     results.print_json(receipt.model_copy(update={"guides": ()}).model_dump(mode="json"))
 

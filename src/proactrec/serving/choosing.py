@@ -45,11 +45,11 @@ class Known(NamedTuple):
     items: tuple[int, ...]  # all that they had, oldest first
 
 
-def known_of(user_id: str, guides: Guides, erased: Collection[int]) -> Known:
-    """What the guide knows of a user, who is unknown if the row was erased."""
+def known_of(user_id: str, guides: Guides, erased: Collection[int] | None) -> Known:
+    """What the guide knows of a user, who is unknown if the row was erased, or may have been."""
     known = guides.saved.known
     row = known.index.get(user_id, -1)
-    if row in erased:
+    if erased is None or row in erased:
         row = -1
     if row < 0:
         return Known(row, ())

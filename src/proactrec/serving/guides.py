@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -61,6 +61,14 @@ class Live:
         return frozenset(self.version.said.audience.except_groups)
 
 
+class Ready(NamedTuple):
+    """A guide, with what that of an arm was made of: a restored store gives numbers again."""
+
+    guide: Guide
+    knowledge: Any = None
+    made_of: tuple[Any, ...] = ()
+
+
 class Guides:
     """What a guide's folder makes of campaigns.
 
@@ -92,7 +100,7 @@ class Guides:
         self.unavailable = frozenset(index[one] for one in unavailable if one in index)
         self.knowledge: Mapping[str, tuple[int, Any]] = {}  # newest version, by tenant
         self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
-        self._guides: OrderedDict[tuple[Any, ...], Guide] = OrderedDict()
+        self._ready: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -183,27 +191,29 @@ class Guides:
             floors = {"acceptance_floor", "relevance_floor"}
             rails = RailsOptions(**version.said.rails.of_journey.model_dump(exclude=floors))
         key = "plain", rails.model_dump_json()
-        guide = self._guides.get(key)
-        if guide is None:
+        ready = self._ready.get(key)
+        if ready is None:
             recommender = self.saved.guide.recommender
             assert recommender is not None
             guide = replace(self.saved.guide, policy=recommender, rails=self._rails(rails))
-            self._keep(key, guide)
-        return guide
+            ready = Ready(guide)
+            self._keep(key, ready)
+        return ready.guide
 
     def of(self, version: Version, arm: str) -> Guide:
         """The guide of an arm, with the newest knowledge."""
         tenant, said = version.tenant, version.said
         knows, knowledge = self.knowledge.get(tenant, (0, None))
-        protected = said.rails.protected_categories  # care adds to them without a new version
-        key = tenant, version.campaign_id, version.version, arm, knows, protected
-        guide = self._guides.get(key)
-        if guide is None:
-            guide = self._made(said, said.arm(arm))
+        key = tenant, version.campaign_id, arm  # what is outdated gives way: guides are large
+        made_of = said.arm(arm), said.worth, said.explore, said.rails
+        ready = self._ready.get(key)
+        if ready is None or ready.knowledge is not knowledge or ready.made_of != made_of:
+            guide = self._made(said, made_of[0])
             if knows and isinstance(guide.policy, Learner):
                 guide = guide.knowing(knowledge)
-            self._keep(key, guide)
-        return guide
+            ready = Ready(guide, knowledge, made_of)
+            self._keep(key, ready)
+        return ready.guide
 
     def knowing(self, version: Version, arm: str, knowledge: Any) -> Guide:
         """The guide of an arm, as it was with other knowledge."""
@@ -235,10 +245,10 @@ class Guides:
     def _rails(self, options: RailsOptions) -> Rails:
         return Rails(options, self.items, seed=self.saved.seed)
 
-    def _keep(self, key: tuple[Any, ...], guide: Guide) -> None:
-        self._guides[key] = guide
-        while len(self._guides) > MOST_GUIDES:
-            self._guides.popitem(last=False)
+    def _keep(self, key: tuple[Any, ...], ready: Ready) -> None:
+        self._ready[key] = ready
+        while len(self._ready) > MOST_GUIDES:
+            self._ready.popitem(last=False)
 
 
 def _line_on(policy: Policy) -> str:

@@ -21,6 +21,7 @@ from proactrec.serving.metrics import TRIED_AGAIN
 from proactrec.serving.requests import Answer, Ask, Request, Response, first_of_each
 from proactrec.serving.scoring import Scored, scored
 from proactrec.serving.taking import taken_in
+from proactrec.serving.unknown import Unknown
 from proactrec.store import care, log
 from proactrec.store.budgets import ALL, ITEM_CAP, Limit, Limits, nearly_used, take
 from proactrec.store.campaigns import Version, all_current
@@ -85,7 +86,7 @@ class Host:
         self._campaigns: dict[str, list[Live]] = {}
         self._versions: dict[str, dict[str, int]] = {}
         self._erased: dict[str, int] = {}
-        self._erased_rows: dict[str, frozenset[int]] = {}
+        self.unknown = Unknown()
         self._used: dict[str, dict[Limit, int]] = {}
         self._used_at: dict[str, int] = {}
 
@@ -135,10 +136,6 @@ class Host:
     def campaigns(self, tenant: str) -> list[Live]:
         """Of a tenant, in the order in which they have users' turns, as last seen."""
         return self._campaigns.get(tenant, [])
-
-    def erased_rows(self, tenant: str) -> frozenset[int]:
-        """Users of the guide, by row, whom it no longer knows, as last seen."""
-        return self._erased_rows.get(tenant, frozenset())
 
     def leave(self) -> None:
         """Give back what is leased; if the store is out, the worker does when leases are over.
@@ -324,7 +321,8 @@ class Host:
         if self._erased.get(tenant) != now.erased:
             self._memory.forget_all(tenant)
             rows = rows_of(Hot(connection), tenant, self.guides.name)
-            self._erased[tenant], self._erased_rows[tenant] = now.erased, rows
+            self.unknown.see(self.guides.name, tenant, rows)
+            self._erased[tenant] = now.erased
         if self._versions.get(tenant) != now.versions:
             self._see_campaigns(tenant, connection)
             self._versions[tenant] = now.versions
@@ -341,7 +339,7 @@ class Host:
         self._used_at.pop(tenant, None)
 
     def _known(self, tenant: str, user_id: str) -> Known:
-        return known_of(user_id, self.guides, self.erased_rows(tenant))
+        return known_of(user_id, self.guides, self.unknown.as_decided(self.guides.name, tenant))
 
     def _erased_meanwhile(
         self,

@@ -331,8 +331,9 @@ class Instance:
 
     def _plain_of(self, tenant: str, asks: Sequence[Ask], because: str) -> list[Plain]:
         try:
-            erased = self.host.erased_rows(tenant)
-            return plain_items(asks, self.host.guides_of(tenant), because, erased)
+            guides = self.host.guides_of(tenant)
+            erased = self.host.unknown.rows(guides.name, tenant)
+            return plain_items(asks, guides, because, erased)
         except Exception:
             LOG.exception("plain items failed: the first candidates are shown")
             first = [ask.candidates[0] if ask.candidates else "" for ask in asks]

@@ -11,7 +11,7 @@ from proactrec.serving.requests import Ask, Plain
 
 
 def plain_items(
-    asks: Sequence[Ask], guides: Guides, because: str, erased: Collection[int] = ()
+    asks: Sequence[Ask], guides: Guides, because: str, erased: Collection[int] | None = ()
 ) -> list[Plain]:
     """The caller's own choice, or what suits best of what the guide does not know users to have."""
     free = [row for row, ask in enumerate(asks) if not ask.candidates]
@@ -25,7 +25,7 @@ def plain_items(
 
 
 @torch.no_grad()
-def _suiting(asks: Sequence[Ask], guides: Guides, erased: Collection[int]) -> list[int]:
+def _suiting(asks: Sequence[Ask], guides: Guides, erased: Collection[int] | None) -> list[int]:
     if not asks:
         return []
     known = [known_of(ask.user_id, guides, erased) for ask in asks]

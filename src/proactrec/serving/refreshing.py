@@ -15,9 +15,10 @@ from proactrec.serving.guides import Guides
 from proactrec.serving.instance import Instance
 from proactrec.serving.metrics import GUIDES
 from proactrec.serving.opening import taught, with_items
-from proactrec.store import items, knowledge
+from proactrec.store import erased, items, knowledge
 from proactrec.store.campaigns import all_current, tenants
-from proactrec.store.database import Database
+from proactrec.store.database import Database, Hot
+from proactrec.store.knowledge import Lesson
 
 EVERY_SECONDS = 1.0
 LAST_SECONDS = 3.0
@@ -46,6 +47,8 @@ class Refresher:
         self._refused = Path(), "", -math.inf  # a guide, and when it could not be opened
         self._revisions: dict[str, int] = {}
         self._catalogues: dict[str, bytes] = {}  # what a tenant's guides were opened with
+        self._lessons: dict[str, Lesson] = {}  # what was learned last, as guides know it by now
+        self._erasures: tuple[str, dict[str, int]] | None = None  # up to which they were read
         self._ends = threading.Event()
         self._is_swapped = threading.Event()
         self._is_swapped.set()
@@ -68,20 +71,20 @@ class Refresher:
         """Take up what is new."""
         with self._database.reading() as connection:
             revisions = items.revisions(connection)
-            learned = knowledge.newest_versions(connection, self._common.name)
+            learned = knowledge.newest(connection, self._common.name)
+            self._see_erased(Hot(connection))
         if not self._is_swapped.is_set() or self._take_guide():
             return
         for tenant, revision in revisions.items():
             if self._revisions.get(tenant) != revision:
-                self._take_items(tenant)
+                self._take_items(tenant, learned.get(tenant))
                 self._revisions[tenant] = revision
-        for tenant, version in learned.items():
-            guides = self._instance.host.guides_of(tenant)
-            if guides.knowledge_of(tenant) != version:
-                self._learn(guides, tenant, version)
+        for tenant in learned.keys() | self._lessons.keys():
+            if self._lessons.get(tenant) != learned.get(tenant):
+                self._learn(tenant, learned.get(tenant))
 
     def _run(self) -> None:
-        while not self._ends.wait(self._every):
+        while True:
             try:
                 self.look()
                 self._instance.store_is(out=False)
@@ -89,6 +92,16 @@ class Refresher:
                 self._instance.store_is(out=True)
             except Exception:  # of news that can't be taken up: decide by what there is
                 LOG.exception("news could not be taken up")
+            if self._ends.wait(self._every):
+                return
+
+    def _see_erased(self, hot: Hot) -> None:
+        """Have the erased rows of all tenants at hand, for when the store is out."""
+        guide = self._common.name
+        now = guide, erased.newest(hot)
+        if now != self._erasures:
+            self._instance.host.unknown.see_all(guide, erased.rows_of_all(hot, guide))
+            self._erasures = now
 
     def _take_guide(self) -> bool:
         """Whether the folder holds another guide by now, by which it will be decided."""
@@ -120,10 +133,11 @@ class Refresher:
                 if tenant in self._revisions:
                     guides = own[tenant] = with_items(connection, common.folder, tenant)
                 guides.prepare(all_current(connection, tenant))
-            learned = knowledge.newest_versions(connection, common.name)
-        for tenant, version in learned.items():  # of a guide that decided before
+            learned = knowledge.newest(connection, common.name)
+        for tenant, lesson in learned.items():  # of a guide that decided before
             guides = own.get(tenant, common)
-            guides.learned(tenant, version, self._knowledge(guides, tenant, version))
+            guides.learned(tenant, *self._knowledge(guides, tenant, lesson))
+        self._lessons = learned
         old, self._common = self._common.name, common
         self._catalogues.clear()
         self._is_swapped.clear()
@@ -140,7 +154,7 @@ class Refresher:
 
         self._instance.between(swap)
 
-    def _take_items(self, tenant: str) -> None:
+    def _take_items(self, tenant: str, lesson: Lesson | None) -> None:
         """Guides of a tenant's own, with its items as they are now."""
         with self._database.reading() as connection:
             catalogue, sold_out = items.catalogue_of(connection, tenant)
@@ -151,9 +165,7 @@ class Refresher:
             guides = old.selling(sold_out)
         else:
             guides = Guides(old.folder, catalogue, sold_out)
-        version = old.knowledge_of(tenant)
-        if version:
-            guides.learned(tenant, version, self._knowledge(guides, tenant, version))
+        guides.learned(tenant, *self._knowledge(guides, tenant, lesson))
         guides.prepare(versions)
 
         def swap() -> None:
@@ -162,11 +174,24 @@ class Refresher:
 
         self._instance.between(swap)
         self._catalogues[tenant] = content
+        self._note(tenant, lesson)
 
-    def _learn(self, guides: Guides, tenant: str, version: int) -> None:
-        found = self._knowledge(guides, tenant, version)
-        self._instance.between(lambda: guides.learned(tenant, version, found))
+    def _learn(self, tenant: str, lesson: Lesson | None) -> None:
+        guides = self._instance.host.guides_of(tenant)
+        found = self._knowledge(guides, tenant, lesson)
+        self._instance.between(lambda: guides.learned(tenant, *found))
+        self._note(tenant, lesson)
 
-    def _knowledge(self, guides: Guides, tenant: str, version: int) -> object:
+    def _note(self, tenant: str, lesson: Lesson | None) -> None:
+        """What guides know once the batch at hand is over."""
+        if lesson is None:
+            self._lessons.pop(tenant, None)
+        else:
+            self._lessons[tenant] = lesson
+
+    def _knowledge(self, guides: Guides, tenant: str, lesson: Lesson | None) -> tuple[int, object]:
+        """A version and what it knows; 0: what the guide was saved with."""
+        if lesson is None:
+            return 0, None
         with self._database.reading() as connection:
-            return taught(connection, guides, tenant, version)
+            return lesson.version, taught(connection, guides, tenant, lesson.version)

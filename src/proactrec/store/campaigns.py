@@ -213,6 +213,17 @@ def _check_arms(version: Version, other: Version) -> None:
         )
 
 
+def hold(connection: Connection, tenant: str) -> None:
+    """Let nobody change campaigns of a tenant until the transaction ends; whoever does is awaited.
+
+    They are held in the order of their ids, so that no two transactions wait for each other. SQLite
+    has one writer anyway.
+    """
+    row = CAMPAIGNS.c
+    query = select(row.campaign_id).where(row.tenant == tenant).order_by(row.campaign_id)
+    connection.execute(query.with_for_update()).all()
+
+
 def tenants(connection: Connection) -> list[str]:
     """Everybody who has a campaign."""
     query = select(CAMPAIGNS.c.tenant).distinct().order_by(CAMPAIGNS.c.tenant)

@@ -14,6 +14,18 @@ from proactrec.store.database import Hot
 from proactrec.store.tables import ERASED
 from proactrec.store.turns import Turn
 
+NEWEST = """
+WITH RECURSIVE whose (tenant) AS (
+  SELECT MIN(tenant) FROM erased
+  UNION ALL
+  SELECT (SELECT MIN(e.tenant) FROM erased e WHERE e.tenant > whose.tenant)
+  FROM whose WHERE whose.tenant IS NOT NULL
+)
+SELECT tenant, (SELECT MAX(e.number) FROM erased e WHERE e.tenant = whose.tenant)
+FROM whose WHERE tenant IS NOT NULL
+"""
+"""By a few steps in the index: it is asked every second, however many were erased."""
+
 
 class KnownTo(NamedTuple):
     """A guide that knows a user."""
@@ -46,3 +58,16 @@ def rows_of(hot: Hot, tenant: str, guide: str) -> frozenset[int]:
     """Rows of a guide's users who were erased."""
     sql = "SELECT guide_row FROM erased WHERE tenant = ? AND guide = ?"
     return frozenset(row for (row,) in hot.rows(sql, (tenant, guide)))
+
+
+def rows_of_all(hot: Hot, guide: str) -> dict[str, frozenset[int]]:
+    """The same of all tenants who erased any."""
+    found: dict[str, set[int]] = {}
+    for tenant, row in hot.rows("SELECT tenant, guide_row FROM erased WHERE guide = ?", (guide,)):
+        found.setdefault(tenant, set()).add(row)
+    return {tenant: frozenset(rows) for tenant, rows in found.items()}
+
+
+def newest(hot: Hot) -> dict[str, int]:
+    """Number of the last erasure, by tenant."""
+    return dict(hot.rows(NEWEST))

@@ -1,9 +1,9 @@
 """Erasure of a user: the log keeps what measurement, budgets and learning need, of nobody.
 
 Decisions, the events that answer them, arms and journeys go on under a token that is drawn by
-chance and that nothing leads back from. All words of the user's own (ids of events, keys of
-requests, groups), what they did beside decisions and what they were shown outside campaigns are
-gone.
+chance and that nothing leads back from, and of what else the user did and was as much as
+measurement counts, see :mod:`proactrec.store.remains`. All words of the user's own (ids of events,
+keys of requests, groups) and what they were shown outside campaigns are gone.
 """
 
 import json
@@ -18,7 +18,8 @@ from proactrec.store.campaign import Campaign
 from proactrec.store.campaigns import Version, of_version
 from proactrec.store.database import Hot
 from proactrec.store.erased import KnownTo, mark
-from proactrec.store.people import NOBODY, OWN, Event, Person
+from proactrec.store.people import NOBODY, Person
+from proactrec.store.remains import events_left, groups_left, looks_at
 from proactrec.store.tables import (
     ASSIGNMENTS,
     CAMPAIGN_VERSIONS,
@@ -32,7 +33,7 @@ from proactrec.store.tables import (
 
 OF_USERS = (USERS, CONSENTS, MEMBERSHIPS, ASSIGNMENTS, JOURNEYS, DECISIONS, EVENTS)
 KEPT = (CONSENTS, ASSIGNMENTS, JOURNEYS, DECISIONS)
-"""Tables whose rows go on as nobody's; events are written anew."""
+"""Tables whose rows go on as nobody's; events and groups are written anew."""
 NOTHING = {"target_id": "", "item_id": "", "plain_id": "", "proposed_id": "", "among": None}
 
 
@@ -98,7 +99,8 @@ def _counts(connection: Connection, tenant: str, user_id: str) -> dict[str, int]
 
 def _as_nobody(connection: Connection, person: Person, nobody: str) -> dict[str, int]:
     """Go on with what is needed of a user under another id; rows by table."""
-    events = _events(person)
+    looks = looks_at(connection, person)
+    events, groups = events_left(person, looks), groups_left(connection, person, looks)
     connection.execute(delete(EVENTS).where(*_of(EVENTS, person.tenant, person.user_id)))
     of_none = (*_of(DECISIONS, person.tenant, person.user_id), DECISIONS.c.campaign_id == "")
     connection.execute(update(DECISIONS).where(*of_none).values(**NOTHING))
@@ -110,22 +112,10 @@ def _as_nobody(connection: Connection, person: Person, nobody: str) -> dict[str,
         kept[table.name] = connection.execute(update(table).where(*of_it).values(**values)).rowcount
     hot = Hot(connection)
     hot.insert(EVENTS, [(person.tenant, nobody, *event) for event in events])
-    revision = len(person.made) + len(events) + person.n_consents
+    hot.insert(MEMBERSHIPS, [(person.tenant, nobody, *row) for row in groups])
+    revision = len(person.made) + len(events) + person.n_consents + len(groups)
     hot.insert(USERS, [(person.tenant, nobody, revision, person.due_at)])
-    return {**kept, EVENTS.name: len(events)}
-
-
-def _events(person: Person) -> list[Event]:
-    """Those that answer decisions, under ids that nobody else gave."""
-    answers = [event for event in person.events.values() if event.decision]
-    answers.sort(key=lambda event: (event.received_at, event.event_id))
-    return [
-        event._replace(
-            event_id=event.event_id if event.event_id.startswith(OWN) else f"{NOBODY}{n}",
-            item_id=event.item_id if person.made[event.decision - 1].campaign_id else "",
-        )
-        for n, event in enumerate(answers)
-    ]
+    return {**kept, MEMBERSHIPS.name: len(groups), EVENTS.name: len(events)}
 
 
 def _leave_audiences(
@@ -136,6 +126,7 @@ def _leave_audiences(
     Of a campaign that still goes on it makes a version, so that whoever is about to write the old
     audience again is told to look first.
     """
+    campaigns.hold(connection, tenant)
     naming = versions_naming(connection, tenant, user_id)
     for version in naming:
         _rewrite(connection, version, user_id, nobody)

@@ -11,7 +11,7 @@ answer changes it, and what is learned after it comes from later decisions only.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, tuple_
 
 from proactrec.errors import UnknownIdError
 from proactrec.store.tables import DECISIONS, KNOWLEDGE
@@ -38,6 +38,15 @@ def newest_versions(connection: Connection, guide: str) -> dict[str, int]:
     row = KNOWLEDGE.c
     query = select(row.tenant, func.max(row.version)).where(row.guide == guide)
     return dict(connection.execute(query.group_by(row.tenant)).all())
+
+
+def newest(connection: Connection, guide: str) -> dict[str, Lesson]:
+    """The newest version with all that tells it from one of the same number, by tenant."""
+    row = KNOWLEDGE.c
+    last = select(row.tenant, func.max(row.version)).where(row.guide == guide).group_by(row.tenant)
+    is_last = tuple_(row.tenant, row.version).in_(last)
+    found = connection.execute(select(row.tenant, *LESSON).where(row.guide == guide, is_last))
+    return {tenant: Lesson(*rest) for tenant, *rest in found}
 
 
 def next_version(connection: Connection, tenant: str) -> int:

@@ -63,19 +63,26 @@ LAYOUT = Layout(
     np.array([_place(bottom) for _, bottom in FIGURES.values()]),
 )
 PAIRS = list(combinations_with_replacement(("1", *COLUMNS), 2))
-WHOSE = """
-WITH whose AS (
-  SELECT a.user_id, a.arm, a.at, ROW_NUMBER() OVER (ORDER BY a.at, a.user_id) AS place, (
-      SELECT d.version FROM decisions d
+FIRST_DECISION = """FROM decisions d
       WHERE d.tenant = a.tenant AND d.user_id = a.user_id AND d.campaign_id = a.campaign_id
-      ORDER BY d.number LIMIT 1
+      ORDER BY d.number LIMIT 1"""
+WHOSE = f"""
+WITH came AS (
+  SELECT a.user_id, a.arm, a.at, (
+      SELECT d.version {FIRST_DECISION}
     ) AS version, (
+      SELECT d.seq {FIRST_DECISION}
+    ) AS seq, (
       SELECT m.groups FROM memberships m
       WHERE m.tenant = a.tenant AND m.user_id = a.user_id AND m.at <= a.at
       ORDER BY m.number DESC LIMIT 1
     ) AS groups
   FROM assignments a WHERE a.tenant = ? AND a.campaign_id = ?
+), whose AS (
+  SELECT user_id, arm, at, version, groups, ROW_NUMBER() OVER (ORDER BY at, seq) AS place
+  FROM came
 )"""
+"""Who came at once did so in the order of their first decisions, whoever was erased since."""
 COUNTS = f"{WHOSE} SELECT version, arm, COUNT(*) FROM whose GROUP BY version, arm"
 COUNTED = ",\n    ".join(
     f"CASE WHEN MAX({name}) > {MOST} THEN {MOST} ELSE MAX({name}) END AS {name}" for name in COLUMNS
@@ -184,21 +191,22 @@ def outcomes(connection: Connection, version: Version, now: int) -> Outcomes:
 def matured_before(said: Campaign, now: int) -> int:
     """Who came before that is known for good."""
     waited = said.offer_seconds + said.answer_seconds
-    return now - _window(said) - waited * SECOND - GRACE
+    return now - window_of(said) - waited * SECOND - GRACE
 
 
 def _cells(hot: Hot, version: Version, now: int, epochs: dict[int, int]) -> list[Cell]:
     said, whose = version.said, (version.tenant, version.campaign_id)
     most = NEVER if said.measure.users is None else said.measure.users
     ripe, tenants = matured_before(said, now), (version.tenant,) * 2
-    rows = hot.rows(SUMS, (*whose, most, ripe, *whose, *tenants, _window(said)))
+    rows = hot.rows(SUMS, (*whose, most, ripe, *whose, *tenants, window_of(said)))
     return [
         Cell(epochs[number], arm, frozenset(json.loads(groups)), _table(sums))
         for number, arm, groups, *sums in sorted(rows)
     ]
 
 
-def _window(said: Campaign) -> int:
+def window_of(said: Campaign) -> int:
+    """How long a user is looked at, in microseconds."""
     return round(said.measure.window_hours * HOUR)
 
 
