@@ -17,7 +17,7 @@ from proactrec.store.course import answers, hours
 from proactrec.store.database import Database, Hot
 from proactrec.store.outcomes import outcomes
 
-QUICK = 50_000
+QUICK = 10_000
 """What takes so many microseconds at most is counted whenever somebody looks."""
 
 

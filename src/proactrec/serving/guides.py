@@ -61,8 +61,12 @@ class Live:
         return frozenset(self.version.said.audience.except_groups)
 
 
+Key = tuple[str, ...]
+"""Of a guide that is kept ready."""
+
+
 class Ready(NamedTuple):
-    """A guide, with what that of an arm was made of: a restored store gives numbers again."""
+    """A guide, with what that of an arm was made of."""
 
     guide: Guide
     knowledge: Any = None
@@ -100,7 +104,7 @@ class Guides:
         self.unavailable = frozenset(index[one] for one in unavailable if one in index)
         self.knowledge: Mapping[str, tuple[int, Any]] = {}  # newest version, by tenant
         self._policies: OrderedDict[tuple[Any, ...], Policy] = OrderedDict()
-        self._ready: OrderedDict[tuple[Any, ...], Ready] = OrderedDict()
+        self._ready: OrderedDict[Key, Ready] = OrderedDict()
 
     @cached_property
     def shelf(self) -> Shelf:
@@ -135,9 +139,26 @@ class Guides:
                 for arm in version.said.arms:
                     self.of(version, arm.name)
 
-    def learned(self, tenant: str, version: int, knowledge: Any) -> None:
-        """Take up what a tenant's users have taught."""
+    def learned(
+        self, tenant: str, version: int, knowledge: Any, ready: Mapping[Key, Ready] | None = None
+    ) -> None:
+        """Take up what a tenant's users have taught, with guides that know it already."""
         self.knowledge = {**self.knowledge, tenant: (version, knowledge)}
+        self._ready.update(ready or {})
+
+    def knowing_all(
+        self, versions: Iterable[Version], care: Care, knowledge: Any
+    ) -> dict[Key, Ready]:
+        """Guides of the arms of running campaigns with other knowledge, made beforehand."""
+        found = {}
+        for version in versions:
+            if version.state != "running":
+                continue
+            with suppress(ProactrecError):  # of one that can't guide any more, which hosts tell
+                version = self.live(version, care).version
+                for arm in version.said.arms:
+                    found[_key(version, arm.name)] = self._knowing(version, arm.name, knowledge)
+        return found
 
     def knowledge_of(self, tenant: str) -> int:
         """Version of what is known of a tenant's users; 0: what the guide was saved with."""
@@ -202,18 +223,23 @@ class Guides:
 
     def of(self, version: Version, arm: str) -> Guide:
         """The guide of an arm, with the newest knowledge."""
-        tenant, said = version.tenant, version.said
-        knows, knowledge = self.knowledge.get(tenant, (0, None))
-        key = tenant, version.campaign_id, arm  # what is outdated gives way: guides are large
-        made_of = said.arm(arm), said.worth, said.explore, said.rails
+        _, knowledge = self.knowledge.get(version.tenant, (0, None))
+        key = _key(version, arm)  # what is outdated gives way: guides are large
         ready = self._ready.get(key)
-        if ready is None or ready.knowledge is not knowledge or ready.made_of != made_of:
-            guide = self._made(said, made_of[0])
-            if knows and isinstance(guide.policy, Learner):
-                guide = guide.knowing(knowledge)
-            ready = Ready(guide, knowledge, made_of)
+        if (
+            ready is None
+            or ready.knowledge is not knowledge
+            or ready.made_of != _made_of(version.said, arm)
+        ):
+            ready = self._knowing(version, arm, knowledge)
             self._keep(key, ready)
         return ready.guide
+
+    def _knowing(self, version: Version, arm: str, knowledge: Any) -> Ready:
+        guide = self._made(version.said, version.said.arm(arm))
+        if knowledge is not None and isinstance(guide.policy, Learner):
+            guide = guide.knowing(knowledge)
+        return Ready(guide, knowledge, _made_of(version.said, arm))
 
     def knowing(self, version: Version, arm: str, knowledge: Any) -> Guide:
         """The guide of an arm, as it was with other knowledge."""
@@ -245,10 +271,19 @@ class Guides:
     def _rails(self, options: RailsOptions) -> Rails:
         return Rails(options, self.items, seed=self.saved.seed)
 
-    def _keep(self, key: tuple[Any, ...], ready: Ready) -> None:
+    def _keep(self, key: Key, ready: Ready) -> None:
         self._ready[key] = ready
         while len(self._ready) > MOST_GUIDES:
             self._ready.popitem(last=False)
+
+
+def _key(version: Version, arm: str) -> Key:
+    return version.tenant, version.campaign_id, arm
+
+
+def _made_of(said: Campaign, arm: str) -> tuple[Any, ...]:
+    """What of a campaign a guide is made of: a restored store gives numbers of versions again."""
+    return said.arm(arm), said.worth, said.explore, said.rails
 
 
 def _line_on(policy: Policy) -> str:

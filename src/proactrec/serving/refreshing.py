@@ -15,7 +15,7 @@ from proactrec.serving.guides import Guides
 from proactrec.serving.instance import Instance
 from proactrec.serving.metrics import GUIDES
 from proactrec.serving.opening import taught, with_items
-from proactrec.store import erased, items, knowledge
+from proactrec.store import care, erased, items, knowledge
 from proactrec.store.campaigns import all_current, tenants
 from proactrec.store.database import Database, Hot
 from proactrec.store.knowledge import Lesson
@@ -178,8 +178,11 @@ class Refresher:
 
     def _learn(self, tenant: str, lesson: Lesson | None) -> None:
         guides = self._instance.host.guides_of(tenant)
-        found = self._knowledge(guides, tenant, lesson)
-        self._instance.between(lambda: guides.learned(tenant, *found))
+        version, known = self._knowledge(guides, tenant, lesson)
+        with self._database.reading() as connection:
+            versions, cared = all_current(connection, tenant), care.current(connection, tenant)
+        ready = guides.knowing_all(versions, cared, known)
+        self._instance.between(lambda: guides.learned(tenant, version, known, ready))
         self._note(tenant, lesson)
 
     def _note(self, tenant: str, lesson: Lesson | None) -> None:

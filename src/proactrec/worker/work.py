@@ -141,7 +141,7 @@ class Worker:
             Chore("leases", 5.0, self._take_back),
             Chore("steering", 5.0, self._steer),
             Chore("watching", 30.0, self._watch),
-            Chore("learning", 5.0, self._learn),
+            Chore("learning", 30.0, self._learn),  # instances make guides anew for each lesson
             Chore("jobs", 0.5, self._errands.look),
         ]
         while not ends.wait(TICK_SECONDS):
