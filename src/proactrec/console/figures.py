@@ -36,7 +36,9 @@ class Figures(NamedTuple):
     n_out: int  # instances without a database
     decisions: float
     guided: float
-    makeshift: float  # decisions that failed, came too late or had no database: plain items were shown
+    makeshift: float  # decisions that failed, came too late or had no database: plain items
+        float  # decisions that failed, came too late or had no database: plain items were shown
+    )
     events: float
     refused: float
     answers: float
