@@ -37,8 +37,6 @@ class Figures(NamedTuple):
     decisions: float
     guided: float
     makeshift: float  # decisions that failed, came too late or had no database: plain items
-        float  # decisions that failed, came too late or had no database: plain items were shown
-    )
     events: float
     refused: float
     answers: float
