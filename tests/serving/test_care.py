@@ -211,6 +211,7 @@ def test_what_is_refused_does_not_bring_an_id_back(two: Shop) -> None:
     assert isinstance(two.report(answer, "accept")[0], Refused)
     wrong = Report("unheard of", "e", "stared at", "i01")
     assert isinstance(two.handle([wrong], 1)[0], Refused)
+    assert two.hosts[1].n_people == 0
     assert stored_ids(two) == set()
     two.ask("new")
     assert stored_ids(two) == {"new"}

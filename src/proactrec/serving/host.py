@@ -196,7 +196,8 @@ class Host:
             log.let_go(hot, tenant, [user for user in first if not at[user] and user not in is_new])
         self._memory.forget(tenant, set(ids) - is_new)
         for change in changes:
-            self._memory.keep(change.after)
+            if change.after.revision:
+                self._memory.keep(change.after)
         return responses_of(works, is_new, answers)
 
     def _turn(self, tenant: str, work: Work, known: Known) -> Turn:

@@ -217,7 +217,8 @@ class Instance:
         Raises
         ------
         OverloadedError
-            If too many wait, or the instance has stopped.
+            If too many wait, the instance has stopped, or what is told of users comes too late over
+            and over.
         StoreError
             If the database fails, unless what is asked is what to show.
         """
