@@ -57,6 +57,10 @@ class OverloadedError(ProactrecError, RuntimeError):
     """Too much waits already; the same may be asked again later."""
 
 
+class BusyError(OverloadedError):
+    """Others are faster with the same users, over and over; the same may be asked again later."""
+
+
 class RateError(OverloadedError):
     """Asked more often than is allowed; the same may be asked again after some seconds."""
 

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proactrec.errors import BusyError
 from proactrec.serving.batches import all_users
 from proactrec.serving.choosing import known_of
 from proactrec.serving.erasing import erased
@@ -18,10 +20,10 @@ from proactrec.serving.refreshing import Refresher
 from proactrec.serving.requests import Answer, Ask, Refused, Report
 from proactrec.store import care
 from proactrec.store.backup import backup, restore
-from proactrec.store.care import Care
+from proactrec.store.care import Care, Heads
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
-from proactrec.store.rebuild import differences
+from proactrec.store.rebuild import differences, rebuild
 from proactrec.worker.expiry import settle
 
 from .hosting import DAY, TENANT, Shop
@@ -222,6 +224,67 @@ def test_nobody_plans_for_who_is_gone(two: Shop) -> None:
     assert left == [f"u{n:02}" for n in range(24) if n != 1]
     two.ask("u01")  # who comes back is somebody
     assert "u01" in all_users(two.database, two.guides, TENANT)
+
+
+def stored_ids(shop: Shop) -> set[str]:
+    """Ids of the table that locks users."""
+    return {user for (user,) in shop.rows("SELECT user_id FROM users") if user[0] != "~"}
+
+
+def test_what_is_refused_does_not_bring_an_id_back(two: Shop) -> None:
+    two.campaign()
+    answer = two.ask("new")
+    erase(two, "new")
+    assert isinstance(two.report(answer, "accept")[0], Refused)
+    wrong = Report("unheard of", "e", "stared at", "i01")
+    assert isinstance(two.handle([wrong], 1)[0], Refused)
+    assert two.hosts[1].n_people == 0
+    assert stored_ids(two) == set()
+    two.ask("new")
+    assert stored_ids(two) == {"new"}
+
+
+def test_who_is_erased_while_a_report_comes_in_is_gone(
+    two: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.campaign()
+    answer = two.ask("new")
+    from proactrec.serving import host as module
+
+    real, waits = module.works_of, iter([True])
+
+    def meanwhile(*args: Any) -> Any:
+        if next(waits, False):
+            erase(two, "new")
+        return real(*args)
+
+    monkeypatch.setattr(module, "works_of", meanwhile)
+    assert isinstance(two.report(answer, "accept")[0], Refused)
+    assert stored_ids(two) == set()
+
+
+@pytest.mark.parametrize("how", ["a campaign changes", "an item is taken"])
+def test_a_new_user_for_whom_it_was_tried_in_vain_is_nobody(
+    two: Shop, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    from proactrec.serving import host as module
+
+    if how == "a campaign changes":  # between reading and writing, again and again
+        turns = count()
+        monkeypatch.setattr(module, "heads", lambda *_: Heads({"c": next(turns)}, 0))
+    else:
+        monkeypatch.setattr(Host, "_settled", lambda *_: {})
+    with pytest.raises(BusyError):
+        two.ask("new")
+    assert stored_ids(two) == set()
+
+
+def test_who_was_only_locked_by_older_versions_is_unknown(two: Shop) -> None:
+    with two.database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO users VALUES ('shop', 'ghost', 0, NULL)")
+    assert "ghost" not in all_users(two.database, two.guides, TENANT)
+    assert rebuild(two.database, TENANT) == []
+    assert stored_ids(two) == set()
 
 
 def test_another_tenant_of_the_guide_keeps_its_user(two: Shop) -> None:

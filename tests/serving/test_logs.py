@@ -71,7 +71,7 @@ def test_requests_that_fail_leave_no_trace_of_whom_they_were_about(
         host = service.service.instance.host
         for error in (ValueError(f"{USER} is odd"), StoreError("it is out"), KeyError(USER)):
 
-            def broken(*_: object, error: Exception = error) -> None:
+            def broken(*_: object, error: Exception = error, **__: object) -> None:
                 raise error
 
             with monkeypatch.context() as patch:

@@ -43,7 +43,7 @@ def service(store: Database, guide_folder: Callable[..., Path]) -> Iterator[Live
 def broken(service: Live, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Whatever the host is asked fails."""
 
-    def handle(*_: object) -> None:
+    def handle(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(service.service.instance.host, "handle", handle)
@@ -122,9 +122,9 @@ def test_nobody_waits_for_a_store_that_does_not_answer(
 ) -> None:
     back, handle = threading.Event(), service.service.instance.host.handle
 
-    def slow(tenant: str, requests: Any) -> Any:
+    def slow(*args: Any, **how: Any) -> Any:
         back.wait()
-        return handle(tenant, requests)
+        return handle(*args, **how)
 
     monkeypatch.setattr(service.service.instance.host, "handle", slow)
     start = time.monotonic()
@@ -149,10 +149,10 @@ def test_a_request_that_fails_takes_no_other_down(
 ) -> None:
     handle = service.service.instance.host.handle
 
-    def picky(tenant: str, requests: Any) -> Any:
+    def picky(tenant: str, requests: Any, *args: Any, **how: Any) -> Any:
         if any(one.user_id == "u13" for one in requests):
             raise ZeroDivisionError("a bug")
-        return handle(tenant, requests)
+        return handle(tenant, requests, *args, **how)
 
     monkeypatch.setattr(service.service.instance.host, "handle", picky)
     users = ["u01", "u13", "u02"]
@@ -181,7 +181,7 @@ class Slow:
         self.batches: list[tuple[str, int]] = []
         self.goes_on = threading.Event()
 
-    def handle(self, tenant: str, requests: Any) -> list[Outcome]:
+    def handle(self, tenant: str, requests: Any, *_: Any, **__: Any) -> list[Outcome]:
         self.batches.append((tenant, len(requests)))
         self.goes_on.wait(5)
         return [Plain(one.user_id, "", "") for one in requests]

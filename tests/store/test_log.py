@@ -225,3 +225,15 @@ def test_a_decision_is_found_by_its_id_by_its_user_alone() -> None:
     assert ada.decision_of(found) == ada.made[0]
     for wrong in (found, "", "1", "1-", "²-0", "99999999999-0", id_of(TENANT, "bob", 2)):
         assert bob.decision_of(wrong) is None
+
+
+def test_locks_leave_no_row_of_whom_nothing_is_told(database: Database) -> None:
+    decide(database, begun(database, said()), ["ada"])
+    with database.writing() as connection:
+        hot = Hot(connection)
+        assert log.locked(hot, TENANT, ["ada", "bob"], new=()) == {"ada": 1, "bob": 0}
+        assert rows(database, "SELECT user_id FROM users") == [("ada",)]
+        assert log.locked(hot, TENANT, ["eve", "bob", "ada"], new=["eve"])["eve"] == 0
+        log.let_go(hot, TENANT, ["ada", "eve"])
+        log.let_go(hot, TENANT, [])
+    assert rows(database, "SELECT user_id, revision FROM users") == [("ada", 1)]

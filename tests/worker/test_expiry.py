@@ -9,8 +9,10 @@ from proactrec.store import campaigns, log
 from proactrec.store.budgets import Limit, limits_of, take, used_of
 from proactrec.store.campaign import Budget, Campaign, Goal
 from proactrec.store.database import Database, Hot
+from proactrec.store.erasing import erase
 from proactrec.store.log import Change, Decided
-from proactrec.store.people import SECOND, Event, Made, Person
+from proactrec.store.people import NOBODY, SECOND, Event, Made, Person
+from proactrec.worker import expiry
 from proactrec.worker.expiry import GRACE, PAGE, Settled, settle
 
 SAID = Campaign(name="c", goal=Goal(items=("i1",)), budget=Budget(total=1000))
@@ -128,3 +130,27 @@ def test_a_due_time_that_is_wrong_is_put_right(database: Database, campaign_id: 
     assert settle(database, GRACE) == Settled()
     with database.reading() as connection:
         assert Hot(connection).rows("SELECT due_at FROM users") == [(OFFER,)]
+
+
+def test_a_look_ends_in_time_and_the_next_one_goes_on(database: Database, campaign_id: str) -> None:
+    ids = [f"u{n:04}" for n in range(PAGE + 3)]
+    decide(database, ids, campaign_id, 0)
+    assert settle(database, ANSWER, seconds=0) == Settled(n_expired=PAGE)
+    assert settle(database, ANSWER, seconds=0) == Settled(n_expired=3)
+    assert n_used(database, campaign_id) == 0
+
+
+def test_who_is_erased_before_they_are_settled_is_not_brought_back(
+    database: Database, campaign_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(database, ["a", "b"], campaign_id, 0)
+    due = expiry._due(database, ANSWER)
+    assert due == {TENANT: ["a", "b"]}
+    with database.writing() as connection:
+        erase(connection, TENANT, "a", by="test", at=0)
+    pages = iter([due, {}])
+    monkeypatch.setattr(expiry, "_due", lambda *_: next(pages))
+    assert settle(database, ANSWER) == Settled(n_expired=1)
+    with database.reading() as connection:
+        ids = [user for (user,) in Hot(connection).rows("SELECT user_id FROM users")]
+    assert [user for user in ids if not user.startswith(NOBODY)] == ["b"]

@@ -184,6 +184,15 @@ def test_a_lost_connection_is_a_lost_lock(database: Database) -> None:
             check()
 
 
+def test_what_others_wait_for_never_rests_long() -> None:
+    chore = Chore("it", 0.01, lambda: time.sleep(0.05), 0.1)
+    chore.look()
+    assert 0 < chore.next_at - time.monotonic() <= 0.1
+    quick = Chore("it", 0.3, lambda: None, 0.1)
+    quick.look()
+    assert 0.2 < quick.next_at - time.monotonic() <= 0.3
+
+
 def test_a_chore_that_fails_is_tried_again() -> None:
     done: list[int] = []
 

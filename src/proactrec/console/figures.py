@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-MAKESHIFT = ("failed", "store_unavailable")
+MAKESHIFT = ("failed", "overloaded", "store_unavailable")
 """Why decisions were not guided that had to be made without the log."""
 
 
@@ -36,7 +36,7 @@ class Figures(NamedTuple):
     n_out: int  # instances without a database
     decisions: float
     guided: float
-    makeshift: float  # decisions that failed, or had no database: plain items were shown
+    makeshift: float  # decisions that failed, came too late or had no database: plain items
     events: float
     refused: float
     answers: float

@@ -29,7 +29,7 @@ RequestT = TypeVar("RequestT", Ask, Report)
 def all_users(database: Database, guides: Guides, tenant: str) -> list[str]:
     """Ids of all users whom the guide or the store knows, in order; not of whoever was erased."""
     with database.reading() as connection:
-        query = select(USERS.c.user_id).where(USERS.c.tenant == tenant)
+        query = select(USERS.c.user_id).where(USERS.c.tenant == tenant, USERS.c.revision > 0)
         stored = set(connection.execute(query).scalars())
         erased = rows_of(Hot(connection), tenant, guides.name)
     known = (user_id for user_id, row in guides.saved.known.index.items() if row not in erased)

@@ -7,20 +7,20 @@ item in the same commit. So n hosts on one database decide as one would.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from proactrec.errors import ProactrecError, StoreError
+from proactrec.errors import BusyError, ProactrecError
 from proactrec.serving.choosing import Known, Turn, known_of, offers, spent, turn_of
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.memory import Memory
 from proactrec.serving.metrics import TRIED_AGAIN
 from proactrec.serving.requests import Answer, Ask, Request, Response, first_of_each
 from proactrec.serving.scoring import Scored, scored
-from proactrec.serving.taking import taken_in
+from proactrec.serving.taking import Work, change_of, responses_of, works_of
 from proactrec.serving.unknown import Unknown
 from proactrec.store import care, log
 from proactrec.store.budgets import ALL, ITEM_CAP, Limit, Limits, nearly_used, take
@@ -29,14 +29,14 @@ from proactrec.store.care import Heads, heads
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
 from proactrec.store.leases import Leases
-from proactrec.store.log import Change, Decided
+from proactrec.store.log import Decided
 from proactrec.store.people import SECOND, Made, Person
 
 logger = logging.getLogger(__name__)
 MOST_ROWS = 400_000
 """Rows of users' logs that are kept in memory; about half a kilobyte each."""
 MOST_TRIES = 20
-"""Transactions that a request may be part of, until others leave its user alone."""
+"""Transactions in a row of which nothing came, until users are left to others."""
 USED_FOR = SECOND
 """How long it is believed what budgets have left; transactions say it anyway."""
 
@@ -44,15 +44,6 @@ USED_FOR = SECOND
 def wall_clock() -> int:
     """Microseconds of UTC since 1970."""
     return time.time_ns() // 1000
-
-
-class Work(NamedTuple):
-    """One user's requests of a batch."""
-
-    rows: list[int]  # places in the batch
-    change: Change  # what was said, before any decision
-    responses: list[Response | None]  # None: an ask
-    ask: Ask | None
 
 
 class Host:
@@ -102,31 +93,49 @@ class Host:
         """Those by which it is decided for a tenant's users."""
         return self._own.get(tenant, self._common)
 
-    def handle(self, tenant: str, requests: Sequence[Request]) -> list[Response]:
+    def handle(
+        self,
+        tenant: str,
+        requests: Sequence[Request],
+        done: dict[int, Response] | None = None,
+        *,
+        seconds: float = math.inf,
+    ) -> list[Response]:
         """Answer requests of a tenant, durably: in their order for each user.
+
+        Parameters
+        ----------
+        done : dict of int to Response, optional
+            Takes each answer in, by its request's place, once it is durable: if the rest fails, it
+            tells what is done.
+        seconds : float, optional
+            After which whoever others change meanwhile is not tried again.
 
         Raises
         ------
+        BusyError
+            If others are faster, over and over.
         StoreError
-            If the database fails, or others never leave a user alone: then some of them may be
-            done, and those that can be repeated are safe to be.
+            If the database fails. Requests that are not in `done` may be made again, if they are
+            of a kind that can be repeated.
         """
         self.guides = self.guides_of(tenant)
-        responses: dict[int, Response] = {}
-        waiting = list(range(len(requests)))
-        for _ in range(MOST_TRIES + len(requests)):
+        done = {} if done is None else done
+        waiting, n_lost, late = list(range(len(requests))), 0, time.monotonic() + seconds
+        while waiting:
             now, later = first_of_each(waiting, requests)
             try:
-                done = self._transaction(tenant, [(row, requests[row]) for row in now])
+                new = self._transaction(tenant, [(row, requests[row]) for row in now])
             except BaseException:
                 self._memory.forget(tenant, {requests[row].user_id for row in now})
                 raise
-            responses.update(done)
-            TRIED_AGAIN.inc(len(now) - len(done))
-            waiting = sorted([row for row in now if row not in done] + later)
-            if not waiting:
-                return [responses[row] for row in range(len(requests))]
-        raise StoreError(f"others changed {len(waiting)} users over and over: try again")
+            done.update(new)
+            TRIED_AGAIN.inc(len(now) - len(new))
+            waiting = sorted([row for row in now if row not in new] + later)
+            n_lost = 0 if new else n_lost + 1
+            if n_lost == MOST_TRIES or (n_lost and time.monotonic() > late):
+                raise BusyError(f"others were faster for {len(waiting)} requests: try again later")
+        return [done[row] for row in range(len(requests))]
 
     @property
     def n_people(self) -> int:
@@ -160,16 +169,18 @@ class Host:
             self._see_used(tenant, hot)
             people = self._memory.see(tenant, hot, ids)
             repeated = self._decided_before(hot, tenant, requests, people)
-        works = self._works(requests, people, repeated)
+        works = works_of(requests, people, repeated, self.clock())
         known = {user: self._known(tenant, user) for user, work in works.items() if work.ask}
         turns = {user: self._turn(tenant, works[user], one) for user, one in known.items()}
         used = self._used[tenant]
         ready = scored(list(turns.values()), known, self.guides, used) if turns else []
         with self.database.writing() as connection:
             hot = Hot(connection)
-            at = log.locked(hot, tenant, ids)
+            first = [user for user, work in works.items() if work.is_first]
+            at = log.locked(hot, tenant, ids, new=first)
             now = heads(hot, tenant)
             if now.versions != self._versions[tenant]:
+                connection.rollback()  # whoever is locked for the first time
                 return {}
             is_new = {user for user in ids if at[user] == works[user].change.before.revision}
             if now.erased != self._erased[tenant]:
@@ -177,34 +188,14 @@ class Host:
             of_new = [one for one in ready if one.turn.person.user_id in is_new]
             answers = self._settled(hot, tenant, of_new)
             is_new -= {user for user in turns if user not in answers}
-            changes = [_change(works[user], answers.get(user)) for user in sorted(is_new)]
+            changes = [change_of(works[user], answers.get(user)) for user in sorted(is_new)]
             log.write(hot, tenant, [c for c in changes if c.after.revision > c.before.revision])
+            log.let_go(hot, tenant, [user for user in first if not at[user] and user not in is_new])
         self._memory.forget(tenant, set(ids) - is_new)
         for change in changes:
-            self._memory.keep(change.after)
-        return _responses(works, is_new, answers)
-
-    def _works(
-        self,
-        requests: Sequence[tuple[int, Request]],
-        people: Mapping[str, Person],
-        repeated: Mapping[int, Answer],
-    ) -> dict[str, Work]:
-        found: dict[str, Work] = {}
-        now = self.clock()
-        for row, request in requests:
-            before = people[request.user_id]
-            work = found.get(request.user_id) or Work([], Change(before, before), [], None)
-            response: Response | None = repeated.get(row)
-            change, ask = work.change, work.ask
-            if isinstance(request, Ask):
-                ask = ask if response else request
-            else:
-                change, response = taken_in(change, request, now)
-            found[request.user_id] = Work(
-                [*work.rows, row], change, [*work.responses, response], ask
-            )
-        return found
+            if change.after.revision:
+                self._memory.keep(change.after)
+        return responses_of(works, is_new, answers)
 
     def _turn(self, tenant: str, work: Work, known: Known) -> Turn:
         ask, person = work.ask, work.change.after
@@ -373,23 +364,5 @@ class Host:
         self._used[tenant].update(known)
 
 
-def _change(work: Work, answer: Answer | None) -> Change:
-    change = work.change
-    if answer is None:
-        return change
-    after = change.after.after(made=[answer.decided.made])
-    return change._replace(after=after, decided=[answer.decided])
-
-
 def _is_apprentice(one: Scored) -> bool:
     return one.turn.live is not None and one.turn.live.version.said.apprentice
-
-
-def _responses(
-    works: Mapping[str, Work], is_new: set[str], answers: Mapping[str, Answer]
-) -> dict[int, Response]:
-    found: dict[int, Response] = {}
-    for user in is_new:
-        for row, response in zip(works[user].rows, works[user].responses, strict=True):
-            found[row] = answers[user] if response is None else response
-    return found

@@ -10,16 +10,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from proactrec.errors import OverloadedError, StoreError
+from proactrec.errors import BusyError, OverloadedError, StoreError
 from proactrec.serving import metrics
 from proactrec.serving.host import Host
 from proactrec.serving.plain import plain_items
-from proactrec.serving.requests import Ask, Outcome, Plain, Refused, Request
+from proactrec.serving.requests import Ask, Outcome, Plain, Refused, Request, Response
 from proactrec.serving.seen import SEEN, Seen
 from proactrec.serving.traces import OFF, Traces
 
@@ -217,7 +217,8 @@ class Instance:
         Raises
         ------
         OverloadedError
-            If too many wait, or the instance has stopped.
+            If too many wait, the instance has stopped, or what is told of users comes too late over
+            and over.
         StoreError
             If the database fails, unless what is asked is what to show.
         """
@@ -286,42 +287,59 @@ class Instance:
         requests = [one for call in calls for one in call.requests]
         spans = [call.seen.span for call in calls if call.seen is not None]
         metrics.BATCH_REQUESTS.observe(len(requests))
+        done: dict[int, Response] = {}
         try:
             with metrics.BATCH_SECONDS.time(), self.traces.batch(spans, len(requests)):
-                found = self.host.handle(tenant, requests)
-        except StoreError as error:
+                found = self.host.handle(tenant, requests, done, seconds=self._patience / 2)
+        except (StoreError, BusyError) as error:
             LOG.warning("%s", error)
-            self.store_is(out=True)
-            return [self._without_store(call, error) for call in calls]
+            if isinstance(error, StoreError):
+                self.store_is(out=True)
+            return [self._rest_without(error, *part) for part in _parts(calls, done)]
         except Exception:
-            LOG.exception("a batch failed: its requests are tried one by one")
+            LOG.exception("a batch failed: what is left of it is tried one by one")
             context = contextvars.copy_context()
-            return [context.run(self._one_by_one, call) for call in calls]
+            return [context.run(self._one_by_one, *part) for part in _parts(calls, done)]
         self.store_is(out=False)
         rest = iter(found)
         return [[next(rest) for _ in call.requests] for call in calls]
 
-    def _one_by_one(self, call: Call) -> list[Outcome] | Exception:
-        found: list[Outcome] = []
+    def _one_by_one(self, call: Call, done: dict[int, Outcome]) -> list[Outcome] | Exception:
+        """Outcomes of a call of which some are known, by place."""
         SEEN.set(call.seen)  # which log lines name
-        for request in call.requests:
+        for place, request in enumerate(call.requests):
+            if place in done:
+                continue
             try:
-                found += self.host.handle(call.tenant, [request])
+                (done[place],) = self.host.handle(call.tenant, [request])
             except StoreError as error:
-                return self._without_store(call, error)
+                return self._rest_without(error, call, done)
             except Exception as error:
-                LOG.exception("a request failed")
+                is_busy = isinstance(error, BusyError)
+                if not is_busy:
+                    LOG.exception("a request failed")
                 if isinstance(request, Ask):
-                    found += self._plain_of(call.tenant, [request], "failed")
-                elif len(call.requests) == 1:
+                    (done[place],) = self._plain_of(call.tenant, [request], _because(error))
+                elif is_busy or len(call.requests) == 1:
                     return error
                 else:
-                    found.append(Refused("it failed here, and that was logged: try again later"))
-        return found
+                    why = "it failed here, and that was logged: try again later"
+                    done[place] = Refused(why)
+        return [done[place] for place in range(len(call.requests))]
 
-    def _without_store(self, call: Call, error: StoreError) -> list[Outcome] | Exception:
-        asks = [one for one in call.requests if isinstance(one, Ask)]
-        return [*self._plain_of(call.tenant, asks, "store_unavailable")] if asks else error
+    def _rest_without(
+        self, error: Exception, call: Call, done: dict[int, Outcome]
+    ) -> list[Outcome] | Exception:
+        """What is done of a call, and plain items for the rest; if nothing is asked, the error.
+
+        What is told twice counts once: such a call may be made again, whatever is done of it.
+        """
+        rest = [place for place in range(len(call.requests)) if place not in done]
+        if rest and not call.n_asks:
+            return error
+        asks = [one for place in rest if isinstance(one := call.requests[place], Ask)]
+        done.update(zip(rest, self._plain_of(call.tenant, asks, _because(error)), strict=True))
+        return [done[place] for place in range(len(call.requests))]
 
     def _plain(self, tenant: str, calls: list[Call]) -> list[list[Outcome] | Exception]:
         """In a thread beside: what is shown while the store is out of reach."""
@@ -345,3 +363,21 @@ async def _all(calls: Sequence[Call]) -> list[list[Outcome]]:
         return [await calls[0].answered]
     await asyncio.wait([call.answered for call in calls])
     return [call.answered.result() for call in calls]
+
+
+def _parts(
+    calls: Sequence[Call], done: Mapping[int, Response]
+) -> Iterator[tuple[Call, dict[int, Outcome]]]:
+    """Calls of a batch, and what is done of each, by place."""
+    first = 0
+    for call in calls:
+        rows = range(first, first + len(call.requests))
+        yield call, {row - first: done[row] for row in rows if row in done}
+        first = rows.stop
+
+
+def _because(error: Exception) -> str:
+    """Why a plain item is shown when this happened."""
+    if isinstance(error, StoreError):
+        return "store_unavailable"
+    return "overloaded" if isinstance(error, BusyError) else "failed"

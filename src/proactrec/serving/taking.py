@@ -1,8 +1,77 @@
 """What users did and said, checked and added to what the log tells of them."""
 
-from proactrec.serving.requests import Consent, Membership, Noted, Refused, Report, Response
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from proactrec.serving.requests import (
+    Answer,
+    Ask,
+    Consent,
+    Membership,
+    Noted,
+    Refused,
+    Report,
+    Request,
+    Response,
+)
 from proactrec.store.log import Change
-from proactrec.store.people import KINDS, OWN, Event
+from proactrec.store.people import KINDS, OWN, Event, Person
+
+
+class Work(NamedTuple):
+    """One user's requests of a batch."""
+
+    rows: list[int]  # places in the batch
+    change: Change  # what was said, before any decision
+    responses: list[Response | None]  # None: an ask
+    ask: Ask | None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the log is told of a user of whom it says nothing."""
+        tells = self.ask is not None or self.change.after.revision > 0
+        return tells and self.change.before.revision == 0
+
+
+def works_of(
+    requests: Sequence[tuple[int, Request]],
+    people: Mapping[str, Person],
+    repeated: Mapping[int, Answer],
+    now: int,
+) -> dict[str, Work]:
+    """What is to be done for each user of a batch."""
+    found: dict[str, Work] = {}
+    for row, request in requests:
+        before = people[request.user_id]
+        work = found.get(request.user_id) or Work([], Change(before, before), [], None)
+        response: Response | None = repeated.get(row)
+        change, ask = work.change, work.ask
+        if isinstance(request, Ask):
+            ask = ask if response else request
+        else:
+            change, response = taken_in(change, request, now)
+        found[request.user_id] = Work([*work.rows, row], change, [*work.responses, response], ask)
+    return found
+
+
+def change_of(work: Work, answer: Answer | None) -> Change:
+    """What the log is told of a user, with what was decided."""
+    change = work.change
+    if answer is None:
+        return change
+    after = change.after.after(made=[answer.decided.made])
+    return change._replace(after=after, decided=[answer.decided])
+
+
+def responses_of(
+    works: Mapping[str, Work], users: set[str], answers: Mapping[str, Answer]
+) -> dict[int, Response]:
+    """What these users' requests are answered, by place."""
+    found: dict[int, Response] = {}
+    for user in users:
+        for row, response in zip(works[user].rows, works[user].responses, strict=True):
+            found[row] = answers[user] if response is None else response
+    return found
 
 
 def taken_in(

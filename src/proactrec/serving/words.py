@@ -39,6 +39,7 @@ NOT_GUIDED = {
     "unknown_candidates": "none of the candidates is known",
     "nothing_left": "nothing is left to be shown",
     "store_unavailable": "the database can't be reached: nothing is kept of this decision",
+    "overloaded": "others asked for this user over and over: nothing is kept of this decision",
     "failed": "deciding failed and was logged: nothing is kept of this decision",
 }
 """Every code of `not_guided_because`, in a sentence."""

@@ -196,7 +196,10 @@ class Hot:
     def rows_of(
         self, sql: str, ids: Sequence[str], values: Sequence[Any] = ()
     ) -> list[tuple[Any, ...]]:
-        """What a query with `IN (?ids)` at its end finds for all ids, at most 500 at once."""
+        """What a query with `IN (?ids)` finds for all ids, at most 500 at once.
+
+        Values of its other marks come before them.
+        """
         found = []
         for at in range(0, len(ids), 500):
             part = ids[at : at + 500]

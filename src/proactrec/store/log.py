@@ -74,21 +74,33 @@ def revisions(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def locked(hot: Hot, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+def locked(
+    hot: Hot, tenant: str, user_ids: Sequence[str], *, new: Sequence[str] | None = None
+) -> dict[str, int]:
     """Revisions of users whom nobody else may change until the transaction ends.
 
     They are locked in the order of their ids, so that no two transactions wait for each other. Of
-    whom another one erases just now it is -1: they are not locked, and nothing may be written.
+    whom nothing is there it is 0. Rows are made, and locked, for the `new` of these alone, by
+    default all; whoever is not written in the end must be let go. Of a new one whom another one
+    erases just now it is -1: they are not locked, and nothing may be written.
     """
     ids = sorted(user_ids)
     if hot.is_sqlite:  # the only writer
         return revisions(hot, tenant, ids)
-    hot.insert(USERS, [(tenant, user_id, 0, None) for user_id in ids], "ON CONFLICT DO NOTHING")
+    made = ids if new is None else sorted(new)
+    hot.insert(USERS, [(tenant, user_id, 0, None) for user_id in made], "ON CONFLICT DO NOTHING")
     sql = (
         "SELECT user_id, revision FROM users WHERE tenant = ? AND user_id IN (?ids) "
         "ORDER BY user_id FOR UPDATE"
     )
-    return {**dict.fromkeys(ids, -1), **dict(hot.rows_of(sql, ids, (tenant,)))}
+    found = dict(hot.rows_of(sql, ids, (tenant,)))
+    return {**dict.fromkeys(ids, 0), **dict.fromkeys(made, -1), **found}
+
+
+def let_go(hot: Hot, tenant: str, user_ids: Sequence[str]) -> None:
+    """Leave no row of those who are locked if the log says nothing of them: nor their ids."""
+    sql = "DELETE FROM users WHERE tenant = ? AND revision = 0 AND user_id IN (?ids) RETURNING 1"
+    hot.rows_of(sql, user_ids, (tenant,))
 
 
 def alone(connection: Connection) -> None:

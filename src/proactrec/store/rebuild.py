@@ -84,6 +84,7 @@ def rebuild(database: Database, tenant: str, progress: Progress = silent) -> lis
             log.locked(hot, tenant, ids)
             wrong = _of_users(hot, tenant, _people(hot, tenant, ids))
             _put_right(connection, tenant, wrong)
+            log.let_go(hot, tenant, ids)
         found += wrong
         done, last = done + len(ids), ids[-1]
         progress("users", done, max(done, n_users))
@@ -147,7 +148,7 @@ def _of_users(hot: Hot, tenant: str, people: list[Person]) -> list[Difference]:
     ids, found = [person.user_id for person in people], []
     for table, rows in folded.items():
         sql = f"SELECT {', '.join(columns_of(table))} FROM {table.name} WHERE tenant = ?"
-        if table is USERS:  # who was locked before there was anything to write has none
+        if table is USERS:  # who was only locked, by older versions, has none
             sql += " AND revision > 0"
         stored = hot.rows_of(f"{sql} AND user_id IN (?ids)", ids, (tenant,))
         found += _differing(table, stored, rows)
@@ -174,8 +175,6 @@ def _put_right(connection: Connection, tenant: str, wrong: Iterable[Difference])
         table = METADATA.tables[name]
         if folded is not None:
             Hot(connection).insert(table, [folded], replacing(table))
-        elif table is USERS:  # stays, since others may wait for its lock
-            Hot(connection).insert(table, [(tenant, *key, 0, None)], replacing(table))
         else:
             whole = zip(table.primary_key.columns, (tenant, *key), strict=True)
             connection.execute(table.delete().where(*(column == value for column, value in whole)))

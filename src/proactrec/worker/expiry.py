@@ -4,6 +4,8 @@ Both are events like others, told by the worker under ids of their own, so that 
 changes nothing. What a user does later is still taken in.
 """
 
+import math
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,13 +35,18 @@ class Settled(NamedTuple):
         return Settled(self.n_expired + other.n_expired, self.n_lapsed + other.n_lapsed)
 
 
-def settle(database: Database, now: int) -> Settled:
-    """Settle all that is due, in transactions of a few users each; killed, it goes on."""
-    total = Settled()
+def settle(database: Database, now: int, *, seconds: float = math.inf) -> Settled:
+    """Settle what is due, in transactions of a few users each, for so many seconds.
+
+    Killed, it goes on.
+    """
+    total, end = Settled(), time.monotonic() + seconds
     while due := _due(database, now):
         for tenant, user_ids in due.items():
             with database.writing() as connection:
                 total += _settle_page(connection, tenant, user_ids, now)
+        if time.monotonic() >= end:
+            break
     return total
 
 
@@ -55,7 +62,7 @@ def _due(database: Database, now: int) -> dict[str, list[str]]:
 
 def _settle_page(connection: Connection, tenant: str, user_ids: Sequence[str], now: int) -> Settled:
     hot = Hot(connection)
-    people = log.people(hot, tenant, log.locked(hot, tenant, user_ids))
+    people = log.people(hot, tenant, log.locked(hot, tenant, user_ids, new=()))
     changes = [_change(person, now) for person in people.values()]
     log.write(hot, tenant, [change for change in changes if change.events])
     given_back = [
@@ -65,7 +72,7 @@ def _settle_page(connection: Connection, tenant: str, user_ids: Sequence[str], n
         if event.kind == EXPIRED
     ]
     _give_back(connection, tenant, [made for made in given_back if made.guided])
-    _set_due(connection, tenant, [change.after for change in changes])
+    _set_due(connection, tenant, [change.after for change in changes if not change.events])
     kinds = [event.kind for change in changes for event in change.events]
     return Settled(kinds.count(EXPIRED), kinds.count(LAPSED))
 
@@ -99,7 +106,9 @@ def _give_back(connection: Connection, tenant: str, guided: Sequence[Made]) -> N
 
 
 def _set_due(connection: Connection, tenant: str, people: Sequence[Person]) -> None:
-    """Say when users are due again: also of those of whom nothing was told."""
+    """Say when users are due of whom nothing was told; whoever is written has it said."""
+    if not people:
+        return
     row = USERS.c
     same = (row.tenant == tenant) & (row.user_id == bindparam("whose"))
     connection.execute(

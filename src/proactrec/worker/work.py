@@ -1,12 +1,14 @@
 """The worker: settles, steers, watches, learns and does jobs, while it has the store's lock."""
 
 import logging
+import math
 import multiprocessing
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from proactrec.errors import StoreError
@@ -29,6 +31,10 @@ from proactrec.worker.watching import Watcher
 logger = logging.getLogger(__name__)
 REST = 10.0
 """A chore rests this many times as long as it took, so that others have the machine."""
+MOST_REST = 2.0
+"""Seconds that a chore rests at most which others wait for: it gives back what it finds."""
+SETTLING_SECONDS = 1.0
+"""What is due beyond it is settled at the next look."""
 TICK_SECONDS = 0.2
 COUNTING_SECONDS = 1.0
 """Of counts that are quick many are made at once."""
@@ -41,6 +47,7 @@ class Chore:
     name: str
     every: float  # seconds, at least
     do: Callable[[], object]
+    most_rest: float = math.inf  # unless `every` is more
     next_at: float = 0.0
 
     def look(self) -> None:
@@ -66,7 +73,7 @@ class Chore:
         else:
             metrics.CHORE_DONE.labels(self.name).set_to_current_time()
         took = time.monotonic() - began
-        self.next_at = time.monotonic() + max(self.every, REST * took)
+        self.next_at = time.monotonic() + max(self.every, min(REST * took, self.most_rest))
 
 
 class Worker:
@@ -137,8 +144,8 @@ class Worker:
         self._leads.set()
         chores = [
             Chore("the lock", 1.0, check),
-            Chore("settling", 1.0, self._settle),
-            Chore("leases", 5.0, self._take_back),
+            Chore("settling", 1.0, partial(self._settle, SETTLING_SECONDS), MOST_REST),
+            Chore("leases", 5.0, self._take_back, MOST_REST),
             Chore("steering", 5.0, self._steer),
             Chore("watching", 30.0, self._watch),
             Chore("learning", 30.0, self._learn),  # instances make guides anew for each lesson
@@ -174,8 +181,8 @@ class Worker:
             self._learning, self._watcher = self._of_guide()
             logger.info("guide %s is learned for", self._guides.name)
 
-    def _settle(self) -> None:
-        found = settle(self._database, self._clock())
+    def _settle(self, seconds: float = math.inf) -> None:
+        found = settle(self._database, self._clock(), seconds=seconds)
         if any(found):
             logger.info("%d offers given back, %d not answered", found.n_expired, found.n_lapsed)
 

@@ -83,7 +83,8 @@ def _before(found: Figures) -> Iterator[str]:
         yield f"Answers with errors of the service (5xx): {errors} of {answers} ({share})."
     if found.makeshift:
         plain = f"{words.count(found.makeshift)} of {words.count(found.decisions)}"
-        yield f"Decisions that failed or had no database, so that items were plain: {plain}."
+        why = "failed, were overtaken or had no database, so that items were plain"
+        yield f"Decisions that {why}: {plain}."
 
 
 def is_late(one: Chore) -> bool:
