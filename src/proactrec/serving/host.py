@@ -298,7 +298,8 @@ class Host:
         people: Mapping[str, Person],
     ) -> dict[int, Answer]:
         """Answers to requests that were made before, by their keys; guided if they may be still."""
-        found, items = {}, self.guides.items
+        found = {}
+        items = self.guides.items
         by_id = {live.version.campaign_id: live for live in self._campaigns[tenant]}
         for row, request in requests:
             person = people[request.user_id]

@@ -5,7 +5,17 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Subquery,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from proactrec.errors import ProactrecError, RateError
 from proactrec.store.database import Database, Hot
@@ -84,16 +94,12 @@ def claim(
         has_died = and_(_ROW.state == "working", _ROW.leased_until <= now)
         _give_up(connection, and_(has_died, _ROW.n_tries >= MOST_TRIES), now)
         is_free = and_(_ROW.kind.in_(kinds), or_(_ROW.state == "waiting", has_died))
-        others = JOBS.alias()
-        tenants = select(_ROW.tenant).where(is_free).correlate(None)
-        last = func.max(func.coalesce(others.c.leased_until, 0)).label("until")
-        of_tenants = select(others.c.tenant, last).where(others.c.tenant.in_(tenants))
-        turns = of_tenants.group_by(others.c.tenant).subquery()
+        last = _last_turns(is_free)
         query = (
             select(JOBS)
-            .join(turns, turns.c.tenant == _ROW.tenant)
+            .join(last, last.c.tenant == _ROW.tenant)
             .where(is_free)
-            .order_by(turns.c.until, _ROW.made_at, _ROW.job_id)
+            .order_by(last.c.until, _ROW.made_at, _ROW.job_id)
             .limit(1)
             .with_for_update(of=JOBS, skip_locked=True)
         )
@@ -152,6 +158,15 @@ def newest(connection: Connection, tenant: str, about: str) -> Job | None:
     query = select(JOBS).where(_ROW.tenant == tenant, _ROW.about == about)
     row = connection.execute(query.order_by(_ROW.made_at.desc()).limit(1)).mappings().first()
     return None if row is None else _job(row)
+
+
+def _last_turns(is_free: ColumnElement[bool]) -> Subquery:
+    """Until when a worker had a job of each tenant who has free ones; 0: none had any."""
+    jobs = JOBS.alias()
+    tenants = select(_ROW.tenant).where(is_free).correlate(None)
+    until = func.max(func.coalesce(jobs.c.leased_until, 0)).label("until")
+    found = select(jobs.c.tenant, until).where(jobs.c.tenant.in_(tenants))
+    return found.group_by(jobs.c.tenant).subquery()
 
 
 def _check_room(connection: Connection, tenant: str) -> None:
