@@ -24,8 +24,8 @@ INSIDE = ("tenant", "user_id", "seq")
 JSON = ("groups", "among")
 PAGE = 1000
 """Rows in memory at once."""
-MOST_MEMORY, CHUNK = 2**20, 2**16
-"""Bytes of a document in memory, of a longer one in a file without a name; bytes sent at once."""
+MOST_MEMORY = 2**20
+"""Bytes of a document that are held there; a longer one lies in a file without a name."""
 
 
 def exported(
@@ -50,18 +50,11 @@ def exported(
 
 def gathered(parts: Iterable[str]) -> IO[bytes]:
     """All parts, so that no transaction waits for whoever reads them."""
-    found = SpooledTemporaryFile(MOST_MEMORY)  # noqa: SIM115 (:func:`read` closes it)
+    found = SpooledTemporaryFile(MOST_MEMORY)  # noqa: SIM115 (whoever sends it closes it)
     for part in parts:
         found.write(part.encode())
     found.seek(0)
     return found
-
-
-def read(document: IO[bytes]) -> Iterator[bytes]:
-    """What was gathered, piece by piece; it is gone afterwards."""
-    with document:
-        while chunk := document.read(CHUNK):
-            yield chunk
 
 
 def _rows(connection: Connection, table: Table, tenant: str, user_id: str) -> Iterator[str]:

@@ -4,13 +4,15 @@ What tells or erases all of a person needs an admin's key: those of shops and of
 campaigns neither give people's histories away nor destroy what can't be had back.
 """
 
-from typing import Annotated
+from functools import partial
+from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from proactrec.serving.erasing import erased, items_known
-from proactrec.serving.exporting import exported, gathered, read
+from proactrec.serving.exporting import exported, gathered
 from proactrec.serving.keeping import AuditEntries, AuditEntry, ErasureReceipt, UserExport
 from proactrec.serving.routes.users import UserId
 from proactrec.serving.schemas import MOST_PAGE, moment
@@ -21,6 +23,22 @@ from proactrec.store.keys import Access
 
 router = APIRouter(prefix="/v1", tags=["care"])
 Admin = Annotated[Access, Depends(Needs("admin"))]
+CHUNK = 2**16
+"""Bytes of a document that are sent at once."""
+
+
+class Document(StreamingResponse):
+    """What was gathered of a user, and is gone once it was sent or the reader has left."""
+
+    def __init__(self, gathered: IO[bytes]) -> None:
+        pieces = iter(partial(gathered.read, CHUNK), b"")
+        super().__init__(pieces, media_type="application/json")
+        self._gathered = gathered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._gathered:
+            await super().__call__(scope, receive, send)
 
 
 @router.get("/users/{user_id:owner}/export", responses={200: {"model": UserExport}})
@@ -31,7 +49,7 @@ def export(request: Request, user_id: UserId, access: Admin) -> StreamingRespons
     with service.database.reading() as connection:
         items = items_known(connection, tenant, user_id, guides)
         document = gathered(exported(connection, tenant, user_id, {"guide_items": items}))
-    return StreamingResponse(read(document), media_type="application/json")
+    return Document(document)
 
 
 @router.delete("/users/{user_id:whole}")
