@@ -154,6 +154,47 @@ def test_journeys_are_those_of_a_rollout(
     assert ((log.item_idx == target) & log.accepted).any()
 
 
+class Later:
+    """A service that leads to what came after the world was made, from the second visit on."""
+
+    n_visits = 0
+
+    def decide_batch(
+        self, asked: Sequence[DecisionRequest], *, request_key: str | None = None
+    ) -> list[Decision]:
+        self.n_visits += 1
+        there = "i04" if self.n_visits == 1 else "came later"
+        one = Decision(
+            decision_id="1-a",
+            item_id=there,
+            title=None,
+            guided=True,
+            campaign_id="c",
+            arm="guided",
+            target_id=there,
+            reason="",
+            not_guided_because=None,
+            label=None,
+            probability=1.0,
+            expires_at=None,
+        )
+        return [one for _ in asked]
+
+    def report(self, events: Sequence[EventReport]) -> EventsTaken:
+        return EventsTaken(accepted=len(events), repeated=0, refused=())
+
+
+def test_a_target_that_came_later_moves_nobody(simulated: Callable[..., Simulated]) -> None:
+    users = simulated("itmprec", shows_again=True)
+    target = users.dataset.items.index["i04"]
+    service, who = Later(), who_lacks(users.dataset, target)
+    shoppers = Shoppers(users.dataset, users.world(target), who, n_rounds=N_ROUNDS)
+    first, second = shoppers.visit(service), shoppers.visit(service)
+    assert set(first.item_idx) == set(first.target_idx) == set(second.target_idx) == {target}
+    assert not second.item_idx.any()
+    np.testing.assert_array_equal(first.interest, second.interest)
+
+
 def test_who_is_held_out_sees_what_the_recommender_says(
     simulated: Callable[..., Simulated], database: Database
 ) -> None:

@@ -110,10 +110,12 @@ class Shoppers:
         return self._told(here, decided, shown, accepted)
 
     def _lead(self, here: IntArray, decided: Sequence[Decision]) -> None:
-        """Users may be led to other targets than before."""
+        """Users may be led to other targets than before; one that came after the world was made
+        is none that they could be moved toward, as if they were led to the one before.
+        """
         target = self._target.copy()
         target[here] = [
-            self._target[row] if one.target_id is None else self._index[one.target_id]
+            self._index.get(one.target_id or "", self._target[row])
             for row, one in zip(here, decided, strict=True)
         ]
         rows = np.flatnonzero(target != self._target)

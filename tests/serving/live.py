@@ -84,7 +84,7 @@ def live(
         Host(database, Guides(folder)), patience=patience, most_waiting=most_waiting, traces=traces
     )
     options = SafetyOptions(**safety)
-    service = Service(database, instance, options.door(database))
+    service = Service(database.apart(), instance, options.door(database))
     config = uvicorn.Config(
         create_app(service),
         http=Connection,

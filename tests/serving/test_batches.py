@@ -1,6 +1,7 @@
 """Campaigns as nightly batches: the same journeys as by calls, once however often they are run."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from proactrec.cli import campaign as command
-from proactrec.errors import InvalidInputError
+from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.serving.batches import all_users, planned, reported, reports_of
+from proactrec.serving.schemas import Decision, micros
+from proactrec.store import care
+from proactrec.store.care import Care
 from proactrec.store.database import Database
+from proactrec.store.rebuild import differences
 
 from .hosting import DAY, NOON, TENANT, Shop
 
@@ -77,6 +82,78 @@ def test_a_batch_campaign_gives_the_journeys_of_calls_over_the_same_days(
     assert {row[4] for row in found[0]} == {0, 1}
 
 
+def say(shop: Shop, **said: Any) -> None:
+    with shop.database.writing() as connection:
+        care.change(connection, TENANT, Care(**said), by="test", at=shop.now)
+
+
+def test_a_plan_made_again_guides_nobody_who_may_not_be_any_more(shop: Shop) -> None:
+    version, users = shop.campaign(), [f"u{n:02}" for n in range(12)]
+
+    def plan() -> dict[str, Decision]:
+        shop.now += 1
+        rows = planned(shop.hosts[0], TENANT, users, None, shop.now)
+        return dict(zip(users, rows, strict=True))
+
+    def why() -> dict[str, str | None]:
+        """Of those who are plain now, and were not; all others are as they were."""
+        found = {}
+        for user, one in plan().items():
+            if one.decision_id is None:
+                found[user] = one.not_guided_because
+                assert (one.guided, one.label) == (False, None)
+                assert one.item_id == plain[user]
+            else:
+                before = first[user]
+                assert (one.decision_id, one.item_id) == (before.decision_id, before.item_id)
+                assert one.guided == before.guided
+        return found
+
+    first = plan()
+    plain = dict(shop.rows("SELECT user_id, plain_id FROM decisions"))
+    guided = [user for user, one in first.items() if one.guided]
+    assert len(guided) > 3
+    assert any(first[user].item_id != plain[user] for user in guided)
+    assert why() == {}
+    shop.consent(guided[0], guided=False)
+    shop.groups(guided[1], "minors")
+    say(shop, excluded_groups=("minors",))
+    assert why() == {guided[0]: "opted_out", guided[1]: "excluded_group"}
+    shop.consent(guided[0], guided=True)
+    assert why() == {guided[1]: "excluded_group"}
+    say(shop, excluded_categories=("Comedy",))  # of the target, i04
+    assert why() == dict.fromkeys(guided, "nothing_passes")
+    say(shop)
+    shop.change(version, state="paused")
+    assert why() == dict.fromkeys(guided, "campaign_paused")
+    shop.change(version, state="running")
+    assert why() == {}
+    assert shop.rows("SELECT COUNT(*) FROM decisions") == [(len(users),)]
+    assert differences(shop.database, TENANT) == []
+
+
+def test_two_nights_are_two_days_of_the_campaign(shop: Shop) -> None:
+    """At half past one in Berlin, before and after clocks go forward; of UTC it is one day."""
+    there = shop.campaign(budget={"time_zone": "Europe/Berlin"}).campaign_id
+    nights = [micros(datetime(2027, 3, 28, hour, 30, tzinfo=UTC)) for hour in (0, 23)]
+
+    def ids(campaign_id: str | None, **how: Any) -> list[str | None]:
+        return [
+            planned(shop.hosts[0], TENANT, ["u01"], campaign_id, at, **how)[0].decision_id
+            for at in nights
+        ]
+
+    first, second = ids(there)
+    assert first != second
+    assert ids(there) == [first, second]
+    once, again = ids(None)
+    assert once == again
+    assert ids(None, day=date(2027, 3, 28)) == [once, once]
+    assert set(ids(None, day=date(2027, 3, 29))).isdisjoint({first, second, once})
+    with pytest.raises(UnknownIdError, match="there is no campaign 'nothing'"):
+        ids("nothing")
+
+
 def test_a_row_that_is_no_event_is_named() -> None:
     rows = [{"user_id": "u", "event_id": "e", "kind": "accept", "item_id": "i"}] * 2
     table = pl.DataFrame([*rows, {**rows[0], "user_id": ""}])
@@ -120,6 +197,9 @@ def test_nights_of_a_campaign_by_commands(run: Command, tmp_path: Path) -> None:
         kind=pl.lit("accept"),
     ).drop_nulls().write_csv(events)  # fmt: skip
     run("ingest", "--events", str(events))
+    run("plan", "--out", str(out), "--at", "2026-12-01T02:00:00Z", "--day", "2026-12-02")
+    tomorrow = pl.read_csv(out, infer_schema=False)
+    assert set(tomorrow["decision_id"]).isdisjoint(plan["decision_id"])
     run("rebuild", "--check")
     run("pause", campaign, "--reason", "a holiday")
     assert "paused" in run("list")

@@ -80,7 +80,12 @@ def test_all_that_is_held_of_a_user_is_told(two: Two) -> None:
 
 
 def test_a_long_history_is_told_whole(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proactrec.serving.exporting.PAGE", 3)
+    for name, value in {
+        "exporting.PAGE": 3,
+        "exporting.MOST_MEMORY": 100,
+        "routes.care.CHUNK": 7,
+    }.items():
+        monkeypatch.setattr(f"proactrec.serving.{name}", value)
     for _ in range(10):
         two.one.client.decide('a "quoted" ä/ user')
     found = two.other.client.export('a "quoted" ä/ user')

@@ -198,7 +198,9 @@ def test_policies_are_those_that_arms_may_have(service: Live) -> None:
         service.client.create(campaign(arms=({"name": "one", "policy": name},)))
 
 
-def test_a_study_is_asked_for_once_and_of_what_it_is_of(service: Live) -> None:
+def test_a_study_is_asked_for_once_and_of_what_it_is_of(
+    service: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client, campaign_id = service.client, service.running()
     with pytest.raises(InvalidInputError, match="policy must be given, got none"):
         client.study(campaign_id, "off-policy")
@@ -209,9 +211,9 @@ def test_a_study_is_asked_for_once_and_of_what_it_is_of(service: Live) -> None:
             UnknownIdError, match=f"can build no policy '{name}'; there are itmprec"
         ):
             client.study(campaign_id, "worlds", policies=["random", name])
-    for _ in range(2):
+    for names in (["random", "ipg"], ["ipg", "random", "random"]):
         assert client.study(campaign_id, "worlds").state == "waiting"
-        assert client.study(campaign_id, "worlds", policies=["random", "ipg"]).state == "waiting"
+        assert client.study(campaign_id, "worlds", policies=names).state == "waiting"
         assert client.study(campaign_id, "off-policy", policy="random").state == "waiting"
     with service.service.database.reading() as connection:
         kinds = [kind for (kind,) in Hot(connection).rows("SELECT kind FROM jobs ORDER BY kind")]
@@ -221,5 +223,9 @@ def test_a_study_is_asked_for_once_and_of_what_it_is_of(service: Live) -> None:
     path = f"/v1/campaigns/{campaign_id}/studies"
     assert service.ask("GET", f"{path}/worlds?policies=random&policies=ipg").is_success
     assert service.ask("GET", f"{path}/worlds?policies=ipg").status_code == 409
+    assert service.ask("GET", f"{path}/worlds?policies=nobody").status_code == 409
+    monkeypatch.setattr("proactrec.store.jobs.MOST_OPEN", 3)
+    refused = service.ask("POST", f"{path}/rails")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
     assert service.ask("GET", f"{path}/rails").status_code == 409
     assert service.ask("GET", f"{path}/nothing").status_code == 422

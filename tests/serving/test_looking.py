@@ -282,6 +282,18 @@ def test_looks_at_many_worths_fill_no_memory(guide_folder: Callable[..., Path]) 
     assert len(guides._policies) == 2
 
 
+def test_drafts_of_many_worths_fill_no_memory(
+    guide_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proactrec.serving.guides.MOST_POLICIES", 3)
+    guides = Guides(guide_folder("foresight"))
+    for step in (0.1, 0.2, 0.3, 0.1, 0.4):
+        guides.check(campaign(worth={"step": step}))
+    kept = [options for _, options in guides._policies]
+    steps = [step for one in kept for step in (0.1, 0.2, 0.3, 0.4) if f"'step': {step}" in one]
+    assert steps == [0.3, 0.1, 0.4], "that which was used last is the last to go"
+
+
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 def test_a_look_is_no_campaign(service: Live) -> None:
     for method in ("GET", "PUT", "DELETE"):

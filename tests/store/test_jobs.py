@@ -5,15 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from proactrec.errors import RateError
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job, LostJobError, claim, done, enqueue, failed, newest, renew
 
 from .shop import TENANT, rows
 
 
-def made(database: Database, about: str = "a", kind: str = "forecast", **given: object) -> str:
+def made(
+    database: Database,
+    about: str = "a",
+    kind: str = "forecast",
+    *,
+    tenant: str = TENANT,
+    **given: object,
+) -> str:
     with database.writing() as connection:
-        return enqueue(connection, TENANT, kind, about, given)
+        return enqueue(connection, tenant, kind, about, given)
 
 
 def claimed(database: Database, worker: str = "w", *, seconds: float = 30) -> Job | None:
@@ -74,6 +82,40 @@ def test_the_oldest_of_the_kinds_comes_first_and_each_to_one(database: Database)
         jobs = list(threads.map(lambda n: claimed(database, str(n)), range(24)))
     assert sorted(job.job_id for job in jobs if job) == sorted(ids[1:])
     assert claim(database, "w", ["learn"], 30).about == "other"
+
+
+def test_nobody_s_jobs_hold_up_those_of_others(database: Database) -> None:
+    for tenant, n_jobs in ((TENANT, 4), ("other", 2)):
+        for n in range(n_jobs):
+            time.sleep(0.002)
+            made(database, str(n), tenant=tenant)
+    turns = []
+    for _ in range(6):
+        job = claimed(database)
+        assert job is not None
+        turns.append((job.tenant, job.about))
+        time.sleep(0.002)
+        ended(database, job)
+    both = [(tenant, about) for about in "01" for tenant in (TENANT, "other")]
+    assert turns == [*both, (TENANT, "2"), (TENANT, "3")]
+    assert claimed(database) is None
+
+
+def test_a_tenant_has_so_many_jobs_that_have_not_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proactrec.store.jobs.MOST_OPEN", 3)
+    ids = [made(database, str(n)) for n in range(3)]
+    with pytest.raises(RateError, match="3 jobs wait already, at most 3 may"):
+        made(database, "3")
+    assert made(database, "2") == ids[2]
+    job = claimed(database)
+    assert job is not None
+    with pytest.raises(RateError):
+        made(database, "3")
+    made(database, "3", tenant="other")
+    ended(database, job)
+    made(database, "3")
 
 
 def test_a_killed_worker_s_job_comes_back_and_it_can_not_end_it(database: Database) -> None:

@@ -14,6 +14,7 @@ from proactrec.serving.audience import audience_of
 from proactrec.serving.guides import Guides
 from proactrec.store.campaign import Campaign
 from proactrec.store.campaigns import Version
+from proactrec.store.care import Care
 from proactrec.store.database import Database
 from proactrec.worker.forecasts import METRICS, Plan, Scene, forecast
 
@@ -93,6 +94,24 @@ def test_what_is_sold_out_is_nobodys_target(guides: Guides, tmp_path: Path) -> N
     first = guides.targets(plan(guides).version.said)[0]
     other = guides.selling(frozenset([guides.items.item_ids[first - 1]]))
     assert first not in Scene(plan(other), ArtefactStore(tmp_path)).pairs.target_idx
+
+
+@pytest.mark.parametrize("goal", [{"items": ("i04", "i05")}, {"category": "War", "n_targets": 3}])
+def test_it_is_played_with_the_targets_that_care_leaves(
+    guides: Guides, tmp_path: Path, goal: dict[str, Any]
+) -> None:
+    """As it is decided; not as if care were a rail of the campaign."""
+    cared = plan(guides, goal=goal)._replace(care=Care(excluded_categories=("Comedy", "nothing")))
+    scene = Scene(cared, ArtefactStore(tmp_path))
+    said, items = cared.version.said, guides.items
+    live = guides.live(cared.version, cared.care)
+    assert scene.targets.tolist() == live.targets.tolist()
+    assert len(scene.targets) == (1 if goal.get("items") else 3)
+    assert said.rails.protected_categories == ()
+    assert scene.guides[0].rails.is_protected.tolist() == items.carry(["Comedy"]).tolist()
+    nothing = cared._replace(care=Care(excluded_categories=("Comedy", "War")))
+    with pytest.raises(InvalidInputError, match="care excludes all targets"):
+        Scene(nothing, ArtefactStore(tmp_path))
 
 
 def test_arms_share_the_users(guides: Guides, tmp_path: Path) -> None:

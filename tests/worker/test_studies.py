@@ -11,6 +11,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.serving.guides import Guides
 from proactrec.store import campaigns, jobs
+from proactrec.store.care import Care
 from proactrec.store.database import Database
 from proactrec.worker.forecasts import METRICS, Plan, Scene, forecast
 from proactrec.worker.off_policy import NEEDED
@@ -105,6 +106,16 @@ def test_a_pause_is_one_rail(guides: Guides, tmp_path: Path) -> None:
     assert list(found["rails"]) == ["pause_after"]
     with pytest.raises(InvalidInputError, match="no rails of a journey: there is nothing to price"):
         rails(plan(guides, rails={"daily_cap": 3}), tmp_path)
+
+
+def test_what_care_excludes_is_no_rail_of_the_campaign(guides: Guides, tmp_path: Path) -> None:
+    cared = {"care": Care(excluded_categories=("Comedy",))}
+    with pytest.raises(InvalidInputError, match="no rails of a journey: there is nothing to price"):
+        rails(plan(guides)._replace(**cared), tmp_path)
+    own = plan(guides, rails={"item_cap": 50})._replace(**cared)
+    found = rails(own, tmp_path)
+    assert list(found["rails"]) == ["item_cap"]
+    assert set(means(found["rails"]["item_cap"]["price"])) == {0.0}, "it stays excluded"
 
 
 def test_jobs_tell_what_they_found(database: Database, guide_folder: Callable[..., Path]) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,13 +178,23 @@ def plan(
         typer.Option(help="File of user ids, one a line; else all that guide and store know."),
     ] = None,
     at: At = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Day that is planned for; by default that of --at in the time zone of --campaign "
+            "(budget.time_zone), without which it is UTC.",
+        ),
+    ] = None,
     tenant: Tenant = "default",
 ) -> None:
     """Decide what every user is shown next, and why: one row each.
 
-    Run again for the same day, it gives the same decisions: killed, it goes on.
+    Run again for the same day, it gives the same decisions: killed, it goes on. But whoever may not
+    be guided any more gets the plain item, without a decision_id.
 
     Example: proactrec campaign plan --store shop.sqlite --guide guides/shop --out tonight.csv
+    --day 2026-12-01
     """
     import polars as pl
 
@@ -198,7 +209,8 @@ def plan(
     with opened(store) as database, console.progress() as progress:
         guides = opened_guides(database, guide, tenant)
         ids = listed_ids(users) if users else all_users(database, guides, tenant)
-        rows = planned(Host(database, guides), tenant, ids, campaign, when, progress)
+        host, planned_for = Host(database, guides), None if day is None else day.date()
+        rows = planned(host, tenant, ids, campaign, when, progress, day=planned_for)
     table = pl.DataFrame([row.model_dump(mode="json") for row in rows], infer_schema_length=None)
     table = table.drop("label").insert_column(0, pl.Series("user_id", ids, dtype=pl.String))
     with replacing(out) as partial:

@@ -45,8 +45,8 @@ def report(
             version = campaigns.current(connection, tenant, campaign)
         for what in KINDS:
             renew(database, version, what, now)
+        page = page_of(database, tenant, campaign, now)
         with database.reading() as connection:
-            page = page_of(connection, tenant, campaign, now)
             course = course_now(connection, version, now, by="hour", last=MOST_HOURS)
             found, _ = outcomes_now(connection, version, now)
     out.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,8 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        refresher = Refresher(service.database, service.instance)
+        own = service.instance.host.database
+        refresher = Refresher(own, service.instance)
         service.instance.start()
         refresher.start()
         yield
@@ -79,6 +80,7 @@ def create_app(service: Service) -> FastAPI:
             service.instance.host.leave()
         except StoreError as error:
             logger.warning("what was leased comes back later: %s", error)
+        own.close()
         service.database.close()
         service.instance.traces.close()
 

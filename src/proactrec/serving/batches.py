@@ -1,8 +1,9 @@
 """Campaigns as batches: everybody is decided for at once, and what they did comes in a table."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import date
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
@@ -15,9 +16,10 @@ from proactrec.serving.host import Host
 from proactrec.serving.requests import Answer, Ask, Outcome, Report
 from proactrec.serving.schemas import Decision, EventReport, EventsTaken
 from proactrec.serving.words import report_of, taken, told
+from proactrec.store import campaigns
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
-from proactrec.store.people import NOBODY, SECOND
+from proactrec.store.people import NOBODY, day_of
 from proactrec.store.tables import USERS
 
 BATCH = 256
@@ -43,9 +45,24 @@ def planned(
     campaign_id: str | None,
     at: int,
     progress: Progress = silent,
+    *,
+    day: date | None = None,
 ) -> list[Decision]:
-    """What every user is shown next; asked again for the same day (of UTC), the same."""
-    day = datetime.fromtimestamp(at / SECOND, UTC).date()
+    """What every user is shown next; asked again for the same day, the same.
+
+    Whoever was guided and may not be any more gets the plain item then, of which nothing is kept.
+
+    Parameters
+    ----------
+    day : date, optional
+        That is planned for: by default that of the time, where the campaign is, or of UTC.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such campaign.
+    """
+    day = day or day_of(at, _zone(host.database, tenant, campaign_id))
     key = f"plan {campaign_id or 'all'} {day}"
     asks = [Ask(user_id, campaign_id, (), at, key) for user_id in user_ids]
     found: list[Decision] = []
@@ -87,6 +104,14 @@ def reported(
         outcomes += host.handle(tenant, part)
         progress("ingest", len(outcomes), len(reports))
     return taken([report.event_id for report in reports], outcomes)
+
+
+def _zone(database: Database, tenant: str, campaign_id: str | None) -> ZoneInfo:
+    """Of a campaign's days; several may have several."""
+    if campaign_id is None:
+        return ZoneInfo("UTC")
+    with database.reading() as connection:
+        return campaigns.current(connection, tenant, campaign_id).said.budget.zone
 
 
 def _parts(requests: Sequence[RequestT]) -> Iterator[Sequence[RequestT]]:

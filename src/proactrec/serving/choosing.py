@@ -4,13 +4,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from proactrec.data.items import Items
 from proactrec.guidance.walks import Round, Walk
 from proactrec.journeys import REFUSED
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.requests import Ask
 from proactrec.store.budgets import ALL, ITEM, Limit, Limits, limits_of
 from proactrec.store.campaign import HOLD_OUT
-from proactrec.store.people import Person, day_of
+from proactrec.store.people import Made, Person, day_of
 
 PLAIN_ROUNDS = 20
 """What was shown in so many newest rounds outside campaigns is not shown again at once."""
@@ -120,6 +121,22 @@ def never_guided(live: Live, person: Person) -> str:
     if not person.is_guided:
         return "opted_out"
     return "excluded_group" if live.except_groups & person.groups else ""
+
+
+def withdrawn(made: Made, person: Person, live: Live | None, items: Items) -> str:
+    """Why a user may not be guided any more as was decided before; empty: they may, or were not."""
+    if not made.guided:
+        return ""
+    if live is None:
+        return "no_campaign"
+    if live.version.state != "running":
+        return f"campaign_{live.version.state}"
+    if because := never_guided(live, person):
+        return because
+    where = (items.index.get(one, 0) for one in (made.item_id, made.target_id))
+    carried = {name.casefold() for idx in where if idx for name in items.categories[idx - 1]}
+    protected = live.version.said.rails.protected_categories  # those of care among them
+    return "nothing_passes" if carried.intersection(map(str.casefold, protected)) else ""
 
 
 def is_audience(live: Live, person: Person, n_items: int) -> bool:

@@ -1,8 +1,9 @@
 """All that a store holds of a user, as one JSON document, made piece by piece."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
 from sqlalchemy import Connection, Table, select
 
@@ -23,6 +24,8 @@ INSIDE = ("tenant", "user_id", "seq")
 JSON = ("groups", "among")
 PAGE = 1000
 """Rows in memory at once."""
+MOST_MEMORY = 2**20
+"""Bytes of a document that are held there; a longer one lies in a file without a name."""
 
 
 def exported(
@@ -43,6 +46,15 @@ def exported(
         yield from _rows(connection, table, tenant, user_id)
         yield "]"
     yield "}\n"
+
+
+def gathered(parts: Iterable[str]) -> IO[bytes]:
+    """All parts, so that no transaction waits for whoever reads them."""
+    found = SpooledTemporaryFile(MOST_MEMORY)  # noqa: SIM115 (whoever sends it closes it)
+    for part in parts:
+        found.write(part.encode())
+    found.seek(0)
+    return found
 
 
 def _rows(connection: Connection, table: Table, tenant: str, user_id: str) -> Iterator[str]:

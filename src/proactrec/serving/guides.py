@@ -29,8 +29,8 @@ from proactrec.store.campaigns import Version
 from proactrec.store.care import Care
 from proactrec.types import IntArray
 
-MOST_GUIDES = 200
-"""Arms that are kept ready."""
+MOST_GUIDES, MOST_POLICIES = 200, 20
+"""Arms that are kept ready, and policies by name and worth, from which others are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +262,11 @@ class Guides:
         policy = self._policies.get(key)
         if policy is None:
             policy = built_policy(self.folder, name, options, self.saved)
-            if keeps or not changes:  # of names alone there are few
-                self._policies[key] = policy
+        if keeps or not changes:  # looks at many worths put nothing out
+            self._policies.pop(key, None)
+            self._policies[key] = policy  # used last
+            while len(self._policies) > MOST_POLICIES:
+                self._policies.popitem(last=False)
         if not said.explore.share:
             return policy
         return exploring(policy, said.explore, seed=self.saved.seed, item_key=self.items.key)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection
 
 from proactrec.errors import BusyError, ProactrecError
-from proactrec.serving.choosing import Known, Turn, known_of, offers, spent, turn_of
+from proactrec.serving.choosing import Known, Turn, known_of, offers, spent, turn_of, withdrawn
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.memory import Memory
 from proactrec.serving.metrics import TRIED_AGAIN
@@ -24,7 +24,7 @@ from proactrec.serving.taking import Work, change_of, responses_of, works_of
 from proactrec.serving.unknown import Unknown
 from proactrec.store import care, log
 from proactrec.store.budgets import ALL, ITEM_CAP, Limit, Limits, nearly_used, take
-from proactrec.store.campaigns import Version, all_current
+from proactrec.store.campaigns import all_current
 from proactrec.store.care import Heads, heads
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
@@ -272,19 +272,8 @@ class Host:
         )
         version = None if live is None else live.version
         chance = one.chance if item == self._id(one.item_idx) else None
-        return self._told(tenant, turn.person.user_id, decided, version, chance)
-
-    def _told(
-        self,
-        tenant: str,
-        user_id: str,
-        decided: Decided,
-        version: Version | None,
-        chance: float | None = None,
-    ) -> Answer:
-        made, title_of = decided.made, self.guides.items.title_of
-        title, target = title_of(made.item_id), title_of(made.target_id)
-        return Answer(tenant, user_id, decided, version, title, target, chance)
+        user_id, items = turn.person.user_id, self.guides.items
+        return Answer.of(tenant, user_id, decided, version, items, chance)
 
     def _id(self, item_idx: int) -> str:
         return self.guides.items.item_ids[item_idx - 1] if item_idx else ""
@@ -296,15 +285,20 @@ class Host:
         requests: Sequence[tuple[int, Request]],
         people: Mapping[str, Person],
     ) -> dict[int, Answer]:
-        """Answers to requests that were made before, by their keys."""
+        """Answers to requests that were made before, by their keys; guided if they may be still."""
         found = {}
-        by_id = {live.version.campaign_id: live.version for live in self._campaigns[tenant]}
+        items = self.guides.items
+        by_id = {live.version.campaign_id: live for live in self._campaigns[tenant]}
         for row, request in requests:
-            if isinstance(request, Ask) and request.request_key and people[request.user_id].made:
+            person = people[request.user_id]
+            if isinstance(request, Ask) and request.request_key and person.made:
                 decided = log.decided_by(hot, tenant, request.user_id, request.request_key)
                 if decided is not None:
-                    version = by_id.get(decided.made.campaign_id)
-                    found[row] = self._told(tenant, request.user_id, decided, version)
+                    live = by_id.get(decided.made.campaign_id)
+                    version = None if live is None else live.version
+                    answer = Answer.of(tenant, request.user_id, decided, version, items)
+                    because = withdrawn(decided.made, person, live, items)
+                    found[row] = answer.withdrawn(because, items) if because else answer
         return found
 
     def _see_heads(self, tenant: str, now: Heads, connection: Connection) -> None:

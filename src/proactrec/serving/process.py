@@ -84,7 +84,7 @@ def instance_of(
     leases = Leases(secrets.token_hex(8), lease_block) if lease_block else None
     host = Host(database, guides, leases=leases)
     instance = Instance(host, traces=traces_of(instance_name()))
-    return Service(database, instance, safety.door(database))
+    return Service(database.apart(), instance, safety.door(database))
 
 
 def serve(service: Service, listener: socket.socket, safety: SafetyOptions) -> None:

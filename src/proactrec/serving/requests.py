@@ -1,8 +1,9 @@
 """What is asked of a host and what it answers: the same by HTTP, in batches and in tests."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from proactrec.data.items import Items
 from proactrec.store.campaigns import Version
 from proactrec.store.log import Decided
 from proactrec.store.people import Event, id_of
@@ -56,6 +57,29 @@ class Answer(NamedTuple):
     title: str
     target_title: str
     chance: float | None = None  # of acceptance, as the policy believes
+    is_kept: bool = True  # False: the log has another item, and no event may answer this one
+
+    @classmethod
+    def of(
+        cls,
+        tenant: str,
+        user_id: str,
+        decided: Decided,
+        version: Version | None,
+        items: Items,
+        chance: float | None = None,
+    ) -> Self:
+        """With the titles that items have."""
+        titles = items.title_of(decided.made.item_id), items.title_of(decided.made.target_id)
+        return cls(tenant, user_id, decided, version, *titles, chance)
+
+    def withdrawn(self, because: str, items: Items) -> Self:
+        """The plain item instead, since nobody may be guided to the other one any more."""
+        made = self.decided.made._replace(item_id=self.decided.plain_id, guided=0)
+        decided = self.decided._replace(
+            made=made, reason="plain", not_guided_because=because, among=None
+        )
+        return self._replace(decided=decided, title=items.title_of(made.item_id), is_kept=False)
 
     @property
     def decision_id(self) -> str:

@@ -14,7 +14,14 @@ from proactrec.store.keys import Access, Scope
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """All of one instance."""
+    """All of one instance.
+
+    Parameters
+    ----------
+    database : Database
+        Of routes. The instance's host has connections of its own: however many routes read, and
+        however long, decisions find one.
+    """
 
     database: Database
     instance: Instance

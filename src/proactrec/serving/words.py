@@ -64,7 +64,7 @@ def told(answer: Answer | Plain) -> Decision:
     made, version = answer.decided.made, answer.version
     guided = bool(made.guided)
     return Decision(
-        decision_id=answer.decision_id,
+        decision_id=answer.decision_id if answer.is_kept else None,
         item_id=made.item_id or None,
         title=answer.title or None,
         guided=guided,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from alembic import command
 from alembic.config import Config
@@ -87,6 +87,11 @@ class Database:
         self.engine = create_engine(self.url, **extra)
         if self.is_sqlite:
             _settle_sqlite(self.engine)
+
+    def apart(self) -> Self:
+        """The same database by connections of its own: whoever takes all of these takes none."""
+        url = self.url.render_as_string(hide_password=False)
+        return type(self)(url, partitions=self.partitions)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; processes that do it at once wait for each other.

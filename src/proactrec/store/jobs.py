@@ -5,15 +5,29 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Subquery,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from proactrec.errors import ProactrecError
+from proactrec.errors import ProactrecError, RateError
 from proactrec.store.database import Database, Hot
 from proactrec.store.people import SECOND
 from proactrec.store.tables import IS_OPEN, JOBS
 
 MOST_TRIES = 3
 """A job whose worker died so often is not tried again."""
+MOST_OPEN = 100
+"""Jobs of a tenant that wait or are being done; of those who ask at once some more may."""
+FULL_SECONDS = 60.0
+"""After so long it is worth asking again."""
 _ROW = JOBS.c
 
 
@@ -41,22 +55,32 @@ class Job(NamedTuple):
 def enqueue(
     connection: Connection, tenant: str, kind: str, about: str, given: Mapping[str, Any]
 ) -> str:
-    """The id of the job that does this; one that has not ended yet is not doubled."""
+    """The id of the job that does this; one that has not ended yet is not doubled.
+
+    Raises
+    ------
+    RateError
+        If the tenant has too many that have not ended yet.
+    """
     hot, job_id = Hot(connection), secrets.token_hex(6)
     what = (tenant, job_id, kind, about, json.dumps(dict(given)), "waiting")
     row = (*what, None, None, 0, None, None, hot.clock(), None)
     query = select(_ROW.job_id).where(_ROW.tenant == tenant, _ROW.about == about, IS_OPEN)
     while True:  # the other one may end before it is looked up
-        hot.insert(JOBS, [row], "ON CONFLICT DO NOTHING")
         found: str | None = connection.execute(query).scalar()
         if found is not None:
             return found
+        _check_room(connection, tenant)
+        hot.insert(JOBS, [row], "ON CONFLICT DO NOTHING")
 
 
 def claim(
     database: Database, worker: str, kinds: Collection[str], lease_seconds: float
 ) -> Job | None:
-    """The oldest job of these kinds that nobody does, for a worker; None: there is none.
+    """The next job of these kinds that nobody does, for a worker; None: there is none.
+
+    It is the oldest one of the tenant whose turn is longest ago, so that nobody's jobs hold up
+    those of others.
 
     Parameters
     ----------
@@ -69,12 +93,15 @@ def claim(
         now = Hot(connection).clock()
         has_died = and_(_ROW.state == "working", _ROW.leased_until <= now)
         _give_up(connection, and_(has_died, _ROW.n_tries >= MOST_TRIES), now)
+        is_free = and_(_ROW.kind.in_(kinds), or_(_ROW.state == "waiting", has_died))
+        last = _last_turns(is_free)
         query = (
             select(JOBS)
-            .where(_ROW.kind.in_(kinds), or_(_ROW.state == "waiting", has_died))
-            .order_by(_ROW.made_at, _ROW.job_id)
+            .join(last, last.c.tenant == _ROW.tenant)
+            .where(is_free)
+            .order_by(last.c.until, _ROW.made_at, _ROW.job_id)
             .limit(1)
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=JOBS, skip_locked=True)
         )
         row = connection.execute(query).mappings().first()
         if row is None:
@@ -133,15 +160,31 @@ def newest(connection: Connection, tenant: str, about: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def _last_turns(is_free: ColumnElement[bool]) -> Subquery:
+    """Until when a worker had a job of each tenant who has free ones; 0: none had any."""
+    jobs = JOBS.alias()
+    tenants = select(_ROW.tenant).where(is_free).correlate(None)
+    until = func.max(func.coalesce(jobs.c.leased_until, 0)).label("until")
+    found = select(jobs.c.tenant, until).where(jobs.c.tenant.in_(tenants))
+    return found.group_by(jobs.c.tenant).subquery()
+
+
+def _check_room(connection: Connection, tenant: str) -> None:
+    query = select(func.count()).select_from(JOBS).where(_ROW.tenant == tenant, IS_OPEN)
+    n = int(connection.execute(query).scalar() or 0)
+    if n >= MOST_OPEN:
+        raise RateError(f"{n} jobs wait already, at most {MOST_OPEN} may: ask later", FULL_SECONDS)
+
+
 def _give_up(connection: Connection, which: ColumnElement[bool], now: int) -> None:
     error = f"its worker died {MOST_TRIES} times"
-    ended = {"state": "failed", "error": error, "ended_at": now, "leased_until": None}
+    ended = {"state": "failed", "error": error, "ended_at": now}
     connection.execute(update(JOBS).where(which).values(ended))
 
 
 def _end(connection: Connection, job: Job, **values: Any) -> None:
     now = Hot(connection).clock()
-    _change(connection, job, ended_at=now, leased_until=None, **values)
+    _change(connection, job, ended_at=now, **values)  # whose turn it was tells leased_until
 
 
 def _change(connection: Connection, job: Job, **values: Any) -> None:

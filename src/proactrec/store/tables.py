@@ -248,7 +248,7 @@ JOBS = Table(
     _text("given"),  # JSON
     _text("state"),  # waiting, working, done, failed
     _text("worker", null=True),
-    _time("leased_until", null=True),
+    _time("leased_until", null=True),  # of one that has ended: when its tenant's turn was
     _number("n_tries"),
     _text("result", null=True),  # JSON
     _text("error", null=True),

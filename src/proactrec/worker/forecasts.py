@@ -33,11 +33,12 @@ from proactrec.measurement.ratios import linearised
 from proactrec.measurement.sums import Sums
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
-from proactrec.serving.guides import Guides
+from proactrec.serving.guides import Guides, Live
 from proactrec.simulator.hidden import Hidden, Vectors, hidden_vectors
 from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
 from proactrec.simulator.world import World, WorldOptions
 from proactrec.store.campaigns import Version
+from proactrec.store.care import Care
 from proactrec.types import IntArray
 from proactrec.worth import Worth
 
@@ -62,6 +63,12 @@ class Plan(NamedTuple):
     version: Version
     guides: Guides
     audience: IntArray  # rows of the users that the guide knows
+    care: Care = Care()
+
+    @property
+    def live(self) -> Live:
+        """The campaign as it would be decided by, with what care excludes."""
+        return self.guides.live(self.version, self.care)
 
     @property
     def n_rounds(self) -> int:
@@ -140,7 +147,8 @@ def played(
         "version": FORECAST_VERSION,
         "guide": plan.guides.name,
         "knowledge": plan.guides.knowledge_of(plan.version.tenant),
-        "said": plan.version.said.model_dump(mode="json"),
+        "said": plan.live.version.said.model_dump(mode="json"),
+        "targets": scene.targets.tolist(),
         "unavailable": sorted(plan.guides.unavailable),
         "audience": plan.audience.tolist(),
         "worlds": [scene.world(number).model_dump() for number in range(n_worlds)],
@@ -197,7 +205,9 @@ class Scene:
                 "the guide knows nobody of the audience: nothing can be forecast"
             )
         self.plan, self.artefacts, self._progress = plan, artefacts, progress
-        saved, said = plan.guides.saved, plan.version.said
+        saved, live = plan.guides.saved, plan.live
+        if not len(live.targets):
+            raise InvalidInputError("care excludes all targets: nobody would be guided to any")
         self.seed, rows = saved.seed, plan.audience
         if len(rows) > MOST_KNOWN:
             drawn = generator(self.seed, "forecast users").choice(rows, MOST_KNOWN, replace=False)
@@ -205,9 +215,10 @@ class Scene:
         self.dataset = dataset_of(plan.guides, rows)
         users = train_users(self.dataset)
         self.users = replace(users, known=rows)
-        self.guides = [plan.guides.of(plan.version, arm.name) for arm in said.arms]
-        self.plain = [plan.guides.plain(plan.version)] * len(said.arms)
-        self.targets = plan.guides.targets(said)
+        arms = live.version.said.arms
+        self.guides = [plan.guides.of(live.version, arm.name) for arm in arms]
+        self.plain = [plan.guides.plain(live.version)] * len(arms)
+        self.targets = live.targets
         self.pairs = self._pairs()
         self.prior = self._prior()
         self._vectors: dict[Hidden, Vectors] = {}

@@ -4,33 +4,52 @@ What tells or erases all of a person needs an admin's key: those of shops and of
 campaigns neither give people's histories away nor destroy what can't be had back.
 """
 
-from collections.abc import Iterator
-from itertools import chain
-from typing import Annotated
+from functools import partial
+from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from proactrec.serving.erasing import erased, items_known
-from proactrec.serving.exporting import exported
+from proactrec.serving.exporting import exported, gathered
 from proactrec.serving.keeping import AuditEntries, AuditEntry, ErasureReceipt, UserExport
 from proactrec.serving.routes.users import UserId
 from proactrec.serving.schemas import MOST_PAGE, moment
-from proactrec.serving.service import Needs, Service, service_of
+from proactrec.serving.service import Needs, service_of
 from proactrec.store import audit, care
 from proactrec.store.care import Care
 from proactrec.store.keys import Access
 
 router = APIRouter(prefix="/v1", tags=["care"])
 Admin = Annotated[Access, Depends(Needs("admin"))]
+CHUNK = 2**16
+"""Bytes of a document that are sent at once."""
+
+
+class Document(StreamingResponse):
+    """What was gathered of a user, and is gone once it was sent or the reader has left."""
+
+    def __init__(self, gathered: IO[bytes]) -> None:
+        pieces = iter(partial(gathered.read, CHUNK), b"")
+        super().__init__(pieces, media_type="application/json")
+        self._gathered = gathered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._gathered:
+            await super().__call__(scope, receive, send)
 
 
 @router.get("/users/{user_id:owner}/export", responses={200: {"model": UserExport}})
 def export(request: Request, user_id: UserId, access: Admin) -> StreamingResponse:
     """All that is held of a user, as one document."""
-    parts = _exported(service_of(request), access.tenant, user_id)
-    first = next(parts)  # what fails, fails before anything is sent
-    return StreamingResponse(chain([first], parts), media_type="application/json")
+    service, tenant = service_of(request), access.tenant
+    guides = [service.instance.host.guides_of(tenant)]
+    with service.database.reading() as connection:
+        items = items_known(connection, tenant, user_id, guides)
+        document = gathered(exported(connection, tenant, user_id, {"guide_items": items}))
+    return Document(document)
 
 
 @router.delete("/users/{user_id:whole}")
@@ -74,10 +93,3 @@ def list_audit(
         )
     page = tuple(AuditEntry(**{**one._asdict(), "at": moment(one.at)}) for one in found[:limit])
     return AuditEntries(entries=page, next=page[-1].seq if len(found) > limit else None)
-
-
-def _exported(service: Service, tenant: str, user_id: str) -> Iterator[str]:
-    guides = [service.instance.host.guides_of(tenant)]
-    with service.database.reading() as connection:
-        items = items_known(connection, tenant, user_id, guides)
-        yield from exported(connection, tenant, user_id, {"guide_items": items})

@@ -39,6 +39,5 @@ def report(request: Request, campaign_id: str, access: Reads) -> HTMLResponse:
     from proactrec.serving.reporting import page_of  # what draws it is loaded when it is wanted
 
     service = service_of(request)
-    with service.database.reading() as connection:
-        page = page_of(connection, access.tenant, campaign_id, service.clock())
+    page = page_of(service.database, access.tenant, campaign_id, service.clock())
     return HTMLResponse(page, headers=POLICY)

@@ -1,5 +1,6 @@
 """Studies of a campaign: what the worker finds out without showing anybody anything."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -32,7 +33,9 @@ def study(
     what was logged meanwhile.
     """
     service, wanted = service_of(request), asked or StudyWanted()
-    _check(kind, wanted, list(service.instance.host.guides_of(access.tenant).policies))
+    policies = list(service.instance.host.guides_of(access.tenant).policies)
+    _check(kind, wanted, policies)
+    wanted = _in_order(wanted, policies)
     with service.database.writing() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
         found = _found(connection, version, kind, wanted)
@@ -56,7 +59,10 @@ def study_seen(
     asked: Annotated[StudyWanted, Query()],
 ) -> Study:
     """What was found of what was asked, or how far it is."""
-    with service_of(request).database.reading() as connection:
+    service = service_of(request)
+    if asked.policies:
+        asked = _in_order(asked, service.instance.host.guides_of(access.tenant).policies)
+    with service.database.reading() as connection:
         version = campaigns.current(connection, access.tenant, campaign_id)
         found = _found(connection, version, kind, asked)
     if found is None:
@@ -78,6 +84,13 @@ def _check(kind: StudyKind, asked: StudyWanted, policies: list[str]) -> None:
             raise UnknownIdError(
                 f"the guide can build no policy {name!r}; there are {', '.join(policies)}"
             )
+
+
+def _in_order(asked: StudyWanted, policies: Iterable[str]) -> StudyWanted:
+    """The same however its policies are listed: each once, in the order of these."""
+    known = [name for name in policies if name in asked.policies]
+    others = sorted(set(asked.policies).difference(known))
+    return asked.model_copy(update={"policies": (*known, *others)})
 
 
 def _stands(found: Study) -> bool:

@@ -125,5 +125,4 @@ def _answer(row: Any, version: Version | None, items: Items) -> Answer:
         row.request_key,
         row.guide,
     )
-    titles = items.title_of(made.item_id), items.title_of(made.target_id)
-    return Answer(row.tenant, row.user_id, decided, version, *titles)
+    return Answer.of(row.tenant, row.user_id, decided, version, items)
