@@ -13,6 +13,7 @@ from proactrec.serving.guides import Guides
 from proactrec.serving.schemas import Item
 from proactrec.store.backup import backup, restore
 from proactrec.store.campaign import Campaign, CampaignRails
+from proactrec.store.care import Care
 from proactrec.store.database import Database
 from proactrec.store.tables import KNOWLEDGE
 
@@ -110,9 +111,13 @@ def test_a_guide_is_made_anew_by_what_it_is_made_of(
     assert capped is not None
     assert capped.options.category_caps == {"Comedy": 1}
     assert guides.of(version, "guided").rails.options.category_caps == {}  # type: ignore[union-attr]
-    knows = [first.knowledge._replace(shrinkage=one) for one in (2.0, 3.0)]
-    for known in knows:
-        guides.learned(TENANT, 1, known)
+    n_ready = len(guides._ready)
+    for number in range(1, 4):
+        known = first.knowledge._replace(shrinkage=1.0 + number)
+        ready = guides.knowing_all([version], Care(), known)
+        guides.learned(TENANT, number, known, ready)
+        assert guides.of(version, "guided") is next(iter(ready.values())).guide
         assert guides.of(version, "guided").knowledge is known
+    assert len(guides._ready) == n_ready, "guides of lessons that are over are kept"
     guides.learned(TENANT, 0, None)
     assert guides.of(version, "guided").knowledge is first.knowledge
