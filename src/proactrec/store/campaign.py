@@ -13,7 +13,7 @@ from proactrec.worth import Worth
 
 HOLD_OUT = "hold-out"
 """Name of the arm that is not guided: what would have been without the campaign."""
-MOST_GROUPS, MOST_ARMS = 1000, 50
+MOST_GROUPS, MOST_ARMS = 10_000, 50
 OF_ROUNDS = (
     "item_cap_per_round",
     "rounds_per_day",
