@@ -53,6 +53,8 @@ def moves(hands: Hands) -> None:
     expect(decisions).not_to_have_text(before)
     expect(page.get_by_role("heading", name="What it brought")).to_be_visible()
     expect(page.get_by_text("Came to arms as meant")).to_be_visible()
+    hands.unfold("What was foretold")
+    expect(page.get_by_role("img", name=re.compile("accept a target"))).to_be_visible()
 
 
 def understood(hands: Hands, at: Site) -> None:

@@ -15,7 +15,7 @@ class Lines:
     """Lines over time, which go on in place; `label` says in a sentence what is seen."""
 
     def __init__(self, label: str, unit: str = "") -> None:
-        self._chart = _chart(_base(label, unit))
+        self._chart = _chart(_base(label, unit) | _lines((), {}))
 
     def show(self, times: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> None:
         """Draw these instead."""

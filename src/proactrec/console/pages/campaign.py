@@ -105,9 +105,7 @@ class Page:
         ui.timer(LIVE_SECONDS, self._look, immediate=False)
         if found.now.state != "draft":
             self._journeys()
-            with box("details"):
-                text("summary", "What was foretold")
-                self._forecast()
+            self._foretold()
         self._said(found.now)
         self._versions()
 
@@ -235,6 +233,19 @@ class Page:
         ]
         head = ("#Version", "State", "#Of its audience", "When", "Who", "Why")
         table("The newest first", head, rows)
+
+    def _foretold(self) -> None:
+        """The forecast, once somebody unfolds it: charts can't be drawn where nobody sees them."""
+        with box("details") as folded:
+            text("summary", "What was foretold")
+            place = box()
+
+        def unfold() -> None:
+            if not place.default_slot.children:
+                with place:
+                    self._forecast()
+
+        folded.on("toggle", unfold, [])
 
     def _forecast(self) -> None:
         self._job(
