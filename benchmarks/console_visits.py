@@ -8,6 +8,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -84,9 +85,10 @@ class Visitors:
         tab.on("*", come)
         await tab.connect(
             f"{self._url}?{urlencode(query)}",
-            headers=self._headers,
+            headers=dict(self._headers),  # which are emptied
             socketio_path="/_nicegui_ws/socket.io",
             transports=["websocket"],
         )
-        await asyncio.wait_for(comes.wait(), MOST_SECONDS)
+        with suppress(TimeoutError):  # a page may have told all with its HTML
+            await asyncio.wait_for(comes.wait(), QUIET_SECONDS)
         return tab, comes
