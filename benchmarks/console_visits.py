@@ -32,6 +32,7 @@ class Visitors:
     def __init__(self, url: str, cookie: str, paths: Sequence[str]) -> None:
         self._url, self._paths = url, paths
         self._headers = {"cookie": cookie}
+        self.failed: list[str] = []
 
     async def come(self, n: int, between: Callable[[int], Awaitable[None]], every: int) -> None:
         """So many visits; something is done after every so many."""
@@ -54,7 +55,11 @@ class Visitors:
 
     async def _visit(self, http: httpx2.AsyncClient, number: int, room: asyncio.Semaphore) -> None:
         async with room:
-            tab, comes = await self._opened(http, number)
+            try:
+                tab, comes = await self._opened(http, number)
+            except socketio.exceptions.ConnectionError as error:
+                self.failed.append(f"visit {number}: {error}")
+                return
             while True:  # until it is quiet
                 comes.clear()
                 try:
