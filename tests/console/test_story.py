@@ -64,7 +64,7 @@ def understood(hands: Hands, at: Site) -> None:
     on_the_way = page.get_by_role("row").filter(has=page.get_by_role("cell", name="guided"))
     user = on_the_way.get_by_role("link").first.inner_text()
     hands.follow(user)
-    expect(page.get_by_text(re.compile("step toward|the target")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("step toward|the target", re.IGNORECASE)).first).to_be_visible()
     assert MARKUP in page.locator("ol.journey").inner_text()
     hands.press("Opt out of guidance")
     expect(page.get_by_role("button", name="Guide again")).to_be_visible()
