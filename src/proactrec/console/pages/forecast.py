@@ -49,9 +49,9 @@ def in_short(result: Mapping[str, Any], number: str) -> str:
     given = (found["mean"], *found["intervals"][WIDE])
     mean, low, high = (told("target_acceptance", one) for one in given)
     return (
-        f"After {number} rounds {guided:.1%} of guided users have accepted a target, against "
-        f"{plain:.1%} of the same users without guidance: {mean} ({low} to {high} in 95 of 100 "
-        "worlds)."
+        f"After {number} rounds {words.percent(guided)} of guided users have accepted a target, "
+        f"against {words.percent(plain)} of the same users without guidance: {mean} ({low} to "
+        f"{high} in 95 of 100 worlds)."
     )
 
 
