@@ -144,7 +144,8 @@ class Guides:
     ) -> None:
         """Take up what a tenant's users have taught, with guides that know it already."""
         self.knowledge = {**self.knowledge, tenant: (version, knowledge)}
-        self._ready.update(ready or {})
+        for key, one in (ready or {}).items():
+            self._keep(key, one)
 
     def knowing_all(
         self, versions: Iterable[Version], care: Care, knowledge: Any
@@ -236,15 +237,14 @@ class Guides:
         return ready.guide
 
     def _knowing(self, version: Version, arm: str, knowledge: Any) -> Ready:
-        guide = self._made(version.said, version.said.arm(arm))
-        if knowledge is not None and isinstance(guide.policy, Learner):
-            guide = guide.knowing(knowledge)
+        guide = self.knowing(version, arm, knowledge)
         return Ready(guide, knowledge, _made_of(version.said, arm))
 
     def knowing(self, version: Version, arm: str, knowledge: Any) -> Guide:
-        """The guide of an arm, as it was with other knowledge."""
+        """The guide of an arm with this knowledge; None: what it was saved with."""
         guide = self._made(version.said, version.said.arm(arm))
-        return guide.knowing(knowledge) if isinstance(guide.policy, Learner) else guide
+        knows = knowledge is not None and isinstance(guide.policy, Learner)
+        return guide.knowing(knowledge) if knows else guide
 
     def _made(self, said: Campaign, arm: Arm, *, keeps: bool = True) -> Guide:
         policy = self._policy(said, arm, keeps)
