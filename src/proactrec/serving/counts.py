@@ -20,6 +20,9 @@ from proactrec.store.outcomes import outcomes
 QUICK = 10_000
 """What takes so many microseconds at most is counted whenever somebody looks."""
 
+BESIDE_DECISIONS = ("statement_timeout = 0", "max_parallel_workers_per_gather = 0", "jit = off")
+"""PostgreSQL counts on one core, however long: more cores make it hardly quicker."""
+
 
 class Counts(NamedTuple):
     """Counts as of a time."""
@@ -40,7 +43,8 @@ def renew(database: Database, version: Version, what: str, now: int) -> None:
     """Count, however long it takes, and keep what was found."""
     with database.reading() as connection:
         if not database.is_sqlite:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            for setting in BESIDE_DECISIONS:
+                connection.exec_driver_sql(f"SET LOCAL {setting}")
         begun = time.monotonic()
         found = KINDS[what].make(connection, version, now)
         took = round((time.monotonic() - begun) * 1e6)

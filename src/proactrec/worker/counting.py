@@ -12,8 +12,8 @@ from proactrec.store.campaigns import Version
 from proactrec.store.database import Database
 from proactrec.store.people import SECOND
 
-REST = 20
-"""A count is due once it is so many times as old as it took to make."""
+REST = 200
+"""A count is due once it is so many times as old as it took to make: decisions wait while it is."""
 EVERY = 30 * SECOND
 """How often it is looked whether a quick one has become slow."""
 EVERY_ENDED = 3600 * SECOND
