@@ -65,6 +65,14 @@ def places(scores: Tensor, item_idx: Tensor, known: Histories, user_idx: IntArra
     return n_above.index_add_(0, row_of, is_above.view(-1)[at], alpha=-1).long()
 
 
+def products(rows: Tensor, table: Tensor, item_idx: Tensor) -> Tensor:
+    """Inner products of rows (n, d) with a few items each (n, C) of a table: (n, C).
+
+    Equal items have equal products, wherever they stand.
+    """
+    return (rows[:, None] * table[item_idx]).sum(2)
+
+
 def best_item(scores: Tensor) -> Tensor:
     """Column of the highest score of every row, the first of equals: (B,)."""
     if scores.is_cuda:

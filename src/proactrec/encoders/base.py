@@ -14,6 +14,7 @@ from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
+from proactrec.ranking import products
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
@@ -212,8 +213,13 @@ class Encoder(ItemModel):
         """
         return self.last_states(item_seq.to(self.device))
 
-    def score(self, user_vectors: Tensor) -> Tensor:
-        """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1)."""
+    def score(self, user_vectors: Tensor, item_idx: Tensor | None = None) -> Tensor:
+        """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1).
+
+        With `item_idx` (B, C), of these items only: (B, C).
+        """
+        if item_idx is not None:
+            return products(user_vectors, self.item_vectors, item_idx)
         return user_vectors @ self.item_vectors.T
 
     def last_states(self, item_seq: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from proactrec.policies.base import (
 )
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import penalties
-from proactrec.retrieval import least_of_best
+from proactrec.retrieval.thresholds import least_of_best
 
 BLOCK_SCORES = 1_500_000
 """Scores (journeys × items) of a block: masks and scores of a block take about 10 bytes each."""

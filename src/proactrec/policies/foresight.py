@@ -10,8 +10,10 @@ several :mod:`~proactrec.policies.views`, with shares that the answers teach.
 """
 
 import copy
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -24,6 +26,7 @@ from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers, standard_popularity
 from proactrec.policies.ingredients import Ingredients
+from proactrec.policies.narrowing import floats, narrowed
 from proactrec.policies.plans import (
     Ahead,
     Goal,
@@ -36,10 +39,13 @@ from proactrec.policies.plans import (
     waiting_of,
     worth_now,
 )
+from proactrec.policies.sight import Chances, Sight
 from proactrec.policies.starts import Starts
 from proactrec.policies.toward import Toward
 from proactrec.policies.views import Views, fitted_views
-from proactrec.types import IntArray
+from proactrec.retrieval.scores import Score
+from proactrec.retrieval.search import Search, search_in
+from proactrec.types import FloatArray, IntArray
 from proactrec.worth import Worth
 
 ENDING_DISCOUNT = 0.8
@@ -111,28 +117,14 @@ class ForesightOptions(Options):
         return self
 
 
-class Chances(NamedTuple):
-    """What showing items would bring, as believed; all of the same shape."""
+class Sought(NamedTuple):
+    """What is sought in a large catalogue, for every journey."""
 
-    chance: Tensor  # of acceptance
-    gain: Tensor  # of interest in the target, if accepted
-    length: Tensor  # of the moved vector before it is made a unit vector
-
-
-class Sight(NamedTuple):
-    """Items as users see them, of unit vectors: inner products."""
-
-    interest: Tensor  # (..., n), of users and items
-    toward: Tensor  # (..., n), of targets and items
-    now: Tensor  # (..., 1), of users and targets
-    offsets: Tensor  # (..., n) or (n,), of the chance of items
-
-    def of(self, column: Tensor) -> "Sight":
-        """Of these columns only; of a row's own, (n, k)."""
-        offsets = self.offsets.expand_as(self.interest).gather(1, column)
-        return Sight(
-            self.interest.gather(1, column), self.toward.gather(1, column), self.now, offsets
-        )
+    search: Search
+    view: View
+    targets: Tensor  # (n, d), as interest is weighted now
+    now: Tensor  # (n, 1), interest in them
+    price: Tensor  # (n, 1), of interest
 
 
 class Foresight(Policy):
@@ -165,6 +157,7 @@ class Foresight(Policy):
         self.views = vectors if isinstance(vectors, Views) else Views.beside(vectors)
         self._starts = Starts(self.views, known)
         self._popularity = standard_popularity(train_counts)
+        self._search = search_in(self.views.item_vectors)
         self._know(self.prior())
 
     @classmethod
@@ -231,6 +224,7 @@ class Foresight(Policy):
 
     def decide(self, view: View) -> Decision:
         """The item with the highest expected worth over the rounds that are left."""
+        view = self._narrowed(view)
         score, column = self._weighed(view)
         best, place = score.max(1)
         item_idx = view.candidates.items(column.gather(1, place[:, None]))[:, 0]
@@ -239,7 +233,7 @@ class Foresight(Policy):
 
     def promise(self, view: View) -> Tensor:
         """Expected worth of the rounds that are left: (n,)."""
-        return self._weighed(view)[0].max(1).values
+        return self._weighed(self._narrowed(view))[0].max(1).values
 
     def weigh(self, view: View) -> Tensor:
         """Value over the rounds that are left, of the candidates."""
@@ -296,7 +290,7 @@ class Foresight(Policy):
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""
         (sight, goal, outlook, gains), worth = self._prospects(view), self.options.worth
-        if self.options.depth == 2 and bool(view.rounds_left.any()):
+        if self._looks_ahead(view):
             plans = self._plans(view, sight, goal, gains)
             return self.worth(plans, goal, view), plans.column
         value = worth_now(worth, goal, gains, outlook.chance)
@@ -306,20 +300,52 @@ class Foresight(Policy):
         everything = torch.arange(value.shape[1], device=value.device)
         return value, everything.expand_as(value)
 
+    def _looks_ahead(self, view: View) -> bool:
+        return self.options.depth == 2 and bool(view.rounds_left.any())
+
+    def _narrowed(self, view: View) -> View:
+        """The view of the steps and the target that are weighed, if the catalogue is large."""
+        if self._search is None or view.candidates.item_idx is not None:
+            return view
+        targets = self._items[view.target_idx]
+        now = (view.places * targets).sum(1, keepdim=True)  # (n, 1)
+        sought = Sought(self._search, view, targets, now, self._goal(view, now).price)
+        return narrowed(view, partial(self._find, sought))
+
+    def _find(self, sought: "Sought", row: int, penalty: FloatArray) -> IntArray | None:
+        """What the choice of a journey is among: its target, and the best steps beside it."""
+        options, worth = self.options, self.options.worth
+        weight, view = self.knowledge.shares.sqrt()[self.views.of_column], sought.view
+        ahead = self._looks_ahead(view)  # else gains count by what they are worth
+        score = Score(
+            "foreseen",
+            floats(view.places[row] * weight),
+            floats(sought.targets[row] * weight),
+            floats(self._hopeful_offsets),
+            here=float(sought.now[row]),
+            slope=self._slope,
+            interest=1.0 if ahead else worth.interest,
+            step=worth.step / float(sought.price[row]) if ahead else worth.step,
+            kept_share=options.kept_share,
+        )
+        n_sought = options.n_considered + 1 if ahead else 1  # the target may be one of them
+        found = sought.search.best(score, penalty, n_sought)
+        return None if found is None else np.union1d(found.item_idx, int(view.target_idx[row]))
+
     def _prospects(self, view: View) -> tuple[Sight, Goal, Chances, Tensor]:
         """All candidates as hoped for, the target, and expected gains (n, C)."""
         sight = self._sight(view, self._hopeful_offsets)
-        goal, outlook = self._goal(view, sight), self._outlook(sight)
+        goal, outlook = self._goal(view, sight.now), self._outlook(sight)
         gains = self._expected_gain(outlook, goal.price) + view.candidates.penalty
         return sight, goal, outlook, gains
 
-    def _goal(self, view: View, sight: Sight) -> Goal:
+    def _goal(self, view: View, now: Tensor) -> Goal:
         """The target of every journey."""
         worth, offset = self.options.worth, self._hopeful_offsets[view.target_idx][:, None]
-        is_waited = torch.full_like(sight.now, worth.target > 0, dtype=torch.bool)
+        is_waited = torch.full_like(now, worth.target > 0, dtype=torch.bool)
         if worth.target:
             is_waited &= is_open(view.journeys, shows_again=view.shows_again)
-        return Goal.of(worth, is_waited, sight.now, self._slope, offset)
+        return Goal.of(worth, is_waited, now, self._slope, offset)
 
     def _outlook(self, sight: Sight) -> Chances:
         share = self.options.kept_share

@@ -5,8 +5,10 @@ r"""IPG: relevance times progress toward the target, in the encoder's own space.
 Source: Bi et al. 2024, arXiv:2403.07571, as in ITMPRec's code; the constant 1 - gamma drops out.
 """
 
+from functools import partial
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -16,6 +18,11 @@ from proactrec.config import Options
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 from proactrec.policies.ingredients import Ingredients
+from proactrec.policies.narrowing import floats, narrowed, search_for
+from proactrec.ranking import products
+from proactrec.retrieval.scores import Score
+from proactrec.retrieval.search import Search
+from proactrec.types import FloatArray, IntArray
 
 SCORED_ROWS = 256
 """Journeys scored at once: their scores over a small catalogue stay in the cache."""
@@ -47,6 +54,7 @@ class IPG(EncoderPolicy):
         self.guidance_options = options or GuidanceOptions()
         self.items = encoder.item_vectors  # (I + 1, d)
         self.unit_items = F.normalize(self.items, dim=1)
+        self._search = search_for(encoder)
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:
@@ -89,18 +97,28 @@ class IPG(EncoderPolicy):
             **place_of(item_idx, self.interest(users), view.candidates.penalty),
         }
 
-    def scores(self, users: Tensor, target_idx: Tensor) -> Tensor:
-        """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1)."""
-        return self.interest(users).mul_(self._progress(users, target_idx))
+    def scores(
+        self, users: Tensor, target_idx: Tensor, item_idx: Tensor | None = None
+    ) -> Tensor:
+        """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1).
 
-    def interest(self, users: Tensor) -> Tensor:
-        """How much users (B, d) want every item, leaving the target aside: (B, n_items + 1)."""
-        scores = self.encoder.score(users)
+        With `item_idx` (B, C), of these items only: (B, C).
+        """
+        progress = self._progress(users, target_idx, item_idx)
+        return self.interest(users, item_idx).mul_(progress)
+
+    def interest(self, users: Tensor, item_idx: Tensor | None = None) -> Tensor:
+        """How much users (B, d) want items, leaving the target aside; as :meth:`scores`."""
+        scores = self.encoder.score(users, item_idx)
         return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
 
     def _decide_block(self, view: View) -> Decision:
+        if self._search is not None:
+            view = narrowed(view, partial(self._find, self._search, view))
         candidates = view.candidates
-        decision = candidates.best(candidates.scores(self.scores(view.places, view.target_idx)))
+        few = None if self._search is None else candidates.item_idx
+        scores = self.scores(view.places, view.target_idx, few)
+        decision = candidates.best(scores if few is not None else candidates.scores(scores))
         if self.guidance_options.no_gain == "product":
             return decision
         # A positive interest times no positive progress: nothing here leads to the target.
@@ -108,14 +126,50 @@ class IPG(EncoderPolicy):
         if not bool(is_stuck.any()):
             return decision
         among = candidates.of(is_stuck)
-        calm = among.best(among.scores(self.interest(view.places[is_stuck])))
+        interest = self.interest(view.places[is_stuck], None if few is None else few[is_stuck])
+        calm = among.best(interest if few is not None else among.scores(interest))
         return Decision(
             decision.item_idx.masked_scatter(is_stuck, calm.item_idx),
             decision.score.masked_scatter(is_stuck, calm.score),
         )
 
-    def _progress(self, users: Tensor, target_idx: Tensor) -> Tensor:
-        """Step toward the target that each item would bring: (B, I + 1)."""
+    def _find(self, search: Search, view: View, row: int, penalty: FloatArray) -> IntArray | None:
+        """What the choice of a journey is among: the best guided item, or the most relevant one."""
+        score = self._score_of(view.places[row], int(view.target_idx[row]))
+        found = search.best(score, penalty, 1)
+        if found is None or found.least > 0 or self.guidance_options.no_gain == "product":
+            return None if found is None else found.item_idx
+        calm = search.best(score._replace(kind="relevance"), penalty, 1)
+        return None if calm is None else np.union1d(found.item_idx, calm.item_idx)
+
+    def _score_of(self, user: Tensor, target: int) -> Score:
+        """What items of a journey are ranked by."""
+        by_unit = self.guidance_options.guidance == "cosine"
+        toward = (self.unit_items if by_unit else self.items)[target]
+        return Score(
+            "guided",
+            floats(user),
+            floats(toward),
+            here=float((F.normalize(user, dim=0) if by_unit else user) @ toward),
+            is_sigmoid=self.guidance_options.relevance_link == "sigmoid",
+            by_unit=by_unit,
+        )
+
+    def _progress_of(self, users: Tensor, target_idx: Tensor, item_idx: Tensor) -> Tensor:
+        """Of a few items only: (B, C)."""
+        table = self.items
+        if self.guidance_options.guidance == "cosine":
+            users, table = F.normalize(users, dim=1), self.unit_items
+        targets = table[target_idx]
+        here = (users * targets).sum(1, keepdim=True)
+        return products(targets, table, item_idx) - here
+
+    def _progress(
+        self, users: Tensor, target_idx: Tensor, item_idx: Tensor | None = None
+    ) -> Tensor:
+        """Step toward the target that each item would bring: (B, I + 1), or (B, C)."""
+        if item_idx is not None:
+            return self._progress_of(users, target_idx, item_idx)
         targets = target_idx
         if bool((target_idx == target_idx[0]).all()):
             targets = target_idx[:1]  # journeys of one target stand together: one row serves all

@@ -18,6 +18,8 @@ from proactrec.intents import Intents
 from proactrec.policies.base import View
 from proactrec.policies.ingredients import Ingredients
 from proactrec.policies.ipg import IPG, GuidanceOptions, Link
+from proactrec.policies.narrowing import floats
+from proactrec.retrieval.scores import Score
 
 
 class ITMPRecOptions(GuidanceOptions):
@@ -63,11 +65,15 @@ class ITMPRec(IPG):
         options = ingredients.policy_options(ITMPRecOptions)
         return cls(ingredients.encoder, ingredients.intents, options)
 
-    def interest(self, users: Tensor) -> Tensor:
-        """Relevance plus weighted intention of every item for users (B, d): (B, n_items + 1)."""
-        scores = super().interest(users)
+    def interest(self, users: Tensor, item_idx: Tensor | None = None) -> Tensor:
+        """Relevance plus weighted intention of items; as :meth:`IPG.interest`."""
+        scores = super().interest(users, item_idx)
         if self.intents is not None and self._intent_scores is not None:
-            scores += self._intent_scores.index_select(0, self.intents.assign(users))
+            of_users = self.intents.assign(users)
+            if item_idx is None:
+                scores += self._intent_scores.index_select(0, of_users)
+            else:
+                scores += self._intent_scores[of_users[:, None], item_idx]
         return scores
 
     def reasons(self, view: View, item_idx: Tensor) -> dict[str, Tensor]:
@@ -95,6 +101,15 @@ class ITMPRec(IPG):
         return (
             share if options.tiac_decimals is None else share.round(decimals=options.tiac_decimals)
         )
+
+    def _score_of(self, user: Tensor, target: int) -> Score:
+        """As IPG's, with the intention part."""
+        score = super()._score_of(user, target)
+        if self.intents is None or self._intent_scores is None:
+            return score
+        of_user = self._intent_scores[int(self.intents.assign(user[None]))]
+        low, high = of_user.aminmax()
+        return score._replace(per_item=floats(of_user), span=(float(low), float(high)))
 
     def _score_intents(self) -> Tensor | None:
         """Weighted score of every item's intent for every intent, or None where IIS is off."""

@@ -1,10 +1,17 @@
 """Plain next-item recommendation: the encoder's best unseen item, whatever the target."""
 
+from functools import partial
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
 
+from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
+from proactrec.policies.narrowing import floats, narrowed, search_for
+from proactrec.retrieval.scores import Score
+from proactrec.retrieval.search import Search
+from proactrec.types import FloatArray, IntArray
 
 
 class NextItem(EncoderPolicy):
@@ -13,9 +20,23 @@ class NextItem(EncoderPolicy):
     name: ClassVar[str] = "next-item"
     guides: ClassVar[bool] = False
 
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self._search = search_for(encoder)
+
     def decide(self, view: View) -> Decision:
         """The most relevant unseen item."""
-        return view.candidates.best(view.candidates.scores(self.encoder.score(view.places)))
+        if self._search is None:
+            return view.candidates.best(view.candidates.scores(self.encoder.score(view.places)))
+        view = narrowed(view, partial(self._find, self._search, view.places))
+        few = view.candidates.item_idx
+        return view.candidates.best(self.encoder.score(view.places, few))
+
+    def _find(self, search: Search, users: Tensor, row: int, penalty: FloatArray) -> IntArray | None:
+        """What the most relevant item of a journey is among."""
+        user = floats(users[row])
+        found = search.best(Score("relevance", user, np.zeros_like(user)), penalty, 1)
+        return None if found is None else found.item_idx
 
     def weigh(self, view: View) -> Tensor:
         """Relevance of every item that may be shown."""

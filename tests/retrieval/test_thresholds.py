@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactrec.retrieval import least_of_best
+from proactrec.retrieval.thresholds import least_of_best
 
 NOT = -math.inf
 

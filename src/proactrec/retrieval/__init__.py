@@ -1,0 +1,1 @@
+"""The best candidates of a large catalogue, without scoring all of it: exact, or approximate."""
