@@ -56,11 +56,11 @@ ALLOWED = {
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
-    *("prometheus_client", "opentelemetry", "joserfc", "nicegui"),
+    *("prometheus_client", "opentelemetry", "joserfc", "nicegui", "numba"),
 }
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
-    "testing.databases",
+    *("testing.databases", "retrieval.bounds", "retrieval.passes"),
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 

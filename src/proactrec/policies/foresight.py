@@ -11,9 +11,8 @@ several :mod:`~proactrec.policies.views`, with shares that the answers teach.
 
 import copy
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -26,7 +25,7 @@ from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers, standard_popularity
 from proactrec.policies.ingredients import Ingredients
-from proactrec.policies.narrowing import floats, narrowed
+from proactrec.policies.narrowing import narrowed
 from proactrec.policies.plans import (
     Ahead,
     Goal,
@@ -39,13 +38,12 @@ from proactrec.policies.plans import (
     waiting_of,
     worth_now,
 )
-from proactrec.policies.sight import Chances, Sight
+from proactrec.policies.sight import Chances, Sight, Sought, interest_of
 from proactrec.policies.starts import Starts
 from proactrec.policies.toward import Toward
 from proactrec.policies.views import Views, fitted_views
-from proactrec.retrieval.scores import Score
-from proactrec.retrieval.search import Search, search_in
-from proactrec.types import FloatArray, IntArray
+from proactrec.retrieval.search import search_in
+from proactrec.types import IntArray
 from proactrec.worth import Worth
 
 ENDING_DISCOUNT = 0.8
@@ -115,16 +113,6 @@ class ForesightOptions(Options):
                 f"other_views must hold every view once, got {', '.join(self.other_views)}"
             )
         return self
-
-
-class Sought(NamedTuple):
-    """What is sought in a large catalogue, for every journey."""
-
-    search: Search
-    view: View
-    targets: Tensor  # (n, d), as interest is weighted now
-    now: Tensor  # (n, 1), interest in them
-    price: Tensor  # (n, 1), of interest
 
 
 class Foresight(Policy):
@@ -277,15 +265,9 @@ class Foresight(Policy):
             interest, toward = (torch.einsum("nd,ncd->nc", x, near) for x in (view.places, targets))
             now = (view.places * targets).sum(1, keepdim=True)
             return Sight(interest, toward, now, offsets[item_idx])
-        interest, toward = self._interest(view.places), self._toward.of(view.target_idx)
+        interest, toward = interest_of(view.places, self._items), self._toward.of(view.target_idx)
         now = interest.gather(1, view.target_idx[:, None])
         return Sight(interest, toward, now, offsets)
-
-    def _interest(self, places: Tensor) -> Tensor:
-        """Of users (n, d) in all items: (n, n_items + 1)."""
-        if len(places) > 1:
-            return places @ self._items.T
-        return torch.from_numpy(places.numpy() @ self._items.numpy().T)  # half the time of torch's
 
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""
@@ -307,30 +289,24 @@ class Foresight(Policy):
         """The view of the steps and the target that are weighed, if the catalogue is large."""
         if self._search is None or view.candidates.item_idx is not None:
             return view
+        worth, ahead = self.options.worth, self._looks_ahead(view)
+        weight = self.knowledge.shares.sqrt()[self.views.of_column]
         targets = self._items[view.target_idx]
-        now = (view.places * targets).sum(1, keepdim=True)  # (n, 1)
-        sought = Sought(self._search, view, targets, now, self._goal(view, now).price)
-        return narrowed(view, partial(self._find, sought))
-
-    def _find(self, sought: "Sought", row: int, penalty: FloatArray) -> IntArray | None:
-        """What the choice of a journey is among: its target, and the best steps beside it."""
-        options, worth = self.options, self.options.worth
-        weight, view = self.knowledge.shares.sqrt()[self.views.of_column], sought.view
-        ahead = self._looks_ahead(view)  # else gains count by what they are worth
-        score = Score(
-            "foreseen",
-            floats(view.places[row] * weight),
-            floats(sought.targets[row] * weight),
-            floats(self._hopeful_offsets),
-            here=float(sought.now[row]),
+        now = (view.places * targets).sum(1, keepdim=True)
+        price = self._goal(view, now).price if ahead else torch.ones_like(now)
+        sought = Sought(
+            view.places * weight,
+            targets * weight,
+            view.target_idx,
+            now[:, 0],
+            self._hopeful_offsets,
             slope=self._slope,
+            kept_share=self.options.kept_share,
             interest=1.0 if ahead else worth.interest,
-            step=worth.step / float(sought.price[row]) if ahead else worth.step,
-            kept_share=options.kept_share,
+            step=worth.step / price[:, 0],
+            n_steps=self.options.n_considered if ahead else 1,
         )
-        n_sought = options.n_considered + 1 if ahead else 1  # the target may be one of them
-        found = sought.search.best(score, penalty, n_sought)
-        return None if found is None else np.union1d(found.item_idx, int(view.target_idx[row]))
+        return narrowed(view, partial(sought.find, self._search))
 
     def _prospects(self, view: View) -> tuple[Sight, Goal, Chances, Tensor]:
         """All candidates as hoped for, the target, and expected gains (n, C)."""

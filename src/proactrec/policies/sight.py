@@ -2,7 +2,14 @@
 
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from proactrec.policies.narrowing import floats
+from proactrec.retrieval.scores import Score
+from proactrec.retrieval.search import Search
+from proactrec.types import FloatArray, IntArray
 
 
 class Chances(NamedTuple):
@@ -27,3 +34,41 @@ class Sight(NamedTuple):
         return Sight(
             self.interest.gather(1, column), self.toward.gather(1, column), self.now, offsets
         )
+
+
+def interest_of(places: Tensor, items: Tensor) -> Tensor:
+    """Of users (n, d) in all items: (n, n_items + 1)."""
+    if len(places) > 1:
+        return places @ items.T
+    return torch.from_numpy(places.numpy() @ items.numpy().T)  # half the time of torch's
+
+
+class Sought(NamedTuple):
+    """What a large catalogue is searched for, by journey; items count as they are, unweighted."""
+
+    users: Tensor  # (n, d)
+    targets: Tensor  # (n, d)
+    target_idx: Tensor  # (n,)
+    now: Tensor  # (n,), interest of users in targets
+    offsets: Tensor  # (n_items + 1,), of the chance of items
+    slope: float
+    kept_share: float
+    interest: float  # worth of a gain
+    step: Tensor  # (n,), worth of an acceptance
+    n_steps: int  # that are weighed
+
+    def find(self, search: Search, row: int, penalty: FloatArray) -> IntArray | None:
+        """What the choice of a journey is among: its target, and the best steps beside it."""
+        score = Score(
+            "foreseen",
+            floats(self.users[row]),
+            floats(self.targets[row]),
+            floats(self.offsets),
+            here=float(self.now[row]),
+            slope=self.slope,
+            interest=self.interest,
+            step=float(self.step[row]),
+            kept_share=self.kept_share,
+        )
+        found = search.best(score, penalty, self.n_steps + 1)  # the target may be one of them
+        return None if found is None else np.union1d(found.item_idx, int(self.target_idx[row]))
