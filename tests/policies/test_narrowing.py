@@ -35,7 +35,7 @@ def items_of(seed: int) -> torch.Tensor:
 
 
 def encoder_policy(kind: Callable[..., Policy], options: Any) -> Policy:
-    encoder = encoder_of(items_of(1), embedding_dim=DIM)
+    encoder = encoder_of(items_of(1))
     if kind is NextItem:
         return NextItem(encoder)
     if kind is IPG:
