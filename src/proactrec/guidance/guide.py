@@ -17,9 +17,9 @@ from proactrec.errors import InvalidInputError
 from proactrec.guidance.course import Rails
 from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
-from proactrec.guidance.offers import check_offered, first_offered, only_offered
+from proactrec.guidance.offers import check_offered, only_offered
 from proactrec.guidance.rails import RailsOptions
-from proactrec.guidance.ruling import Ruling, first_reason
+from proactrec.guidance.ruling import Ruling, first_reason, plain_items
 from proactrec.journeys import OPEN_ENDED, REFUSED, Journeys, Rows
 from proactrec.policies.base import (
     Candidates,
@@ -290,11 +290,10 @@ class Guide:
         may_not = rails.may_not(journeys, len(self.items) + 1) & ~is_free[:, None]
         may_not = may_not | rails.is_forbidden.to(may_not.device)
         penalty = view.candidates.penalty.masked_fill(may_not, -torch.inf)
-        scores = recommender.encoder.score(places.relevance)
-        plain = Candidates(penalty).best(scores.clone())
-        if offered is not None:
-            plain = first_offered(offered, Candidates(penalty), scores, plain)
         seen = view._replace(rounds_left=course.rounds_left)
+        at = view._replace(places=places.relevance, candidates=Candidates(penalty))
+        whole = rails.options.relevance_floor is not None
+        plain, scores = plain_items(recommender, at, offered, whole=whole)
         narrowed = self._narrowed(seen, penalty, scores, bounds.closed)
         passes_none = ~(narrowed == 0).any(1)
         reason = first_reason(
@@ -349,7 +348,7 @@ class Guide:
         return encoder.encode(journeys.sequence(encoder.options.max_seq_len, side))
 
     def _narrowed(
-        self, seen: View, penalty: Tensor, scores: Tensor, closed: Tensor | None
+        self, seen: View, penalty: Tensor, scores: Tensor | None, closed: Tensor | None
     ) -> Tensor:
         """Penalty of guided items: nothing protected, under a floor, or that others have taken."""
         assert self.rails is not None
@@ -358,6 +357,7 @@ class Guide:
         if closed is not None:
             may_not = may_not | closed
         if options.relevance_floor is not None:
+            assert scores is not None
             among = scores + penalty
             may_not = may_not | (among < least_of_best(among, options.relevance_floor))
         if options.acceptance_floor is not None:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from proactrec.guidance.decision import GUIDED, STOPPED, Ruled
+from proactrec.guidance.offers import first_offered
 from proactrec.policies.base import Candidates, Decision, View
+from proactrec.policies.next_item import NextItem
 
 
 class Ruling(NamedTuple):
@@ -49,6 +51,28 @@ class Ruling(NamedTuple):
             nothing,
             self.plain.item_idx,
         )
+
+
+def plain_items(
+    recommender: NextItem, view: View, offered: Tensor | None, *, whole: bool
+) -> tuple[Decision, Tensor | None]:
+    """What is shown where a round is plain, and relevance of all items (n, n_items + 1).
+
+    The latter is made if `whole`, or if something is offered; else nothing needs it.
+
+    Parameters
+    ----------
+    view : View
+        From the recommender's places, with all that may be shown.
+    offered : int tensor, shape (n, k), optional
+    """
+    if offered is None and not whole:
+        return recommender.decide(view), None
+    scores = recommender.encoder.score(view.places)
+    plain = view.candidates.best(scores.clone())
+    if offered is not None:
+        plain = first_offered(offered, view.candidates, scores, plain)
+    return plain, scores
 
 
 def _alone(among: Tensor, item_idx: Tensor, is_plain: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from proactrec.retrieval.scores import KINDS, Score
 from proactrec.retrieval.table import Int8Table
 from proactrec.types import FloatArray, IntArray
 
-LARGE = 65_536
+LARGE = 16_384
 """Items from which a pass over int8 rows is quicker than to score everything."""
 HUGE = 10_000_000
 """Items beyond which the best are sought among neighbours only."""
