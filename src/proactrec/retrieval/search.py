@@ -50,7 +50,10 @@ class ExactSearch:
     """
 
     def __init__(self, vectors: Tensor) -> None:
-        self._table = Int8Table.of(vectors)
+        self._table = Int8Table.of(vectors[:2])
+        nothing = np.zeros(vectors.shape[1], np.float32)
+        self.best(Score("relevance", nothing, nothing), np.zeros(2, np.float32), 1)
+        self._table = Int8Table.of(vectors)  # after a first pass: compiled now, not while users wait
 
     def best(self, score: Score, penalty: FloatArray, k: int) -> Found | None:
         """See :class:`Search`."""
@@ -66,7 +69,7 @@ class ExactSearch:
             score.target,
             KINDS.index(score.kind),
             score.numbers(),
-            penalty,
+            np.ascontiguousarray(penalty),  # else the pass would be compiled anew
             k,
             found,
             most,
