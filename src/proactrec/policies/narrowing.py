@@ -50,7 +50,7 @@ def floats(x: Tensor) -> FloatArray:
 
 def _padded(found: list[IntArray]) -> IntArray:
     """Rows of one length, (n, C), at least 1; 0: padding, which may never be shown."""
-    padded = np.zeros((len(found), max(1, *(len(one) for one in found))), np.int64)
+    padded = np.zeros((len(found), max([1, *map(len, found)])), np.int64)
     for row, item_idx in zip(padded, found, strict=True):
         row[: len(item_idx)] = item_idx
     return padded
