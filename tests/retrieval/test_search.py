@@ -122,8 +122,8 @@ def test_the_table_bounds_its_errors() -> None:
     vectors = torch.randn(1000, 48, generator=rng) * torch.rand(1000, 1, generator=rng) * 30
     vectors[0] = 0
     rows, about = Int8Table.of(vectors)
-    off = np.linalg.norm(vectors.numpy().astype(np.float64) - rows * about[:, :1], axis=1)
-    assert (off <= about[:, 1] + 1e-12).all()
+    off = np.linalg.norm(vectors.numpy().astype(np.float64) - rows * about[0][:, None], axis=1)
+    assert (off <= about[1] + 1e-12).all()
     assert rows.dtype == np.int8
     assert (np.abs(rows[1:]).max(1) == 127).all()
 

@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
 from numba import njit
 
+REORDERED = {"reassoc", "contract", "nsz", "arcp"}
+"""Sums may be made in any order, so that they are made side by side."""
 RELEVANCE, GUIDED = 0, 1
 """Places in :data:`proactrec.retrieval.scores.KINDS`; the third is what is left."""
 
@@ -34,18 +37,36 @@ def promised(a_low, a_high, b_low, b_high, numbers):  # type: ignore[no-untyped-
     return interest * least + step, interest * most + step
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def quick(kind, a_low, a_high, b_low, b_high, numbers):  # type: ignore[no-untyped-def]
-    """A number that no score is above, had at once: without exponentials, and of any item."""
-    lowest, highest, here, is_sigmoid = numbers[2], numbers[3], numbers[4], numbers[9] > 0
+@njit(cache=True, nogil=True, fastmath=REORDERED)  # type: ignore[untyped-decorator]
+def write_ceilings(kind, within, numbers, ceiling, n):  # type: ignore[no-untyped-def]
+    """Numbers that the first n scores are not above, whatever the items' own numbers.
+
+    Without exponentials and branches, so that it is done for many items at once.
+    """
+    a_low, a_high, b_low, b_high = within[0], within[1], within[2], within[3]
+    numbers = numbers.astype(np.float32)
+    one, lowest, highest, here = np.float32(1), numbers[2], numbers[3], numbers[4]
     if kind > GUIDED:
-        return max(promised(a_low, a_high, b_low, b_high, numbers)[1], 0.0)
-    f_low, f_high = lowest + (0.0 if is_sigmoid else a_low), highest + a_high
-    if is_sigmoid:
-        f_high = highest + (1.0 if a_high >= 0 else 1.0 / (2.0 - a_high))  # as exp(x) >= 1 + x
-    if kind == RELEVANCE:
-        return f_high
-    return outer(f_low, f_high, b_low - here, b_high - here)[1]
+        interest, step, share = numbers[6], numbers[7], numbers[8]
+        rest = one - share
+        fixed, moving = share * share + rest * rest, np.float32(2) * share * rest
+        for at in range(n):
+            top = share * here + rest * b_high[at]
+            square = fixed + moving * (a_low[at] if top >= 0 else a_high[at])
+            gain = top / np.sqrt(max(square, np.float32(1e-12))) - here
+            ceiling[at] = max(interest * gain + step, np.float32(0))
+        return
+    is_sigmoid = numbers[9] > 0
+    for at in range(n):
+        low, high = a_low[at], a_high[at]
+        if is_sigmoid:
+            # As exp(x) >= 1 + x; a sigmoid is nowhere above 1.
+            low, high = np.float32(0), one / (one + max(one - high, np.float32(0)))
+        low, high = low + lowest, high + highest
+        if kind == GUIDED:
+            near, far = b_high[at] - here, b_low[at] - here
+            high = max(max(high * near, low * near), max(high * far, low * far))
+        ceiling[at] = high
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -3,22 +3,22 @@
 import numpy as np
 from numba import njit
 
-from proactrec.retrieval.bounds import between, quick
+from proactrec.retrieval.bounds import REORDERED, between, write_ceilings
 
-ROUNDING = 1e-6
+ROUNDING = 4e-6
 """What bounds are widened by: scores are made of float32 products, in another order than here."""
-REORDERED = {"reassoc", "contract", "nsz", "arcp"}
-"""Sums may be made in any order, so that they are made side by side."""
+BLOCK = 256
+"""Rows whose products stay in the cache until they are looked at."""
 
 
-@njit(cache=True, nogil=True, fastmath=REORDERED)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, found, most):  # type: ignore[no-untyped-def]
     """Write items that may be among the best k into `found`, ascending; how many, and their least.
 
     Parameters
     ----------
     rows : int8 array, shape (n_items + 1, d)
-    about : float32 array, shape (n_items + 1, 3)
+    about : float32 array, shape (3, n_items + 1)
         Of each row: scale, bound on the length of its error, one over the length of the item.
     per_item : float32 array, shape (n_items + 1,) or (0,)
     user, target : float32 arrays, shape (d,)
@@ -35,42 +35,65 @@ def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, f
     least : float
         What the k-th best score is at least; -inf if fewer are in question.
     """
-    n, size, by_unit = 0, rows.shape[1], numbers[10] > 0
-    best = np.full(k, -np.inf)  # the k largest least scores, ascending
-    for item in range(1, rows.shape[0]):
-        a, b = np.float32(0), np.float32(0)
-        for column in range(size):
+    n, best, bar = 0, np.full(k, -np.inf), -np.inf  # the k largest least scores, ascending
+    within = np.empty((4, BLOCK), np.float32)  # bounds on both products
+    ceiling = np.empty(BLOCK, np.float32)
+    for start in range(1, rows.shape[0], BLOCK):
+        size = min(BLOCK, rows.shape[0] - start)
+        _write_products(rows, about, user, target, numbers, start, size, within)
+        write_ceilings(kind, within, numbers, ceiling, size)
+        for at in range(size):
+            item = start + at
+            if ceiling[at] < bar or penalty[item] != 0:
+                continue
+            own = per_item[item] if per_item.shape[0] else np.float32(0)
+            a_low, a_high, b_low, b_high = within[0, at], within[1, at], within[2, at], within[3, at]
+            low, high = between(kind, a_low, a_high, b_low, b_high, own, numbers)
+            if high < bar:
+                continue
+            found[n], most[n] = item, high
+            n += 1
+            if low > best[0]:
+                _put(best, low)
+                bar = best[0] - ROUNDING * (1 + abs(best[0])) if best[0] > -np.inf else -np.inf
+    return _kept(found, most, n, bar), best[0]
+
+
+@njit(cache=True, nogil=True, fastmath=REORDERED)  # type: ignore[untyped-decorator]
+def _write_products(rows, about, user, target, numbers, start, size, within):  # type: ignore[no-untyped-def]
+    """Least and largest products of user and target with rows from `start` on."""
+    a_low, a_high, b_low, b_high = within[0], within[1], within[2], within[3]
+    for at in range(size):
+        item, a, b = start + at, np.float32(0), np.float32(0)
+        for column in range(rows.shape[1]):
             value = np.float32(rows[item, column])
             a += value * user[column]
             b += value * target[column]
-        scale, error = about[item, 0], about[item, 1]
-        unit = about[item, 2] if by_unit else np.float32(1)
-        a, b = a * scale, b * scale * unit
-        off_a, off_b = numbers[0] * error, numbers[1] * error * unit
-        bar = best[0] - ROUNDING * (1 + abs(best[0])) if best[0] > -np.inf else -np.inf
-        if quick(kind, a - off_a, a + off_a, b - off_b, b + off_b, numbers) < bar:
-            continue
-        if penalty[item] != 0:
-            continue
-        own = per_item[item] if per_item.shape[0] else np.float32(0)
-        low, high = between(kind, a - off_a, a + off_a, b - off_b, b + off_b, own, numbers)
-        if high < bar:
-            continue
-        found[n], most[n] = item, high
-        n += 1
-        if low > best[0]:
-            place = 0
-            while place + 1 < k and best[place + 1] < low:
-                best[place] = best[place + 1]
-                place += 1
-            best[place] = low
-    return _kept(found, most, n, best[0]), best[0]
+        a_low[at], b_low[at] = a, b
+    scale, error, unit = about[0, start:], about[1, start:], about[2, start:]
+    of_user, of_target = np.float32(numbers[0]), np.float32(numbers[1])
+    by_unit = numbers[10] > 0
+    for at in range(size):  # apart, so that it is done for many rows at once
+        one = unit[at] if by_unit else np.float32(1)
+        a, b = a_low[at] * scale[at], b_low[at] * scale[at] * one
+        off_a, off_b = of_user * error[at], of_target * error[at] * one
+        a_low[at], a_high[at] = a - off_a, a + off_a
+        b_low[at], b_high[at] = b - off_b, b + off_b
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _kept(found, most, n, least):  # type: ignore[no-untyped-def]
-    """Drop those that turned out to be worse than the best k."""
-    bar = least - ROUNDING * (1 + abs(least)) if least > -np.inf else -np.inf
+def _put(best, score):  # type: ignore[no-untyped-def]
+    """Take the place of the lowest, in order."""
+    place = 0
+    while place + 1 < best.shape[0] and best[place + 1] < score:
+        best[place] = best[place + 1]
+        place += 1
+    best[place] = score
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _kept(found, most, n, bar):  # type: ignore[no-untyped-def]
+    """Drop those that turned out to be worse than the best."""
     kept = 0
     for at in range(n):
         if most[at] >= bar:

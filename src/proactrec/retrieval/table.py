@@ -17,16 +17,16 @@ class Int8Table(NamedTuple):
     """Rows :math:`x_i = s_i q_i + e_i` with integers :math:`q_i` from -127 to 127."""
 
     rows: IntArray  # (n, d) int8, q
-    about: FloatArray  # (n, 3) float32: s, a bound on |e|, 1 / |x|
+    about: FloatArray  # (3, n) float32: s, a bound on |e|, 1 / |x|
 
     @classmethod
     def of(cls, vectors: Tensor) -> Self:
         """The table of vectors (n, d) on the CPU."""
         n, size = vectors.shape
-        rows, about = np.empty((n, size), np.int8), np.empty((n, 3), np.float32)
+        rows, about = np.empty((n, size), np.int8), np.empty((3, n), np.float32)
         for start in range(0, n, ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            rows[part], about[part] = _quantised(vectors[part].numpy())
+            rows[part], about[:, part] = _quantised(vectors[part].numpy())
         return cls(rows, about)
 
 
@@ -36,4 +36,4 @@ def _quantised(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     q = np.rint(x / scale)
     length, error = (np.linalg.norm(part, axis=1) for part in (x, x - q * scale))
     unit = 1 / np.maximum(length, 1e-12)  # as torch.nn.functional.normalize has it
-    return q, np.stack([scale[:, 0], error + ROUNDED * length, unit], 1)
+    return q, np.stack([scale[:, 0], error + ROUNDED * length, unit])
