@@ -63,7 +63,8 @@ def main() -> None:
 
 def asked(arguments: argparse.Namespace) -> Cells:
     """Everything to be measured, the log first, by name."""
-    path = str(arguments.folder / f"log-{arguments.users}-{arguments.items}.npz")
+    sizes = arguments.users, arguments.items, arguments.interactions
+    path = str(arguments.folder / f"log-{'-'.join(map(str, sizes))}.npz")
     data_dir = arguments.data_dir
     size = {"n_users": arguments.users, "n_items": arguments.items}
     cells: Cells = {

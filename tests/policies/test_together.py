@@ -64,7 +64,7 @@ def test_an_item_keeps_the_pairs_that_tell_most(monkeypatch: pytest.MonkeyPatch)
         kept = some[item] > 0
         assert kept.sum() == 4
         assert torch.equal(some[item][kept], whole[item][kept])
-        assert told[item][kept].min() >= told[item][~kept].max()
+        assert told[item][kept].min() >= told[item][~kept].max() - 1e-4
 
 
 def test_many_pairs_are_counted_of_the_newest_items(monkeypatch: pytest.MonkeyPatch) -> None:
