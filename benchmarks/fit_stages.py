@@ -65,8 +65,7 @@ def log(path: str, n_users: int, n_items: int, n_interactions: int) -> dict[str,
     lengths = np.maximum(5, drawn * (1.05 * n_interactions / drawn.sum())).astype(np.int64)
     shuffled = rng.permutation(n_items) + 1
     parts = [
-        one_part(rng, lengths[start : start + 5000], shuffled)
-        for start in range(0, n_users, 5000)
+        one_part(rng, lengths[start : start + 5000], shuffled) for start in range(0, n_users, 5000)
     ]
     kept, items = (np.concatenate(column) for column in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(kept)])

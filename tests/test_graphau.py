@@ -265,9 +265,7 @@ def test_rows_that_no_edge_touches_stay_where_they_start(two_tastes: Dataset) ->
 def test_touched_steps_find_the_tastes_too(two_tastes: Dataset) -> None:
     found = {}
     for steps in ("dense", "touched", "auto"):
-        vectors, record = fit_graphau(
-            two_tastes, options(table_steps=steps, uniformity_weight=0.2)
-        )
+        vectors, record = fit_graphau(two_tastes, options(table_steps=steps, uniformity_weight=0.2))
         assert spread(two_tastes, vectors)["validation"]["hr@10"] > 0.9
         found[steps] = record
     assert found["auto"] == found["dense"]

@@ -95,7 +95,12 @@ def test_many_items_are_not_read_anew_for_every_user() -> None:
         return torch.zeros(len(rows), 2_000_000).index_fill_(1, torch.tensor([7]), 1.0)
 
     known = Histories(np.zeros(6, np.int64), np.zeros(0, np.int64))
-    assert answer_places(score, np.array([7, 8, 0, 7, 9]), known, 2_000_000).tolist() == [0, 1, 0, 1]
+    assert answer_places(score, np.array([7, 8, 0, 7, 9]), known, 2_000_000).tolist() == [
+        0,
+        1,
+        0,
+        1,
+    ]
     assert asked == [4]
 
 

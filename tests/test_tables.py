@@ -1,4 +1,4 @@
-"""Steps of touched rows: each row as Adam on it alone, and as dense Adam where all have gradients."""
+"""Steps of touched rows: a row as Adam on it alone, and Adam where all rows have gradients."""
 
 import re
 from typing import Any
@@ -117,7 +117,9 @@ def test_auto_goes_by_size_where_a_batch_touches_few_rows(kind: Any) -> None:
         (BSARecOptions, {}, "next_item_loss 'cross_entropy'"),
     ],
 )
-def test_where_every_row_moves_steps_are_dense(kind: Any, changes: dict[str, Any], why: str) -> None:
+def test_where_every_row_moves_steps_are_dense(
+    kind: Any, changes: dict[str, Any], why: str
+) -> None:
     assert not kind(**changes).touches_rows(10**7)
     wanted = f"where every batch moves every row ({why}), got 'touched'"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):

@@ -102,4 +102,4 @@ def test_companions_of_many_pairs_are_those_of_few(
     _, few = companions(dataset, 41)
     alike, parity = few[1:] @ few[1:].T, torch.arange(40) % 2
     same = parity[:, None] == parity
-    assert alike[same].mean() > alike[~same].mean() + 0.2
+    assert alike[same].mean() > alike[~same].mean() + 0.1

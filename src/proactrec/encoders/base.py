@@ -49,9 +49,7 @@ class EncoderOptions(LargeTableOptions):
     @property
     def moves_every_row(self) -> str:
         """Cross-entropy scores all items."""
-        return (
-            "next_item_loss 'cross_entropy'" if self.next_item_loss == "cross_entropy" else ""
-        )
+        return "next_item_loss 'cross_entropy'" if self.next_item_loss == "cross_entropy" else ""
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> Self:
@@ -216,8 +214,7 @@ class Encoder(ItemModel):
         side: Literal["left", "right"] = "left",
         user_idx: IntArray | None = None,
     ) -> Tensor:
-        """The newest items of all users, or of these, padded as :meth:`encode` reads them: (n, L).
-        """
+        """The newest items of all users, or of these, padded as :meth:`encode` reads them: (n, L)."""
         length = self.options.max_seq_len
         return torch.from_numpy(histories.padded(length, side=side, user_idx=user_idx))
 
