@@ -214,7 +214,7 @@ class Encoder(ItemModel):
         side: Literal["left", "right"] = "left",
         user_idx: IntArray | None = None,
     ) -> Tensor:
-        """The newest items of all users, or of these, padded as :meth:`encode` reads them: (n, L)."""
+        """The newest items of all users, or of some, padded as :meth:`encode` reads them."""
         length = self.options.max_seq_len
         return torch.from_numpy(histories.padded(length, side=side, user_idx=user_idx))
 

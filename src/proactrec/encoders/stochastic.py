@@ -196,7 +196,7 @@ class StochasticTransformer(CausalTransformer):
         return points_of(self.items.weight, self.item_covariances.weight)
 
     def item_points_of(self) -> Callable[[Tensor], Tensor]:
-        """Gives points (n, 2d) of items (n,), with gradients: from all, or, sparse, of them alone."""
+        """Gives points (n, 2d) of items (n,), with gradients; of sparse tables, of these alone."""
         if not self.items.sparse:
             return self.item_points().__getitem__
         return lambda idx: points_of(self.items(idx), self.item_covariances(idx))
