@@ -109,7 +109,7 @@ def found(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, Any]:
     done = taken([sys.executable, str(script), json.dumps(cell)])
     if done.code:
         raise SystemExit(f"{name} ended with code {done.code}")
-    told = {"cell": cell, "gib": done.gib, "whole_seconds": done.seconds}
+    told = {"cell": cell, "gib": done.gib}
     told |= json.loads(done.out.splitlines()[-1])
     write_json(path, told)
     print(f"{name}: {done.seconds:.1f} s, {done.gib:.2f} GiB", flush=True)
@@ -203,7 +203,7 @@ def quality(cells: Cells) -> str:
                 lines.append(f"| {called} | {label} | {figure.upper()} | {texts} |")
     memo = (
         f"Mean of {len(SEEDS)} seeds ± half of the 95 % interval. GraphAU: validation items, best "
-        "of 15 epochs; SASRec: test items, best of 12 epochs by validation, from a random start "
+        "of 12 epochs; SASRec: test items, best of 8 epochs by validation, from a random start "
         "with batches of 64."
     )
     return "\n".join([*lines, "", memo])

@@ -34,7 +34,7 @@ CURIOUS = 0.2
 """Share of a user's items that are from anywhere."""
 N_STEPS = {"graphau": 12, "sasrec": 6}
 """Steps that are timed, after two that are not."""
-FEW_EPOCHS = {"graphau": 15, "sasrec": 12}
+FEW_EPOCHS = {"graphau": 12, "sasrec": 8}
 SMALL_SASREC = {"item_start": "random", "batch_size": 64, "learning_rate": 3e-3, "dropout": 0.2}
 DIM = 64
 

@@ -87,10 +87,10 @@ def counted_by_item(known: Histories, n_rows: int) -> tuple[Tensor, Tensor]:
         others, count = _had_by(known, users[ends[item - 1] if item else 0 : ends[item]], n_rows)
         others, count = others[others != item], count[others != item]
         found = np.log(count / (total[item] * by_accident[others]))
-        kept = _telling(count * found, most)
+        kept = _telling(by_accident[others] * found, most)
         columns.append(others[kept].astype(np.int32))
         values.append(found[kept].astype(np.float32))
-    return _rows(columns, values)
+    return _both_ways(columns, values)
 
 
 def _totals(known: Histories, n_rows: int) -> FloatArray:
@@ -114,7 +114,8 @@ def _had_by(known: Histories, users: IntArray, n_rows: int) -> tuple[IntArray, I
 def _telling(told: FloatArray, most: int) -> IntArray:
     """Places of the highest positive values, `most` at the most, in order; of equals the first.
 
-    What a pair tells is its count times its information: its part of the mutual information.
+    A pair tells its information times the chance of the other item. By information alone an item
+    would keep companions that one user happens to share (docs/results/fit-at-size.md).
     """
     kept = np.flatnonzero(told > 0)
     if len(kept) <= most:
@@ -126,13 +127,22 @@ def _telling(told: FloatArray, most: int) -> IntArray:
     return kept[above]
 
 
-def _rows(
+def _both_ways(
     columns: list[NDArray[np.int32]], values: list[NDArray[np.float32]]
 ) -> tuple[Tensor, Tensor]:
-    """A square CSR table of float32 by its rows, and the same transposed."""
-    ends = np.cumsum([0, *map(len, columns)]).astype(np.int32)
-    parts = (torch.from_numpy(x) for x in (ends, np.concatenate(columns), np.concatenate(values)))
+    """A square table by the columns and values of its rows, as CSR, and the same transposed."""
+    lengths = np.array([len(row) for row in columns])
+    column, value = np.concatenate(columns), np.concatenate(values)
+    row = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    order = np.argsort(column, kind="stable")
+    in_column = np.bincount(column, minlength=len(lengths))
+    return _csr(lengths, column, value), _csr(in_column, row[order], value[order])
+
+
+def _csr(lengths: IntArray, column: NDArray[np.int32], value: NDArray[np.float32]) -> Tensor:
+    """A square CSR table of rows of these lengths."""
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    parts = (torch.from_numpy(part) for part in (ends, column, value))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support")
-        matrix = torch.sparse_csr_tensor(*parts, [len(columns)] * 2, check_invariants=False)
-        return matrix, matrix.t().to_sparse_csr()
+        return torch.sparse_csr_tensor(*parts, [len(lengths)] * 2, check_invariants=False)
