@@ -97,7 +97,10 @@ def _totals(known: Histories, n_rows: int) -> FloatArray:
     """#(i) of all items: pairs that an item is in, those with itself left out."""
     pairs, times = np.unique(known.user_idx * n_rows + known.item_idx, return_counts=True)
     user, item = np.divmod(pairs, n_rows)
-    return np.bincount(item, times * (known.lengths[user] - times), minlength=n_rows)
+    weights = times * (known.lengths[user] - times)
+    total = np.zeros(n_rows)
+    np.add.at(total, item, weights)
+    return total
 
 
 def _had_by(known: Histories, users: IntArray, n_rows: int) -> tuple[IntArray, IntArray]:
@@ -124,7 +127,8 @@ def _telling(told: FloatArray, most: int) -> IntArray:
     least = np.partition(told, -most)[-most]
     above, equal = told > least, np.flatnonzero(told == least)
     above[equal[: most - np.count_nonzero(above)]] = True
-    return kept[above]
+    found: IntArray = kept[above]
+    return found
 
 
 def _both_ways(
@@ -142,7 +146,12 @@ def _both_ways(
 def _csr(lengths: IntArray, column: NDArray[np.int32], value: NDArray[np.float32]) -> Tensor:
     """A square CSR table of rows of these lengths."""
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    parts = (torch.from_numpy(part) for part in (ends, column, value))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(*parts, [len(lengths)] * 2, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(ends),
+            torch.from_numpy(column),
+            torch.from_numpy(value),
+            [len(lengths)] * 2,
+            check_invariants=False,
+        )
