@@ -237,6 +237,87 @@ def test_interrupted_fit_is_resumed_exactly(two_tastes: Dataset, tmp_path: Path)
     assert torch.equal(resumed.user_vectors, whole.user_vectors)
 
 
+def test_touched_rows_have_the_gradient_of_whole_tables() -> None:
+    """And nobody else has one; one layer needs no graph."""
+    batch = torch.from_numpy(EDGES[[0, 2, 2, 4]].T)
+    gradients = []
+    for table_steps, graph_ in (("touched", None), ("dense", graph())):
+        model = GraphAU(N_USERS, N_ROWS - 1, graph_, options(table_steps=table_steps), seed=3)
+        model.loss(*batch).backward()
+        gradients.append([model.users.grad, model.items.grad])
+    for touched, dense_ in zip(*gradients, strict=True):
+        assert touched.is_sparse
+        torch.testing.assert_close(touched.to_dense(), dense_)
+    assert gradients[0][0].coalesce().indices().tolist() == [[0, 1]]
+
+
+def test_rows_that_no_edge_touches_stay_where_they_start(two_tastes: Dataset) -> None:
+    """A user without train interactions beside others, whose validation is none of them."""
+    known = two_tastes.before("train").first(np.where(np.arange(40) < 30, 4, 0))
+    start = GraphAU(40, 20, None, options(), seed=0).vectors().user_vectors
+    kinds = [options(table_steps=steps, stop_on="loss") for steps in ("touched", "dense")]
+    touched, dense_ = (fit_graphau(two_tastes, kind, known=known)[0] for kind in kinds)
+    assert torch.equal(touched.user_vectors[30:], start[30:])
+    assert not torch.equal(touched.user_vectors[:30], start[:30])
+    assert not torch.equal(dense_.user_vectors[30:], start[30:])  # by weight decay
+
+
+def test_touched_steps_find_the_tastes_too(two_tastes: Dataset) -> None:
+    found = {}
+    for steps in ("dense", "touched", "auto"):
+        vectors, record = fit_graphau(two_tastes, options(table_steps=steps, uniformity_weight=0.2))
+        assert spread(two_tastes, vectors)["validation"]["hr@10"] > 0.9
+        found[steps] = record
+    assert found["auto"] == found["dense"]
+    assert found["touched"] != found["dense"]
+
+
+def test_interrupted_fit_of_touched_rows_is_resumed_exactly(
+    two_tastes: Dataset, tmp_path: Path
+) -> None:
+    settings_ = options(table_steps="touched", batch_size=8)  # batches that leave rows out
+    whole, _ = fit_graphau(two_tastes, settings_)
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit_graphau(two_tastes, settings_, checkpoint=path, progress=stop)
+    resumed, _ = fit_graphau(two_tastes, settings_, checkpoint=path)
+    assert torch.equal(resumed.user_vectors, whole.user_vectors)
+    assert torch.equal(resumed.item_vectors, whole.item_vectors)
+
+
+@pytest.mark.parametrize("stop_on", ["loss", "ndcg"])
+def test_validation_is_of_as_many_users_as_asked_and_says_so(
+    two_tastes: Dataset, stop_on: str
+) -> None:
+    notes: list[str] = []
+    settings_ = options(n_validated=7, stop_on=stop_on)
+    some = [
+        fit_graphau(two_tastes, settings_, progress=lambda *told: notes.append(told[3]))[1]
+        for _ in range(2)
+    ]
+    assert some[0] == some[1]
+    assert all(note.endswith(" of 7 of 40 users") for note in notes)
+    _, everybody = fit_graphau(
+        two_tastes, options(stop_on=stop_on), progress=lambda *told: notes.append(told[3])
+    )
+    assert notes[-1].endswith(f"score {everybody.epochs[-1].score:.4f}")
+    assert everybody.epochs[0].score != some[0].epochs[0].score
+
+
+def test_cosines_are_found_in_blocks_without_effect(
+    two_tastes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, _ = fit_graphau(two_tastes, options())
+    whole = spread(two_tastes, vectors)
+    monkeypatch.setattr("proactrec.graphau.PAIR_BLOCK", 7)
+    assert spread(two_tastes, vectors) == whole
+
+
 def test_too_little_data_is_refused() -> None:
     wanted = "GraphAU needs 2 users with 3 or more items to validate on, got 1"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):

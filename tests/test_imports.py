@@ -16,7 +16,10 @@ BASE = ("types", "errors", "rng", "config", "progress", "plugins", "files", "wor
 IN_ORDER = (
     BASE,
     ("data",),
-    ("threads", "ranking", "training", "arousal", "graphau", "intents", "content", "cold_start"),
+    (
+        *("threads", "ranking", "tables", "training"),
+        *("arousal", "graphau", "intents", "content", "cold_start"),
+    ),
     ("encoders", "irn"),
     ("targets", "suggestions", "retrieval"),
     ("journeys",),

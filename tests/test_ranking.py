@@ -13,6 +13,7 @@ from proactrec.data.dataset import Histories
 from proactrec.ranking import (
     answer_places,
     best_item,
+    drawn_answers,
     hit_rate,
     mean_and_deviation,
     ndcg,
@@ -81,8 +82,45 @@ def test_answers_are_ranked_in_blocks_without_effect(monkeypatch: pytest.MonkeyP
 
     whole = answer_places(score, answers, KNOWN, 6)
     monkeypatch.setattr(ranking, "SCORE_BLOCK", 1)
+    monkeypatch.setattr(ranking, "BLOCK_USERS", 1)
     np.testing.assert_array_equal(answer_places(score, answers, KNOWN, 6), whole)
     assert asked == [[0, 2], [0], [2]]  # user 1 has no answer
+
+
+def test_many_items_are_not_read_anew_for_every_user() -> None:
+    asked: list[int] = []
+
+    def score(rows: np.ndarray) -> torch.Tensor:
+        asked.append(len(rows))
+        return torch.zeros(len(rows), 2_000_000).index_fill_(1, torch.tensor([7]), 1.0)
+
+    known = Histories(np.zeros(6, np.int64), np.zeros(0, np.int64))
+    assert answer_places(score, np.array([7, 8, 0, 7, 9]), known, 2_000_000).tolist() == [
+        0,
+        1,
+        0,
+        1,
+    ]
+    assert asked == [4]
+
+
+def test_answers_are_drawn_by_the_seed_and_the_rest_left_out() -> None:
+    answers = np.arange(400) % 5  # every fifth user has none
+    kept, note = drawn_answers(answers, 100, 50, seed=3)
+    assert note == " of 50 of 320 users"
+    assert np.count_nonzero(kept) == 50
+    assert (kept[kept > 0] == answers[kept > 0]).all()
+    np.testing.assert_array_equal(drawn_answers(answers, 100, 50, seed=3)[0], kept)
+    assert (drawn_answers(answers, 100, 50, seed=4)[0] != kept).any()
+    assert drawn_answers(answers, 100, 320, seed=3)[0] is answers
+
+
+def test_all_answers_are_ranked_unless_that_takes_too_many_scores() -> None:
+    answers = np.ones(3000, np.int64)
+    assert drawn_answers(answers, 600_000, None, seed=0) == (answers, "")
+    kept, note = drawn_answers(answers, 1_000_001, None, seed=0)
+    assert (kept.sum(), note) == (1999, " of 1,999 of 3,000 users")
+    assert drawn_answers(answers, 10**9, None, seed=0)[0].sum() == 1000
 
 
 def test_figures_by_hand() -> None:

@@ -120,23 +120,27 @@ def _reduced(blocks: list[Tensor], options: ContentOptions, seed: int) -> Tensor
     size = min(options.n_components, *matrix.shape)
     if size == 0:
         return torch.zeros(len(matrix), 0)
-    directions, strength = left_singular(matrix, size, torch_generator(seed, "content"))
+    rng = torch_generator(seed, "content")
+    directions, strength = left_singular(matrix, matrix.t(), size, rng)
     return (directions * strength).float()
 
 
 @one_thread()
-def left_singular(matrix: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def left_singular(
+    matrix: Tensor, transposed: Tensor, size: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The first left singular vectors of a sparse matrix (n_rows, size), and their values.
 
-    By a randomised search (Halko, Martinsson and Tropp 2011) that begins with `rng`.
+    By a randomised search (Halko, Martinsson and Tropp 2011) that begins with `rng`. The matrix is
+    needed both ways: a CSR one would be sorted anew for every product of its transpose.
     """
     n_probes = min(size + OVERSAMPLING, *matrix.shape)
     probes = torch.randn(matrix.shape[1], n_probes, generator=rng, dtype=matrix.dtype)
     basis = torch.linalg.qr(matrix @ probes).Q
     for _ in range(POWER_STEPS):
-        basis = torch.linalg.qr(matrix.t() @ basis).Q
+        basis = torch.linalg.qr(transposed @ basis).Q
         basis = torch.linalg.qr(matrix @ basis).Q
-    left, values, _ = torch.linalg.svd((matrix.t() @ basis).t(), full_matrices=False)
+    left, values, _ = torch.linalg.svd((transposed @ basis).t(), full_matrices=False)
     return (basis @ left)[:, :size], values[:size]
 
 

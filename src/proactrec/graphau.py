@@ -14,20 +14,28 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.progress import Progress, silent
-from proactrec.ranking import answer_places, mean_and_deviation, ndcg, next_item_figures
+from proactrec.ranking import (
+    answer_places,
+    drawn_answers,
+    mean_and_deviation,
+    ndcg,
+    next_item_figures,
+)
 from proactrec.rng import generator, torch_generator
+from proactrec.tables import LargeTableOptions, adam, rows_of
 from proactrec.training import StoppingOptions, TrainingRecord, mean_loss, train
-from proactrec.types import IntArray
+from proactrec.types import FloatArray, IntArray
 
 TILE_ROWS = 256
 """Rows of the kernel matrix held at once: a tile stays in the cache."""
+PAIR_BLOCK = 100_000
+"""Pairs whose cosines are found at once."""
 
 
-class GraphAUOptions(Options):
+class GraphAUOptions(LargeTableOptions):
     """Settings of GraphAU.
 
     `n_layers`, `uniformity_weight` and `stop_on` were chosen by held-out ranking on MovieLens-100K
@@ -45,6 +53,11 @@ class GraphAUOptions(Options):
         "ndcg", description="validation figure that decides: NDCG@20, or the loss as published"
     )
     stopping: StoppingOptions = StoppingOptions(n_epochs=200, patience=10, min_epochs=10)
+
+    @property
+    def moves_every_row(self) -> str:
+        """Deeper layers reach all that the graph joins."""
+        return "n_layers above 1" if self.n_layers > 1 else ""
 
 
 class InterestVectors(NamedTuple):
@@ -155,10 +168,10 @@ def uniformity(x: Tensor) -> Tensor:
 
 
 class GraphAU(nn.Module):
-    """The two tables and their loss."""
+    """The two tables and their loss; one layer needs no graph."""
 
     def __init__(
-        self, n_users: int, n_items: int, graph: Graph, options: GraphAUOptions, seed: int
+        self, n_users: int, n_items: int, graph: Graph | None, options: GraphAUOptions, seed: int
     ) -> None:
         super().__init__()
         rng = torch_generator(seed, "graphau-start")
@@ -166,6 +179,7 @@ class GraphAU(nn.Module):
         self.users = nn.Parameter(torch.randn(n_users, dim, generator=rng))
         self.items = nn.Parameter(torch.randn(n_items + 1, dim, generator=rng))
         self.graph, self.options = graph, options
+        self.touched = options.touches_rows(max(n_users, n_items + 1))
 
     def loss(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
         r"""Loss of a batch of edges: decayed mean of the layers' alignments plus uniformity.
@@ -174,14 +188,20 @@ class GraphAU(nn.Module):
         vectors and :math:`A_l` between raw vectors and the other side's (l - 1)-hop vectors.
         """
         options = self.options
-        steps = self.graph.layers(self.users, self.items, options.n_layers)
-        users, items = self.users[user_idx], self.items[item_idx]
+        users = rows_of(self.users, user_idx, touched=self.touched)
+        items = rows_of(self.items, item_idx, touched=self.touched)
         total = alignment(users, items)
-        for layer, (far_users, far_items) in enumerate(steps[1:], start=1):
+        for layer, (far_users, far_items) in enumerate(self._far_vectors(), start=1):
             both = alignment(users, far_items[item_idx]) + alignment(far_users[user_idx], items)
             total = total + options.decay**layer * both / 2
         spread = (uniformity(users) + uniformity(items)) / 2
         return total / options.n_layers + options.uniformity_weight * spread
+
+    def _far_vectors(self) -> list[tuple[Tensor, Tensor]]:
+        """User and item vectors after 1, …, `n_layers - 1` steps of the graph."""
+        if self.graph is None:
+            return []
+        return self.graph.layers(self.users, self.items, self.options.n_layers)[1:]
 
     def vectors(self) -> InterestVectors:
         """The tables, rows of unit length."""
@@ -224,21 +244,20 @@ def fit_graphau(
         raise InvalidInputError(
             f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}"
         )
-    graph = Graph.of(known.user_idx, known.item_idx, dataset.n_users, dataset.n_items + 1)
-    target = torch.device(device)
-    model = GraphAU(dataset.n_users, dataset.n_items, graph.to(target), options, seed).to(target)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-    )
+    n_users, n_rows, target = dataset.n_users, dataset.n_items + 1, torch.device(device)
     users, items = (torch.from_numpy(x).to(target) for x in (known.user_idx, known.item_idx))
-    answers = dataset.answers("validation")
-    held_out = np.flatnonzero(answers)
-    if len(held_out) < 2:
-        raise InvalidInputError(
-            f"GraphAU needs 2 users with 3 or more items to validate on, got {len(held_out)}"
-        )
-    held_out_users = torch.from_numpy(held_out).to(target)
-    held_out_items = torch.from_numpy(answers[held_out]).to(target)
+    graph = None
+    if options.n_layers > 1:
+        graph = Graph.of(known.user_idx, known.item_idx, n_users, n_rows).to(target)
+    model = GraphAU(n_users, dataset.n_items, graph, options, seed).to(target)
+    optimizer = adam(
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        touched=model.touched,
+    )
+    answers, score_of = _validated(dataset, options, seed)
+    seen, held_out = dataset.before("validation"), np.flatnonzero(answers)
 
     def run_epoch(rng: torch.Generator) -> float:
         order = torch.randperm(len(users), generator=rng).to(target)
@@ -249,8 +268,9 @@ def fit_graphau(
 
     def validate() -> float:
         if options.stop_on == "ndcg":
-            return ndcg(_validation_places(dataset, model.vectors()), 20)
-        return -float(model.loss(held_out_users, held_out_items))
+            return ndcg(_places(model.vectors(), answers, seen), 20)
+        pairs = (torch.from_numpy(x).to(target) for x in (held_out, answers[held_out]))
+        return -float(model.loss(*pairs))
 
     record = train(
         model,
@@ -260,10 +280,22 @@ def fit_graphau(
         stopping=options.stopping,
         seed=seed,
         stage="GraphAU",
+        score_of=score_of,
         checkpoint=checkpoint,
         progress=progress,
     )
     return InterestVectors(*(table.cpu() for table in model.vectors())), record
+
+
+def _validated(dataset: Dataset, options: GraphAUOptions, seed: int) -> tuple[IntArray, str]:
+    """Validation answers (n_users,) of those who are ranked, and a note of how many they are."""
+    answers = dataset.answers("validation")
+    n_held_out = np.count_nonzero(answers)
+    if n_held_out < 2:
+        raise InvalidInputError(
+            f"GraphAU needs 2 users with 3 or more items to validate on, got {n_held_out}"
+        )
+    return drawn_answers(answers, dataset.n_items + 1, options.n_validated, seed=seed)
 
 
 def spread(
@@ -273,7 +305,8 @@ def spread(
 
     The level of every interest figure depends on it, so it is reported with every run. `cosine`
     holds mean and deviation over `random`, `train` and `held_out` pairs (the validation answers),
-    `validation` the HR@k and NDCG@k of those answers, ranked by cosine.
+    `validation` the HR@k and NDCG@k of those answers, ranked by cosine; of some users, drawn by
+    `seed`, where all take more than `ranking.MOST_SCORES`.
     """
     rng = generator(seed, "spread")
     known, answers = dataset.before("train"), dataset.answers("validation")
@@ -287,20 +320,31 @@ def spread(
         "train": (known.user_idx, known.item_idx),
         "held_out": (held_out, answers[held_out]),
     }
-    users, items = (x.numpy().astype(np.float64) for x in vectors)
     figures = {
-        name: mean_and_deviation((users[user] * items[item]).sum(1))
-        for name, (user, item) in pairs.items()
+        name: mean_and_deviation(_cosines(vectors, *places)) for name, places in pairs.items()
     }
-    ranking = next_item_figures(_validation_places(dataset, vectors))
+    ranked, _ = drawn_answers(answers, dataset.n_items + 1, None, seed=seed)
+    ranking = next_item_figures(_places(vectors, ranked, dataset.before("validation")))
     return {"cosine": figures, "validation": ranking}
 
 
-def _validation_places(dataset: Dataset, vectors: InterestVectors) -> IntArray:
+def _cosines(vectors: InterestVectors, user_idx: IntArray, item_idx: IntArray) -> FloatArray:
+    """Cosines (n,) of pairs of users and items (n,), in float64."""
+    users, items = (x.numpy() for x in vectors)
+    found = np.empty(len(user_idx))
+    for start in range(0, len(found), PAIR_BLOCK):
+        block = slice(start, start + PAIR_BLOCK)
+        pairs = users[user_idx[block]].astype(np.float64) * items[item_idx[block]]
+        found[block] = pairs.sum(1)
+    return found
+
+
+def _places(vectors: InterestVectors, answers: IntArray, seen: Histories) -> IntArray:
+    """Places of the answers by cosine, among all items that a user has not seen."""
     users, items = vectors
     return answer_places(
         lambda rows: users[torch.from_numpy(rows).to(users.device)] @ items.T,
-        dataset.answers("validation"),
-        dataset.before("validation"),
+        answers,
+        seen,
         len(items),
     )

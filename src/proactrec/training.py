@@ -59,6 +59,7 @@ def train(
     stage: str,
     learning_rate: Callable[[TrainingRecord], float] | None = None,
     watch: Callable[[EpochRecord], None] | None = None,
+    score_of: str = "",
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> TrainingRecord:
@@ -79,6 +80,8 @@ def train(
         A schedule that is a function of the record is resumed exactly.
     watch
         Told every epoch once it is kept; what it raises ends the training.
+    score_of
+        Said behind every score: of whom it is, where that is not everybody.
     checkpoint
         File that is replaced atomically after every epoch, and read when it exists.
 
@@ -117,7 +120,8 @@ def train(
                 _save(checkpoint, model, optimizer, best, record)
             if watch is not None:
                 watch(done)
-            progress(stage, epoch + 1, stopping.n_epochs, f"loss {loss:.4f}, score {score:.4f}")
+            note = f"loss {loss:.4f}, score {score:.4f}{score_of}"
+            progress(stage, epoch + 1, stopping.n_epochs, note)
     model.load_state_dict(best)
     model.eval()
     return record
@@ -154,7 +158,7 @@ def _save(
     best: dict[str, Tensor],
     record: TrainingRecord,
 ) -> None:
-    tensors = {f"now/{name}": value for name, value in _weights(model).items()}
+    tensors = {f"now/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in best.items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}

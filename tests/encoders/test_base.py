@@ -314,7 +314,9 @@ def ragged(dataset_of: Build) -> Dataset:
 
 def windows(dataset: Dataset, **changes: object) -> list[tuple[int, list[int], list[int]]]:
     sequences = TrainingSequences(dataset, EncoderOptions(max_seq_len=3, **changes))
-    rows = (sequences.user_idx, sequences.item_seq, sequences.answer)
+    batch = sequences.batch(torch.arange(len(sequences.item_seq)), torch.Generator(), CPU)
+    assert torch.equal(batch.item_seq, sequences.item_seq)
+    rows = (sequences.user_idx, batch.item_seq, batch.answer)
     return [tuple(row) for row in zip(*(x.tolist() for x in rows), strict=True)]
 
 

@@ -14,6 +14,7 @@ from proactrec.encoders.fitting import (
     evaluate_next_item,
     fit_encoder,
     next_item_places,
+    optimizer_for,
 )
 from proactrec.encoders.prefixes import PrefixOptions
 from proactrec.errors import InvalidInputError
@@ -84,6 +85,89 @@ def test_interrupted_training_is_resumed_exactly(name: str, noise: Dataset, tmp_
     resumed, _ = fit_encoder(name, noise, options=options(4), checkpoint=path)
     for weight, same in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(weight, same)
+
+
+SAMPLED = sorted(set(NAMES) - {"bsarec", "icsrec"})
+"""Encoders whose batches touch few items."""
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_touched_rows_have_the_gradient_of_whole_tables(name: str, noise: Dataset) -> None:
+    gradients = []
+    for table_steps in ("touched", "dense"):
+        kind = ENCODERS[name]
+        encoder = kind(30, kind.options_type(**options(1, table_steps=table_steps)))
+        encoder.start(0, None)
+        optimizer_for(encoder)
+        rows, rng = encoder.training_rows(noise), torch.Generator().manual_seed(0)
+        encoder.eval()  # without dropout
+        encoder.start_epoch(rows, 0)
+        encoder.loss(rows.batch(torch.arange(2), rng, torch.device("cpu")), rng).backward()
+        gradients.append([weight.grad for weight in encoder.parameters()])
+        tables = [table.grad for table in encoder.item_tables]
+        assert all(gradient.is_sparse == (table_steps == "touched") for gradient in tables)
+        touched = [gradient.to_dense().abs().sum(1) > 0 for gradient in tables]
+        assert all(0 < some.sum() < 30 and not some[0] for some in touched)
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one.to_dense(), other.to_dense())
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_predictable_sequences_are_learned_by_touched_steps(name: str, cyclic: Dataset) -> None:
+    chosen = options(40, table_steps="touched", batch_size=8)
+    _, record = fit_encoder(name, cyclic, options=chosen)
+    assert record.best.score > 0.9
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_interrupted_touched_steps_are_resumed_exactly(
+    name: str, noise: Dataset, tmp_path: Path
+) -> None:
+    chosen = options(4, table_steps="touched", batch_size=2)
+    whole, _ = fit_encoder(name, noise, options=chosen)
+
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit_encoder(name, noise, options=chosen, checkpoint=path, progress=stop)
+    resumed, _ = fit_encoder(name, noise, options=chosen, checkpoint=path)
+    for weight, same in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(weight, same)
+
+
+def test_a_large_table_is_stepped_by_touched_rows(
+    noise: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes as asked for by name; below the size, the same as dense."""
+
+    def fitted(table_steps: str) -> torch.Tensor:
+        chosen = options(1, table_steps=table_steps, batch_size=2)
+        return fit_encoder("sasrec", noise, options=chosen)[0].item_vectors
+
+    assert torch.equal(fitted("auto"), fitted("dense"))
+    assert not torch.equal(fitted("touched"), fitted("dense"))
+    monkeypatch.setattr("proactrec.tables.LARGE_TABLE", 31)
+    assert torch.equal(fitted("auto"), fitted("touched"))
+
+
+def test_validation_is_of_as_many_users_as_asked_and_says_so(noise: Dataset) -> None:
+    notes: list[str] = []
+    runs = [
+        fit_encoder(
+            "sasrec",
+            noise,
+            options=options(1, n_validated=n),
+            progress=lambda *told: notes.append(told[3]),
+        )
+        for n in (9, None)
+    ]
+    assert notes[0].endswith(" of 9 of 90 users")
+    assert notes[1].endswith(f"score {runs[1][1].best.score:.4f}")
+    assert runs[0][1].best.score != runs[1][1].best.score
+    assert torch.equal(runs[0][0].item_vectors, runs[1][0].item_vectors)  # after one epoch
 
 
 def test_windows_over_the_whole_history_are_used(cyclic: Dataset) -> None:

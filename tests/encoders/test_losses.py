@@ -1,6 +1,7 @@
 """Training losses by hand."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactrec.encoders.losses import contrast, sampled_binary_loss
+from proactrec.encoders.losses import contrast, full_cross_entropy, sampled_binary_loss
+from proactrec.errors import InvalidInputError
 
 
 def sigmoid(x: float) -> float:
@@ -34,6 +36,18 @@ def test_binary_loss_stays_finite_for_large_scores() -> None:
     loss.backward()
     assert loss.item() == pytest.approx(2000)
     assert torch.isfinite(states.grad).all()
+
+
+def test_cross_entropy_of_too_many_items_is_refused_by_its_real_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proactrec.encoders.losses.MOST_SCORES", 10)
+    states, items = torch.zeros(2, 3, 4), torch.zeros(6, 4)
+    answer = torch.tensor([[0, 0, 1], [0, 0, 5]])
+    assert full_cross_entropy(states, answer, items).item() == pytest.approx(math.log(5))
+    wanted = "at most 10 times in a batch, got 3 answers × 5 items: take next_item_loss='sampled'"
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        full_cross_entropy(states, torch.tensor([[0, 2, 1], [0, 0, 5]]), items)
 
 
 def naive_contrast(x: np.ndarray, y: np.ndarray, same: np.ndarray | None = None) -> float:

@@ -47,6 +47,15 @@ class Histories(NamedTuple):
             self.item_idx[within < np.repeat(kept, self.lengths)],
         )
 
+    def newest(self, n_most: int) -> "Histories":
+        """The newest items of every user, `n_most` at the most."""
+        kept = np.minimum(self.lengths, n_most)
+        from_end = np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.item_idx))
+        return Histories(
+            np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+            self.item_idx[from_end <= n_most],
+        )
+
     def of(self, user_idx: int) -> IntArray:
         """One user's sequence, oldest first."""
         return self.item_idx[self.offsets[user_idx] : self.offsets[user_idx + 1]]

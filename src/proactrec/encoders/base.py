@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from proactrec.config import Options
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
@@ -16,6 +16,7 @@ from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.ranking import products
 from proactrec.rng import torch_generator
+from proactrec.tables import LargeTableOptions
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
 
@@ -24,7 +25,7 @@ ENCODE_ROWS = 48
 """Sequences encoded at once: large enough for the matrix products, small enough for the cache."""
 
 
-class EncoderOptions(Options):
+class EncoderOptions(LargeTableOptions):
     """Settings that every encoder has; the values are those of ITMPRec's code."""
 
     embedding_dim: int = Field(64, ge=1, description="length of item and user vectors")
@@ -45,6 +46,11 @@ class EncoderOptions(Options):
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of Adam")
     batch_size: int = Field(256, ge=2, description="sequences in a batch")
     stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=20)
+
+    @property
+    def moves_every_row(self) -> str:
+        """Cross-entropy scores all items."""
+        return "next_item_loss 'cross_entropy'" if self.next_item_loss == "cross_entropy" else ""
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> Self:
@@ -82,28 +88,36 @@ class TrainingRows(Protocol):
 class TrainingSequences:
     """Windows over the train histories, and negatives that the user has not touched in train.
 
-    Every position of a window predicts its next item.
+    Every position of a window predicts its next item. A window is held once, with the item behind
+    it, as numbers of 32 bits.
     """
 
     def __init__(self, dataset: Dataset, options: EncoderOptions) -> None:
         known, self._length = dataset.before("train"), options.max_seq_len
         self._rows = dataset.n_items + 1
         self._draws_negatives = options.next_item_loss == "sampled"
-        self.user_idx, inputs, answers = _windows(known, options)
+        self.user_idx, windows = _windows(known, options)
         if not len(self.user_idx):
             raise InvalidInputError(
                 "no user has two train interactions, so there is no next item to learn from"
             )
-        self.item_seq, self.answer = torch.from_numpy(inputs), torch.from_numpy(answers)
+        self._windows = torch.from_numpy(windows)  # (n, L + 1)
         self._touched = torch.from_numpy(np.unique(known.user_idx * self._rows + known.item_idx))
+
+    @property
+    def item_seq(self) -> Tensor:
+        """Inputs of all windows, (n, L)."""
+        return self._windows[:, :-1]
 
     def order(self, rng: torch.Generator) -> Tensor:
         """All windows in random order."""
-        return torch.randperm(len(self.item_seq), generator=rng)
+        return torch.randperm(len(self._windows), generator=rng)
 
     def batch(self, rows: Tensor, rng: torch.Generator, device: torch.device) -> Batch:
         """The windows of these rows with fresh negatives."""
-        item_seq, answer = self.item_seq[rows].to(device), self.answer[rows].to(device)
+        windows = self._windows[rows].long().to(device)
+        item_seq = windows[:, :-1].contiguous()
+        answer = windows[:, 1:].masked_fill(item_seq == 0, 0)
         if not self._draws_negatives:
             return Batch(item_seq, answer)
         negative = self._negatives(torch.from_numpy(self.user_idx)[rows], rng)
@@ -123,28 +137,26 @@ class TrainingSequences:
         return drawn
 
 
-def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, IntArray, IntArray]:
-    """User, inputs and answers of every window, the newest items right-aligned.
+def _windows(known: Histories, options: EncoderOptions) -> tuple[IntArray, NDArray[np.int32]]:
+    """User of every window, and its items (n, L + 1), the newest right-aligned.
 
     With `windows="all"` older items are cut into further windows that touch but don't overlap.
     """
     length = options.max_seq_len
-    users, inputs, answers = [], [], []
     n_windows = 1
     if options.windows == "all":
         n_windows = max(1, int(np.ceil((known.lengths.max() - 1) / length)))
-    for number in range(n_windows):
-        # Drop `number * length` newest items of whoever has that many left, then read the rest.
-        left = known.lengths - number * length
-        user_idx = np.flatnonzero(left >= 2)
-        starts, ends = known.offsets[:-1][user_idx], known.offsets[:-1][user_idx] + left[user_idx]
-        place = ends[:, None] - length - 1 + np.arange(length + 1)[None, :]
-        is_inside = place >= starts[:, None]
-        piece = np.where(is_inside, known.item_idx[np.maximum(place, 0)], 0)  # (n, length + 1)
-        users.append(user_idx)
-        inputs.append(piece[:, :-1])
-        answers.append(np.where(piece[:, :-1] != 0, piece[:, 1:], 0))
-    return np.concatenate(users), np.concatenate(inputs), np.concatenate(answers)
+    # Drop `number * length` newest items of whoever has that many left, then read the rest.
+    users = [np.flatnonzero(known.lengths - n * length >= 2) for n in range(n_windows)]
+    windows = np.empty((sum(map(len, users)), length + 1), np.int32)
+    filled = 0
+    for number, user_idx in enumerate(users):
+        starts, ends = (bounds[user_idx] for bounds in (known.offsets[:-1], known.offsets[1:]))
+        place = (ends - number * length)[:, None] - length - 1 + np.arange(length + 1)[None, :]
+        items = known.item_idx[np.maximum(place, 0)]
+        windows[filled : filled + len(user_idx)] = np.where(place >= starts[:, None], items, 0)
+        filled += len(user_idx)
+    return np.concatenate(users), windows
 
 
 class Encoder(ItemModel):
@@ -196,9 +208,16 @@ class Encoder(ItemModel):
         """All weights with a row an item, each (n_items + 1, d)."""
         return (self.transformer.items.weight,)
 
-    def sequences(self, histories: Histories, *, side: Literal["left", "right"] = "left") -> Tensor:
-        """The newest items of all users, padded, as :meth:`encode` reads them: (n_users, L)."""
-        return torch.from_numpy(histories.padded(self.options.max_seq_len, side=side))
+    def sequences(
+        self,
+        histories: Histories,
+        *,
+        side: Literal["left", "right"] = "left",
+        user_idx: IntArray | None = None,
+    ) -> Tensor:
+        """The newest items of all users, or of some, padded as :meth:`encode` reads them."""
+        length = self.options.max_seq_len
+        return torch.from_numpy(histories.padded(length, side=side, user_idx=user_idx))
 
     def intent_vectors(self, item_seq: Tensor) -> Tensor:
         """Vectors (B, d) of histories (B, L) that intents are made of; here those of `encode`."""
@@ -240,10 +259,12 @@ class Encoder(ItemModel):
 
     def next_item_loss(self, states: Tensor, batch: Batch) -> Tensor:
         """The next-item part of the loss, given the states (B, L, d)."""
-        items = self.transformer.items.weight
+        items = self.transformer.items
         if batch.negative is None:
-            return full_cross_entropy(states, batch.answer, items)
-        return sampled_binary_loss(states, batch.answer, batch.negative, items)
+            return full_cross_entropy(states, batch.answer, items.weight)
+        return sampled_binary_loss(
+            states, batch.answer, batch.negative, items.weight, touched=items.sparse
+        )
 
     def start_epoch(self, rows: TrainingRows, seed: int) -> None:
         """Prepare an epoch, in evaluation mode (for instance: find intents)."""

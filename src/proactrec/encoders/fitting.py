@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Encoder
@@ -18,7 +18,8 @@ from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.plugins import from_file, is_file
 from proactrec.progress import Progress, silent
-from proactrec.ranking import answer_places, ndcg, next_item_figures
+from proactrec.ranking import answer_places, drawn_answers, ndcg, next_item_figures
+from proactrec.tables import adam
 from proactrec.training import EpochRecord, TrainingRecord, mean_loss, train
 from proactrec.types import IntArray
 
@@ -78,8 +79,10 @@ def fit_encoder(
         raise InvalidInputError("item_vectors are needed for item_start='graphau', got None")
     encoder.start(seed, item_vectors if encoder.options.item_start == "graphau" else None)
     encoder.to(device)
-    sequences = encoder.training_rows(dataset)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=encoder.options.learning_rate)
+    sequences, optimizer = encoder.training_rows(dataset), optimizer_for(encoder)
+    answers, score_of = drawn_answers(
+        dataset.answers("validation"), dataset.n_items + 1, encoder.options.n_validated, seed=seed
+    )
 
     def losses(rng: torch.Generator) -> Iterator[Tensor]:
         encoder.eval()
@@ -92,15 +95,25 @@ def fit_encoder(
         encoder,
         optimizer,
         run_epoch=lambda rng: mean_loss(optimizer, losses(rng)),
-        validate=lambda: ndcg(next_item_places(encoder, dataset, "validation"), 20),
+        validate=lambda: ndcg(next_item_places(encoder, dataset, "validation", answers), 20),
         stopping=encoder.options.stopping,
         seed=seed,
         stage=encoder.name,
         watch=watch,
+        score_of=score_of,
         checkpoint=checkpoint,
         progress=progress,
     )
     return encoder, record
+
+
+def optimizer_for(encoder: Encoder) -> torch.optim.Optimizer:
+    """Adam of all weights, of touched rows of the item tables where the options say so."""
+    touched = encoder.options.touches_rows(encoder.n_items + 1)
+    for part in encoder.modules():  # positions are read as a slice, whose gradient stays dense
+        if isinstance(part, nn.Embedding):
+            part.sparse = touched
+    return adam(encoder.parameters(), lr=encoder.options.learning_rate, touched=touched)
 
 
 def load_encoder(
@@ -135,14 +148,20 @@ def load_encoder(
 
 
 def next_item_places(
-    encoder: Encoder, dataset: Dataset, split: Literal["validation", "test"]
+    encoder: Encoder,
+    dataset: Dataset,
+    split: Literal["validation", "test"],
+    answers: IntArray | None = None,
 ) -> IntArray:
-    """0-based places of the held-out items among all unseen items, for users who have one."""
-    item_seq = encoder.sequences(dataset.before(split))
+    """0-based places of the held-out items among all unseen items, for users who have one.
+
+    `answers` (n_users,) are those that are ranked, 0 for all other users; by default the split's.
+    """
+    seen = dataset.before(split)
     return answer_places(
-        lambda rows: encoder.score(encoder.encode(item_seq[torch.from_numpy(rows)])),
-        dataset.answers(split),
-        dataset.before(split),
+        lambda rows: encoder.score(encoder.encode(encoder.sequences(seen, user_idx=rows))),
+        dataset.answers(split) if answers is None else answers,
+        seen,
         dataset.n_items + 1,
     )
 

@@ -4,8 +4,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.errors import InvalidInputError
+from proactrec.tables import rows_of
 
-def sampled_binary_loss(states: Tensor, answer: Tensor, negative: Tensor, items: Tensor) -> Tensor:
+MOST_SCORES = 2**30
+"""Scores of a batch by cross-entropy: 4 GiB in float32, of which training holds three."""
+
+
+def sampled_binary_loss(
+    states: Tensor, answer: Tensor, negative: Tensor, items: Tensor, *, touched: bool = False
+) -> Tensor:
     r"""Mean of :math:`-\ln \sigma(h^\top e_y) - \ln(1 - \sigma(h^\top e_n))` over real answers.
 
     Parameters
@@ -14,11 +22,13 @@ def sampled_binary_loss(states: Tensor, answer: Tensor, negative: Tensor, items:
     answer, negative : int tensors, shape (B, L)
         Next item and a sampled other one; positions whose answer is 0 don't count.
     items : float tensor, shape (n_items + 1, d)
+    touched : bool
+        Whether the gradient of `items` is sparse.
     """
     is_real = answer != 0
     states = states[is_real]  # (n, d)
-    positive_score = (states * items[answer[is_real]]).sum(1)
-    negative_score = (states * items[negative[is_real]]).sum(1)
+    positive_score = (states * rows_of(items, answer[is_real], touched=touched)).sum(1)
+    negative_score = (states * rows_of(items, negative[is_real], touched=touched)).sum(1)
     return F.softplus(-positive_score).mean() + F.softplus(negative_score).mean()
 
 
@@ -32,9 +42,21 @@ def full_cross_entropy(states: Tensor, answer: Tensor, items: Tensor) -> Tensor:
         Next item; where it is 0 nothing counts.
     items : float tensor, shape (n_items + 1, d)
         Row 0, the padding, gets no score and no gradient.
+
+    Raises
+    ------
+    InvalidInputError
+        If the batch takes more than `MOST_SCORES`.
     """
     is_real = answer != 0
-    return F.cross_entropy(states[is_real] @ items[1:].T, answer[is_real] - 1)
+    states, n_items = states[is_real], len(items) - 1
+    if len(states) * n_items > MOST_SCORES:
+        raise InvalidInputError(
+            f"cross-entropy must score at most {MOST_SCORES:,} times in a batch, got "
+            f"{len(states):,} answers × {n_items:,} items: take next_item_loss='sampled', or a "
+            "smaller batch_size"
+        )
+    return F.cross_entropy(states @ items[1:].T, answer[is_real] - 1)
 
 
 def contrast(x: Tensor, y: Tensor, same: Tensor | None = None) -> Tensor:

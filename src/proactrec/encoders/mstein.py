@@ -121,10 +121,10 @@ class MStein(Encoder):
     def next_item_loss(self, states: Tensor, batch: Batch) -> Tensor:
         """BPR and weighted PVN of points (B, L, 2d) over the positions that have an answer."""
         assert batch.negative is not None
-        is_real, points = batch.answer != 0, self.transformer.item_points()
-        users, answers = states[is_real], points[batch.answer[is_real]]  # (n, 2d)
+        is_real, points = batch.answer != 0, self.transformer.item_points_of()
+        users, answers = states[is_real], points(batch.answer[is_real])  # (n, 2d)
         return distance_loss(
-            users, answers, points[batch.negative[is_real]], self.options.pvn_loss_weight
+            users, answers, points(batch.negative[is_real]), self.options.pvn_loss_weight
         )
 
     def _view(self, item_seq: Tensor, rng: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ Source: Fan et al. 2022, arXiv:2201.06035 (STOSA), as MStein uses it.
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,6 +34,11 @@ def positive(x: Tensor) -> Tensor:
 def root(covariance: Tensor) -> Tensor:
     """Square roots of diagonal covariances."""
     return covariance.clamp(min=LEAST_COVARIANCE).sqrt()
+
+
+def points_of(means: Tensor, covariances: Tensor) -> Tensor:
+    """Points (n, 2d) of means (n, d) and what makes their covariances (n, d)."""
+    return torch.cat([means, root(positive(covariances))], 1)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -187,8 +193,13 @@ class StochasticTransformer(CausalTransformer):
 
     def item_points(self) -> Tensor:
         """Items as points (n_items + 1, 2d), with gradients; row 0 means nothing."""
-        covariances = root(positive(self.item_covariances.weight))
-        return torch.cat([self.items.weight, covariances], 1)
+        return points_of(self.items.weight, self.item_covariances.weight)
+
+    def item_points_of(self) -> Callable[[Tensor], Tensor]:
+        """Gives points (n, 2d) of items (n,), with gradients; of sparse tables, of these alone."""
+        if not self.items.sparse:
+            return self.item_points().__getitem__
+        return lambda idx: points_of(self.items(idx), self.item_covariances(idx))
 
     def forward(self, item_seq: Tensor) -> Tensor:
         """Points of all positions, (B, L, 2d), of int sequences (B, L)."""

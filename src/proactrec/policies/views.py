@@ -9,7 +9,6 @@ by shares :math:`w_k` that sum to 1, the views are one:
     m = [\sqrt{w_1}\, m_1, \sqrt{w_2}\, m_2, \dots]
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -24,14 +23,15 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors, fit_graphau
 from proactrec.policies.ingredients import Ingredients, Training
+from proactrec.policies.together import information
 from proactrec.rng import generator, torch_generator
 
 N_SPREAD_PAIRS = 100_000
 VIEWS = "views.safetensors"
 LEAST_SPREAD = 1e-3
 """Deviation of interest below which a view tells nothing."""
-SMOOTHING = 0.75
-"""Power of popularity in the chance that items are together by accident."""
+READ_AT_ONCE = 1_000_000
+"""Interactions whose item vectors are held at once."""
 
 
 class Views(NamedTuple):
@@ -154,39 +154,14 @@ def _other_view(training: Training, name: str, size: int) -> InterestVectors | N
 
 
 def companions(dataset: Dataset, size: int) -> InterestVectors:
-    r"""Items by those that the same users have; users at the mean of their train items.
+    """Items by those that the same users have; users at the mean of their train items.
 
-    The leading directions of the positive pointwise mutual information of items (Levy, Goldberg
-    and Dagan 2015), by the roots of their strengths:
-
-    .. math::
-        \max\left(0,\; \ln \frac{\#(i, j)}{\#(i)\, q_j}\right), \qquad q_j \propto \#(j)^{0.75}
-
-    with #(i, j) the number of users who have both, and #(i) its sum over j.
+    The leading directions of :func:`proactrec.policies.together.information`, by the roots of their
+    strengths.
     """
-    train = dataset.before("train")
-    places = torch.from_numpy(train.user_idx), torch.from_numpy(train.item_idx)
-    shape = (dataset.n_users, dataset.n_items + 1)
-    ones = torch.ones(len(train.item_idx), dtype=torch.float64)
-    touched = torch.sparse_coo_tensor(torch.stack(places), ones, shape, check_invariants=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support")
-        together = (touched.t() @ touched).coalesce()
-    (row, column), count = together.indices(), together.values()
-    other = row != column
-    row, column, count = row[other], column[other], count[other]
-    total = torch.zeros(shape[1], dtype=count.dtype).index_add(0, row, count)
-    by_accident = total**SMOOTHING
-    by_accident /= by_accident.sum().clamp(min=1)
-    information = (count / (total[row] * by_accident[column])).log()
-    kept = information > 0
-    matrix = torch.sparse_coo_tensor(
-        torch.stack([row[kept], column[kept]]),
-        information[kept],
-        (shape[1], shape[1]),
-        check_invariants=False,
-    ).coalesce()
-    directions, strength = left_singular(matrix, size, torch_generator(0, "companions"))
+    matrix, transposed = information(dataset.before("train"), dataset.n_items + 1)
+    rng = torch_generator(0, "companions")
+    directions, strength = left_singular(matrix, transposed, size, rng)
     return _from_items(dataset, (directions * strength.sqrt()).float())
 
 
@@ -213,8 +188,10 @@ def _from_items(dataset: Dataset, items: Tensor) -> InterestVectors:
     items = torch.where(length > 1e-6, items / length.clamp(min=1e-6), 0)
     items[0] = 0
     train = dataset.before("train")
-    rows = torch.from_numpy(train.user_idx), items[torch.from_numpy(train.item_idx)]
-    users = torch.zeros(dataset.n_users, items.shape[1]).index_add(0, *rows)
+    users = torch.zeros(dataset.n_users, items.shape[1])
+    places = (torch.from_numpy(x).split(READ_AT_ONCE) for x in (train.user_idx, train.item_idx))
+    for user_idx, item_idx in zip(*places, strict=True):
+        users.index_add_(0, user_idx, items[item_idx])
     return InterestVectors(F.normalize(users, dim=1), items)
 
 

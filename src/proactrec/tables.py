@@ -1,0 +1,132 @@
+"""Steps of tables with a row a user or an item: of the rows that a batch touches, or of them all.
+
+A dense step of Adam passes over whole tables, which at a million rows takes a second and a half
+whatever the batch. A batch touches a few thousand rows.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from proactrec.config import Options
+from proactrec.errors import InvalidInputError
+
+LARGE_TABLE = 50_000
+"""Rows from which `table_steps="auto"` moves touched rows only: there a dense step of two tables
+takes about as long as the rest of a batch. Smaller data sets are fitted as they always were."""
+
+
+class LargeTableOptions(Options):
+    """Settings of training that matter where there are many users or items."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"table_steps", "n_validated"})
+
+    table_steps: Literal["auto", "dense", "touched"] = Field(
+        "auto",
+        description="rows of user and item tables that a step of Adam moves: all (dense), those "
+        f"that the batch touches, or touched ones from {LARGE_TABLE:,} users or items on (auto)",
+    )
+    n_validated: int | None = Field(
+        None,
+        ge=2,
+        description="users whose validation answer is ranked after each epoch, drawn by the seed; "
+        "None: all, or as many as take 2,000,000,000 scores, but 1,000 at least",
+    )
+
+    @property
+    def moves_every_row(self) -> str:
+        """The setting by which every batch has a gradient in every row; empty if none does."""
+        return ""
+
+    @model_validator(mode="after")
+    def _touched_rows_are_few(self) -> Self:
+        if self.table_steps == "touched" and self.moves_every_row:
+            raise InvalidInputError(
+                "table_steps must be 'auto' or 'dense' where every batch moves every row "
+                f"({self.moves_every_row}), got 'touched'"
+            )
+        return self
+
+    def touches_rows(self, n_rows: int) -> bool:
+        """Whether steps move touched rows only, the largest table having `n_rows`."""
+        if self.table_steps == "auto":
+            return n_rows >= LARGE_TABLE and not self.moves_every_row
+        return self.table_steps == "touched"
+
+
+def rows_of(table: Tensor, idx: Tensor, *, touched: bool) -> Tensor:
+    """Rows (n, d) of a table; where `touched`, its gradient is sparse and holds no other rows."""
+    return F.embedding(idx, table, sparse=True) if touched else table[idx]
+
+
+class RowAdam(torch.optim.Optimizer):
+    r"""Adam with moments and a number of steps for every row of a weight.
+
+    A sparse gradient moves the rows it holds. Other rows stay, and so do their moments: a row is
+    where Adam on this row alone would be after the steps in which it had a gradient. Where all rows
+    have one, as those of dense gradients do, this is Adam. Weight decay is added to the gradient,
+    as in Adam, so a row decays when it is moved.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(parameters, settings)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move the rows that have a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    _step(weight, self.state[weight], group)
+
+
+def adam(
+    parameters: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, touched: bool
+) -> torch.optim.Optimizer:
+    """Adam, of touched rows or of all."""
+    if touched:
+        return RowAdam(parameters, lr=lr, weight_decay=weight_decay)
+    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+
+
+def _step(weight: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    if not state:
+        state["n_steps"] = weight.new_zeros(len(weight), *[1] * (weight.dim() - 1))
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+    rows, gradient = _rows_of_gradient(weight)
+    tables = weight, state["n_steps"], state["exp_avg"], state["exp_avg_sq"]
+    was, n_steps, mean, square = (table[rows] for table in tables)
+    gradient = gradient + group["weight_decay"] * was
+    first, second = group["betas"]
+    n_steps = n_steps + 1
+    mean, square = mean.lerp(gradient, 1 - first), square.lerp(gradient.square(), 1 - second)
+    # 1 - beta ** n, of which float32 would lose digits while n is small.
+    of_mean, of_square = (-torch.expm1(n_steps * math.log(beta)) for beta in (first, second))
+    move = mean / of_mean / ((square / of_square).sqrt() + group["eps"])
+    moved = was - group["lr"] * move, n_steps, mean, square
+    for table, values in zip(tables, moved, strict=True):
+        table.index_copy_(0, rows, values)
+
+
+def _rows_of_gradient(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (n,) that have a gradient, and it (n, ...)."""
+    gradient = weight.grad
+    assert gradient is not None
+    if not gradient.is_sparse:
+        return torch.arange(len(weight), device=weight.device), gradient
+    gradient = gradient.coalesce()
+    return gradient.indices()[0], gradient.values()
