@@ -19,7 +19,7 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
 from proactrec.guidance.goals import best_targets
 from proactrec.guidance.guide import Places
-from proactrec.guidance.ledger import FREE, Free, MemoryLedger
+from proactrec.guidance.ledger import FREE, Free, MemoryLedger, Spent
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
 from proactrec.guidance.walks import PLANNED
@@ -173,7 +173,8 @@ class People:
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
         most = max(n_rounds or PLANNED, known["round"].to_numpy().max(initial=0) + 1)
-        accepted = past.filter(pl.col("answer") == ACCEPTED).join(rows, on="user")
+        accepted = past.filter(pl.col("answer") == ACCEPTED)
+        accepted = accepted.join(rows, on="user", maintain_order="left")  # of histories, too
         own = pl.col("target") == pl.col("target_right")
         users = self._before(user, accepted.filter(own), accepted.filter(~own))
         begun = Journeys.begun(users, torch.arange(len(user)), torch.from_numpy(target), most)
@@ -258,8 +259,12 @@ def _grouped(row: IntArray, item_idx: IntArray, n_rows: int) -> Histories:
     return Histories(np.concatenate([[0], lengths.cumsum()]).astype(np.int64), item_idx)
 
 
-def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
+def ledger_for(
+    people: People, journeys: Journeys, spent: Spent | None = None
+) -> Free | MemoryLedger:
     """The ledger of one call: what journeys so far used up of the caps counts.
+
+    `spent`: by all parts of the call, if it comes in several.
 
     Raises
     ------
@@ -269,24 +274,26 @@ def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
     rails = people.guide.rails
     if rails.guided_pairs is not None:
         raise InvalidInputError(
-            "rails.guided_pairs chooses among all journeys of a run: it is not for next"
+            "rails.guided_pairs chooses among all journeys of a run: it is not for next or plan"
         )
     if not rails.spans_users:
         return FREE
     ledger = MemoryLedger(rails, len(people.guide.guide.items), people.rows_of(journeys))
-    ledger.resume(journeys)
+    ledger.resume(journeys, spent)
     return ledger
 
 
-def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
+def next_items(people: People, journeys: Journeys, spent: Spent | None = None) -> pl.DataFrame:
     """One row per journey: what its user is shown next, and why.
+
+    `spent` is what all parts of a call used up of the caps, if it comes in several.
 
     Columns: `user_id`, `target_id`, `round`, `item_id` and `title` (null: nothing), `guided`,
     `chance` of acceptance where the policy predicts it, `score`, `reason`, `known_user`,
     `known_item`.
     """
     guide = people.guide.guide
-    ledger = ledger_for(people, journeys)
+    ledger = ledger_for(people, journeys, spent)
     with torch.no_grad():
         places = guide.places(journeys)
     ruled = guide.decide(journeys, ledger, places=places)
