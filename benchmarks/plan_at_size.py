@@ -1,4 +1,4 @@
-"""Many journeys planned from Parquet to Parquet, by one process, two, and Ray, and killed meanwhile.
+"""Many journeys planned from Parquet to Parquet: by one process, two and Ray, and killed.
 
 Usage: python benchmarks/plan_at_size.py [PAGE.md] [--journeys 1000000] [--items 20000]
        [--shard-size 10000] [--folder runs/plan-at-size]

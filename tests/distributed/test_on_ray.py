@@ -75,7 +75,7 @@ def test_work_on_a_cluster(cluster: Cluster, folder: Path) -> None:
     assert sorted(on_ray(Sums(folder), parts())) == whole
     assert sorted(on_ray(Sums(folder, kills=4), parts())) == whole
     assert (folder / "killed").exists()
-    with pytest.raises(DataError, match="^value 3 is bad$"):
+    with pytest.raises(DataError, match=r"^value 3 is bad$"):
         list(on_ray(Sums(folder, fails=3), parts()))
     with pytest.raises(LostWorkersError, match="a shard was lost 10 times"):
         list(on_ray(Sums(folder, kills=4, is_once=False), parts()))
@@ -115,5 +115,5 @@ def test_a_killed_driver_goes_on_with_what_is_missing(
 
 
 def test_an_address_where_nobody_answers_is_said(folder: Path) -> None:
-    with pytest.raises(InvalidInputError, match="no Ray cluster answers at 127.0.0.1:1"):
+    with pytest.raises(InvalidInputError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         list(OnRay("127.0.0.1:1")(Sums(folder), parts()))

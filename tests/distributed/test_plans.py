@@ -103,11 +103,15 @@ class TestRows:
         assert rows_of(out)["user_id"].to_list() == ["u00", "u00"]
 
     def test_who_opted_out_is_not_guided(self, planned_shop: Shop, tmp_path: Path) -> None:
-        out = frozenset({"u03", "v0007", "somebody else"})
-        wanted = Planning(planned_shop.guide, TARGETS, opted_out=out)
-        plan(wanted, planned_shop.before, tmp_path, shard_size=SIZE)
-        is_out = pl.col("reason") == "opted_out"
-        assert set(rows_of(tmp_path).filter(is_out)["user_id"]) == out - {"somebody else"}
+        wanted, tables = Planning(planned_shop.guide, TARGETS), []
+        for out in (frozenset[str](), frozenset({"u00", "v0007", "somebody else"})):
+            folder = tmp_path / str(len(out))
+            plan(replace(wanted, opted_out=out), planned_shop.before, folder, shard_size=SIZE)
+            tables.append(rows_of(folder))
+        free, some = tables
+        changed = free.filter("guided").join(some.filter("guided"), ["user_id", "target_id"], "anti")
+        assert set(changed["user_id"]) == {"u00", "v0007"}
+        assert set(some.filter(reason="opted_out")["user_id"]) == {"u00", "v0007"}
 
 
 class TestSameFiles:
@@ -285,9 +289,7 @@ class TestRailsThatCountUsers:
         assert got.filter("guided")["item_id"].is_duplicated().sum() == 0
 
 
-def test_a_daily_cap_is_of_a_user_and_needs_no_order(
-    planned_shop: Shop, tmp_path: Path
-) -> None:
+def test_a_daily_cap_is_of_a_user_and_needs_no_order(planned_shop: Shop, tmp_path: Path) -> None:
     guide = planned_shop.with_rails(tmp_path / "guide", daily_cap=1, rounds_per_day=5)
     people, rounds = asked(planned_shop, guide)
     wanted = Planning(guide, TARGETS)

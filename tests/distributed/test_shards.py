@@ -30,7 +30,9 @@ def test_shards_are_all_users_in_order(folder: Path, size: int) -> None:
     shards = table.shards(size)
     assert table.n_users == 10
     assert [shard.n_rows for shard in shards][:-1] == [size] * (len(shards) - 1)
-    assert [shard.file_name for shard in shards] == [f"00000{n}.parquet" for n in range(len(shards))]
+    assert [shard.file_name for shard in shards] == [
+        f"00000{n}.parquet" for n in range(len(shards))
+    ]
     assert_frame_equal(pl.concat(map(table.rows, shards)), users(*"abcdefghij"))
 
 

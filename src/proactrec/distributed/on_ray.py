@@ -1,4 +1,4 @@
-"""Work on shards by a Ray cluster: its folder is put once for every node, parts go where room is."""
+"""Work on shards by a Ray cluster: its folder is put once a node, parts go where room is."""
 
 import logging
 import os

@@ -19,7 +19,7 @@ from proactrec.guidance.ledger import Spent, times_led
 from proactrec.guidance.past import checked_journeys, no_journeys
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
 from proactrec.guidance.saved import ITEMS, PACKAGES, SavedGuide, open_guide, read_about
-from proactrec.guidance.tomorrow import People, next_items
+from proactrec.guidance.tomorrow import NEXT, People, next_items
 from proactrec.journeys import Journeys
 from proactrec.threads import one_thread
 from proactrec.types import IntArray
@@ -111,7 +111,7 @@ class Asked(NamedTuple):
     """The users of a shard and their journeys, and what could not be used, counted by why."""
 
     people: People
-    journeys: Journeys
+    journeys: Journeys | None  # None: there is nobody
     problems: Counter[str]
 
 
@@ -125,6 +125,7 @@ class Planner:
         self._wanted, self._guide = wanted, guide
         self._items = guide.guide.items
         self._item_ids = pl.Series(self._items.item_ids)
+        self._n_rows = len(self._items) + 1
 
     def __call__(self, rows: pl.DataFrame, spent: Spent | None = None) -> bytes:
         """The content of a Parquet file with the rows of :func:`next_items`.
@@ -138,7 +139,9 @@ class Planner:
         """
         with one_thread():
             asked = self._asked(rows)
-            table = next_items(asked.people, asked.journeys, spent)
+            table = pl.DataFrame(schema=NEXT)
+            if asked.journeys is not None:
+                table = next_items(asked.people, asked.journeys, spent)
         content = io.BytesIO()
         problems = json.dumps(dict(sorted((+asked.problems).items())))
         table.write_parquet(content, metadata={PROBLEMS: problems})
@@ -146,18 +149,19 @@ class Planner:
 
     def nothing_spent(self) -> IntArray:
         """Zeros, (n_items + 1,)."""
-        return np.zeros(len(self._items) + 1, dtype=np.int64)
+        return np.zeros(self._n_rows, dtype=np.int64)
 
     def led_before(self, rows: pl.DataFrame) -> IntArray:
         """How often each item was a guided one of these users before: (n_items + 1,)."""
         with one_thread():
-            return times_led(self._asked(rows).journeys, len(self._items) + 1)
+            journeys = self._asked(rows).journeys
+        return self.nothing_spent() if journeys is None else times_led(journeys, self._n_rows)
 
     def led_now(self, content: bytes) -> IntArray:
         """How often each item is a guided one in a file: (n_items + 1,)."""
         table = pl.read_parquet(content, columns=["item_id", "guided"])
         led = [self._items.index[one] for one in table.filter("guided")["item_id"]]
-        return np.bincount(np.array(led, dtype=np.int64), minlength=len(self._items) + 1)
+        return np.bincount(np.array(led, dtype=np.int64), minlength=self._n_rows)
 
     def _asked(self, rows: pl.DataFrame) -> Asked:
         wanted, items = rows["user_id"].to_list(), self._items.index
@@ -179,8 +183,10 @@ class Planner:
         events = had.filter(pl.col("item_id").is_in(self._item_ids.implode()))
         return events.with_row_index("timestamp"), had.height - events.height
 
-    def _journeys(self, people: People, past: pl.DataFrame) -> Journeys:
+    def _journeys(self, people: People, past: pl.DataFrame) -> Journeys | None:
         wanted = self._wanted
+        if not people.user_ids:
+            return None
         if wanted.category is not None:
             return people.journeys_in(past, wanted.category, wanted.n_rounds)
         return people.journeys(past, wanted.target_ids, wanted.n_rounds)

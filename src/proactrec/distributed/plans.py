@@ -71,8 +71,9 @@ def plan(
         contents = run(wanted, _parts(table, missing))
     n_done = len(shards) - len(missing)
     progress("plan", n_done, len(shards))
-    for n_done, (shard, content) in enumerate(contents, start=n_done + 1):
+    for shard, content in contents:
         _keep(out / shard.file_name, content)
+        n_done += 1
         progress("plan", n_done, len(shards))
     return _finished(out, shards)
 

@@ -31,6 +31,16 @@ from proactrec.types import IntArray
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
+NEXT = {
+    **dict.fromkeys(("user_id", "target_id"), pl.String()),
+    "round": pl.Int64(),
+    **dict.fromkeys(("item_id", "title"), pl.String()),
+    "guided": pl.Boolean(),
+    **dict.fromkeys(("chance", "score"), pl.Float64()),
+    "reason": pl.String(),
+    **dict.fromkeys(("known_user", "known_item"), pl.Boolean()),
+}
+"""Columns of :func:`next_items`, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +237,8 @@ def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str])
     What they had of items that the fit left out (its filter) is older, if events show that.
     """
     items, known = guide.guide.items.index, guide.known
-    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row").cast({"row": pl.Int64})
+    rows = pl.DataFrame({"user_id": user_ids}, {"user_id": pl.String})  # even if there is nobody
+    rows = rows.with_row_index("row").cast({"row": pl.Int64})
     at = np.array([known.index.get(user_id, -1) for user_id in user_ids], np.int64)
     row, item = known.history.rows(at[at >= 0])
     before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item})
@@ -301,9 +312,8 @@ def next_items(people: People, journeys: Journeys, spent: Spent | None = None) -
     is_shown = (shown > 0).numpy()
     items = guide.items
 
-    def named(names: Sequence[str], item_idx: Tensor) -> pl.Series:
-        found = [names[item - 1] if item else None for item in item_idx.tolist()]
-        return pl.Series(found, dtype=pl.String)  # even if there is nothing to show to anybody
+    def named(names: Sequence[str], item_idx: Tensor) -> list[str | None]:
+        return [names[item - 1] if item else None for item in item_idx.tolist()]
 
     user = people.rows_of(journeys)
     known = np.array(people.is_known)
@@ -320,7 +330,8 @@ def next_items(people: People, journeys: Journeys, spent: Spent | None = None) -
             "reason": _reasons(journeys, ruled),
             "known_user": known[user],
             "known_item": is_shown & (shown.numpy() <= people.guide.n_fitted_items),
-        }
+        },
+        NEXT,
     ).with_columns(pl.col("score").fill_nan(None), pl.col("chance").fill_nan(None))
 
 
