@@ -52,6 +52,7 @@ ALLOWED = {
     ),
     "shoppers": (*SIMULATOR, "store.campaign", "serving.schemas", "shoppers"),
     "worker": (*STORE, "serving", "simulator", "evaluation", "worker"),
+    "distributed": (*CORE, "measurement", "simulator", "evaluation", "distributed"),
     "report": (*BASE, "data", "measurement", "guidance.log", "report", *TOLD),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
@@ -59,11 +60,11 @@ ALLOWED = {
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
-    *("prometheus_client", "opentelemetry", "joserfc", "nicegui", "numba"),
+    *("prometheus_client", "opentelemetry", "joserfc", "nicegui", "numba", "ray"),
 }
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
-    *("testing.databases", "retrieval.bounds", "retrieval.passes"),
+    *("testing.databases", "retrieval.bounds", "retrieval.passes", "distributed.on_ray"),
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
@@ -204,6 +205,9 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("store.log", "from proactrec.evaluation import rollout", ["evaluation.rollout"]),
         ("serving.app", "from proactrec.simulator import world", ["simulator.world"]),
         ("worker.jobs", "from proactrec.evaluation import forecast", []),
+        ("distributed.plans", "from proactrec.guidance import ledger", []),
+        ("distributed.plans", "from proactrec.serving import host", ["serving.host"]),
+        ("guidance.guide", "from proactrec.distributed import plans", ["distributed.plans"]),
         ("guidance.guide", "from proactrec.store import log", ["store.log"]),
         ("targets", "from proactrec.policies.base import Policy", ["policies.base.Policy"]),
     ],

@@ -73,6 +73,10 @@ class IssuerError(ProactrecError, RuntimeError):
     """Who issues people's tokens can't be reached, or says what can't be used."""
 
 
+class LostWorkersError(ProactrecError, RuntimeError):
+    """Who did the work died over and over; the same may be asked again, it goes on."""
+
+
 class AccessError(ProactrecError, PermissionError):
     """A key is missing, wrong, or may not do this."""
 

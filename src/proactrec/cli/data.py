@@ -12,6 +12,7 @@ from rich.text import Text
 from proactrec.cli import import_data, options
 from proactrec.cli.download import download
 from proactrec.cli.flags import takes
+from proactrec.cli.histories import histories
 from proactrec.cli.table2 import table2
 from proactrec.data.describe import Chart, charts, save_charts
 from proactrec.data.describe import describe as describe_dataset
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(download)
 app.command()(table2)
 app.command("import")(import_data.import_)
+app.command()(histories)
 
 
 @app.command()

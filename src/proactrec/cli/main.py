@@ -60,6 +60,10 @@ COMMANDS = {
         "next_items.next_items",
         "Say what real users are shown next on the way to a target, and why.",
     ),
+    "plan": (
+        "plan.plan",
+        "Plan what many users are shown next on the way to a target, from Parquet to Parquet.",
+    ),
     "serve": ("serve.serve", "Serve campaigns to real users over HTTP, until Ctrl-C or SIGTERM."),
     "console": (
         "web_console.console",

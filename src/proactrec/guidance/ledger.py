@@ -55,6 +55,13 @@ class Free:
 FREE = Free()
 
 
+class Spent(NamedTuple):
+    """What all journeys of a call that comes in parts used up, (n_items + 1,) times each item."""
+
+    before: IntArray  # in the rounds before, by all parts
+    now: IntArray  # in this round, by the parts that were asked first
+
+
 class Settled(NamedTuple):
     """How a round of a :class:`MemoryLedger` went, so that it can be told afterwards."""
 
@@ -95,18 +102,25 @@ class MemoryLedger:
         self.rounds: list[Settled] = []
         self._left, self._now = self._begin(1)
 
-    def resume(self, journeys: Journeys) -> None:
-        """Count what journeys (all of them) used up before; each may be in a round of its own."""
-        n_items, led = len(self._n_of_item), (journeys.shown * journeys.guided).cpu().numpy()
-        self._n_of_item += np.bincount(led[led > 0], minlength=n_items)
+    def resume(self, journeys: Journeys, spent: Spent | None = None) -> None:
+        """Count what journeys (all of them) used up before; each may be in a round of its own.
+
+        `spent`: by all parts of a call, if these journeys are one of several.
+        """
+        if spent is None:
+            before = times_led(journeys, len(self._n_of_item))
+            spent = Spent(before, np.zeros_like(before))
+        self._n_of_item += spent.before + spent.now
         length = self.options.rounds_per_day
         if length is not None:
             number = journeys.round.cpu().numpy()[:, None]
-            column = np.arange(1, led.shape[1] + 1)
+            column = np.arange(1, journeys.n_rounds + 1)
             is_today = (column < number) & ((column - 1) // length == (number - 1) // length)
-            np.add.at(self._n_today, self._user, (is_today & (led > 0)).sum(1))
+            is_led = (journeys.guided & (journeys.shown > 0)).cpu().numpy()
+            np.add.at(self._n_today, self._user, (is_today & is_led).sum(1))
         total = (self.options.item_cap_total or UNLIMITED) - self._n_of_item
-        self._left = np.minimum(total, self.options.item_cap_per_round or UNLIMITED)
+        now = (self.options.item_cap_per_round or UNLIMITED) - spent.now
+        self._left = np.minimum(total, now)
         self._now = self._now._replace(closed=[self._left <= 0])
 
     def notes(self) -> dict[str, Any]:
@@ -216,6 +230,12 @@ class Recorded:
     def take(self, journeys: Journeys, asked: Ruled) -> Tensor:
         """Granted: it was."""
         return FREE.take(journeys, asked)
+
+
+def times_led(journeys: Journeys, n_rows: int) -> IntArray:
+    """How often each item was a guided one in the rounds so far: (n_rows,), n_items + 1 of them."""
+    led = (journeys.shown * journeys.guided).cpu().numpy()
+    return np.bincount(led[led > 0], minlength=n_rows)
 
 
 def _quotas(sizes: IntArray, budget: int) -> IntArray:

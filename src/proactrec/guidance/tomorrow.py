@@ -19,7 +19,7 @@ from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS, Ruled
 from proactrec.guidance.goals import best_targets
 from proactrec.guidance.guide import Places
-from proactrec.guidance.ledger import FREE, Free, MemoryLedger
+from proactrec.guidance.ledger import FREE, Free, MemoryLedger, Spent
 from proactrec.guidance.rails import check_targets, targets_in
 from proactrec.guidance.saved import SavedGuide
 from proactrec.guidance.walks import PLANNED
@@ -31,6 +31,16 @@ from proactrec.types import IntArray
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
 STEP, TARGET = "step", "target"
 """Reasons beside those of rails: why an item is shown, or none."""
+NEXT = {
+    **dict.fromkeys(("user_id", "target_id"), pl.String()),
+    "round": pl.Int64(),
+    **dict.fromkeys(("item_id", "title"), pl.String()),
+    "guided": pl.Boolean(),
+    **dict.fromkeys(("chance", "score"), pl.Float64()),
+    "reason": pl.String(),
+    **dict.fromkeys(("known_user", "known_item"), pl.Boolean()),
+}
+"""Columns of :func:`next_items`, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +183,8 @@ class People:
         rows = pl.DataFrame({"user": user, "target": target}).with_row_index("row")
         known = past.join(rows, on=["user", "target"], how="inner")
         most = max(n_rounds or PLANNED, known["round"].to_numpy().max(initial=0) + 1)
-        accepted = past.filter(pl.col("answer") == ACCEPTED).join(rows, on="user")
+        accepted = past.filter(pl.col("answer") == ACCEPTED)
+        accepted = accepted.join(rows, on="user", maintain_order="left")  # of histories, too
         own = pl.col("target") == pl.col("target_right")
         users = self._before(user, accepted.filter(own), accepted.filter(~own))
         begun = Journeys.begun(users, torch.arange(len(user)), torch.from_numpy(target), most)
@@ -226,7 +237,8 @@ def _histories(guide: SavedGuide, events: pl.DataFrame, user_ids: Sequence[str])
     What they had of items that the fit left out (its filter) is older, if events show that.
     """
     items, known = guide.guide.items.index, guide.known
-    rows = pl.DataFrame({"user_id": user_ids}).with_row_index("row").cast({"row": pl.Int64})
+    rows = pl.DataFrame({"user_id": user_ids}, {"user_id": pl.String})  # even if there is nobody
+    rows = rows.with_row_index("row").cast({"row": pl.Int64})
     at = np.array([known.index.get(user_id, -1) for user_id in user_ids], np.int64)
     row, item = known.history.rows(at[at >= 0])
     before = pl.DataFrame({"row": np.flatnonzero(at >= 0)[row], "item": item})
@@ -258,8 +270,12 @@ def _grouped(row: IntArray, item_idx: IntArray, n_rows: int) -> Histories:
     return Histories(np.concatenate([[0], lengths.cumsum()]).astype(np.int64), item_idx)
 
 
-def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
+def ledger_for(
+    people: People, journeys: Journeys, spent: Spent | None = None
+) -> Free | MemoryLedger:
     """The ledger of one call: what journeys so far used up of the caps counts.
+
+    `spent`: by all parts of the call, if it comes in several.
 
     Raises
     ------
@@ -269,24 +285,26 @@ def ledger_for(people: People, journeys: Journeys) -> Free | MemoryLedger:
     rails = people.guide.rails
     if rails.guided_pairs is not None:
         raise InvalidInputError(
-            "rails.guided_pairs chooses among all journeys of a run: it is not for next"
+            "rails.guided_pairs chooses among all journeys of a run: it is not for next or plan"
         )
     if not rails.spans_users:
         return FREE
     ledger = MemoryLedger(rails, len(people.guide.guide.items), people.rows_of(journeys))
-    ledger.resume(journeys)
+    ledger.resume(journeys, spent)
     return ledger
 
 
-def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
+def next_items(people: People, journeys: Journeys, spent: Spent | None = None) -> pl.DataFrame:
     """One row per journey: what its user is shown next, and why.
+
+    `spent` is what all parts of a call used up of the caps, if it comes in several.
 
     Columns: `user_id`, `target_id`, `round`, `item_id` and `title` (null: nothing), `guided`,
     `chance` of acceptance where the policy predicts it, `score`, `reason`, `known_user`,
     `known_item`.
     """
     guide = people.guide.guide
-    ledger = ledger_for(people, journeys)
+    ledger = ledger_for(people, journeys, spent)
     with torch.no_grad():
         places = guide.places(journeys)
     ruled = guide.decide(journeys, ledger, places=places)
@@ -294,9 +312,8 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
     is_shown = (shown > 0).numpy()
     items = guide.items
 
-    def named(names: Sequence[str], item_idx: Tensor) -> pl.Series:
-        found = [names[item - 1] if item else None for item in item_idx.tolist()]
-        return pl.Series(found, dtype=pl.String)  # even if there is nothing to show to anybody
+    def named(names: Sequence[str], item_idx: Tensor) -> list[str | None]:
+        return [names[item - 1] if item else None for item in item_idx.tolist()]
 
     user = people.rows_of(journeys)
     known = np.array(people.is_known)
@@ -313,7 +330,8 @@ def next_items(people: People, journeys: Journeys) -> pl.DataFrame:
             "reason": _reasons(journeys, ruled),
             "known_user": known[user],
             "known_item": is_shown & (shown.numpy() <= people.guide.n_fitted_items),
-        }
+        },
+        NEXT,
     ).with_columns(pl.col("score").fill_nan(None), pl.col("chance").fill_nan(None))
 
 

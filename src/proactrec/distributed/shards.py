@@ -1,0 +1,105 @@
+"""A table of users in Parquet, cut by rows into shards that are worked on one by one."""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import polars as pl
+
+from proactrec.errors import DataError, InvalidInputError
+
+COLUMNS = {"user_id": pl.String(), "item_ids": pl.List(pl.String())}
+ROUNDS = "rounds"
+"""A column that may be there: a list of what was shown to the user before, and the answers."""
+
+SHARD_SIZE = 10_000
+"""Journeys of a shard: seconds of work, and little memory beside what a guide takes."""
+
+
+class Shard(NamedTuple):
+    """Rows of a table that follow each other."""
+
+    number: int  # from 0
+    start: int
+    n_rows: int
+
+    @property
+    def file_name(self) -> str:
+        """Of what is made of it; in the order of names, files are in the order of shards."""
+        return f"{self.number:06}.parquet"
+
+
+class UserTable(NamedTuple):
+    """Users, each once, in Parquet files of which a shard is read at a time."""
+
+    files: tuple[Path, ...]
+    n_users: int
+    has_rounds: bool
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """The users in a file, or in the files of a folder.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such file.
+        DataError
+            If there is nobody in it, or a column is missing or of another kind.
+        """
+        files = parquet_files(path)
+        scan = pl.scan_parquet(files)
+        schema = scan.collect_schema()
+        if missing := [name for name in COLUMNS if name not in schema]:
+            raise DataError(
+                f"{path} must have the columns {', '.join(COLUMNS)}; {', '.join(missing)} is "
+                "missing: see `proactrec data histories`"
+            )
+        for name in ("item_ids", *([ROUNDS] if ROUNDS in schema else [])):
+            if not isinstance(schema[name], pl.List):
+                raise DataError(f"{name} in {path} must be lists, got {schema[name]}")
+        n_users = scan.select(pl.len()).collect().item()
+        if not n_users:
+            raise DataError(f"{path} has no rows")
+        return cls(files, n_users, ROUNDS in schema)
+
+    def shards(self, size: int) -> list[Shard]:
+        """All users, `size` at a time."""
+        return [
+            Shard(number, start, min(size, self.n_users - start))
+            for number, start in enumerate(range(0, self.n_users, size))
+        ]
+
+    def rows(self, shard: Shard) -> pl.DataFrame:
+        """`user_id`, `item_ids` and, if there, `rounds` of the users of a shard.
+
+        Raises
+        ------
+        DataError
+            If one has no id, or is there twice.
+        """
+        kept = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
+        rounds = [pl.col(ROUNDS)] if self.has_rounds else []
+        scan = pl.scan_parquet(self.files).slice(shard.start, shard.n_rows)
+        found = scan.select(*kept, *rounds).collect()
+        user_id = found["user_id"]
+        is_bad = user_id.is_null() | user_id.is_duplicated()
+        if is_bad.any():
+            raise DataError(
+                f"user_id must be there once in every row; {is_bad.sum()} rows of "
+                f"{self.files[0].parent} break this, first {user_id.filter(is_bad)[0]!r}"
+            )
+        return found
+
+
+def parquet_files(path: Path) -> tuple[Path, ...]:
+    """The file, or all of a folder in the order of their names.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise InvalidInputError(f"{path} must be a Parquet file, or a folder of .parquet files")
+    return tuple(files)
