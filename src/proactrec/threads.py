@@ -75,18 +75,22 @@ def n_cores() -> int:
 
 
 def granted(own_group: Path = OWN_GROUP, groups: Path = GROUPS) -> float:
-    """Cores that control groups (version 2) grant: the least of this process's and those around it.
+    """Cores that control groups grant: the least of this process's and those around it."""
+    files = [folder / "cpu.max" for folder in groups_around(own_group, groups)]
+    return min((_quota(file) for file in files if file.exists()), default=math.inf)
+
+
+def groups_around(own_group: Path = OWN_GROUP, groups: Path = GROUPS) -> list[Path]:
+    """Folders of the control groups (version 2) that this process is in, its own last.
 
     Parameters
     ----------
     own_group : Path
-        Says in a line ``0::/its/group`` where in the folder `groups` the process's own is.
+        Says in a line ``0::/its/group`` where in the folder `groups` its own is.
     """
     lines = own_group.read_text().splitlines() if own_group.exists() else []
     inside = next((line[len("0::/") :] for line in lines if line.startswith("0::/")), "")
-    around = [groups.joinpath(*inside.split("/")[:n]) for n in range(inside.count("/") + 2)]
-    files = [folder / "cpu.max" for folder in around]
-    return min((_quota(file) for file in files if file.exists()), default=math.inf)
+    return [groups.joinpath(*inside.split("/")[:n]) for n in range(inside.count("/") + 2)]
 
 
 def _quota(file: Path) -> float:
@@ -96,7 +100,7 @@ def _quota(file: Path) -> float:
 
 
 def n_threads() -> int:
-    """Threads that blocks are shared out to: all allowed, but no more than torch was told to use."""
+    """Threads that blocks are shared out to: those allowed, of no more than torch was told of."""
     import torch  # here, because commands that need none don't wait for it
 
     return min(n_allowed(), torch.get_num_threads())

@@ -103,6 +103,10 @@ COMMANDS = {
         "work.work",
         "Settle what nobody answered, learn, forecast, and let campaigns grow, pause or end.",
     ),
+    "estimate": (
+        "estimate.estimate",
+        "Say what a size will cost: time and memory of every stage, and whether it fits.",
+    ),
     "doctor": (
         "doctor.doctor",
         "Look whether everything is here that a run needs, and whether a service is well.",

@@ -1,0 +1,120 @@
+"""What a machine can do, measured in a second: the two limits of a roofline, cores and memory."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+import torch
+from pydantic import Field
+
+from proactrec.config import Options
+from proactrec.errors import DataError
+from proactrec.threads import block_map, groups_around, n_allowed
+
+ROWS, DIM, COLUMNS = 1024, 64, 2048
+"""Of the product whose rate counts: some users with some items, by vectors of the usual length."""
+COPIED = 64 * 2**20
+SECONDS = 0.3
+MEMINFO = Path("/proc/meminfo")
+
+
+class Rates(Options):
+    """Rates, cores and free memory."""
+
+    products: float = Field(gt=0, description="operations a second of one core in matrix products")
+    bandwidth: float = Field(gt=0, description="bytes a second that one core writes and reads")
+    bandwidth_together: float = Field(gt=0, description="the same of all cores together")
+    cores: int = Field(ge=1, description="that may be used")
+    memory: int = Field(ge=1, description="bytes that may still be taken")
+
+    @classmethod
+    def measured(cls) -> Self:
+        """Of this machine, now."""
+        n_cores = n_allowed()
+        with block_map(n=1):
+            products, bandwidth = product_rate(), copy_rate(1)
+        return cls(
+            products=products,
+            bandwidth=bandwidth,
+            bandwidth_together=max(bandwidth, copy_rate(n_cores)),
+            cores=n_cores,
+            memory=free_memory(),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Of a JSON file: rates, or an estimate (`proactrec estimate --json`) that has them.
+
+        Raises
+        ------
+        DataError
+            If it can't be read as such.
+        """
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+            return cls(**content.get("rates", content))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise DataError(f"{path} can't be read as rates of a machine: {error}") from error
+
+
+def product_rate() -> float:
+    """Operations a second of a float32 product, in as many threads as torch has."""
+    left, right = torch.randn(ROWS, DIM), torch.randn(DIM, COLUMNS)
+    found = torch.empty(ROWS, COLUMNS)
+    return 2 * ROWS * DIM * COLUMNS / usual_seconds(lambda: torch.mm(left, right, out=found))
+
+
+def copy_rate(n_threads: int) -> float:
+    """Bytes a second that threads write and read, each copying tables of its own."""
+    size = COPIED // 4
+    tables = [(torch.zeros(size), torch.zeros(size)) for _ in range(n_threads)]
+    with block_map(n=n_threads) as map_blocks:
+        seconds = usual_seconds(lambda: list(map_blocks(lambda pair: pair[0].copy_(pair[1]), tables)))
+    return 2 * COPIED * n_threads / seconds
+
+
+def usual_seconds(work: Callable[[], Any]) -> float:
+    """Median time of a work, done over and over for a while, the first time apart."""
+    work()
+    spent = []
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end or not spent:
+        start = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - start)
+    return median(spent)
+
+
+def free_memory(meminfo: Path = MEMINFO, groups: list[Path] | None = None) -> int:
+    """Bytes that may still be taken: what the machine has available, and what its groups leave.
+
+    Parameters
+    ----------
+    meminfo : Path
+        Where Linux says it; elsewhere all memory there is counts.
+    groups : list of Path, optional
+        Folders of control groups, by default those of this process.
+    """
+    groups = groups_around() if groups is None else groups
+    return int(min(_available(meminfo), *(_left(folder) for folder in groups), math.inf))
+
+
+def _available(meminfo: Path) -> float:
+    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left(group: Path) -> float:
+    """Bytes that a control group (version 2) leaves to its processes."""
+    most, now = group / "memory.max", group / "memory.current"
+    if not (most.exists() and now.exists()) or (limit := most.read_text().strip()) == "max":
+        return math.inf
+    return int(limit) - int(now.read_text())
