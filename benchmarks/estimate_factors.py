@@ -21,10 +21,10 @@ from proactrec.content import left_singular
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import TrainingSequences
 from proactrec.estimating.factors import FACTORS
+from proactrec.estimating.kernels import BATCH, KERNELS, PASSES
 from proactrec.estimating.parts import distinct_pairs
 from proactrec.estimating.rates import Rates, usual_seconds
 from proactrec.estimating.size import ENCODER, FORESIGHT, Size
-from proactrec.estimating.work import BATCH, KERNELS, PASSES
 from proactrec.graphau import Graph, GraphAU, GraphAUOptions
 from proactrec.guidance.recorded import train_users
 from proactrec.intents import IntentOptions, cluster

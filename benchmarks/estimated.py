@@ -160,7 +160,8 @@ def table(rows: list[dict[str, Any]], rates: Rates) -> str:
             f"| {one['said_seconds'] / one['seconds']:.2f} | {one['load_before']:.1f} |"
         )
     within = sum(abs(one["said_gib"] / one["gib"] - 1) <= ASKED for one in rows)
-    return "\n".join([*lines, "", f"Memory is within a third in {within} of {len(rows)}. {told(rates)}"])
+    judged = f"Memory is within a third in {within} of {len(rows)}."
+    return "\n".join([*lines, "", judged, told(rates)])
 
 
 def told(rates: Rates) -> str:

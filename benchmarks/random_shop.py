@@ -1,4 +1,4 @@
-"""A shop of any size with random vectors: nothing is trained, so what is timed is guidance alone."""
+"""A shop of any size with random vectors: nothing is trained, so guidance alone is timed."""
 
 import numpy as np
 import polars as pl

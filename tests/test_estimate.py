@@ -15,10 +15,11 @@ from proactrec.errors import DataError, InvalidInputError
 from proactrec.estimating import memory
 from proactrec.estimating.estimate import advice, estimated
 from proactrec.estimating.factors import FACTORS
+from proactrec.estimating.kernels import KERNELS, PASSES
 from proactrec.estimating.memory import Part, at_most
 from proactrec.estimating.rates import Rates, free_memory
 from proactrec.estimating.size import Size
-from proactrec.estimating.work import KERNELS, PASSES, stages
+from proactrec.estimating.stages import stages
 from proactrec.files import write_json
 from proactrec.threads import n_allowed
 
@@ -133,7 +134,9 @@ def test_what_does_not_fit_is_told_what_would() -> None:
     told = advice(found)
     assert told
     for one in told:
-        name, value, gib = re.fullmatch(r"--(\w+) (\d+): ([\d.]+) GiB", one).groups()  # type: ignore[union-attr]
+        form = re.fullmatch(r"--(\w+) (\d+): ([\d.]+) GiB", one)
+        assert form is not None
+        name, value, gib = form.groups()
         changed = estimated(size.model_copy(update={name: int(value)}), tight)
         assert changed.fits
         assert changed.largest.memory / GIB == pytest.approx(float(gib), abs=0.05)

@@ -4,10 +4,11 @@ import math
 from typing import Any, NamedTuple
 
 from proactrec.estimating.factors import FACTORS
+from proactrec.estimating.kernels import KERNELS
 from proactrec.estimating.memory import Part, at_most
 from proactrec.estimating.rates import Rates
 from proactrec.estimating.size import Size
-from proactrec.estimating.work import KERNELS, Stage, stages
+from proactrec.estimating.stages import Stage, stages
 
 GIB = 2**30
 SHARDS = (2, 5, 10, 20, 50, 100, 1000)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from proactrec.config import Options
 from proactrec.errors import DataError
@@ -73,8 +74,13 @@ def copy_rate(n_threads: int) -> float:
     """Bytes a second that threads write and read, each copying tables of its own."""
     size = COPIED // 4
     tables = [(torch.zeros(size), torch.zeros(size)) for _ in range(n_threads)]
+
+
+    def copied(pair: tuple[Tensor, Tensor]) -> None:
+        pair[0].copy_(pair[1])
+
     with block_map(n=n_threads) as map_blocks:
-        seconds = usual_seconds(lambda: list(map_blocks(lambda pair: pair[0].copy_(pair[1]), tables)))
+        seconds = usual_seconds(lambda: list(map_blocks(copied, tables)))
     return 2 * COPIED * n_threads / seconds
 
 

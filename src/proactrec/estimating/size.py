@@ -28,7 +28,9 @@ class Size(Options):
     )
     dim: int = Field(64, ge=1, description="length of vectors: of interest models and encoder")
     interactions: int | None = Field(
-        None, ge=2, description=f"events that models are fitted on; by default {USUAL_HISTORY} a user"
+        None,
+        ge=2,
+        description=f"events that models are fitted on; by default {USUAL_HISTORY} a user",
     )
     epochs: int = Field(
         100, ge=1, description="of every training, which in truth ends when it gains no more"
