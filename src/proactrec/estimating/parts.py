@@ -155,12 +155,6 @@ TRAINED = (
         ),
     ),
 )
-ENCODED = Formula(
-    "encoding everybody",
-    "once",
-    f"(5 · 8 · {ENCODER.max_seq_len} + 3 · 4 · dim) · users",
-    lambda size: (40 * ENCODER.max_seq_len + 12 * size.dim) * size.users,
-)
 COMPANIONS = (
     Formula(
         "pairs of items",
@@ -188,14 +182,12 @@ OWN_VIEWS = (
         "8 · (interactions + users)",
         lambda size: 8 * (size.n_interactions + size.users),
     ),
-    Formula(
-        "steps ahead",
-        "by turns",
-        "2 · 4 · 32 · dim · journeys of a block, in every thread",
-        lambda size: (
-            8 * FORESIGHT.n_considered * size.place_dim * size.block * size.n_threads
-        ),
-    ),
+)
+AHEAD = Formula(
+    "steps ahead",
+    "by turns",
+    "2 · 4 · 32 · dim · journeys of a block, in every thread",
+    lambda size: 8 * FORESIGHT.n_considered * size.place_dim * size.block * size.n_threads,
 )
 ON_ENCODER = (
     Formula(
@@ -204,7 +196,6 @@ ON_ENCODER = (
         "(2 · 4 · dim + 4 · intents) · items: as they are, of length 1, scores of intents",
         lambda size: (8 * size.dim + 4 * IntentOptions().n_intents) * size.n_rows,
     ),
-    ENCODED,
 )
 PLACES = Formula(
     "places",
@@ -224,18 +215,18 @@ ANSWERS = Formula(
     "(180 + 8 · views) · journeys",
     lambda size: (180 + 8 * size.n_views) * size.at_once,
 )
-SIMULATED = (
-    Formula(
-        "the world",
-        "held",
-        "8 · interactions + 180 · users, beside the interest vectors",
-        lambda size: 8 * size.n_interactions + 180 * size.users,
-    ),
+WORLD = Formula(
+    "the world",
+    "held",
+    "8 · interactions + 180 · users, beside the interest vectors",
+    lambda size: 8 * size.n_interactions + 180 * size.users,
+)
+STARTING = (
     Formula(
         "calibration",
         "once",
-        "8 · dim · (users + items), and 25 MB for pairs",
-        lambda size: 8 * tables(size) + 25e6,
+        "8 · dim · (4 · users + items), and 25 MB for pairs",
+        lambda size: 8 * size.dim * (4 * size.users + size.n_rows) + 25e6,
     ),
     Formula(
         "who has which target",
@@ -243,6 +234,14 @@ SIMULATED = (
         "72 · journeys + 56 · interactions",
         lambda size: 72 * size.at_once + 56 * size.n_interactions,
     ),
+    Formula(
+        "placing everybody",
+        "once",
+        "4 · dim · users; on an encoder its sequences too",
+        lambda size: placing(size, size.users, n_tables=1),
+    ),
+)
+PLAYED = (
     Formula(
         "simulated users",
         "held",
@@ -265,63 +264,93 @@ SIMULATED = (
         lambda size: 76 * (size.rounds + 1) * size.at_once,
     ),
 )
-TOLD = Formula("the table of what is shown", "once", "150 · journeys", lambda s: 150 * s.at_once)
+PLANNED = (
+    Formula(
+        "placing journeys",
+        "once",
+        "5 · 4 · dim · journeys; on an encoder its sequences too",
+        lambda size: placing(size, size.at_once, n_tables=5),
+    ),
+    Formula(
+        "the table of what is shown", "once", "150 · journeys", lambda size: 150 * size.at_once
+    ),
+)
+
+
+def placing(size: Size, n: int, *, n_tables: int) -> float:
+    """While places of so many are made: vectors, or sequences, their masks and vectors."""
+    if size.has_views:
+        return 4 * n_tables * size.place_dim * n
+    return (40 * ENCODER.max_seq_len + 12 * size.dim) * n
 
 
 def of_reading(size: Size) -> Iterator[Part]:
     """Files to a data set."""
-    yield process()
-    yield from (one.of(size) for one in (DATA, READING))
+    return _all(size, DATA, READING)
 
 
 def of_graphau(size: Size) -> Iterator[Part]:
     """An interest model."""
-    yield process()
-    yield from (one.of(size) for one in (DATA, *GRAPHAU))
+    return _all(size, DATA, *GRAPHAU)
 
 
 def of_encoder(size: Size) -> Iterator[Part]:
     """The sequence encoder."""
-    yield process()
-    yield from (one.of(size) for one in (DATA, INTEREST, *TRAINED))
+    return _all(size, DATA, INTEREST, *TRAINED)
 
 
 def of_intents(size: Size) -> Iterator[Part]:
     """What users are after, of the encoder."""
-    yield process()
-    yield from (one.of(size) for one in (DATA, INTEREST, ENCODED))
+    return _all(size, DATA, INTEREST, *ON_ENCODER, STARTING[-1])
 
 
 def of_companions(size: Size) -> Iterator[Part]:
     """Items by those that the same users have."""
-    yield process()
-    yield from (one.of(size) for one in (DATA, INTEREST, *COMPANIONS))
+    return _all(size, DATA, INTEREST, *COMPANIONS)
 
 
-def of_planning(size: Size) -> Iterator[Part]:
-    """What real users are shown next."""
-    yield process()
+def of_start(size: Size) -> Iterator[Part]:
+    """The world, and where users stand before any round."""
+    yield from _all(size, DATA, INTEREST, WORLD, PLACES, *STARTING)
     yield from _of_guide(size)
-    yield from (one.of(size) for one in (PLACES, JOURNEYS, ANSWERS, TOLD))
+    yield hashing(size.users, size.history)
 
 
 def of_rollout(size: Size) -> Iterator[Part]:
     """Guidance of simulated users."""
-    yield process()
+    yield from _all(size, DATA, INTEREST, WORLD, PLACES, JOURNEYS, ANSWERS, *PLAYED)
     yield from _of_guide(size)
-    yield from (one.of(size) for one in (DATA, INTEREST, PLACES, JOURNEYS, ANSWERS, *SIMULATED))
+    yield from _of_block(size)
     if size.has_views:
         yield learning(size.n_views, size.at_once)
+
+
+def of_planning(size: Size) -> Iterator[Part]:
+    """What real users are shown next."""
+    yield from _all(size, PLACES, JOURNEYS, ANSWERS, *PLANNED)
+    yield from _of_guide(size)
+    yield from _of_block(size)
+    yield hashing(size.users, size.history)
+
+
+def _all(size: Size, *formulas: Formula) -> Iterator[Part]:
+    """A process, and these."""
+    yield process()
+    yield from (formula.of(size) for formula in formulas)
 
 
 def _of_guide(size: Size) -> Iterator[Part]:
     """A policy, and those whom it guides."""
     yield users(size.users, size.history)
-    yield hashing(size.users, size.history)
     if size.has_views:
         yield user_vectors(size.users, size.place_dim)
         yield item_vectors(size.n_rows, size.place_dim)
-    yield from (one.of(size) for one in (OWN_VIEWS if size.has_views else ON_ENCODER))
-    n_scores = size.block * size.n_rows
-    n_tables = WEIGHING_TABLES[size.policy]
+    yield from (formula.of(size) for formula in (OWN_VIEWS if size.has_views else ON_ENCODER))
+
+
+def _of_block(size: Size) -> Iterator[Part]:
+    """What threads hold that decide."""
+    n_scores, n_tables = size.block * size.n_rows, WEIGHING_TABLES[size.policy]
     yield block(n_scores, n_tables=n_tables, n_threads=size.n_threads)
+    if size.has_views:
+        yield AHEAD.of(size)

@@ -19,7 +19,8 @@ from proactrec.threads import block_map, groups_around, n_allowed
 
 ROWS, DIM, COLUMNS = 1024, 64, 2048
 """Of the product whose rate counts: some users with some items, by vectors of the usual length."""
-COPIED = 64 * 2**20
+COPIED, LEAST_COPIED = 128 * 2**20, 8 * 2**20
+"""Bytes of a table that is copied: of all threads together, and of one at least."""
 SECONDS = 0.3
 MEMINFO = Path("/proc/meminfo")
 
@@ -72,16 +73,15 @@ def product_rate() -> float:
 
 def copy_rate(n_threads: int) -> float:
     """Bytes a second that threads write and read, each copying tables of its own."""
-    size = COPIED // 4
-    tables = [(torch.zeros(size), torch.zeros(size)) for _ in range(n_threads)]
-
+    n_bytes = max(LEAST_COPIED, COPIED // n_threads)
+    tables = [(torch.ones(n_bytes // 4), torch.ones(n_bytes // 4)) for _ in range(n_threads)]
 
     def copied(pair: tuple[Tensor, Tensor]) -> None:
         pair[0].copy_(pair[1])
 
     with block_map(n=n_threads) as map_blocks:
         seconds = usual_seconds(lambda: list(map_blocks(copied, tables)))
-    return 2 * COPIED * n_threads / seconds
+    return 2 * n_bytes * n_threads / seconds
 
 
 def usual_seconds(work: Callable[[], Any]) -> float:

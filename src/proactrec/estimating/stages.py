@@ -45,9 +45,9 @@ def stages(size: Size) -> Iterator[Stage]:
         yield Stage("intents", 1, counts, tuple(parts.of_intents(size)))
     encoded = 0 if size.has_views else size.users
     start: dict[str, float] = {"scores": size.n_journeys, "encoding": encoded}
-    held = tuple(parts.of_rollout(size))
-    yield Stage("rollout, its start", 1, start, held, is_shared=True)
-    yield Stage("rollout, a round", size.rounds, rollout_round(size), held, is_shared=True)
+    held = tuple(parts.of_start(size)), tuple(parts.of_rollout(size))
+    yield Stage("rollout, its start", 1, start, held[0], is_shared=True)
+    yield Stage("rollout, a round", size.rounds, rollout_round(size), held[1], is_shared=True)
     yield Stage(
         "planning, a round",
         1,
