@@ -127,7 +127,9 @@ def test_every_kernel_has_a_factor() -> None:
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:
-    size = Size(users=2_000_000, items=20_000, rounds=40, policy="itmprec")
+    size = Size(
+        users=2_000_000, items=20_000, rounds=40, policy="itmprec", interactions=10_000_000
+    )
     in_parts = estimated(size.model_copy(update={"shards": 5}), RATES)
     tight = RATES.model_copy(update={"memory": in_parts.largest.memory})
     found = estimated(size, tight)
