@@ -280,9 +280,9 @@ def told(rates: Rates, load: float) -> str:
     """What the rooflines are made of."""
     return (
         f"One thread; {rates.products / 1e9:.0f} GFLOP/s in products of (1024 × 64) · (64 × 2048), "
-        f"{rates.bandwidth / 1e9:.1f} GB/s in copies of 64 MiB; load before: {load:.1f}. "
-        f"{SMALL.users:,} users; {SMALL.items:,} or {LARGE.items:,} items, histories of 50, vectors "
-        "of 64. A factor below 1: what is read is still in the cache."
+        f"{rates.bandwidth / 1e9:.1f} GB/s in copies of 128 MiB; load before: {load:.1f}. "
+        f"{SMALL.users:,} users, {SMALL.items:,} or {LARGE.items:,} items, histories of 50, "
+        "vectors of 64. A factor below 1: what is read is still in the cache."
     )
 
 

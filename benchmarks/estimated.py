@@ -152,7 +152,7 @@ def table(rows: list[dict[str, Any]], rates: Rates) -> str:
     ]
     for one in rows:
         size = Size(**one["size"])
-        rounds = size.rounds if "rollout" == CASES[one["name"]][0] else 0
+        rounds = size.rounds if CASES[one["name"]][0] == "rollout" else 0
         lines.append(
             f"| {one['name']} | {size.users:,} | {size.items:,} | {size.targets} | {rounds or ''} "
             f"| {one['said_gib']:.2f} | {one['gib']:.2f} | {one['said_gib'] / one['gib']:.2f} "

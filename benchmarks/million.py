@@ -251,13 +251,13 @@ def rounds(scale: Scale) -> list[dict[str, float]]:
 
 def memory_table(parts: tuple[Part, ...]) -> str:
     """Markdown: a row per part, and the most at one time."""
-    lines = ["| part | held | bytes | MiB |", "| --- | --- | --- | ---: |"]
-    for part in parts:
-        lines.append(
-            f"| {part.name} | {part.held} | {part.words} | {part.n_bytes / 2**20:,.0f} |"
-        )
-    most = f"what is held and the largest of the rest | {at_most(parts) / 2**20:,.0f}"
-    return "\n".join([*lines, f"| at most | | {most} |"])
+    rows = [(part.name, part.held, part.words, part.n_bytes) for part in parts]
+    most = ("at most", "", "what is held and the largest of the rest", at_most(parts))
+    lines = [
+        f"| {name} | {held} | {words} | {n_bytes / 2**20:,.0f} |"
+        for name, held, words, n_bytes in (*rows, most)
+    ]
+    return "\n".join(["| part | held | bytes | MiB |", "| --- | --- | --- | ---: |", *lines])
 
 
 def page(scale: Scale, parts: tuple[Part, ...], gib: float) -> str:

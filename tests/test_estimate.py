@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ from proactrec.files import write_json
 from proactrec.threads import n_allowed
 
 GIB = 2**30
-RATES = Rates(
-    products=8e10, bandwidth=1e10, bandwidth_together=1.5e10, cores=2, memory=8 * GIB
-)
+RATES = Rates(products=8e10, bandwidth=1e10, bandwidth_together=1.5e10, cores=2, memory=8 * GIB)
 BASE = {"users": 20_000, "items": 20_000, "targets": 2, "rounds": 10, "interactions": 800_000}
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -72,7 +71,7 @@ def test_more_costs_no_less(policy: str, name: str, values: tuple[int, ...]) -> 
     if name == "users":
         del base["interactions"]  # 50 a user: else histories grow shorter, and meet fewer items
     found = [estimated(Size(**{**base, name: n}), RATES) for n in values]
-    for less, more in zip(found, found[1:], strict=False):
+    for less, more in pairwise(found):
         assert less.seconds < more.seconds
         assert less.largest.memory <= more.largest.memory
         for before, after in zip(less.stages, more.stages, strict=True):
@@ -127,9 +126,7 @@ def test_every_kernel_has_a_factor() -> None:
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:
-    size = Size(
-        users=2_000_000, items=20_000, rounds=40, policy="itmprec", interactions=10_000_000
-    )
+    size = Size(users=2_000_000, items=20_000, rounds=40, policy="itmprec", interactions=10_000_000)
     in_parts = estimated(size.model_copy(update={"shards": 5}), RATES)
     tight = RATES.model_copy(update={"memory": in_parts.largest.memory})
     found = estimated(size, tight)

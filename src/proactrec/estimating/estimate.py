@@ -139,8 +139,11 @@ def advice(estimate: Estimate) -> list[str]:
     """What makes a size fit that does not: each by itself, or how large a machine must be."""
     if estimate.fits:
         return []
-    found = [change for name, values in _changes(estimate.size).items()
-             if (change := _first_that_fits(estimate, name, values))]
+    found = [
+        change
+        for name, values in _changes(estimate.size).items()
+        if (change := _first_that_fits(estimate, name, values))
+    ]
     needed = math.ceil(estimate.largest.memory / GIB)
     return found or [f"a machine with {needed} GiB, or a smaller size: no one change is enough"]
 

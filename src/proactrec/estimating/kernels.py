@@ -87,11 +87,7 @@ KERNELS = {
         "sequence",
         _training,
         lambda size: (
-            3
-            * ENCODER.max_seq_len
-            * ENCODER.n_layers
-            * 2
-            * _states(size, ENCODER.max_seq_len)
+            3 * ENCODER.max_seq_len * ENCODER.n_layers * 2 * _states(size, ENCODER.max_seq_len)
         ),
         "3 · length · layers · (24 · dim² + 4 · length · dim); "
         "6 · length · layers · 4 · (25 · dim + 2 · heads · length)",
@@ -128,9 +124,7 @@ KERNELS = {
     **{f"weighing by {policy}": _weighing(n_passes) for policy, n_passes in PASSES.items()},
     "planning": Kernel(
         "decision",
-        lambda size: (
-            2 * (FORESIGHT.n_candidates + 1) * FORESIGHT.n_considered * size.place_dim
-        ),
+        lambda size: 2 * (FORESIGHT.n_candidates + 1) * FORESIGHT.n_considered * size.place_dim,
         lambda size: 8 * FORESIGHT.n_considered * size.place_dim,
         "2 · 7 · 32 · dim; 2 · 4 · 32 · dim",
     ),

@@ -86,11 +86,10 @@ def clustered(size: Size) -> float:
 def deciding(size: Size) -> dict[str, float]:
     """What is shown to every journey in the middle of its rounds, places made anew."""
     n = size.n_journeys
+    found = {"hiding": n, f"weighing by {size.policy}": n}
     if size.has_views:
-        own = {"planning": n, "moving": n * size.rounds / 2}
-    else:
-        own = {"encoding": n}
-    return {"hiding": n, f"weighing by {size.policy}": n, **own}
+        return {**found, "planning": n, "moving": n * size.rounds / 2}
+    return {**found, "encoding": n}
 
 
 def rollout_round(size: Size) -> dict[str, float]:
