@@ -1,8 +1,8 @@
 """What kernels were measured to take of their roofline.
 
 Each is one thread's time by ``max(operations / rate, bytes / bandwidth)`` of the same run:
-`python benchmarks/estimate_factors.py docs/results/estimate-factors.md`, which shows this table
-beside it. Below 1: tables stay in the cache, which is faster than memory. Far above: not products
+`python benchmarks/estimate_factors.py docs/results/estimate-factors.md`, whose figures these are.
+Below 1: tables stay in the cache, which is faster than memory. Far above: not products
 nor memory but other work (sorting, exponentials), or Python between small steps.
 """
 

@@ -3,6 +3,7 @@
 A stage that is not here (metrics, reports, forecasts, rails that span users) is not accounted for.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -48,8 +49,8 @@ def tables(size: Size) -> float:
 
 
 def distinct_pairs(size: Size) -> float:
-    """Pairs of items that any user has both of, at most."""
-    return min(met_pairs(size), size.items**2)
+    """Pairs of items that any user has both of, if all are as likely: more than in truth."""
+    return -(size.items**2) * math.expm1(-met_pairs(size) / size.items**2)
 
 
 def met_pairs(size: Size) -> float:
@@ -159,7 +160,7 @@ COMPANIONS = (
     Formula(
         "pairs of items",
         "once",
-        f"150 · pairs that meet in a history, {MOST_PAIRS:g} · users · history², or items²",
+        f"150 · distinct pairs of the {MOST_PAIRS:g} · users · history² that meet, or items²",
         lambda size: 150 * distinct_pairs(size),
     ),
 )
