@@ -87,7 +87,7 @@ def policy(size: Size, data: Dataset) -> Policy:
         model = encoder(size)
         n_intents = min(IntentOptions().n_intents, size.items)
         return ITMPRec(model, fit_intents(model.item_vectors[1:], n_intents, seed=0))
-    return {"ipg": IPG, "next-item": NextItem}[size.policy](encoder(size))
+    return IPG(encoder(size)) if size.policy == "ipg" else NextItem(encoder(size))
 
 
 def views(size: Size) -> Views:

@@ -90,7 +90,7 @@ def usual_seconds(work: Callable[[], Any], clock: Callable[[], float] = time.pro
     By the processor unless told otherwise: others on the machine count for less.
     """
     work()
-    spent = []
+    spent: list[float] = []
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end or not spent:
         start = clock()
