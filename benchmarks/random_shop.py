@@ -23,20 +23,22 @@ from proactrec.policies.views import Views
 from proactrec.rng import generator
 from proactrec.simulator.world import World
 
+LEAST = 3
+"""Items of a history: else there is nothing to validate on."""
+
 
 def tables(size: Size) -> tuple[Interactions, Catalogue]:
-    """Events of all users, each of another item, and the items."""
-    rng, n_each = generator(0, "random shop"), size.n_interactions // size.users
-    start = rng.integers(size.items, size=(size.users, 1))
-    step = rng.integers(1, max(2, size.items // n_each), size=(size.users, 1))
-    item = (start + step * np.arange(n_each)) % size.items
-    events = pl.DataFrame(
-        {
-            "user_id": np.repeat(np.arange(size.users), n_each),
-            "item_id": item.ravel(),
-            "timestamp": np.tile(np.arange(n_each), size.users),
-        }
-    ).with_columns(pl.col("user_id", "item_id").cast(pl.String))
+    """Events of users, some of whom have far more items than others, and the items."""
+    rng = generator(0, "random shop")
+    drawn = LEAST + rng.exponential(max(0.0, size.history - LEAST), size.users).astype(np.int64)
+    n_each = np.minimum(drawn, size.items)
+    user = np.repeat(np.arange(size.users), n_each)
+    number = np.arange(len(user)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
+    start = rng.integers(size.items, size=size.users)
+    step = rng.integers(1, np.maximum(2, size.items // n_each))  # no item twice
+    item = (start[user] + step[user] * number) % size.items
+    events = pl.DataFrame({"user_id": user, "item_id": item, "timestamp": number})
+    events = events.with_columns(pl.col("user_id", "item_id").cast(pl.String))
     ids = pl.Series(np.arange(size.items)).cast(pl.String)
     nothing = pl.Series([["any"]], dtype=pl.List(pl.String)).new_from_index(0, size.items)
     catalogue = pl.DataFrame({"item_id": ids, "title": ids, "categories": nothing})

@@ -60,7 +60,7 @@ def met_pairs(size: Size) -> float:
 
 def activations(size: Size) -> float:
     """Bytes of a batch's states that training keeps for the way back (`encoders/layers.py`)."""
-    a_token = 4 * (18 * size.dim + 4 * ENCODER.n_heads * ENCODER.max_seq_len)
+    a_token = 4 * (30 * size.dim + 4 * ENCODER.n_heads * ENCODER.max_seq_len)
     rows = min(size.users, ENCODER.batch_size)
     return 3 * rows * ENCODER.max_seq_len * ENCODER.n_layers * a_token
 
@@ -137,7 +137,7 @@ TRAINED = (
     Formula(
         "a batch",
         "by turns",
-        "3 · batch · length · layers · 4 · (18 · dim + 4 · heads · length): states for the way "
+        "3 · batch · length · layers · 4 · (30 · dim + 4 · heads · length): states for the way "
         "back, of a sequence and two views",
         activations,
     ),
@@ -160,8 +160,8 @@ COMPANIONS = (
     Formula(
         "pairs of items",
         "once",
-        f"150 · distinct pairs of the {MOST_PAIRS:g} · users · history² that meet, or items²",
-        lambda size: 150 * distinct_pairs(size),
+        f"100 · distinct pairs of the {MOST_PAIRS:g} · users · history² that meet, or items²",
+        lambda size: 100 * distinct_pairs(size),
     ),
 )
 OWN_VIEWS = (

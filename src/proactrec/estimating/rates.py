@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from proactrec.config import Options
 from proactrec.errors import DataError
-from proactrec.threads import block_map, groups_around, n_allowed
+from proactrec.threads import block_map, groups_around, n_allowed, one_thread
 
 ROWS, DIM, COLUMNS = 1024, 64, 2048
 """Of the product whose rate counts: some users with some items, by vectors of the usual length."""
@@ -38,12 +37,12 @@ class Rates(Options):
     def measured(cls) -> Self:
         """Of this machine, now."""
         n_cores = n_allowed()
-        with block_map(n=1):
-            products, bandwidth = product_rate(), copy_rate(1)
+        with one_thread():
+            products, bandwidth = product_rate(), copy_rate()
         return cls(
             products=products,
             bandwidth=bandwidth,
-            bandwidth_together=max(bandwidth, copy_rate(n_cores)),
+            bandwidth_together=max(bandwidth, rate_together(n_cores)),
             cores=n_cores,
             memory=free_memory(),
         )
@@ -68,10 +67,16 @@ def product_rate() -> float:
     """Operations a second of a float32 product, in as many threads as torch has."""
     left, right = torch.randn(ROWS, DIM), torch.randn(DIM, COLUMNS)
     found = torch.empty(ROWS, COLUMNS)
-    return 2 * ROWS * DIM * COLUMNS / usual_seconds(lambda: torch.mm(left, right, out=found))
+    return 2 * ROWS * DIM * COLUMNS / seconds_of(lambda: torch.mm(left, right, out=found), min)
 
 
-def copy_rate(n_threads: int) -> float:
+def copy_rate() -> float:
+    """Bytes a second that one thread writes and reads."""
+    table, other = torch.ones(COPIED // 4), torch.ones(COPIED // 4)
+    return 2 * COPIED / seconds_of(lambda: table.copy_(other), min)
+
+
+def rate_together(n_threads: int) -> float:
     """Bytes a second that threads write and read, each copying tables of its own."""
     n_bytes = max(LEAST_COPIED, COPIED // n_threads)
     tables = [(torch.ones(n_bytes // 4), torch.ones(n_bytes // 4)) for _ in range(n_threads)]
@@ -80,12 +85,16 @@ def copy_rate(n_threads: int) -> float:
         pair[0].copy_(pair[1])
 
     with block_map(n=n_threads) as map_blocks:
-        seconds = usual_seconds(lambda: list(map_blocks(copied, tables)), time.perf_counter)
+        seconds = seconds_of(lambda: list(map_blocks(copied, tables)), min, time.perf_counter)
     return 2 * n_bytes * n_threads / seconds
 
 
-def usual_seconds(work: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> float:
-    """Median time of a work, done over and over for a while, the first time apart.
+def seconds_of(
+    work: Callable[[], Any],
+    chosen: Callable[[list[float]], float],
+    clock: Callable[[], float] = time.process_time,
+) -> float:
+    """A work's time, as chosen of many that are done for a while, the first apart.
 
     By the processor unless told otherwise: others on the machine count for less.
     """
@@ -96,7 +105,7 @@ def usual_seconds(work: Callable[[], Any], clock: Callable[[], float] = time.pro
         start = clock()
         work()
         spent.append(clock() - start)
-    return median(spent)
+    return chosen(spent)
 
 
 def free_memory(meminfo: Path = MEMINFO, groups: list[Path] | None = None) -> int:
