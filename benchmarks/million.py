@@ -24,10 +24,12 @@ from child import taken
 from page import origin, write_page
 from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
+from proactrec.estimating import memory
+from proactrec.estimating.memory import Part, at_most
 from proactrec.evaluation.rollout import evidence_of
 from proactrec.files import replacing
 from proactrec.guidance.guide import BLOCK_SCORES, Guide
-from proactrec.journeys import HASHED_USERS, Journeys, Users
+from proactrec.journeys import Journeys, Users
 from proactrec.policies.base import Evidence
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.views import Views
@@ -87,13 +89,13 @@ def main() -> None:
         content = {
             "origin": origin(),
             "scale": scale._asdict() | {"folder": str(scale.folder)},
-            "stated_bytes": parts,
+            "stated_bytes": {part.name: part.n_bytes for part in parts},
             "gib": done.gib,
             "rounds": rounds(scale),
         }
         title = f"Foresight over {scale.n_journeys:,} journeys and {scale.n_items:,} items"
         write_page(arguments.page, title, content, body)
-    if done.gib > LIMIT_GIB or done.gib > total(parts) / 2**30:
+    if done.gib > LIMIT_GIB or done.gib > at_most(parts) / 2**30:
         raise SystemExit(1)
 
 
@@ -110,43 +112,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-STATED = {
-    "Python and torch": ("held", "400 MiB"),
-    "user vectors": ("held", "4 · dim · users"),
-    "item vectors": ("held", "3 · 4 · dim · items: plain, weighted by knowledge, and while made"),
-    "users": ("held", "8 · history + 57: items, offset, keys, row, hash, opt-out"),
-    "hashing histories": ("once", "10 · 8 · history · users that are hashed at once"),
-    "a shard": ("by turns", "(4 · dim + 300) · journeys of a shard"),
-    "a block": ("by turns", "14 tables of 4 bytes, a score each"),
-    "answers": ("held", "2 · (9 + 4 · views) · journeys"),
-    "learning": ("once", "6 · 8 · (views + 2) · journeys"),
-}
-"""Of every part: how long it is held, and what it takes in bytes."""
-
-
-def stated(scale: Scale) -> dict[str, int]:
-    """Bytes of every part of the process."""
+def stated(scale: Scale) -> tuple[Part, ...]:
+    """Every part of the process."""
     n, n_views, n_rows = scale.n_journeys, len(VIEWS), scale.n_items + 1
     n_played = min(n, scale.n_shards * scale.shard)
-    sizes = (
-        400 * 2**20,
-        4 * scale.dim * n,
-        3 * 4 * scale.dim * n_rows,
-        (8 * N_HISTORY + 57) * n,
-        10 * 8 * N_HISTORY * min(n, HASHED_USERS),
-        (4 * scale.dim + 300) * scale.shard,
-        14 * 4 * max(BLOCK_SCORES, n_rows),
-        2 * (9 + 4 * n_views) * n_played,
-        6 * 8 * (n_views + 2) * n_played,
+    shard, answers = (4 * scale.dim + 300) * scale.shard, 2 * (9 + 4 * n_views) * n_played
+    return (
+        memory.process(),
+        memory.user_vectors(n, scale.dim),
+        memory.item_vectors(n_rows, scale.dim),
+        memory.users(n, N_HISTORY),
+        memory.hashing(n, N_HISTORY),
+        Part("a shard", "by turns", "(4 · dim + 300) · journeys of a shard", shard),
+        memory.block(max(BLOCK_SCORES, n_rows)),
+        Part("answers", "held", "2 · (9 + 4 · views) · journeys", answers),
+        memory.learning(n_views, n_played),
     )
-    return dict(zip(STATED, sizes, strict=True))
-
-
-def total(parts: dict[str, int]) -> int:
-    """The most at one time: all that is held, and the largest of what is not."""
-    held = sum(size for name, size in parts.items() if STATED[name][0] == "held")
-    once = [size for name, size in parts.items() if STATED[name][0] == "once"]
-    return held + max(*once, parts["a shard"] + parts["a block"])
 
 
 def play(scale: Scale) -> None:
@@ -268,21 +249,23 @@ def rounds(scale: Scale) -> list[dict[str, float]]:
     return found
 
 
-def memory_table(parts: dict[str, int]) -> str:
+def memory_table(parts: tuple[Part, ...]) -> str:
     """Markdown: a row per part, and the most at one time."""
-    lines = ["| part | held | bytes | MiB |", "| --- | --- | --- | ---: |"]
-    for name, size in parts.items():
-        lines.append(f"| {name} | {' | '.join(STATED[name])} | {size / 2**20:,.0f} |")
-    most = f"| at most | | what is held and the largest of the rest | {total(parts) / 2**20:,.0f} |"
-    return "\n".join([*lines, most])
+    rows = [(part.name, part.held, part.words, part.n_bytes) for part in parts]
+    most = ("at most", "", "what is held and the largest of the rest", at_most(parts))
+    lines = [
+        f"| {name} | {held} | {words} | {n_bytes / 2**20:,.0f} |"
+        for name, held, words, n_bytes in (*rows, most)
+    ]
+    return "\n".join(["| part | held | bytes | MiB |", "| --- | --- | --- | ---: |", *lines])
 
 
-def page(scale: Scale, parts: dict[str, int], gib: float) -> str:
+def page(scale: Scale, parts: tuple[Part, ...], gib: float) -> str:
     """Markdown: what was stated, what was taken, and the rounds."""
     lines = [
         memory_table(parts),
         "",
-        f"**Taken at most: {gib:.2f} GiB** (stated {total(parts) / 2**30:.2f}, limit "
+        f"**Taken at most: {gib:.2f} GiB** (stated {at_most(parts) / 2**30:.2f}, limit "
         f"{LIMIT_GIB:.0f}), the most resident memory of a process of its own.",
         "",
         "| round | journeys | accepted | seconds | CPU seconds | CPU ms per decision |",

@@ -56,6 +56,7 @@ ALLOWED = {
     "report": (*BASE, "data", "measurement", "guidance.log", "report", *TOLD),
     "llm": (*CORE, "measurement", "simulator", "evaluation", "llm"),
     "gym": (*CORE, "simulator", "evaluation", "gym"),
+    "estimating": (*CORE, "simulator", "estimating"),
 }
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
@@ -199,6 +200,9 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
         ("evaluation.protocols", "from proactrec.llm import client", ["llm.client"]),
         ("evaluation.rollout", "from proactrec import gym", ["gym"]),
         ("gym", "from proactrec.evaluation import rollout", []),
+        ("estimating.parts", "from proactrec.simulator.response import N_RECENT", []),
+        ("estimating.parts", "from proactrec.evaluation import rollout", ["evaluation.rollout"]),
+        ("guidance.guide", "from proactrec.estimating import size", ["estimating.size"]),
         ("measurement.uplift", "from proactrec.guidance import log", ["guidance.log"]),
         ("measurement.sums", "from proactrec.graphau import fit_graphau", ["graphau.fit_graphau"]),
         ("store.log", "from proactrec.guidance.rails import RailsOptions", []),

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from proactrec.threads import sleep_while_waiting
+
 if TYPE_CHECKING:
     from proactrec.data.load import load_dataset as load_dataset
     from proactrec.encoders.fitting import evaluate_next_item as evaluate_next_item
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from proactrec.progress import PrintedProgress as PrintedProgress
     from proactrec.simulator.world import World as World
     from proactrec.targets import select_targets as select_targets
+
+sleep_while_waiting()  # beside another busy process spinning costs minutes
 
 # Loaded on first use: torch alone takes seconds, and looking at data does not need it.
 _HOME = {

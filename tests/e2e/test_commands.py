@@ -25,6 +25,7 @@ COMMANDS = (
     "benchmark",
     "compare",
     "doctor",
+    "estimate",
     "data describe",
     "data list",
     "llm study",

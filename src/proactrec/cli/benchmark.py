@@ -1,6 +1,5 @@
 """`proactrec benchmark`: all methods with the same users."""
 
-import os
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -23,6 +22,7 @@ from proactrec.cli.setup import (
 )
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.measurement.results import CELLS, CellResult
+from proactrec.threads import n_allowed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -112,7 +112,7 @@ def benchmark(**values: Any) -> None:
     out.mkdir(parents=True, exist_ok=True)
     settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
     (out / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
-    n_workers = values["workers"] or len(os.sched_getaffinity(0))
+    n_workers = values["workers"] or n_allowed()
     workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
     done: dict[str, Any] = {}
 

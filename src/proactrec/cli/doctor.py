@@ -16,6 +16,7 @@ from rich.table import Table
 from proactrec.cli import options, results
 from proactrec.cli.finding import Finding
 from proactrec.data.sources import SOURCES, Source
+from proactrec.threads import n_threads
 
 CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
 EXTRAS = {
@@ -107,7 +108,7 @@ def _processors() -> str:
     import torch
 
     gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    cores = f"{os.cpu_count()} cores, {n_threads()} threads may work (PROACTREC_THREADS)"
     return ", ".join([cores, *(gpus or ["no GPU (--device cpu)"])])
 
 

@@ -1,6 +1,5 @@
 """The command `proactrec`: its commands, and how errors end."""
 
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -11,10 +10,8 @@ from typer.core import TyperCommand
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-# Threads that wait must not spin: beside any other busy process that costs minutes.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from proactrec.errors import ProactrecError
+from proactrec.threads import settle
 
 # Name: where the function or group is, and the first line of its help. Loaded when it is called:
 # the list of commands needs neither torch nor polars, which take a second.
@@ -110,6 +107,10 @@ COMMANDS = {
         "work.work",
         "Settle what nobody answered, learn, forecast, and let campaigns grow, pause or end.",
     ),
+    "estimate": (
+        "estimate.estimate",
+        "Say what a size will cost: time and memory of every stage, and whether it fits.",
+    ),
     "doctor": (
         "doctor.doctor",
         "Look whether everything is here that a run needs, and whether a service is well.",
@@ -157,6 +158,7 @@ def main() -> None:
     """Run the command line: what a user can cause ends in one sentence and exit code 2."""
     warnings.showwarning = _show_warning
     try:
+        settle()
         code = app(standalone_mode=False)
     except TyperException as error:
         code = _fail(error.format_message())

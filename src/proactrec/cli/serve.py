@@ -14,6 +14,7 @@ import typer
 from proactrec.cli.flags import built, flags_of, takes
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.serving.safety import SafetyOptions
+from proactrec.threads import ONE_EACH
 
 if TYPE_CHECKING:
     from proactrec.serving.supervisor import Child
@@ -138,7 +139,7 @@ def serve(
     scheme = "http" if safety.tls_cert is None else "https"
     logger.info("serving %s at %s, see /docs", guide, reached_at(listener, scheme))
     api = reached_at(listener, within=True)
-    os.environ.update({DATABASE: url, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    os.environ.update({DATABASE: url, **ONE_EACH})
     processes = children(guide, listener, instances, safety, lease_block)
     if visits is not None:
         from proactrec.cli.demo_shop import visitors

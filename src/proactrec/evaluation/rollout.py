@@ -1,8 +1,6 @@
 """A guide meets simulated users: the one hot loop, batched over journeys."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,7 +15,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
 from proactrec.evaluation.pairs import Pairs, guided_pairs
 from proactrec.guidance.decision import RailCounts, Ruled
-from proactrec.guidance.guide import Guide, MapBlocks, Places
+from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import ledger_of, train_users
@@ -28,6 +26,7 @@ from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, Feedback, KeptShare
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World
+from proactrec.threads import MapBlocks, block_map
 from proactrec.types import FloatArray, IntArray
 
 
@@ -101,7 +100,7 @@ def rollout(
     users : Users, optional
         Everybody of the data set as the guide knows them, if it was fitted on others too.
     n_workers : int, optional
-        Threads that play blocks side by side; one per core by default on the CPU.
+        Threads that play blocks side by side; on the CPU as :mod:`proactrec.threads` says.
     """
     options = options or RolloutOptions()
     if user_idx is None:
@@ -118,8 +117,8 @@ def rollout(
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)
-    of_users = guide.places_of_users(journeys)
-    with _map_for(world.device, n_workers) as map_blocks:
+    with block_map(world.device, n_workers) as map_blocks:
+        of_users = guide.places_of_users(journeys)
         if guide.is_shared:
             play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
@@ -139,22 +138,6 @@ def rollout(
                 progress("guidance", len(plays), len(blocks))
     rails = {} if guide.rails is None else {**_total(plays), **extra}
     return RolloutResult(notes.log, Trace(notes.traced, notes.trace), n_owners, rails)
-
-
-@contextmanager
-def _map_for(device: torch.device, n_workers: int | None) -> Iterator[MapBlocks]:
-    """`map`; on the CPU in threads of one core each, since torch frees the lock."""
-    n_cores = torch.get_num_threads()
-    n_workers = n_workers or (n_cores if device.type == "cpu" else 1)
-    if n_workers == 1:
-        yield map
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(n_workers) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(n_cores)
 
 
 def _play_together(

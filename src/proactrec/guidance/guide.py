@@ -4,7 +4,6 @@ Every host stands on :meth:`Guide.decide`: the rollout over simulated users, env
 learners, campaigns with real ones. A guide never changes; what was learned makes another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -33,11 +32,11 @@ from proactrec.policies.base import (
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import penalties
 from proactrec.retrieval.thresholds import least_of_best
+from proactrec.threads import MapBlocks
 
 BLOCK_SCORES = 1_500_000
 """Scores (journeys × items) of a block: masks and scores of a block take about 10 bytes each."""
 MAX_BLOCK = 4096
-MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 class Places(NamedTuple):
@@ -218,6 +217,7 @@ class Guide:
         guide = self._bearing_on(journeys) if offered is None else self
 
         def decided(rows: Tensor) -> Ruled:
+            @torch.no_grad()  # as it is outside: threads have a switch each
             def block(part: Rows) -> Ruled:
                 some = journeys.of(part)
                 at = guide.places(some) if places is None else places.of(part)

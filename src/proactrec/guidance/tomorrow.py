@@ -26,6 +26,7 @@ from proactrec.guidance.walks import PLANNED
 from proactrec.journeys import ACCEPTED, OPEN_ENDED, REFUSED, Journeys, Users
 from proactrec.policies.base import Candidates, PredictsAcceptance
 from proactrec.rng import keys_of
+from proactrec.threads import block_map
 from proactrec.types import IntArray
 
 HAS_TARGET, NOTHING_LEFT, OVERRULED = "has_target", "nothing_left", "overruled"
@@ -305,9 +306,9 @@ def next_items(people: People, journeys: Journeys, spent: Spent | None = None) -
     """
     guide = people.guide.guide
     ledger = ledger_for(people, journeys, spent)
-    with torch.no_grad():
+    with torch.no_grad(), block_map() as map_blocks:
         places = guide.places(journeys)
-    ruled = guide.decide(journeys, ledger, places=places)
+        ruled = guide.decide(journeys, ledger, places=places, map_blocks=map_blocks)
     shown = ruled.item_idx
     is_shown = (shown > 0).numpy()
     items = guide.items

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from types import FrameType
 
-import torch
 import uvicorn
 
 from proactrec.errors import StoreError
@@ -31,6 +30,7 @@ from proactrec.serving.tidying import Tidier
 from proactrec.serving.traces import traces_of
 from proactrec.store.database import Database
 from proactrec.store.leases import Leases
+from proactrec.threads import stand_beside_others
 
 SWITCH_SECONDS = 0.0005
 """The thread that answers waits no longer than this for the one that decides."""
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--safety", type=SafetyOptions.model_validate_json, required=True)
     asked = parser.parse_args()
     log_to_stderr()
-    torch.set_num_threads(1)
+    stand_beside_others()
     sys.setswitchinterval(SWITCH_SECONDS)
     database = Database(os.environ[DATABASE])
     try:

@@ -1,7 +1,6 @@
 """All cells of a benchmark, each computed once, side by side on all cores."""
 
 import multiprocessing
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +10,6 @@ from graphlib import TopologicalSorter
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
-import torch
-
 from proactrec.config import digest
 from proactrec.errors import ProactrecError
 from proactrec.evaluation.benchmark.grid import Cell
@@ -20,6 +17,7 @@ from proactrec.evaluation.benchmark.tasks import Task, Work, Workshop, tasks_of
 from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.measurement.results import CellResult
 from proactrec.progress import Progress, silent
+from proactrec.threads import take_a_core
 
 CHECKED: dict[str, Any] = {
     **dict.fromkeys(("dataset", "category", "target_items", "n_users", "rails"), True),
@@ -127,10 +125,7 @@ def _pin(counter: "Synchronized[int]") -> None:
     """Give this worker process a core of its own."""
     with counter.get_lock():
         number, counter.value = counter.value, counter.value + 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-    torch.set_num_threads(1)
+    take_a_core(number)
 
 
 def _counted(
