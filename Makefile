@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report,tune,llm,gym,serve,console,telemetry,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report,tune,fast,llm,gym,serve,console,telemetry,test]'
 	touch $(STAMP)
 
 demo: $(STAMP)
