@@ -1,14 +1,14 @@
 """How fast encoders read histories, and what well-kept runtimes would give instead of PyTorch.
 
-Usage: python benchmarks/encoding.py PAGE.md [--dataset ml-100k] [--data-dir DIR] [--repeats 9]
-       [--ways torch OpenVINO …] [--store runs/guidance-speed/this] [--n-targets 5]
-       python benchmarks/encoding.py --alone WAY [the same]
+Usage: python benchmarks/encoding.py [--page PAGE.md] [--dataset ml-100k] [--data-dir DIR]
+       [--repeats 9] [--ways torch OpenVINO …] [--store runs/guidance-speed/this] [--n-targets 5]
+       python benchmarks/encoding.py --alone WAY [--dataset …] [--data-dir …]
 Train histories of all users, newest 50 items, are read by networks with random weights, in one
 thread on one core, by every way in turn (A B C A B C …). Products alone: the time that the matrix
 products of PyTorch's way would take at the rate of the widest one, measured in the same turns. The
 second form makes one way in a process of its own, of which the page says time and memory. Then
 journeys to one target are guided by the encoder as PyTorch and OpenVINO compute it, on one core and
-two: see encoding_guidance.py. ONNX's ways need the packages onnx and onnxscript, too.
+two: see encoding_guidance.py. Ways whose packages are missing are left out.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from child import taken
 from encoding_guidance import flop_of, guidance_table, guided
-from encoding_ways import WAYS
+from encoding_ways import WAYS, installed
 from page import origin, write_page
 from proactrec.data.dataset import Dataset, Side
 from proactrec.data.load import load_dataset
@@ -74,23 +74,21 @@ def main() -> None:
     }
     body = "\n\n".join([table(rows), costs_table(costs), guidance_table(guidance)])
     print(body)
-    write_page(arguments.page, f"Encoding histories of {dataset.name}", content, body)
+    if arguments.page:
+        write_page(arguments.page, f"Encoding histories of {dataset.name}", content, body)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="Markdown page to write")
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--dataset", default="ml-100k" if has_movielens() else "demo")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=installed())
     parser.add_argument("--store", type=Path, default=Path("runs/guidance-speed/this"))
     parser.add_argument("--n-targets", type=int, default=5, help="guided to, one by one")
     parser.add_argument("--alone", choices=WAYS, help="make this way only")
-    arguments = parser.parse_args()
-    if (arguments.page is None) == (arguments.alone is None):
-        parser.error("give a page, or --alone")
-    return arguments
+    return parser.parse_args()
 
 
 def measured(name: str, dataset: Dataset, arguments: argparse.Namespace) -> list[Row]:

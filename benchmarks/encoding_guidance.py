@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from statistics import median
 from typing import Any, TypeVar
 
@@ -23,8 +24,6 @@ from proactrec.types import IntArray
 from speed import product_rate
 
 PROTOCOLS = ("official", "common")
-PLAYED = (("torch", 1), ("torch", 2), ("OpenVINO", 1), ("OpenVINO", 2))
-"""Runtimes, and workers of one thread each."""
 ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 Row = dict[str, Any]
 FoundT = TypeVar("FoundT")
@@ -41,29 +40,32 @@ def guided_by(protocol: str, arguments: argparse.Namespace) -> list[Row]:
     guide, world, dataset = experiment.guide, experiment.world, experiment.dataset
     assert isinstance(guide.policy, ITMPRec)
     encoder, options = guide.policy.encoder, experiment.protocol.rollout
-    runtimes = {"torch": None, "OpenVINO": OpenVINOStates(encoder.transformer)}
-    rows: dict[tuple[str, int], Row] = {
-        key: {"protocol": protocol, "way": key[0], "cores": key[1], "seconds": [], "shown": []}
-        for key in PLAYED
-    }
+    runtimes: dict[str, Any] = {"torch": None}
+    if find_spec("openvino"):
+        runtimes["OpenVINO"] = OpenVINOStates(encoder.transformer)
+    rows: list[Row] = [
+        {"protocol": protocol, "way": way, "cores": cores, "seconds": [], "shown": []}
+        for way in runtimes
+        for cores in (1, 2)
+    ]
 
-    def played(key: tuple[str, int], target: IntArray) -> tuple[float, str]:
-        encoder.runtime = runtimes[key[0]]
+    def played(row: Row, target: IntArray) -> tuple[float, str]:
+        encoder.runtime = runtimes[row["way"]]
         start = time.perf_counter()
-        log = rollout(guide, world, dataset, target, options, n_workers=key[1]).log
+        log = rollout(guide, world, dataset, target, options, n_workers=row["cores"]).log
         spent = time.perf_counter() - start
         return spent, hashlib.sha256(log.item_idx.tobytes() + log.accepted.tobytes()).hexdigest()
 
     rates, gflop = [], []
     for target in experiment.targets.item_idx[:, None]:
         rates.append(product_rate())
-        gflop.append(flop_of(partial(played, PLAYED[0], target))[1] / 1e9)  # and warms up
-        for key, row in rows.items():
-            spent, shown = played(key, target)
+        gflop.append(flop_of(partial(played, rows[0], target))[1] / 1e9)  # and warms up
+        for row in rows:
+            spent, shown = played(row, target)
             row["seconds"].append(spent)
             row["shown"].append(shown)
     print(f"guidance {protocol}", flush=True)
-    return [{**row, "gflop": gflop, "rate": median(rates)} for row in rows.values()]
+    return [{**row, "gflop": gflop, "rate": median(rates)} for row in rows]
 
 
 def flop_of(work: Callable[[], FoundT]) -> tuple[FoundT, int]:

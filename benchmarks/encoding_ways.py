@@ -7,6 +7,7 @@ for the network in :attr:`Encoder.runtime`; None: the network itself. All work i
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ WAYS: dict[str, Callable[[CausalTransformer], States | None]] = {
     "ONNX Runtime, fused": onnx_fused,
     "OpenVINO": OpenVINOStates,
 }
+
+NEEDS = {
+    "ONNX Runtime": ("onnxruntime", "onnx", "onnxscript"),
+    "ONNX Runtime, fused": ("onnxruntime", "onnx", "onnxscript"),
+    "OpenVINO": ("openvino",),
+}
+"""Packages of ways that need more than PyTorch."""
+
+
+def installed() -> list[str]:
+    """Ways that can be made here."""
+    return [way for way in WAYS if all(map(find_spec, NEEDS.get(way, ())))]
 
 
 def example_of(network: CausalTransformer) -> Tensor:

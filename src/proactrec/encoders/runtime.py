@@ -47,6 +47,11 @@ def runtime_of(network: "CausalTransformer") -> "OpenVINOStates | None":
     return OpenVINOStates(network) if name == "openvino" else None
 
 
+def runtime_packages() -> tuple[str, ...]:
+    """Packages besides PyTorch that compute last states now, for records."""
+    return ("openvino",) if os.environ.get(VARIABLE) == "openvino" else ()
+
+
 class OpenVINOStates:
     """Last states of a network by OpenVINO, with the weights that it has now.
 
