@@ -61,7 +61,7 @@ ALLOWED = {
 NOT_IN_CORE = {
     *("matplotlib", "jinja2", "typer", "aiohttp", "sentence_transformers", "gymnasium"),
     *("sqlalchemy", "alembic", "psycopg", "fastapi", "starlette", "uvicorn", "httpx2", "argon2"),
-    *("prometheus_client", "opentelemetry", "joserfc", "nicegui", "numba", "ray"),
+    *("prometheus_client", "opentelemetry", "joserfc", "nicegui", "numba", "ray", "openvino"),
 }
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
@@ -125,6 +125,8 @@ def test_core_needs_no_extra_and_nobody_unpickles(path: Path) -> None:
         banned = banned - {"matplotlib"}  # its plots; the next test says that it waits for the call
     if module in ("llm.transport", "llm.http"):
         banned = banned - {"aiohttp"}  # likewise
+    if module == "encoders.runtime":
+        banned = banned - {"openvino"}  # likewise
     if module == "content":
         banned = banned - {"sentence_transformers"}  # likewise
     assert not roots & banned, f"proactrec.{module} imports {roots & banned}"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import proactrec.evaluation.rollout as rollouts
 import proactrec.guidance.guide as module
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.protocols import COMMON, OFFICIAL, PAPER, Protocol
@@ -256,6 +257,40 @@ def test_blocks_and_workers_change_nothing(
     np.testing.assert_allclose(cut.trace.vectors, whole.trace.vectors, atol=1e-6)
     size = min(pairs, max(1, scores // 15))
     assert told == list(range(math.ceil(len(whole.log.user_idx) / size)))[::-1]
+
+
+@pytest.mark.parametrize("targets", [TARGETS, TARGETS[:1]])
+def test_workers_share_the_journeys_to_one_target_and_change_no_byte(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, targets: np.ndarray
+) -> None:
+    monkeypatch.setattr(rollouts, "SMALLEST_BLOCK", 2)
+    logs, told = [], []
+    for n_workers in (1, 2, 3):
+        played = rollout(
+            policy_of(toy),
+            world_of(toy),
+            toy.dataset,
+            targets,
+            n_workers=n_workers,
+            progress=lambda stage, done, total, note="": told.append(total),
+        )
+        logs.append(played.log)
+    assert set(told) == {4}
+    for log in logs[1:]:
+        for field in GuidanceLog.__dataclass_fields__:
+            assert getattr(log, field).tobytes() == getattr(logs[0], field).tobytes(), field
+
+
+def test_few_journeys_are_not_cut(toy: Any) -> None:
+    told: list[int] = []
+    rollout(
+        policy_of(toy),
+        world_of(toy),
+        toy.dataset,
+        TARGETS,
+        progress=lambda stage, done, total, note="": told.append(total),
+    )
+    assert told == [1]
 
 
 def test_number_of_threads_is_restored(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

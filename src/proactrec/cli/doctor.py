@@ -22,6 +22,7 @@ CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
 EXTRAS = {
     "report": ("matplotlib", "jinja2"),
     "gym": ("gymnasium",),
+    "fast": ("openvino",),
     "serve": ("fastapi", "sqlalchemy", "prometheus_client"),
     "telemetry": ("opentelemetry",),
 }

@@ -1,5 +1,6 @@
 """What every sequence encoder offers, and how one is trained, saved and measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
@@ -182,6 +183,8 @@ class Encoder(ItemModel):
         self.options = options or self.options_type()
         self.n_items = n_items
         self.transformer = self.build()
+        self.runtime: Callable[[Tensor], Tensor] | None = None
+        """Computes :meth:`encode` instead of the transformer, on the CPU; none while training."""
 
     def build(self) -> CausalTransformer:
         """The network; its weights are set by :meth:`start`."""
@@ -246,8 +249,13 @@ class Encoder(ItemModel):
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
         blocks = item_seq[order].split(ENCODE_ROWS)
-        vectors = torch.cat([self.transformer.last(block) for block in blocks])
+        vectors = torch.cat([self._last(block) for block in blocks])
         return torch.empty_like(vectors).index_copy(0, order, vectors)
+
+    def _last(self, item_seq: Tensor) -> Tensor:
+        if self.runtime is None or self.training or item_seq.is_cuda:
+            return self.transformer.last(item_seq)
+        return self.runtime(self.transformer.without_common_padding(item_seq))
 
     def training_rows(self, dataset: Dataset) -> TrainingRows:
         """What an epoch goes through."""

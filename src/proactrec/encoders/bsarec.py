@@ -116,7 +116,8 @@ class BSARecLayer(TransformerLayer):
         return self._feed_forward(torch.lerp(attended, filtered, self.filter_share))
 
     def _basis(self, x: Tensor) -> Tensor:
-        return low_frequencies(x.shape[1], self.n_passing).to(x)
+        # A number, also while a trace hands out sizes as tensors: those would be cached.
+        return low_frequencies(int(x.shape[1]), self.n_passing).to(x)
 
 
 @lru_cache(maxsize=32)

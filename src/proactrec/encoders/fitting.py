@@ -13,6 +13,7 @@ from proactrec.encoders.bsarec import BSARec
 from proactrec.encoders.iclrec import ICLRec
 from proactrec.encoders.icsrec import ICSRec
 from proactrec.encoders.mstein import MStein
+from proactrec.encoders.runtime import runtime_of
 from proactrec.encoders.sasrec import SASRec
 from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError, UnknownIdError
@@ -142,9 +143,11 @@ def load_encoder(
         kind = encoders[about["encoder"]]
         return kind(len(about["item_ids"]), kind.options_type(**about["options"]))
 
-    return read_model(
+    encoder = read_model(
         folder, "encoder", build, called="encoder", item_ids=item_ids, content=content
     )
+    encoder.runtime = runtime_of(encoder.transformer)
+    return encoder
 
 
 def next_item_places(

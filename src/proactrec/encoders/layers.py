@@ -113,7 +113,7 @@ class CausalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout, self.max_len = options.dropout, options.max_seq_len
-        self._cuts_padding, dim = cuts_padding, options.embedding_dim
+        self.cuts_padding, dim = cuts_padding, options.embedding_dim
         self.items = nn.Embedding(n_items + 1, dim, padding_idx=0)
         self.positions = nn.Embedding(self.max_len, dim)
         self.input_norm = nn.LayerNorm(dim, eps=1e-12)
@@ -145,10 +145,16 @@ class CausalTransformer(nn.Module):
         Leading columns that are padding for everybody are cut off first; they are masked anyway.
         """
         item_seq = self.without_common_padding(item_seq)
-        x = self._embed(item_seq)
         # Without padding and dropout the causal mask alone is left, which is faster.
         is_plain = not self.training and bool((item_seq != 0).all())
-        mask = None if is_plain else attention_mask(item_seq)
+        return self.newest(item_seq, is_plain=is_plain)
+
+    def newest(self, item_seq: Tensor, *, is_plain: bool = False) -> Tensor:
+        """As :meth:`last`, of sequences as they are; `is_plain` says that nothing is padding.
+
+        What it does depends on nothing but shapes, so that it can be traced.
+        """
+        x, mask = self._embed(item_seq), None if is_plain else attention_mask(item_seq)
         for layer in self.layers[:-1]:
             x = layer(x, mask)
         last_layer = self.layers[-1]
@@ -159,7 +165,7 @@ class CausalTransformer(nn.Module):
         """Sequences (B, L) without the leading columns that are padding for everybody."""
         is_item = item_seq != 0
         # An empty history attends to all padding alike: cut, it would depend on its neighbours.
-        if not self._cuts_padding or not bool(is_item.any(1).all()):
+        if not self.cuts_padding or not bool(is_item.any(1).all()):
             return item_seq
         return item_seq[:, int(is_item.any(0).int().argmax()) :]
 

@@ -149,8 +149,8 @@ class WassersteinLayer(nn.Module):
 
     def _own_heads(self, attended: Tensor) -> Tensor:
         """Of results (B, H, d) with every head's weights, each head's own part: (B, d)."""
-        parts: Tensor = attended.unflatten(2, (self.n_heads, -1)).diagonal(dim1=1, dim2=2)
-        return parts.transpose(1, 2).flatten(1)  # from (B, d_h, H)
+        parts = attended.unflatten(2, (self.n_heads, -1))  # (B, H, H, d_h)
+        return torch.cat([parts[:, head, head] for head in range(self.n_heads)], 1)
 
 
 class FeedForward(nn.Module):
@@ -209,9 +209,8 @@ class StochasticTransformer(CausalTransformer):
             mean, covariance = layer(mean, covariance, is_hidden)
         return torch.cat([mean, root(covariance)], 2)
 
-    def last(self, item_seq: Tensor) -> Tensor:
-        """Point of the last position only, (B, 2d)."""
-        item_seq = self.without_common_padding(item_seq)
+    def newest(self, item_seq: Tensor, *, is_plain: bool = False) -> Tensor:
+        """Point of the last position only, (B, 2d), of sequences as they are."""
         mean, covariance = self._embed_both(item_seq)
         if len(self.layers) > 1:
             is_hidden = attention_mask(item_seq) != 0

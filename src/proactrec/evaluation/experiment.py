@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
+from proactrec.encoders.runtime import runtime_packages
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
 from proactrec.evaluation.metrics import by_group, evaluate
@@ -295,7 +296,10 @@ class Experiment:
             seconds={**self.seconds, **self._happened.get("seconds", {})},
             usage=self._happened.get("usage", {}),
             peak_memory_mb=round(peak_memory_mb(), 1),
-            versions={"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in (*PACKAGES, *runtime_packages())},
+            },
             device=self.device,
             threads=torch.get_num_threads(),
             options=self.options.model_dump(mode="json"),

@@ -29,6 +29,10 @@ from proactrec.simulator.world import World
 from proactrec.threads import MapBlocks, block_map
 from proactrec.types import FloatArray, IntArray
 
+N_BLOCKS, SMALLEST_BLOCK = 4, 128
+"""Blocks that journeys are cut into at least, so that cores share those to one target, unless they
+would be smaller than that. Nothing here goes by the number of cores, so that no byte does."""
+
 
 class RolloutOptions(Options):
     """How guidance is played."""
@@ -112,7 +116,8 @@ def rollout(
         pairs, n_owners = guided_pairs(world, user_idx, targets)
     if isinstance(guide, Policy):
         guide = Guide(guide, dataset.items)
-    guide = options.told(guide)
+    most_at_once = max(SMALLEST_BLOCK, -(-len(pairs.user_idx) // N_BLOCKS))
+    guide = replace(options.told(guide), most_at_once=most_at_once)
     users = users or train_users(dataset, guide, options.padding)
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)

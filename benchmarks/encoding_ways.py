@@ -1,0 +1,126 @@
+"""Ways to compute the last states of an encoder's network that encoding.py measures.
+
+Each takes a network and gives a function of sequences (B, L) without common padding, which stands
+for the network in :attr:`Encoder.runtime`; None: the network itself. All work in one thread.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from proactrec.encoders.layers import CausalTransformer
+from proactrec.encoders.runtime import NewestStates, OpenVINOStates
+
+States = Callable[[Tensor], Tensor]
+
+
+def eager(network: CausalTransformer) -> None:
+    """PyTorch, as it is."""
+
+
+def compiled(network: CausalTransformer) -> States:
+    """`torch.compile`, for any number and length of sequences."""
+    made = torch.compile(NewestStates(network), dynamic=True)
+    return lambda item_seq: made(item_seq.contiguous())
+
+
+def traced(network: CausalTransformer) -> States:
+    """TorchScript, frozen; deprecated in PyTorch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.jit.freeze(torch.jit.trace(NewestStates(network), (example_of(network),)))
+    return lambda item_seq: made(item_seq)
+
+
+def onnx_runtime(network: CausalTransformer) -> States:
+    """ONNX Runtime with all of its own fusions."""
+    with tempfile.TemporaryDirectory() as folder:
+        return session_of(exported(network, Path(folder)))
+
+
+def onnx_fused(network: CausalTransformer) -> States:
+    """ONNX Runtime after the fusions of `onnxruntime.transformers` for BERT."""
+    from onnxruntime.transformers import optimizer
+
+    first = network.layers[0]
+    n_heads: Any = first.n_heads
+    with tempfile.TemporaryDirectory() as folder:
+        path = exported(network, Path(folder))
+        fused = optimizer.optimize_model(
+            str(path),
+            model_type="bert",
+            num_heads=n_heads,
+            hidden_size=network.items.embedding_dim,
+            opt_level=0,
+        )
+        path = Path(folder) / "fused.onnx"
+        fused.save_model_to_file(str(path))
+        return session_of(path)
+
+
+WAYS: dict[str, Callable[[CausalTransformer], States | None]] = {
+    "torch": eager,
+    "torch.compile": compiled,
+    "TorchScript": traced,
+    "ONNX Runtime": onnx_runtime,
+    "ONNX Runtime, fused": onnx_fused,
+    "OpenVINO": OpenVINOStates,
+}
+
+NEEDS = {
+    "ONNX Runtime": ("onnxruntime", "onnx", "onnxscript"),
+    "ONNX Runtime, fused": ("onnxruntime", "onnx", "onnxscript"),
+    "OpenVINO": ("openvino",),
+}
+"""Packages of ways that need more than PyTorch."""
+
+
+def installed() -> list[str]:
+    """Ways that can be made here."""
+    return [way for way in WAYS if all(map(find_spec, NEEDS.get(way, ())))]
+
+
+def example_of(network: CausalTransformer) -> Tensor:
+    """Two sequences."""
+    return torch.ones(2, network.max_len, dtype=torch.int64)
+
+
+def exported(network: CausalTransformer, folder: Path) -> Path:
+    """The network as ONNX, for any number of sequences of any length that it reads."""
+    free = torch.export.Dim.DYNAMIC
+    length = {1: free} if network.cuts_padding else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program: Any = torch.onnx.export(
+            NewestStates(network),
+            (example_of(network),),
+            dynamo=True,
+            dynamic_shapes=({0: free, **length},),
+            input_names=["item_seq"],
+            verbose=False,
+        )
+    program.save(folder / "network.onnx")
+    return folder / "network.onnx"
+
+
+def session_of(path: Path) -> States:
+    """What ONNX Runtime makes of a file, in one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    (name,) = (node.name for node in session.get_inputs())
+
+    def states(item_seq: Tensor) -> Tensor:
+        (found,) = session.run(None, {name: item_seq.contiguous().numpy()})
+        return torch.from_numpy(found)
+
+    return states
