@@ -65,7 +65,7 @@ def drawn_penalty(rng: np.random.Generator, n: int) -> FloatArray:
 
 @pytest.mark.parametrize("kind", ["any", "clustered", "equal"])
 def test_all_of_the_best_are_found_in_10_000_cases(kind: str) -> None:
-    """Together with ties and exclusions: none of the best k is ever missed, and none is excluded."""
+    """With ties and exclusions: none of the best k is ever missed, and none is excluded."""
     rng = np.random.default_rng(KINDS.index("guided") + len(kind))
     n_ruled_out = n_all = 0
     for _ in range(N_TABLES):

@@ -22,7 +22,7 @@ from proactrec.policies.narrowing import floats, narrowed, search_for
 from proactrec.ranking import products
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import IntArray, SingleArray
 
 SCORED_ROWS = 256
 """Journeys scored at once: their scores over a small catalogue stay in the cache."""
@@ -97,9 +97,7 @@ class IPG(EncoderPolicy):
             **place_of(item_idx, self.interest(users), view.candidates.penalty),
         }
 
-    def scores(
-        self, users: Tensor, target_idx: Tensor, item_idx: Tensor | None = None
-    ) -> Tensor:
+    def scores(self, users: Tensor, target_idx: Tensor, item_idx: Tensor | None = None) -> Tensor:
         """Guided score of every item for users (B, d) with targets (B,): (B, n_items + 1).
 
         With `item_idx` (B, C), of these items only: (B, C).
@@ -133,7 +131,7 @@ class IPG(EncoderPolicy):
             decision.score.masked_scatter(is_stuck, calm.score),
         )
 
-    def _find(self, search: Search, view: View, row: int, penalty: FloatArray) -> IntArray | None:
+    def _find(self, search: Search, view: View, row: int, penalty: SingleArray) -> IntArray | None:
         """What the choice of a journey is among: the best guided item, or the most relevant one."""
         score = self._score_of(view.places[row], int(view.target_idx[row]))
         found = search.best(score, penalty, 1)

@@ -13,9 +13,9 @@ from torch import Tensor
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Candidates, View
 from proactrec.retrieval.search import Search, search_in
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import IntArray, SingleArray
 
-Find = Callable[[int, FloatArray], IntArray | None]
+Find = Callable[[int, SingleArray], IntArray | None]
 """From a journey's row and the penalty of all items (n_items + 1,), items in question."""
 
 
@@ -43,7 +43,7 @@ def search_for(encoder: Encoder) -> Search | None:
     return search_in(encoder.item_vectors) if is_product else None
 
 
-def floats(x: Tensor) -> FloatArray:
+def floats(x: Tensor) -> SingleArray:
     """As a pass over the catalogue reads it."""
     return np.ascontiguousarray(x.numpy(), dtype=np.float32)
 

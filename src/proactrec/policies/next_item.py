@@ -11,7 +11,7 @@ from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 from proactrec.policies.narrowing import floats, narrowed, search_for
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import IntArray, SingleArray
 
 
 class NextItem(EncoderPolicy):
@@ -32,7 +32,9 @@ class NextItem(EncoderPolicy):
         few = view.candidates.item_idx
         return view.candidates.best(self.encoder.score(view.places, few))
 
-    def _find(self, search: Search, users: Tensor, row: int, penalty: FloatArray) -> IntArray | None:
+    def _find(
+        self, search: Search, users: Tensor, row: int, penalty: SingleArray
+    ) -> IntArray | None:
         """What the most relevant item of a journey is among."""
         user = floats(users[row])
         found = search.best(Score("relevance", user, np.zeros_like(user)), penalty, 1)

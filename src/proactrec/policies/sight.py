@@ -9,7 +9,7 @@ from torch import Tensor
 from proactrec.policies.narrowing import floats
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import IntArray, SingleArray
 
 
 class Chances(NamedTuple):
@@ -57,7 +57,7 @@ class Sought(NamedTuple):
     step: Tensor  # (n,), worth of an acceptance
     n_steps: int  # that are weighed
 
-    def find(self, search: Search, row: int, penalty: FloatArray) -> IntArray | None:
+    def find(self, search: Search, row: int, penalty: SingleArray) -> IntArray | None:
         """What the choice of a journey is among: its target, and the best steps beside it."""
         score = Score(
             "foreseen",

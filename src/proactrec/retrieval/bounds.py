@@ -11,20 +11,20 @@ RELEVANCE, GUIDED = 0, 1
 """Places in :data:`proactrec.retrieval.scores.KINDS`; the third is what is left."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def linked(a, is_sigmoid):  # type: ignore[no-untyped-def]
     """The link of relevance."""
     return 1.0 / (1.0 + math.exp(-a)) if is_sigmoid else a
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def outer(x_low, x_high, y_low, y_high):  # type: ignore[no-untyped-def]
     """Least and largest product of two intervals."""
     one, two, three, four = x_low * y_low, x_low * y_high, x_high * y_low, x_high * y_high
     return min(min(one, two), min(three, four)), max(max(one, two), max(three, four))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def promised(a_low, a_high, b_low, b_high, numbers):  # type: ignore[no-untyped-def]
     """Of `foreseen`: least and largest worth of an acceptance."""
     here, interest, step, share = numbers[4], numbers[6], numbers[7], numbers[8]
@@ -37,7 +37,7 @@ def promised(a_low, a_high, b_low, b_high, numbers):  # type: ignore[no-untyped-
     return interest * least + step, interest * most + step
 
 
-@njit(cache=True, nogil=True, fastmath=REORDERED)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=REORDERED)
 def write_ceilings(kind, within, numbers, ceiling, n):  # type: ignore[no-untyped-def]
     """Numbers that the first n scores are not above, whatever the items' own numbers.
 
@@ -69,9 +69,10 @@ def write_ceilings(kind, within, numbers, ceiling, n):  # type: ignore[no-untype
         ceiling[at] = high
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def between(kind, a_low, a_high, b_low, b_high, own, numbers):  # type: ignore[no-untyped-def]
-    """Least and largest score of an item whose number is `own`."""
+@njit(cache=True, nogil=True)
+def between(kind, within, own, numbers):  # type: ignore[no-untyped-def]
+    """Least and largest score of an item whose number is `own`, by bounds on its products (4,)."""
+    a_low, a_high, b_low, b_high = within[0], within[1], within[2], within[3]
     here, slope, is_sigmoid = numbers[4], numbers[5], numbers[9] > 0
     if kind > GUIDED:
         one, other = linked(slope * a_low + own, True), linked(slope * a_high + own, True)

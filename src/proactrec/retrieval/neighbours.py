@@ -10,7 +10,7 @@ from torch import Tensor
 
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Found
-from proactrec.types import FloatArray
+from proactrec.types import SingleArray
 
 N_NEIGHBOURS = 2048
 """Of each of the two, more than what most users have in their histories."""
@@ -45,7 +45,7 @@ class Neighbours:
         self._index.add(np.ascontiguousarray(rows))
         self._index.nprobe = min(N_PROBES, n_lists)
 
-    def best(self, score: Score, penalty: FloatArray, k: int) -> Found | None:
+    def best(self, score: Score, penalty: SingleArray, k: int) -> Found | None:
         """See :class:`proactrec.retrieval.search.Search`; `least` is not known: -inf."""
         queries = np.stack([score.user, score.target]).astype(np.float32)
         _, near = self._index.search(queries, max(k, N_NEIGHBOURS))

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from proactrec.retrieval.bounds import REORDERED, between, write_ceilings
+from proactrec.retrieval.bounds import RELEVANCE, REORDERED, between, write_ceilings
 
 ROUNDING = 4e-6
 """What bounds are widened by: scores are made of float32 products, in another order than here."""
@@ -11,7 +11,7 @@ BLOCK = 256
 """Rows whose products stay in the cache until they are looked at."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, found, most):  # type: ignore[no-untyped-def]
     """Write items that may be among the best k into `found`, ascending; how many, and their least.
 
@@ -40,15 +40,14 @@ def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, f
     ceiling = np.empty(BLOCK, np.float32)
     for start in range(1, rows.shape[0], BLOCK):
         size = min(BLOCK, rows.shape[0] - start)
-        _write_products(rows, about, user, target, numbers, start, size, within)
+        _write_products(kind, rows, about, user, target, numbers, start, size, within)
         write_ceilings(kind, within, numbers, ceiling, size)
         for at in range(size):
             item = start + at
             if ceiling[at] < bar or penalty[item] != 0:
                 continue
             own = per_item[item] if per_item.shape[0] else np.float32(0)
-            a_low, a_high, b_low, b_high = within[0, at], within[1, at], within[2, at], within[3, at]
-            low, high = between(kind, a_low, a_high, b_low, b_high, own, numbers)
+            low, high = between(kind, within[:, at], own, numbers)
             if high < bar:
                 continue
             found[n], most[n] = item, high
@@ -59,11 +58,17 @@ def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, f
     return _kept(found, most, n, bar), best[0]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDERED)  # type: ignore[untyped-decorator]
-def _write_products(rows, about, user, target, numbers, start, size, within):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, fastmath=REORDERED)
+def _write_products(kind, rows, about, user, target, numbers, start, size, within):  # type: ignore[no-untyped-def]
     """Least and largest products of user and target with rows from `start` on."""
     a_low, a_high, b_low, b_high = within[0], within[1], within[2], within[3]
-    for at in range(size):
+    b_low[:size] = 0
+    for at in range(size if kind == RELEVANCE else 0):  # nobody asks for the target
+        item, a = start + at, np.float32(0)
+        for column in range(rows.shape[1]):
+            a += np.float32(rows[item, column]) * user[column]
+        a_low[at] = a
+    for at in range(0 if kind == RELEVANCE else size):
         item, a, b = start + at, np.float32(0), np.float32(0)
         for column in range(rows.shape[1]):
             value = np.float32(rows[item, column])
@@ -81,7 +86,7 @@ def _write_products(rows, about, user, target, numbers, start, size, within):  #
         b_low[at], b_high[at] = b - off_b, b + off_b
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _put(best, score):  # type: ignore[no-untyped-def]
     """Take the place of the lowest, in order."""
     place = 0
@@ -91,7 +96,7 @@ def _put(best, score):  # type: ignore[no-untyped-def]
     best[place] = score
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _kept(found, most, n, bar):  # type: ignore[no-untyped-def]
     """Drop those that turned out to be worse than the best."""
     kept = 0

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from proactrec.types import FloatArray
+from proactrec.types import FloatArray, SingleArray
 
 Kind = Literal["relevance", "guided", "foreseen"]
 KINDS: tuple[Kind, ...] = ("relevance", "guided", "foreseen")
@@ -31,9 +31,9 @@ class Score(NamedTuple):
     """
 
     kind: Kind
-    user: FloatArray  # (d,) float32
-    target: FloatArray  # (d,) float32; zeros where only relevance counts
-    per_item: FloatArray = EMPTY  # (n_items + 1,) float32, w; empty: zeros
+    user: SingleArray  # (d,) float32
+    target: SingleArray  # (d,) float32; zeros where only relevance counts
+    per_item: SingleArray = EMPTY  # (n_items + 1,) float32, w; empty: zeros
     span: tuple[float, float] = (0.0, 0.0)  # least and largest w; `foreseen` has no use for it
     here: float = 0.0
     is_sigmoid: bool = False

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from proactrec.retrieval.scores import KINDS, Score
 from proactrec.retrieval.table import Int8Table
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import IntArray, SingleArray
 
 LARGE = 16_384
 """Items from which a pass over int8 rows is quicker than to score everything."""
@@ -32,7 +32,7 @@ class Found(NamedTuple):
 class Search(Protocol):
     """Finds the best items of a catalogue by a score."""
 
-    def best(self, score: Score, penalty: FloatArray, k: int) -> Found | None:
+    def best(self, score: Score, penalty: SingleArray, k: int) -> Found | None:
         """Items among which the best k are, of those with a penalty (n_items + 1,) of 0.
 
         None: too many to tell; score everything.
@@ -53,9 +53,9 @@ class ExactSearch:
         self._table = Int8Table.of(vectors[:2])
         nothing = np.zeros(vectors.shape[1], np.float32)
         self.best(Score("relevance", nothing, nothing), np.zeros(2, np.float32), 1)
-        self._table = Int8Table.of(vectors)  # after a first pass: compiled now, not while users wait
+        self._table = Int8Table.of(vectors)  # after a first pass: compiled before users wait
 
-    def best(self, score: Score, penalty: FloatArray, k: int) -> Found | None:
+    def best(self, score: Score, penalty: SingleArray, k: int) -> Found | None:
         """See :class:`Search`."""
         from proactrec.retrieval.passes import candidates  # Numba takes a second to load
 

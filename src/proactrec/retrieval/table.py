@@ -3,9 +3,10 @@
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import SingleArray
 
 STEPS = 127
 ROUNDED = 1e-5
@@ -16,8 +17,8 @@ ROWS_AT_ONCE = 65_536
 class Int8Table(NamedTuple):
     """Rows :math:`x_i = s_i q_i + e_i` with integers :math:`q_i` from -127 to 127."""
 
-    rows: IntArray  # (n, d) int8, q
-    about: FloatArray  # (3, n) float32: s, a bound on |e|, 1 / |x|
+    rows: NDArray[np.int8]  # (n, d) int8, q
+    about: SingleArray  # (3, n) float32: s, a bound on |e|, 1 / |x|
 
     @classmethod
     def of(cls, vectors: Tensor) -> Self:
@@ -30,7 +31,7 @@ class Int8Table(NamedTuple):
         return cls(rows, about)
 
 
-def _quantised(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _quantised(x: SingleArray) -> tuple[SingleArray, SingleArray]:
     largest = np.abs(x).max(1, keepdims=True)
     scale = np.where(largest > 0, largest, 1) / np.float32(STEPS)
     q = np.rint(x / scale)
