@@ -142,8 +142,8 @@ def at_size(cells: Cells) -> str:
             f"included; the limit is {LIMIT_GIB:.0f} GiB. The smaller logs are the first users of "
             f"the largest, over all items. Users go by four of 500 groups of items, in which few "
             f"are popular, and a fifth of their items are from anywhere; the longest history has "
-            f"{longest:,} items. SASRec reads the newest 50 items of a user; validation is part of "
-            "the epoch.",
+            f"{longest:,} items. SASRec reads the newest 50 items of a user. Of an epoch a quarter "
+            "of the batches are stepped and counted four times; validation is part of it.",
         ]
     )
 
