@@ -33,18 +33,18 @@ QUICK = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
 """A node that is gone is missed soon."""
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
     """A head that does no work, and three nodes of one core."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     head = {"num_cpus": 0, "object_store_memory": MEMORY, "_system_config": QUICK}
     made = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
     for _ in range(3):
         made.add_node(num_cpus=1, object_store_memory=MEMORY)
     made.wait_for_nodes()
     yield made
-    ray.shutdown()
     made.shutdown()
+    del os.environ["RAY_USAGE_STATS_ENABLED"]
 
 
 def workers_of(node: Any) -> list[int]:
@@ -95,6 +95,7 @@ def test_a_killed_worker_and_a_killed_node_change_no_file(
     _, stderr = driver.communicate(timeout=240)
     assert driver.returncode == 0, stderr
     assert contents(out) == long_plan.whole
+    cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
 
 
 def test_a_killed_driver_goes_on_with_what_is_missing(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ QUEUED = 2
 """Parts that are sent for every core of the cluster, that at work included."""
 MOST_RETRIES = 10
 """Times that a part is done again whose worker or node was lost."""
+ANSWERS_S = 10.0
+"""Seconds within which a cluster takes a connection; Ray itself tries for minutes."""
 Files = dict[str, NDArray[np.uint8]]
 
 
@@ -86,16 +89,28 @@ def _connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, ValueError, RayError) as error:
         raise InvalidInputError(f"no Ray cluster answers at {address}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise :class:`InvalidInputError` if nobody listens at HOST:PORT."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), ANSWERS_S).close()
+    except OSError as error:
+        raise InvalidInputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _n_cores() -> int:
