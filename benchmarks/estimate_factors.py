@@ -280,8 +280,8 @@ def told(rates: Rates, load: float) -> str:
     """What the rooflines are made of."""
     return (
         f"One thread, by its processor time; {rates.products / 1e9:.0f} GFLOP/s in products of "
-        f"(1024 × 64) · (64 × 2048), {rates.bandwidth / 1e9:.1f} GB/s in copies of 128 MiB, both at best; "
-        f"load before: {load:.1f}. "
+        f"(1024 × 64) · (64 × 2048), {rates.bandwidth / 1e9:.1f} GB/s in copies of 128 MiB, both "
+        f"at best; load before: {load:.1f}. "
         f"{SMALL.users:,} users, {SMALL.items:,} or {LARGE.items:,} items, histories of 50 "
         "on average, vectors of 64. A factor below 1: what is read is still in the cache."
     )

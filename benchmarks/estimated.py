@@ -148,7 +148,7 @@ def table(rows: list[dict[str, Any]], rates: Rates) -> str:
     lines = [
         "| what | users | items | targets | rounds | memory said, GiB | taken | said / taken "
         "| time said, s | CPU taken, of a thread | said / taken | by the clock | load before |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| --- |{' ---: |' * 12}",
     ]
     for one in rows:
         size = Size(**one["size"])

@@ -27,7 +27,7 @@ from proactrec.threads import n_allowed
 GIB = 2**30
 RATES = Rates(products=8e10, bandwidth=1e10, bandwidth_together=1.5e10, cores=2, memory=8 * GIB)
 BASE = {"users": 20_000, "items": 20_000, "targets": 2, "rounds": 10, "interactions": 800_000}
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS, RESULTS = (Path(__file__).parents[1] / name for name in ("benchmarks", "docs/results"))
 
 
 def test_the_most_is_what_is_held_and_the_largest_of_the_rest() -> None:
@@ -123,6 +123,11 @@ def test_every_kernel_has_a_factor() -> None:
         for name in stage.counts
     }
     assert used == KERNELS.keys()
+
+
+def test_factors_are_those_of_their_page() -> None:
+    rows = json.loads((RESULTS / "estimate-factors.json").read_text())["rows"]
+    assert {row["kernel"]: float(f"{row['factor']:.3g}") for row in rows} == FACTORS
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:
