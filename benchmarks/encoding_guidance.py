@@ -1,37 +1,55 @@
 """How long one target of ITMPRec takes, by runtime of the encoder and number of cores.
 
-All users are guided to one target after the other; every target is played by all four in turn, by
-guidance_side.py's models. What two cores bring is the ratio of neighbours.
+Usage: python benchmarks/encoding_guidance.py [--page PAGE.md] [--dataset ml-100k] [--data-dir DIR]
+       [--n-targets 5] [--store runs/guidance-speed/this]
+All users are guided to one target after the other; every target is played in turn by PyTorch on one
+core and two and by OpenVINO, if it is there, with guidance_side.py's models. Products alone: the
+time that all matrix products would take at the rate of the encoder's widest one.
 """
 
 import argparse
 import hashlib
+import os
 import time
-from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
+from encoding_ways import flop_of
 from guidance_side import made
+from page import origin, write_page
 from proactrec.encoders.runtime import OpenVINOStates
 from proactrec.evaluation.rollout import rollout
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.types import IntArray
-from speed import product_rate
+from speed import has_movielens, product_rate
 
 PROTOCOLS = ("official", "common")
-ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 Row = dict[str, Any]
-FoundT = TypeVar("FoundT")
 
 
-def guided(arguments: argparse.Namespace) -> list[Row]:
-    """A row for each protocol, runtime and number of cores."""
-    return [row for name in PROTOCOLS for row in guided_by(name, arguments)]
+def main() -> None:
+    """Play every protocol, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
+    parser.add_argument("--dataset", default="ml-100k" if has_movielens() else "demo")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--n-targets", type=int, default=5)
+    parser.add_argument("--store", type=Path, default=Path("runs/guidance-speed/this"))
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    torch.set_num_threads(1)
+    rows = [row for name in PROTOCOLS for row in guided_by(name, arguments)]
+    body = guidance_table(rows)
+    print(body)
+    if arguments.page:
+        content = {"origin": origin(), "load_before": load, "rows": rows}
+        title = f"One target of {arguments.dataset} on one core and two"
+        write_page(arguments.page, title, content, body)
 
 
 def guided_by(protocol: str, arguments: argparse.Namespace) -> list[Row]:
@@ -68,13 +86,6 @@ def guided_by(protocol: str, arguments: argparse.Namespace) -> list[Row]:
     return [{**row, "gflop": gflop, "rate": median(rates)} for row in rows]
 
 
-def flop_of(work: Callable[[], FoundT]) -> tuple[FoundT, int]:
-    """What work in this thread gives, and the floating-point operations of its products."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-        found = work()
-    return found, counter.get_total_flops()
-
-
 def guidance_table(rows: list[Row]) -> str:
     """Markdown: a row per protocol, runtime and number of cores."""
     lines = [
@@ -101,3 +112,7 @@ def ratio(before: list[float], after: list[float]) -> str:
     """Median of the ratios of neighbours, with the lowest and the highest."""
     found = [x / y for x, y in zip(before, after, strict=True)]
     return f"{median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+
+
+if __name__ == "__main__":
+    main()

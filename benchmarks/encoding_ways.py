@@ -9,15 +9,18 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.runtime import NewestStates, OpenVINOStates
 
 States = Callable[[Tensor], Tensor]
+FoundT = TypeVar("FoundT")
+ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 
 
 def eager(network: CausalTransformer) -> None:
@@ -34,18 +37,25 @@ def traced(network: CausalTransformer) -> States:
     """TorchScript, frozen; deprecated in PyTorch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = torch.jit.freeze(torch.jit.trace(NewestStates(network), (example_of(network),)))
+        made = torch.jit.trace(NewestStates(network).eval(), (example_of(network),))
+        made = torch.jit.freeze(made)
     return lambda item_seq: made(item_seq)
 
 
-def onnx_runtime(network: CausalTransformer) -> States:
-    """ONNX Runtime with all of its own fusions."""
+def onnx_basic(network: CausalTransformer) -> States:
+    """ONNX Runtime with what it calls basic optimisations: no fusions of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        return session_of(exported(network, Path(folder)))
+        return session_of(exported(network, Path(folder)), "ORT_ENABLE_BASIC")
+
+
+def onnx_all(network: CausalTransformer) -> States:
+    """ONNX Runtime with all of its optimisations, as it is by default."""
+    with tempfile.TemporaryDirectory() as folder:
+        return session_of(exported(network, Path(folder)), "ORT_ENABLE_ALL")
 
 
 def onnx_fused(network: CausalTransformer) -> States:
-    """ONNX Runtime after the fusions of `onnxruntime.transformers` for BERT."""
+    """ONNX Runtime, basic, after the fusions of `onnxruntime.transformers` for BERT."""
     from onnxruntime.transformers import optimizer
 
     first = network.layers[0]
@@ -61,29 +71,34 @@ def onnx_fused(network: CausalTransformer) -> States:
         )
         path = Path(folder) / "fused.onnx"
         fused.save_model_to_file(str(path))
-        return session_of(path)
+        return session_of(path, "ORT_ENABLE_BASIC")
 
 
 WAYS: dict[str, Callable[[CausalTransformer], States | None]] = {
     "torch": eager,
     "torch.compile": compiled,
     "TorchScript": traced,
-    "ONNX Runtime": onnx_runtime,
-    "ONNX Runtime, fused": onnx_fused,
+    "ONNX Runtime, basic": onnx_basic,
+    "ONNX Runtime, all": onnx_all,
+    "ONNX Runtime, BERT": onnx_fused,
     "OpenVINO": OpenVINOStates,
 }
 
-NEEDS = {
-    "ONNX Runtime": ("onnxruntime", "onnx", "onnxscript"),
-    "ONNX Runtime, fused": ("onnxruntime", "onnx", "onnxscript"),
-    "OpenVINO": ("openvino",),
-}
+ONNX = ("onnxruntime", "onnx", "onnxscript")
+NEEDS = {**{way: ONNX for way in WAYS if "ONNX" in way}, "OpenVINO": ("openvino",)}
 """Packages of ways that need more than PyTorch."""
 
 
 def installed() -> list[str]:
     """Ways that can be made here."""
     return [way for way in WAYS if all(map(find_spec, NEEDS.get(way, ())))]
+
+
+def flop_of(work: Callable[[], FoundT]) -> tuple[FoundT, int]:
+    """What work in this thread gives, and the floating-point operations of its products."""
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        found = work()
+    return found, counter.get_total_flops()
 
 
 def example_of(network: CausalTransformer) -> Tensor:
@@ -109,13 +124,13 @@ def exported(network: CausalTransformer, folder: Path) -> Path:
     return folder / "network.onnx"
 
 
-def session_of(path: Path) -> States:
+def session_of(path: Path, level: str) -> States:
     """What ONNX Runtime makes of a file, in one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     (name,) = (node.name for node in session.get_inputs())
 

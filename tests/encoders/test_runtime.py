@@ -32,7 +32,7 @@ def made(name: str, n_items: int = N_ITEMS, **changes: object) -> Encoder:
     encoder.start(0, None)
     with torch.no_grad():  # weights of ordinary size: a start near zero hides mistakes
         for weight in encoder.transformer.parameters():
-            weight.mul_(15) if weight.dim() == 2 else None
+            weight.mul_(8) if weight.dim() == 2 else None
     return encoder.eval()
 
 

@@ -255,42 +255,44 @@ def test_blocks_and_workers_change_nothing(
     same_logs(cut.log, whole.log)
     np.testing.assert_array_equal(cut.trace.pairs, whole.trace.pairs)
     np.testing.assert_allclose(cut.trace.vectors, whole.trace.vectors, atol=1e-6)
-    size = min(pairs, max(1, scores // 15))
-    assert told == list(range(math.ceil(len(whole.log.user_idx) / size)))[::-1]
+    n_blocks = len(blocks_of(len(whole.log.user_idx), min(pairs, max(1, scores // 15))))
+    assert told == list(range(n_blocks))[::-1]
+
+
+def blocks_of(n: int, size: int) -> list[tuple[int, int]]:
+    return [(block.start, block.stop) for block in rollouts._blocks(n, size)]
+
+
+def test_few_blocks_are_halved_at_whole_steps_so_that_cores_share_them() -> None:
+    assert blocks_of(860, 891) == [(0, 448), (448, 860)]
+    assert blocks_of(943, 891) == [(0, 448), (448, 891), (891, 943)]
+    assert blocks_of(2000, 891) == [(0, 891), (891, 1782), (1782, 2000)]
+    assert blocks_of(60, 891) == [(0, 60)]
+    assert blocks_of(65, 891) == [(0, 64), (64, 65)]
+    assert blocks_of(0, 891) == []
 
 
 @pytest.mark.parametrize("targets", [TARGETS, TARGETS[:1]])
 def test_workers_share_the_journeys_to_one_target_and_change_no_byte(
     toy: Any, monkeypatch: pytest.MonkeyPatch, targets: np.ndarray
 ) -> None:
-    monkeypatch.setattr(rollouts, "SMALLEST_BLOCK", 2)
-    logs, told = [], []
+    monkeypatch.setattr(rollouts, "STEP", 2)
+    logs = []
     for n_workers in (1, 2, 3):
+        told: list[int] = []
         played = rollout(
             policy_of(toy),
             world_of(toy),
             toy.dataset,
             targets,
             n_workers=n_workers,
-            progress=lambda stage, done, total, note="": told.append(total),
+            progress=lambda stage, done, total, note="": told.append(total),  # noqa: B023
         )
+        assert told == [2, 2]
         logs.append(played.log)
-    assert set(told) == {4}
     for log in logs[1:]:
         for field in GuidanceLog.__dataclass_fields__:
             assert getattr(log, field).tobytes() == getattr(logs[0], field).tobytes(), field
-
-
-def test_few_journeys_are_not_cut(toy: Any) -> None:
-    told: list[int] = []
-    rollout(
-        policy_of(toy),
-        world_of(toy),
-        toy.dataset,
-        TARGETS,
-        progress=lambda stage, done, total, note="": told.append(total),
-    )
-    assert told == [1]
 
 
 def test_number_of_threads_is_restored(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,11 @@ from proactrec.simulator.world import World
 from proactrec.threads import MapBlocks, block_map
 from proactrec.types import FloatArray, IntArray
 
-N_BLOCKS, SMALLEST_BLOCK = 4, 128
-"""Blocks that journeys are cut into at least, so that cores share those to one target, unless they
-would be smaller than that. Nothing here goes by the number of cores, so that no byte does."""
+FEW_BLOCKS = 2
+"""So many blocks are halved, so that two cores share journeys to one target. It does not go by the
+number of cores, so that no byte does."""
+STEP = 64
+"""Halves end at its multiples: the last few numbers of a vector are rounded in another way."""
 
 
 class RolloutOptions(Options):
@@ -116,24 +118,23 @@ def rollout(
         pairs, n_owners = guided_pairs(world, user_idx, targets)
     if isinstance(guide, Policy):
         guide = Guide(guide, dataset.items)
-    most_at_once = max(SMALLEST_BLOCK, -(-len(pairs.user_idx) // N_BLOCKS))
-    guide = replace(options.told(guide), most_at_once=most_at_once)
+    guide = options.told(guide)
     users = users or train_users(dataset, guide, options.padding)
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)
+    blocks = _blocks(len(user), guide.block_size)
     with block_map(world.device, n_workers) as map_blocks:
         of_users = guide.places_of_users(journeys)
         if guide.is_shared:
-            play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
+            guide = replace(guide, most_at_once=blocks[0].stop)
+            play = _Play(guide, world, journeys, of_users, notes, blocks)
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            n_pairs, size, extra = len(user), guide.block_size, {}
-            plays = []
-            blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
+            plays, extra = [], {}
 
             def whole(block: slice) -> _Play:
-                play = _Play(guide, world, journeys, of_users, notes, block)
+                play = _Play(guide, world, journeys, of_users, notes, [block])
                 for _ in range(options.n_rounds):
                     play.round()
                 return play.over()
@@ -143,6 +144,19 @@ def rollout(
                 progress("guidance", len(plays), len(blocks))
     rails = {} if guide.rails is None else {**_total(plays), **extra}
     return RolloutResult(notes.log, Trace(notes.traced, notes.trace), n_owners, rails)
+
+
+def _blocks(n: int, size: int) -> list[slice]:
+    """Rows of n journeys in blocks of at most `size`; few blocks are halved."""
+    whole = [slice(at, min(at + size, n)) for at in range(0, n, size)]
+    if len(whole) > FEW_BLOCKS:
+        return whole
+    half = -(-min(n, size) // (2 * STEP)) * STEP
+    return [
+        slice(at, min(at + half, block.stop))
+        for block in whole
+        for at in range(block.start, block.stop, half)
+    ]
 
 
 def _play_together(
@@ -214,8 +228,8 @@ class _Notes:
 class _Block:
     """Some simulated users of a play, and their rows in it and in the log."""
 
-    def __init__(self, world: World, notes: _Notes, part: slice, start: int) -> None:
-        self.part, self.rows = part, slice(start + part.start, start + part.stop)
+    def __init__(self, world: World, notes: _Notes, rows: slice, start: int) -> None:
+        self.part, self.rows = slice(rows.start - start, rows.stop - start), rows
         self.environment, self._notes = Environment(world), notes
         pairs = notes.pairs.user_idx[self.rows], notes.pairs.target_idx[self.rows]
         self.environment.reset(*pairs, n_rounds=notes.options.n_rounds)
@@ -246,15 +260,13 @@ class _Play:
         journeys: Journeys,
         of_users: Places,
         notes: _Notes,
-        rows: slice,
+        blocks: list[slice],
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
-        self._rows = rows
-        n, size = rows.stop - rows.start, guide.block_size
-        parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
-        self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
-        own = torch.arange(n, device=world.device)
-        self.journeys = journeys.of(rows)._replace(number=own)
+        self._rows = slice(blocks[0].start, blocks[-1].stop)
+        self._blocks = [_Block(world, notes, rows, blocks[0].start) for rows in blocks]
+        own = torch.arange(self._rows.stop - self._rows.start, device=world.device)
+        self.journeys = journeys.of(self._rows)._replace(number=own)
         self.places = guide.first_places(self.journeys, of_users)
         self._accepted: Tensor | None = None  # of the round before, if places are not renewed yet
 
