@@ -104,12 +104,15 @@ def answer_places(
     """
     users = np.flatnonzero(answers)
     block = max(BLOCK_USERS, SCORE_BLOCK // n_rows)
-    found = []
-    for rows in (users[start : start + block] for start in range(0, len(users), block)):
+    # Filled in place: small arrays kept from every block would lie in the way of its large ones, so
+    # that memory is never used again (gigabytes after a few hundred blocks).
+    found = np.empty(len(users), np.int64)
+    for start in range(0, len(users), block):
+        rows = users[start : start + block]
         scores = score(rows)
         answer = torch.from_numpy(answers[rows]).to(scores.device)
-        found.append(places(scores, answer, known, rows).cpu().numpy())
-    return np.concatenate(found)
+        found[start : start + block] = places(scores, answer, known, rows).cpu().numpy()
+    return found
 
 
 def drawn_answers(

@@ -17,8 +17,8 @@ from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 
 LARGE_TABLE = 50_000
-"""Rows from which `table_steps="auto"` moves touched rows only: there dense batches of GraphAU begin
-to take longer, at a million thirty times as long. What is smaller is fitted as it always was."""
+"""Rows from which `table_steps="auto"` moves touched rows only: there dense batches of GraphAU
+begin to take longer, at a million thirty times as long. Smaller tables are fitted as ever."""
 
 
 class LargeTableOptions(Options):
