@@ -236,7 +236,7 @@ def ray_runs(scale: Scale) -> list[Run]:
         how = ("--ray", nodes.address)
 
         def kill_node(process: "subprocess.Popen[bytes]") -> None:
-            nodes.remove_node(nodes.worker_nodes[0], allow_graceful=False)
+            nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
 
         runs.append(planned(scale, "Ray, four nodes", *how))
         runs.append(planned(scale, "Ray, four nodes, a worker killed", *how, kill=kill_worker))
@@ -251,7 +251,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    memory = {"object_store_memory": 512 * 2**20}
+    memory: dict[str, Any] = {"object_store_memory": 512 * 2**20}
     head = {"num_cpus": 0, "include_dashboard": False, **memory}
     made = Cluster(initialize_head=True, head_node_args=head)
     try:
