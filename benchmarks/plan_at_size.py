@@ -301,7 +301,7 @@ def report(scale: Scale, runs: list[Run], found: dict[str, Any]) -> str:
         f"{scale.items:,} items; {scale.journeys // scale.shard_size} shards of "
         f"{scale.shard_size:,} journeys. Every process works in one thread.",
         "",
-        "| run | seconds | journeys a second | driver, MiB | a worker, MiB | SHA-256 of all files |",
+        "| run | seconds | journeys a second | driver, MiB | a worker, MiB | SHA-256, all files |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for run in runs:
