@@ -108,10 +108,10 @@ class TestRows:
             folder = tmp_path / str(len(out))
             plan(replace(wanted, opted_out=out), planned_shop.before, folder, shard_size=SIZE)
             tables.append(rows_of(folder))
-        free, some = tables
-        changed = free.filter("guided").join(some.filter("guided"), ["user_id", "target_id"], "anti")
+        were, are = (table.filter("guided") for table in tables)
+        changed = were.join(are, ["user_id", "target_id"], "anti")
         assert set(changed["user_id"]) == {"u00", "v0007"}
-        assert set(some.filter(reason="opted_out")["user_id"]) == {"u00", "v0007"}
+        assert set(tables[1].filter(reason="opted_out")["user_id"]) == {"u00", "v0007"}
 
 
 class TestSameFiles:

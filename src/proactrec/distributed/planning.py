@@ -169,12 +169,12 @@ class Planner:
         has_event, known = set(events["user_id"]), self._guide.known.index
         user_ids = [one for one in wanted if one in has_event or one in known]
         people = People.of(self._guide, events, user_ids, self._wanted.opted_out)
-        past, left = no_journeys(), []
+        problems = Counter({NO_ITEM: n_unknown, NOBODY: len(wanted) - len(user_ids)})
+        past = no_journeys()
         if ROUNDS in rows.columns:
             told = rows.select("user_id", ROUNDS).explode(ROUNDS).drop_nulls(ROUNDS)
             past, left = checked_journeys(told.unnest(ROUNDS), people.index, items)
-        problems = Counter({NO_ITEM: n_unknown, NOBODY: len(wanted) - len(user_ids)})
-        problems.update({f"rounds left aside: {one.why}": one.n for one in left})
+            problems.update({f"rounds left aside: {one.why}": one.n for one in left})
         return Asked(people, self._journeys(people, past), problems)
 
     def _events(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -31,7 +31,7 @@ class Shard(NamedTuple):
 class UserTable(NamedTuple):
     """Users, each once, in Parquet files of which a shard is read at a time."""
 
-    files: tuple[Path, ...]
+    files: list[Path]
     n_users: int
     has_rounds: bool
 
@@ -91,7 +91,7 @@ class UserTable(NamedTuple):
         return found
 
 
-def parquet_files(path: Path) -> tuple[Path, ...]:
+def parquet_files(path: Path) -> list[Path]:
     """The file, or all of a folder in the order of their names.
 
     Raises
@@ -102,4 +102,4 @@ def parquet_files(path: Path) -> tuple[Path, ...]:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise InvalidInputError(f"{path} must be a Parquet file, or a folder of .parquet files")
-    return tuple(files)
+    return files
