@@ -179,9 +179,9 @@ def told(rates: Rates) -> str:
         f"{rates.cores}. Taken: the most resident memory of a process that built the data set from "
         "tables and did the stage, and the time of the stage: that of the processor, shared by the "
         "threads, since others worked on the machine. GraphAU, encoder: one epoch. Histories have "
-        "50 items on average, 10 of many users. The factors of times were measured on the same machine "
-        "([page](estimate-factors.md)), so they tell whether formulas carry over from one size to "
-        "another, not from one machine to another."
+        "50 items on average, 10 of many users. The factors of times were measured on the same "
+        "machine ([page](estimate-factors.md)), so they tell whether formulas carry over from one "
+        "size to another, not from one machine to another."
     )
 
 
