@@ -32,10 +32,17 @@ ASKED = 1 / 3
 SMALL = {"users": 2000, "items": 5000, "targets": 2, "rounds": 5}
 MIDDLE = {"users": 5000, "items": 20_000, "rounds": 3}
 LARGE = {"users": 10_000, "items": 20_000, "rounds": 3}
+MANY = {"users": 100_000, "items": 1000, "targets": 2, "rounds": 5, "interactions": 1_000_000}
+SIZES: dict[str, dict[str, Any]] = {
+    "small": SMALL,
+    "middle": MIDDLE,
+    "large": LARGE,
+    "many users": MANY,
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{
         f"{name}, {policy}": ("rollout", {**size, "policy": policy})
-        for name, size in (("small", SMALL), ("middle", MIDDLE), ("large", LARGE))
+        for name, size in SIZES.items()
         for policy in ("foresight", "itmprec")
     },
     "large, GraphAU": ("graphau", LARGE),
@@ -80,7 +87,7 @@ def rates_of(folder: Path) -> Rates:
 
 def row(name: str, rates: Rates, folder: Path) -> dict[str, Any]:
     """A size: estimated anew, and taken once."""
-    (kind, values), path = CASES[name], folder / f"{name.replace(', ', '-')}.json"
+    (kind, values), path = CASES[name], folder / f"{name.replace(', ', '-').replace(' ', '-')}.json"
     if not path.exists():
         load = os.getloadavg()[0]
         done = taken([sys.executable, *sys.argv[:1], "--play", name])
@@ -172,9 +179,9 @@ def told(rates: Rates) -> str:
         f"{rates.cores}. Taken: the most resident memory of a process that built the data set from "
         "tables and did the stage, and the time of the stage: that of the processor, shared by the "
         "threads, since others worked on the machine. GraphAU, encoder: one epoch. Histories have "
-        "50 items on average. The factors of times were measured on the same machine "
-        "([page](estimate-factors.md)), so they tell whether formulas carry over from one size to "
-        "another, not from one machine to another."
+        "50 items on average, 10 of many users. The factors of times were measured on the same "
+        "machine ([page](estimate-factors.md)), so they tell whether formulas carry over from one "
+        "size to another, not from one machine to another."
     )
 
 
