@@ -1,6 +1,8 @@
 """One seed, the same bytes: whatever the number of threads."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import faiss
 import numpy as np
@@ -19,7 +21,7 @@ from proactrec.intents import cluster
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRNOptions
 from proactrec.simulator.hidden import hidden_vectors
-from proactrec.threads import one_thread
+from proactrec.threads import one_thread, shared, spare_cores
 
 ONE_EPOCH = {"n_epochs": 1}
 
@@ -104,3 +106,22 @@ def test_threads_are_given_back_after_an_error() -> None:
     with pytest.raises(ValueError, match="in 1 thread"):
         fail()
     assert torch.get_num_threads() == 2
+
+
+def test_work_is_shared_out_in_order_where_cores_are_spare() -> None:
+    def where(part: int) -> tuple[int, bool, str, list[str]]:
+        name = threading.current_thread().name
+        inside = list(shared(lambda _: threading.current_thread().name, range(2)))
+        return part, torch.is_grad_enabled(), name, inside
+
+    with ThreadPoolExecutor(2, thread_name_prefix="spare") as pool, torch.no_grad():
+        alone = list(shared(where, range(4)))
+        with spare_cores(pool.map):
+            found = list(shared(where, range(4)))
+        after = list(shared(where, range(4)))
+    assert [part for part, *_ in found] == [0, 1, 2, 3]
+    assert not any(has_grad for _, has_grad, *_ in found)
+    assert all(name.startswith("spare") for _, _, name, _ in found)
+    assert all(set(inside) == {name} for _, _, name, inside in found)
+    assert alone == after
+    assert {name for _, _, name, _ in alone} == {threading.current_thread().name}

@@ -16,6 +16,7 @@ from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.rng import torch_generator
+from proactrec.threads import Map, shared
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
 
@@ -213,18 +214,18 @@ class Encoder(ItemModel):
         Histories are left-padded with 0. An empty history gives a finite vector that depends on
         nothing.
         """
-        return self.last_states(item_seq.to(self.device))
+        return self.last_states(item_seq.to(self.device), side_by_side=shared)
 
     def score(self, user_vectors: Tensor) -> Tensor:
         """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1)."""
         return user_vectors @ self.item_vectors.T
 
-    def last_states(self, item_seq: Tensor) -> Tensor:
+    def last_states(self, item_seq: Tensor, *, side_by_side: Map = map) -> Tensor:
         """States of the last positions, as :meth:`encode`, with gradients in training."""
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
         blocks = item_seq[order].split(ENCODE_ROWS)
-        vectors = torch.cat([self._last(block) for block in blocks])
+        vectors = torch.cat(list(side_by_side(self._last, blocks)))
         return torch.empty_like(vectors).index_copy(0, order, vectors)
 
     def _last(self, item_seq: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Every host stands on :meth:`Guide.decide`: the rollout over simulated users, env
 learners, campaigns with real ones. A guide never changes; what was learned makes another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -33,11 +32,11 @@ from proactrec.policies.base import (
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import penalties
 from proactrec.retrieval import least_of_best
+from proactrec.threads import Map
 
 BLOCK_SCORES = 1_500_000
 """Scores (journeys × items) of a block: masks and scores of a block take about 10 bytes each."""
 MAX_BLOCK = 4096
-MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 class Places(NamedTuple):
@@ -71,8 +70,6 @@ class Guide:
         Whether what was shown and refused may be shown again (D10).
     knows_end : bool
         Whether the policy is told how many rounds are left; else campaigns are open-ended.
-    most_at_once : int, optional
-        Journeys that are decided at once, at most, beside what memory allows.
 
     Raises
     ------
@@ -86,7 +83,6 @@ class Guide:
     recommender: NextItem | None = None
     shows_again: bool = False
     knows_end: bool = True
-    most_at_once: int = MAX_BLOCK
     has_one_place: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +101,7 @@ class Guide:
     @property
     def block_size(self) -> int:
         """Journeys that are decided at once."""
-        return min(MAX_BLOCK, self.most_at_once, max(1, BLOCK_SCORES // (len(self.items) + 1)))
+        return min(MAX_BLOCK, max(1, BLOCK_SCORES // (len(self.items) + 1)))
 
     @property
     def is_shared(self) -> bool:
@@ -186,7 +182,7 @@ class Guide:
         places: Places | None = None,
         without: Tensor | None = None,
         offered: Tensor | None = None,
-        map_blocks: MapBlocks = map,
+        map_blocks: Map = map,
     ) -> Ruled:
         """What to show to every journey now, who chose it, and why.
 

@@ -16,6 +16,7 @@ from proactrec.config import Options
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 from proactrec.policies.ingredients import Ingredients
+from proactrec.threads import shared
 
 SCORED_ROWS = 256
 """Journeys scored at once: their scores over a small catalogue stay in the cache."""
@@ -56,7 +57,8 @@ class IPG(EncoderPolicy):
     def decide(self, view: View) -> Decision:
         """The item with the highest guided score."""
         starts = range(0, max(1, len(view.places)), SCORED_ROWS)
-        blocks = [self._decide_block(view.of(slice(at, at + SCORED_ROWS))) for at in starts]
+        parts = [view.of(slice(at, at + SCORED_ROWS)) for at in starts]
+        blocks = list(shared(self._decide_block, parts))
         return Decision(
             torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
         )
