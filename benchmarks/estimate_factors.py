@@ -239,7 +239,9 @@ def of_companions(rates: Rates) -> Iterator[dict[str, Any]]:
         places, torch.rand(n_distinct, dtype=torch.float64), shape, check_invariants=False
     ).coalesce()
     rng, dim = torch_generator(0, "x"), FORESIGHT.view_dim
-    decomposing = seconds_of(lambda: left_singular(matrix, matrix.t(), dim, rng), median) / n_distinct
+    decomposing = (
+        seconds_of(lambda: left_singular(matrix, matrix.t(), dim, rng), median) / n_distinct
+    )
     whole = seconds_of(lambda: companions(data, dim), median)
     counting = max(0.0, whole - decomposing * n_distinct) / n_met
     yield row("counting", size, counting, rates)

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+_spare: ContextVar[MapBlocks] = ContextVar("spare", default=map)
 VARIABLE = "PROACTREC_THREADS"
 POOLS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")
 """What libraries read when they are loaded: torch, faiss and NumPy's BLAS the first."""
@@ -159,3 +161,30 @@ def take_a_core(number: int) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[number % len(cores)]})
     stand_beside_others()
+
+
+@contextmanager
+def spare_cores(side_by_side: MapBlocks) -> Iterator[None]:
+    """What this thread shares out is done by this map meanwhile."""
+    token = _spare.set(side_by_side)
+    try:
+        yield
+    finally:
+        _spare.reset(token)
+
+
+def shared(work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+    """Work of every part, in their order, on cores that would stand idle, if there are any.
+
+    How many there are changes no byte: the parts are what they are. What is done in other threads
+    shares out nothing itself.
+    """
+    import torch
+
+    has_grad = torch.is_grad_enabled()  # which other threads would not know
+
+    def done(part: Any) -> Any:
+        with torch.set_grad_enabled(has_grad):
+            return work(part)
+
+    return _spare.get()(done, parts)

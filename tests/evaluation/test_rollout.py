@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -255,44 +256,44 @@ def test_blocks_and_workers_change_nothing(
     same_logs(cut.log, whole.log)
     np.testing.assert_array_equal(cut.trace.pairs, whole.trace.pairs)
     np.testing.assert_allclose(cut.trace.vectors, whole.trace.vectors, atol=1e-6)
-    n_blocks = len(blocks_of(len(whole.log.user_idx), min(pairs, max(1, scores // 15))))
-    assert told == list(range(n_blocks))[::-1]
-
-
-def blocks_of(n: int, size: int) -> list[tuple[int, int]]:
-    return [(block.start, block.stop) for block in rollouts._blocks(n, size)]
-
-
-def test_few_blocks_are_halved_at_whole_steps_so_that_cores_share_them() -> None:
-    assert blocks_of(860, 891) == [(0, 448), (448, 860)]
-    assert blocks_of(943, 891) == [(0, 448), (448, 891), (891, 943)]
-    assert blocks_of(2000, 891) == [(0, 891), (891, 1782), (1782, 2000)]
-    assert blocks_of(60, 891) == [(0, 60)]
-    assert blocks_of(65, 891) == [(0, 64), (64, 65)]
-    assert blocks_of(0, 891) == []
+    size = min(pairs, max(1, scores // 15))
+    assert told == list(range(math.ceil(len(whole.log.user_idx) / size)))[::-1]
 
 
 @pytest.mark.parametrize("targets", [TARGETS, TARGETS[:1]])
-def test_workers_share_the_journeys_to_one_target_and_change_no_byte(
-    toy: Any, monkeypatch: pytest.MonkeyPatch, targets: np.ndarray
+@pytest.mark.parametrize("name", ["itmprec", "ipg", "next-item"])
+def test_workers_share_the_work_in_one_block_and_change_no_byte(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, name: str, targets: np.ndarray
 ) -> None:
-    monkeypatch.setattr(rollouts, "STEP", 2)
+    monkeypatch.setattr("proactrec.encoders.base.ENCODE_ROWS", 4)
+    monkeypatch.setattr("proactrec.policies.ipg.SCORED_ROWS", 3)
+    encoded_by: set[int] = set()
+    last = toy.encoder.transformer.last
+
+    def noted(item_seq: torch.Tensor) -> torch.Tensor:
+        encoded_by.add(threading.get_ident())
+        return last(item_seq)
+
+    monkeypatch.setattr(toy.encoder.transformer, "last", noted)
     logs = []
     for n_workers in (1, 2, 3):
-        told: list[int] = []
+        encoded_by.clear()
         played = rollout(
-            policy_of(toy),
-            world_of(toy),
-            toy.dataset,
-            targets,
-            n_workers=n_workers,
-            progress=lambda stage, done, total, note="": told.append(total),  # noqa: B023
+            policy_of(toy, name=name), world_of(toy), toy.dataset, targets, n_workers=n_workers
         )
-        assert told == [2, 2]
         logs.append(played.log)
+        assert bool(encoded_by - {threading.get_ident()}) == (n_workers > 1)
     for log in logs[1:]:
         for field in GuidanceLog.__dataclass_fields__:
             assert getattr(log, field).tobytes() == getattr(logs[0], field).tobytes(), field
+
+
+def test_blocks_that_keep_workers_busy_are_played_side_by_side() -> None:
+    assert rollouts._keeps_busy(1782, 891, 2)
+    assert rollouts._keeps_busy(50 * 943, 891, 2)
+    assert rollouts._keeps_busy(860, 891, 1)
+    assert not rollouts._keeps_busy(943, 891, 2)  # a block, and a small one
+    assert not rollouts._keeps_busy(860, 891, 2)
 
 
 def test_number_of_threads_is_restored(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

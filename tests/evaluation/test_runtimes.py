@@ -1,5 +1,6 @@
 """Who is shown what does not depend on what computes the encoder."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,12 @@ def played(run: Experiment) -> GuidanceLog:
     return rollout(run.guide, *about, user_idx=run.guided_users).log
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
 @pytest.mark.parametrize("protocol", ["common", "official"])  # padded on the left, on the right
 @pytest.mark.parametrize("policy", ["itmprec", "ipg"])
 def test_openvino_decides_as_pytorch_does(
     policy: str, protocol: str, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("openvino")
     plain = played(Experiment(options(policy, protocol), store))
     monkeypatch.setenv(VARIABLE, "openvino")
     run = Experiment(options(policy, protocol), store)

@@ -18,6 +18,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.ranking import products
 from proactrec.rng import torch_generator
 from proactrec.tables import LargeTableOptions
+from proactrec.threads import MapBlocks, shared
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
 
@@ -233,7 +234,7 @@ class Encoder(ItemModel):
         Histories are left-padded with 0. An empty history gives a finite vector that depends on
         nothing.
         """
-        return self.last_states(item_seq.to(self.device))
+        return self.last_states(item_seq.to(self.device), side_by_side=shared)
 
     def score(self, user_vectors: Tensor, item_idx: Tensor | None = None) -> Tensor:
         """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1).
@@ -244,12 +245,12 @@ class Encoder(ItemModel):
             return products(user_vectors, self.item_vectors, item_idx)
         return user_vectors @ self.item_vectors.T
 
-    def last_states(self, item_seq: Tensor) -> Tensor:
+    def last_states(self, item_seq: Tensor, *, side_by_side: MapBlocks = map) -> Tensor:
         """States of the last positions, as :meth:`encode`, with gradients in training."""
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
         blocks = item_seq[order].split(ENCODE_ROWS)
-        vectors = torch.cat([self._last(block) for block in blocks])
+        vectors = torch.cat(list(side_by_side(self._last, blocks)))
         return torch.empty_like(vectors).index_copy(0, order, vectors)
 
     def _last(self, item_seq: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A guide meets simulated users: the one hot loop, batched over journeys."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -20,20 +21,18 @@ from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import ledger_of, train_users
 from proactrec.journeys import Journeys, Users
-from proactrec.policies.base import Evidence, Learner, Policy
+from proactrec.policies.base import EncoderPolicy, Evidence, Learner, Policy
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, Feedback, KeptShare
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World
-from proactrec.threads import MapBlocks, block_map
+from proactrec.threads import MapBlocks, block_map, n_threads, spare_cores
 from proactrec.types import FloatArray, IntArray
 
-FEW_BLOCKS = 2
-"""So many blocks are halved, so that two cores share journeys to one target. It does not go by the
-number of cores, so that no byte does."""
-STEP = 64
-"""Halves end at its multiples: the last few numbers of a vector are rounded in another way."""
+BUSY_ENOUGH = 0.8
+"""Share of their time that blocks must keep workers busy; else these share out encoding in a block,
+which changes no byte, as smaller blocks would: rounding goes by who stands together."""
 
 
 class RolloutOptions(Options):
@@ -123,18 +122,24 @@ def rollout(
     notes = _Notes(world, pairs, options)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)
-    blocks = _blocks(len(user), guide.block_size)
-    with block_map(world.device, n_workers) as map_blocks:
+    n_workers = n_workers or (n_threads() if world.device.type == "cpu" else 1)
+    with block_map(world.device, n_workers) as side_by_side, ExitStack() as stack:
         of_users = guide.places_of_users(journeys)
+        map_blocks: MapBlocks = side_by_side
+        is_shared_out = isinstance(guide.policy, EncoderPolicy)
+        if is_shared_out and not _keeps_busy(len(user), guide.block_size, n_workers):
+            map_blocks = map
+            stack.enter_context(spare_cores(side_by_side))
         if guide.is_shared:
-            guide = replace(guide, most_at_once=blocks[0].stop)
-            play = _Play(guide, world, journeys, of_users, notes, blocks)
+            play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            plays, extra = [], {}
+            n_pairs, size, extra = len(user), guide.block_size, {}
+            plays = []
+            blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
 
             def whole(block: slice) -> _Play:
-                play = _Play(guide, world, journeys, of_users, notes, [block])
+                play = _Play(guide, world, journeys, of_users, notes, block)
                 for _ in range(options.n_rounds):
                     play.round()
                 return play.over()
@@ -146,17 +151,10 @@ def rollout(
     return RolloutResult(notes.log, Trace(notes.traced, notes.trace), n_owners, rails)
 
 
-def _blocks(n: int, size: int) -> list[slice]:
-    """Rows of n journeys in blocks of at most `size`; few blocks are halved."""
-    whole = [slice(at, min(at + size, n)) for at in range(0, n, size)]
-    if len(whole) > FEW_BLOCKS:
-        return whole
-    half = -(-min(n, size) // (2 * STEP)) * STEP
-    return [
-        slice(at, min(at + half, block.stop))
-        for block in whole
-        for at in range(block.start, block.stop, half)
-    ]
+def _keeps_busy(n: int, size: int, n_workers: int) -> bool:
+    """Whether blocks of so many of the n journeys keep all workers busy, most of the time."""
+    n_turns = -(-n // (size * n_workers))
+    return n >= BUSY_ENOUGH * n_turns * size * n_workers
 
 
 def _play_together(
@@ -228,8 +226,8 @@ class _Notes:
 class _Block:
     """Some simulated users of a play, and their rows in it and in the log."""
 
-    def __init__(self, world: World, notes: _Notes, rows: slice, start: int) -> None:
-        self.part, self.rows = slice(rows.start - start, rows.stop - start), rows
+    def __init__(self, world: World, notes: _Notes, part: slice, start: int) -> None:
+        self.part, self.rows = part, slice(start + part.start, start + part.stop)
         self.environment, self._notes = Environment(world), notes
         pairs = notes.pairs.user_idx[self.rows], notes.pairs.target_idx[self.rows]
         self.environment.reset(*pairs, n_rounds=notes.options.n_rounds)
@@ -260,13 +258,15 @@ class _Play:
         journeys: Journeys,
         of_users: Places,
         notes: _Notes,
-        blocks: list[slice],
+        rows: slice,
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
-        self._rows = slice(blocks[0].start, blocks[-1].stop)
-        self._blocks = [_Block(world, notes, rows, blocks[0].start) for rows in blocks]
-        own = torch.arange(self._rows.stop - self._rows.start, device=world.device)
-        self.journeys = journeys.of(self._rows)._replace(number=own)
+        self._rows = rows
+        n, size = rows.stop - rows.start, guide.block_size
+        parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
+        self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
+        own = torch.arange(n, device=world.device)
+        self.journeys = journeys.of(rows)._replace(number=own)
         self.places = guide.first_places(self.journeys, of_users)
         self._accepted: Tensor | None = None  # of the round before, if places are not renewed yet
 

@@ -70,8 +70,6 @@ class Guide:
         Whether what was shown and refused may be shown again (D10).
     knows_end : bool
         Whether the policy is told how many rounds are left; else campaigns are open-ended.
-    most_at_once : int, optional
-        Journeys that are decided at once, at most, beside what memory allows.
 
     Raises
     ------
@@ -85,7 +83,6 @@ class Guide:
     recommender: NextItem | None = None
     shows_again: bool = False
     knows_end: bool = True
-    most_at_once: int = MAX_BLOCK
     has_one_place: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +101,7 @@ class Guide:
     @property
     def block_size(self) -> int:
         """Journeys that are decided at once."""
-        return min(MAX_BLOCK, self.most_at_once, max(1, BLOCK_SCORES // (len(self.items) + 1)))
+        return min(MAX_BLOCK, max(1, BLOCK_SCORES // (len(self.items) + 1)))
 
     @property
     def is_shared(self) -> bool:

@@ -22,6 +22,7 @@ from proactrec.policies.narrowing import floats, narrowed, search_for
 from proactrec.ranking import products
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
+from proactrec.threads import shared
 from proactrec.types import IntArray, SingleArray
 
 SCORED_ROWS = 256
@@ -64,7 +65,8 @@ class IPG(EncoderPolicy):
     def decide(self, view: View) -> Decision:
         """The item with the highest guided score."""
         starts = range(0, max(1, len(view.places)), SCORED_ROWS)
-        blocks = [self._decide_block(view.of(slice(at, at + SCORED_ROWS))) for at in starts]
+        parts = [view.of(slice(at, at + SCORED_ROWS)) for at in starts]
+        blocks = list(shared(self._decide_block, parts))
         return Decision(
             torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
         )
