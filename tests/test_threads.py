@@ -1,6 +1,5 @@
 """One seed, the same bytes, whatever the number of threads; and how many there are."""
 
-<<<<<<< HEAD
 import math
 import os
 import re
@@ -8,12 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
-=======
-import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
->>>>>>> h21-encode
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -34,11 +29,7 @@ from proactrec.intents import cluster
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRNOptions
 from proactrec.simulator.hidden import hidden_vectors
-<<<<<<< HEAD
-from proactrec.threads import block_map, granted, n_allowed, one_thread
-=======
-from proactrec.threads import one_thread, shared, spare_cores
->>>>>>> h21-encode
+from proactrec.threads import block_map, granted, n_allowed, one_thread, shared, spare_cores
 
 ONE_EPOCH = {"n_epochs": 1}
 
@@ -125,7 +116,6 @@ def test_threads_are_given_back_after_an_error() -> None:
     assert torch.get_num_threads() == 2
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def unasked(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nobody says how many threads there may be."""
@@ -247,7 +237,8 @@ def test_blocks_of_a_gpu_follow_one_another(unasked: pytest.MonkeyPatch) -> None
     torch.set_num_threads(1)  # what the process told torch counts
     with block_map() as map_blocks:
         assert map_blocks is map
-=======
+
+
 def test_work_is_shared_out_in_order_where_cores_are_spare() -> None:
     def where(part: int) -> tuple[int, bool, str, list[str]]:
         name = threading.current_thread().name
@@ -265,4 +256,3 @@ def test_work_is_shared_out_in_order_where_cores_are_spare() -> None:
     assert all(set(inside) == {name} for _, _, name, inside in found)
     assert alone == after
     assert {name for _, _, name, _ in alone} == {threading.current_thread().name}
->>>>>>> h21-encode
