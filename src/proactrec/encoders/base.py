@@ -15,7 +15,6 @@ from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
-from proactrec.ranking import products
 from proactrec.rng import torch_generator
 from proactrec.tables import LargeTableOptions
 from proactrec.threads import MapBlocks, shared
@@ -236,13 +235,8 @@ class Encoder(ItemModel):
         """
         return self.last_states(item_seq.to(self.device), side_by_side=shared)
 
-    def score(self, user_vectors: Tensor, item_idx: Tensor | None = None) -> Tensor:
-        """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1).
-
-        With `item_idx` (B, C), of these items only: (B, C).
-        """
-        if item_idx is not None:
-            return products(user_vectors, self.item_vectors, item_idx)
+    def score(self, user_vectors: Tensor) -> Tensor:
+        """How well every item fits users (B, embedding_dim): a new tensor (B, n_items + 1)."""
         return user_vectors @ self.item_vectors.T
 
     def last_states(self, item_seq: Tensor, *, side_by_side: MapBlocks = map) -> Tensor:

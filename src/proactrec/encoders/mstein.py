@@ -90,7 +90,7 @@ class MStein(Encoder):
         points[0] = 0
         return points
 
-    def score(self, user_vectors: Tensor, item_idx: Tensor | None = None) -> Tensor:
+    def score(self, user_vectors: Tensor) -> Tensor:
         """Mean squared distance of users (B, 2d) to all items, less that to every item.
 
         A new tensor (B, n_items + 1). Ranks as minus the distance does; the mean gives the sigmoid
@@ -98,9 +98,7 @@ class MStein(Encoder):
         """
         distances = squared_distances(user_vectors, self.item_vectors)
         scores = distances[:, 1:].mean(1, keepdim=True) - distances
-        if self.options.ranks == "farthest":
-            scores.neg_()
-        return scores if item_idx is None else scores.gather(1, item_idx)
+        return scores.neg_() if self.options.ranks == "farthest" else scores
 
     def training_rows(self, dataset: Dataset) -> TrainingRows:
         """What an epoch goes through; similar items, which views take, are found here."""

@@ -109,7 +109,10 @@ class IPG(EncoderPolicy):
 
     def interest(self, users: Tensor, item_idx: Tensor | None = None) -> Tensor:
         """How much users (B, d) want items, leaving the target aside; as :meth:`scores`."""
-        scores = self.encoder.score(users, item_idx)
+        if item_idx is None:
+            scores = self.encoder.score(users)
+        else:
+            scores = products(users, self.items, item_idx)
         return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
 
     def _decide_block(self, view: View) -> Decision:

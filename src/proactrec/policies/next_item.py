@@ -9,6 +9,7 @@ from torch import Tensor
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
 from proactrec.policies.narrowing import floats, narrowed, search_for
+from proactrec.ranking import products
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
 from proactrec.types import IntArray, SingleArray
@@ -26,11 +27,12 @@ class NextItem(EncoderPolicy):
 
     def decide(self, view: View) -> Decision:
         """The most relevant unseen item."""
-        if self._search is None:
-            return view.candidates.best(view.candidates.scores(self.encoder.score(view.places)))
-        view = narrowed(view, partial(self._find, self._search, view.places))
-        few = view.candidates.item_idx
-        return view.candidates.best(self.encoder.score(view.places, few))
+        if self._search is not None:
+            view = narrowed(view, partial(self._find, self._search, view.places))
+        candidates, few = view.candidates, view.candidates.item_idx
+        if self._search is None or few is None:
+            return candidates.best(candidates.scores(self.encoder.score(view.places)))
+        return candidates.best(products(view.places, self.encoder.item_vectors, few))
 
     def _find(
         self, search: Search, users: Tensor, row: int, penalty: SingleArray
