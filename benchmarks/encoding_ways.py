@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.runtime import NewestStates, OpenVINOStates
 
 States = Callable[[Tensor], Tensor]
 FoundT = TypeVar("FoundT")
-ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 
 
 def eager(network: CausalTransformer) -> None:
@@ -37,7 +36,8 @@ def traced(network: CausalTransformer) -> States:
     """TorchScript, frozen; deprecated in PyTorch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = torch.jit.trace(NewestStates(network).eval(), (example_of(network),))
+        states, example = NewestStates(network).eval(), example_of(network)
+        made = torch.jit.trace(states, (example,), check_trace=False)
         made = torch.jit.freeze(made)
     return lambda item_seq: made(item_seq)
 
@@ -96,9 +96,17 @@ def installed() -> list[str]:
 
 def flop_of(work: Callable[[], FoundT]) -> tuple[FoundT, int]:
     """What work in this thread gives, and the floating-point operations of its products."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={attention: attention_flop}) as counter:
         found = work()
     return found, counter.get_total_flops()
+
+
+def attention_flop(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    """Operations of both products of attention, of tensors of these shapes."""
+    return int(sdpa_flop_count(query, key, value))
 
 
 def example_of(network: CausalTransformer) -> Tensor:
