@@ -4,7 +4,6 @@ A dense step of Adam passes over whole tables, which at a million rows takes a s
 whatever the batch. A batch touches a few thousand rows.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
@@ -64,34 +63,23 @@ def rows_of(table: Tensor, idx: Tensor, *, touched: bool) -> Tensor:
     return F.embedding(idx, table, sparse=True) if touched else table[idx]
 
 
-class RowAdam(torch.optim.Optimizer):
-    r"""Adam with moments and a number of steps for every row of a weight.
+class RowAdam(torch.optim.Adam):
+    """Adam that moves only those rows of a table that a sparse gradient holds.
 
-    A sparse gradient moves the rows it holds. Other rows stay, and so do their moments: a row is
-    where Adam on this row alone would be after the steps in which it had a gradient. Where all rows
-    have one, as those of dense gradients do, this is Adam. Weight decay is added to the gradient,
-    as in Adam, so a row decays when it is moved.
+    Other rows stay, and so do their moments; the number of steps is the table's. So does
+    ``torch.optim.SparseAdam``, but for weight decay: it is added to the gradient as in Adam, so a
+    row decays when it is moved. Weights with dense gradients are stepped by Adam.
     """
-
-    def __init__(
-        self,
-        parameters: Iterable[Tensor],
-        *,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(parameters, settings)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move the rows that have a gradient."""
+        """Move what has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
+                if weight.grad is not None and weight.grad.is_sparse:
                     _step(weight, self.state[weight], group)
+                    weight.grad = None  # Adam passes over it
+        super().step()
 
 
 def adam(
@@ -104,29 +92,19 @@ def adam(
 
 
 def _step(weight: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    assert weight.grad is not None
     if not state:
-        state["n_steps"] = weight.new_zeros(len(weight), *[1] * (weight.dim() - 1))
+        state["step"] = torch.tensor(0.0)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
-    rows, gradient = _rows_of_gradient(weight)
-    tables = weight, state["n_steps"], state["exp_avg"], state["exp_avg_sq"]
-    was, n_steps, mean, square = (table[rows] for table in tables)
+    state["step"] += 1
+    n_steps, (first, second) = float(state["step"]), group["betas"]
+    gradient = weight.grad.coalesce()
+    rows, gradient = gradient.indices()[0], gradient.values()
+    tables = weight, state["exp_avg"], state["exp_avg_sq"]
+    was, mean, square = (table[rows] for table in tables)
     gradient = gradient + group["weight_decay"] * was
-    first, second = group["betas"]
-    n_steps = n_steps + 1
     mean, square = mean.lerp(gradient, 1 - first), square.lerp(gradient.square(), 1 - second)
-    # 1 - beta ** n, of which float32 would lose digits while n is small.
-    of_mean, of_square = (-torch.expm1(n_steps * math.log(beta)) for beta in (first, second))
-    move = mean / of_mean / ((square / of_square).sqrt() + group["eps"])
-    moved = was - group["lr"] * move, n_steps, mean, square
-    for table, values in zip(tables, moved, strict=True):
+    spread = (square / (1 - second**n_steps)).sqrt() + group["eps"]
+    moved = was - group["lr"] / (1 - first**n_steps) * mean / spread
+    for table, values in zip(tables, (moved, mean, square), strict=True):
         table.index_copy_(0, rows, values)
-
-
-def _rows_of_gradient(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n,) that have a gradient, and it (n, ...)."""
-    gradient = weight.grad
-    assert gradient is not None
-    if not gradient.is_sparse:
-        return torch.arange(len(weight), device=weight.device), gradient
-    gradient = gradient.coalesce()
-    return gradient.indices()[0], gradient.values()
