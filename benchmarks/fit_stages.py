@@ -124,7 +124,8 @@ def stage(name: str, log: str, share: float) -> dict[str, Any]:
         steps.append(taken)
         return float(loss)
 
-    graphau.mean_loss = fitting.mean_loss = few
+    for module in (graphau, fitting):
+        vars(module)["mean_loss"] = few
     n_train = len(dataset.before("train").item_idx)
     n_batches = {
         "graphau": n_train / GraphAUOptions().batch_size,
