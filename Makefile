@@ -41,6 +41,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/guidance_speed.py
 	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/retrieval.py runs/retrieval.md
 	$(BIN)/python benchmarks/next_items.py
 	$(BIN)/python benchmarks/data_import.py
 	$(BIN)/python benchmarks/recbole_sasrec.py $(BENCH_DATASET) --only-timing
