@@ -16,7 +16,10 @@ BASE = ("types", "errors", "rng", "config", "progress", "plugins", "files", "wor
 IN_ORDER = (
     BASE,
     ("data",),
-    ("threads", "ranking", "training", "arousal", "graphau", "intents", "content", "cold_start"),
+    (
+        *("threads", "gpu", "parallel", "ranking", "training", "arousal", "graphau", "intents"),
+        *("content", "cold_start"),
+    ),
     ("encoders", "irn"),
     ("targets", "suggestions", "retrieval"),
     ("journeys",),
@@ -24,7 +27,7 @@ IN_ORDER = (
     ("guidance",),
     ("fitting",),
 )
-SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
+SIMULATOR = (*BASE, "data", "threads", "gpu", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
 STORE = (*CORE, "measurement", "store")
 TOLD = ("serving.schemas", "serving.courses", "serving.brought", "serving.words")
@@ -60,7 +63,7 @@ NOT_IN_CORE = {
 }
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
-    "testing.databases",
+    *("testing.databases", "__main__"),
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 

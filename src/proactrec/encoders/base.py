@@ -14,6 +14,7 @@ from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import at_once
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
 from proactrec.types import IntArray
@@ -220,7 +221,7 @@ class Encoder(ItemModel):
         """States of the last positions, as :meth:`encode`, with gradients in training."""
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
-        blocks = item_seq[order].split(ENCODE_ROWS)
+        blocks = item_seq[order].split(at_once(item_seq, ENCODE_ROWS))
         vectors = torch.cat([self.transformer.last(block) for block in blocks])
         return torch.empty_like(vectors).index_copy(0, order, vectors)
 

@@ -147,7 +147,8 @@ class CausalTransformer(nn.Module):
         item_seq = self.without_common_padding(item_seq)
         x = self._embed(item_seq)
         # Without padding and dropout the causal mask alone is left, which is faster.
-        is_plain = not self.training and bool((item_seq != 0).all())
+        may_be_plain = not (self.training or item_seq.is_cuda)
+        is_plain = may_be_plain and bool((item_seq != 0).all())
         mask = None if is_plain else attention_mask(item_seq)
         for layer in self.layers[:-1]:
             x = layer(x, mask)
@@ -156,10 +157,13 @@ class CausalTransformer(nn.Module):
         return last_layer.last(x, mask)
 
     def without_common_padding(self, item_seq: Tensor) -> Tensor:
-        """Sequences (B, L) without the leading columns that are padding for everybody."""
+        """Sequences (B, L) without the leading columns that are padding for everybody.
+
+        All of them on a GPU, where what is padding would have to be waited for.
+        """
         is_item = item_seq != 0
         # An empty history attends to all padding alike: cut, it would depend on its neighbours.
-        if not self._cuts_padding or not bool(is_item.any(1).all()):
+        if not self._cuts_padding or item_seq.is_cuda or not bool(is_item.any(1).all()):
             return item_seq
         return item_seq[:, int(is_item.any(0).int().argmax()) :]
 
@@ -195,4 +199,5 @@ def attention_mask(item_seq: Tensor) -> Tensor:
     length = item_seq.shape[1]
     is_allowed = torch.ones(length, length, dtype=torch.bool, device=item_seq.device).tril()
     is_allowed = is_allowed & (item_seq != 0)[:, None, None, :]
-    return torch.where(is_allowed, 0.0, MASKED)
+    mask = torch.full_like(is_allowed, MASKED, dtype=torch.float32)
+    return mask.masked_fill_(is_allowed, 0.0)
