@@ -14,7 +14,7 @@ from typer.main import get_group
 # Threads that wait must not spin: beside any other busy process that costs minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from proactrec.errors import ProactrecError
+from proactrec.errors import InvalidInputError, ProactrecError
 
 # Name: where the function or group is, and the first line of its help. Loaded when it is called:
 # the list of commands needs neither torch nor polars, which take a second.
@@ -153,6 +153,7 @@ def main() -> None:
     """Run the command line: what a user can cause ends in one sentence and exit code 2."""
     warnings.showwarning = _show_warning
     try:
+        _check_ranks(sys.argv[1:])
         code = app(standalone_mode=False)
     except TyperException as error:
         code = _fail(error.format_message())
@@ -163,6 +164,25 @@ def main() -> None:
     if code == STOPPED:
         print("stopped; the same command goes on from here", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _check_ranks(arguments: list[str]) -> None:
+    """Let processes that torchrun started train only, and the first of them speak.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are to do something else, which all of them would do.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return
+    if arguments[:1] != ["train"]:
+        raise InvalidInputError(
+            f"processes of torchrun must train, got {' '.join(arguments[:1])!r}: train first, then "
+            "do the rest in one process, which finds the models in the store"
+        )
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
 
 
 def _own_errors() -> tuple[type[Exception], ...]:
