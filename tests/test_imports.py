@@ -17,7 +17,7 @@ IN_ORDER = (
     BASE,
     ("data",),
     (
-        *("threads", "ranking", "tables", "training"),
+        *("threads", "gpu", "parallel", "ranking", "tables", "training"),
         *("arousal", "graphau", "intents", "content", "cold_start"),
     ),
     ("encoders", "irn"),
@@ -27,7 +27,7 @@ IN_ORDER = (
     ("guidance",),
     ("fitting",),
 )
-SIMULATOR = (*BASE, "data", "threads", "ranking", "arousal", "simulator")
+SIMULATOR = (*BASE, "data", "threads", "gpu", "ranking", "arousal", "simulator")
 CORE = tuple(name for group in IN_ORDER for name in group)
 STORE = (*CORE, "measurement", "store")
 TOLD = ("serving.schemas", "serving.courses", "serving.brought", "serving.words")
@@ -66,6 +66,7 @@ NOT_IN_CORE = {
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
     *("testing.databases", "retrieval.bounds", "retrieval.passes", "distributed.on_ray"),
+    "__main__",
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
+from proactrec.parallel import ALONE, Ranks, ranks
 from proactrec.progress import Progress, silent
 from proactrec.ranking import (
     answer_places,
@@ -140,30 +141,35 @@ class _LogMeanKernel(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, unit: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx, unit: Tensor, together: Ranks) -> Tensor:  # type: ignore[no-untyped-def]
         n = len(unit)
-        total, gradient = unit.new_zeros(()), torch.empty_like(unit)
-        for start in range(0, n, TILE_ROWS):
-            rows = slice(start, start + TILE_ROWS)
+        own = together.rows(n)
+        total, gradient = unit.new_zeros(()), torch.zeros_like(unit)
+        for start in range(own.start, own.stop, TILE_ROWS):
+            rows = slice(start, min(start + TILE_ROWS, own.stop))
             kernel = torch.mm(4 * unit[rows], unit.T).exp_()  # e⁴ times the kernel
             kernel.diagonal(start).zero_()  # no row is a pair with itself
             total += kernel.sum()
             torch.mm(kernel, unit, out=gradient[rows])
+        total = together.total(total)
         ctx.save_for_backward(gradient * (8 / total))
-        return torch.log(total / (n * (n - 1))) - 4
+        value: Tensor = (torch.log(total / (n * (n - 1))) - 4) * ((own.stop - own.start) / n)
+        return value
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (gradient,) = ctx.saved_tensors
-        return grad * gradient  # type: ignore[no-any-return]
+        return grad * gradient, None
 
 
-def uniformity(x: Tensor) -> Tensor:
+def uniformity(x: Tensor, together: Ranks = ALONE) -> Tensor:
     r"""Log-mean over pairs of rows of :math:`\exp(-2 \|n(x_a) - n(x_b)\|^2)`; x: (n, d).
 
-    Computed from inner products, since :math:`\|a - b\|^2 = 2 - 2 a^\top b` for unit vectors.
+    Computed from inner products, since :math:`\|a - b\|^2 = 2 - 2 a^\top b` for unit vectors. Of
+    several ranks each gives its part, and the gradient of its rows.
     """
-    value: Tensor = _LogMeanKernel.apply(F.normalize(x, dim=1))  # type: ignore[no-untyped-call]
+    unit = F.normalize(x, dim=1)
+    value: Tensor = _LogMeanKernel.apply(unit, together)  # type: ignore[no-untyped-call]
     return value
 
 
@@ -181,20 +187,25 @@ class GraphAU(nn.Module):
         self.graph, self.options = graph, options
         self.touched = options.touches_rows(max(n_users, n_items + 1))
 
-    def loss(self, user_idx: Tensor, item_idx: Tensor) -> Tensor:
+    def loss(self, user_idx: Tensor, item_idx: Tensor, together: Ranks = ALONE) -> Tensor:
         r"""Loss of a batch of edges: decayed mean of the layers' alignments plus uniformity.
 
         :math:`\frac{1}{L} \sum_l \delta^{l-1} A_l + \gamma U`, with :math:`A_1` between the raw
-        vectors and :math:`A_l` between raw vectors and the other side's (l - 1)-hop vectors.
+        vectors and :math:`A_l` between raw vectors and the other side's (l - 1)-hop vectors. Of
+        several ranks each gives its part.
         """
         options = self.options
         users = rows_of(self.users, user_idx, touched=self.touched)
         items = rows_of(self.items, item_idx, touched=self.touched)
-        total = alignment(users, items)
+
+        def aligned(*rows: Tensor) -> Tensor:
+            return together.part(rows, lambda own: len(own[0]), lambda own: alignment(*own))
+
+        total = aligned(users, items)
         for layer, (far_users, far_items) in enumerate(self._far_vectors(), start=1):
-            both = alignment(users, far_items[item_idx]) + alignment(far_users[user_idx], items)
+            both = aligned(users, far_items[item_idx]) + aligned(far_users[user_idx], items)
             total = total + options.decay**layer * both / 2
-        spread = (uniformity(users) + uniformity(items)) / 2
+        spread = (uniformity(users, together) + uniformity(items, together)) / 2
         return total / options.n_layers + options.uniformity_weight * spread
 
     def _far_vectors(self) -> list[tuple[Tensor, Tensor]]:
@@ -263,7 +274,8 @@ def fit_graphau(
         order = torch.randperm(len(users), generator=rng).to(target)
         # A last batch of one edge has no pair to be uniform over.
         batches = (edges for edges in order.split(options.batch_size) if len(edges) > 1)
-        losses = (model.loss(users[edges], items[edges]) for edges in batches)
+        together = ranks()
+        losses = (model.loss(users[edges], items[edges], together) for edges in batches)
         return mean_loss(optimizer, losses)
 
     def validate() -> float:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from proactrec.data.dataset import Histories, Side
+from proactrec.gpu import Held
+from proactrec.ranking import penalties
 from proactrec.rng import mixed
 from proactrec.types import BoolArray, IntArray
 
@@ -25,6 +27,14 @@ ACCEPTED, REFUSED, UNKNOWN = 1, 0, -1
 """How a user answered to what was shown; unknown: not yet, or nothing was shown."""
 OPEN_ENDED = 1_000_000
 """Rounds left where nobody knows how many there will be."""
+
+
+class OnGPU(NamedTuple):
+    """Copies of what rounds ask of users."""
+
+    known: Tensor  # (n_users,)
+    opted_out: Tensor  # (n_users,) bool
+    history: Held
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +65,17 @@ class Users:
     def history_hash(self) -> NDArray[np.uint64]:
         """The same for the same items in any order: (n_users,)."""
         return hash_of(self.history)
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, OnGPU]:
+        return {}
+
+    def on(self, device: torch.device) -> OnGPU:
+        """Copies on a device, made once."""
+        if device not in self._copies:
+            known, out = (torch.from_numpy(x).to(device) for x in (self.known, self.opted_out))
+            self._copies[device] = OnGPU(known, out, Held.of(self.history, device))
+        return self._copies[device]
 
 
 def hash_of(history: Histories) -> NDArray[np.uint64]:
@@ -132,6 +153,13 @@ class Journeys(NamedTuple):
         rows: IntArray = self.user.cpu().numpy()
         return rows
 
+    @property
+    def n_past(self) -> int:
+        """Columns that hold all played rounds; on a GPU all, as it would have to be waited for."""
+        if self.round.is_cuda:
+            return self.n_rounds
+        return int(self.round.max()) - 1 if len(self.round) else 0
+
     def drawing(self, item_key: IntArray) -> tuple[IntArray, IntArray]:
         """Keys of users and targets (n,), by which a journey's luck goes."""
         return self.users.key[self.user_rows], item_key[self.target_idx.cpu().numpy()]
@@ -140,21 +168,52 @@ class Journeys(NamedTuple):
         """Values of users (n_users,) for every journey: (n,)."""
         return torch.from_numpy(part[self.user_rows]).to(self.user.device)
 
+    @property
+    def known(self) -> Tensor:
+        """Rows among the users that models were fitted on, -1: came later: (n,)."""
+        if self.user.is_cuda:
+            return self.users.on(self.user.device).known[self.user]
+        return self.at(self.users.known)
+
+    @property
+    def opted_out(self) -> Tensor:
+        """Whose users are never guided: (n,) bool."""
+        if self.user.is_cuda:
+            return self.users.on(self.user.device).opted_out[self.user]
+        return self.at(self.users.opted_out)
+
+    @property
+    def has_opted_out(self) -> bool:
+        """Whether any of their users is never guided."""
+        return bool(self.users.opted_out.any()) and bool(self.opted_out.any())
+
+    def penalties(self, n_rows: int) -> Tensor:
+        """-inf for padding and what users had before, else 0: (n, n_rows)."""
+        if self.user.is_cuda:
+            return self.users.on(self.user.device).history.penalties(self.user, n_rows)
+        return penalties(self.users.history, self.user_rows, n_rows, self.user.device)
+
     def sequence(self, length: int, side: Side) -> Tensor:
         """The newest items of histories and what was accepted since: (n, length).
 
         Newest last, padded with 0; on the right (D21) until enough was accepted.
         """
-        start = self.users.history.padded(length, side=side, user_idx=self.user_rows)
-        items, taken = torch.from_numpy(start).to(self.user.device), self.accepted
-        if not bool(taken.any()):
+        items, taken = self._before(length, side), self.accepted
+        if not taken.is_cuda and not bool(taken.any()):
             return items
         everything = torch.cat([items, self.shown], 1)
         is_kept = torch.cat([torch.ones_like(items, dtype=torch.bool), taken], 1)
         behind = is_kept.flip(1).cumsum(1).flip(1)  # kept ones from here on to the end
-        place = torch.where(is_kept & (behind <= length), length - behind, length)
+        place = (length - behind).masked_fill(~is_kept | (behind > length), length)
         room = items.new_zeros(len(items), length + 1)
         return room.scatter_(1, place, everything)[:, :length]
+
+    def _before(self, length: int, side: Side) -> Tensor:
+        """The newest items of histories alone: (n, length)."""
+        if self.user.is_cuda:
+            return self.users.on(self.user.device).history.padded(self.user, length, side)
+        start = self.users.history.padded(length, side=side, user_idx=self.user_rows)
+        return torch.from_numpy(start)
 
     def after(
         self, item_idx: Tensor, accepted: Tensor, guided: Tensor, also_shown: Tensor | None = None
@@ -164,11 +223,11 @@ class Journeys(NamedTuple):
         `also_shown` (n, k) names what else was shown with it.
         """
         column = (self.round - 1)[:, None]
-        answer = torch.where(item_idx > 0, accepted.to(torch.int8), UNKNOWN)
+        answer = accepted.to(torch.int8).masked_fill(item_idx <= 0, UNKNOWN)
         beside = [] if also_shown is None else [also_shown]
         return self._replace(
             shown=self.shown.scatter(1, column, item_idx[:, None]),
-            answer=self.answer.scatter(1, column, answer.to(torch.int8)[:, None]),
+            answer=self.answer.scatter(1, column, answer[:, None]),
             guided=self.guided.scatter(1, column, guided[:, None]),
             round=self.round + 1,
             rounds_left=self.rounds_left - 1,
@@ -181,7 +240,7 @@ class Journeys(NamedTuple):
         is_past = torch.arange(1, self.n_rounds + 1, device=number.device) < number[:, None]
         return self._replace(
             shown=self.shown * is_past,
-            answer=torch.where(is_past, self.answer, UNKNOWN).to(torch.int8),
+            answer=self.answer.masked_fill(~is_past, UNKNOWN),
             guided=self.guided & is_past,
             rounds_left=self.rounds_left + self.round - number,
             round=number,

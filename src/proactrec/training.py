@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from proactrec.config import Options
 from proactrec.errors import ArtefactError, TrainingError
 from proactrec.files import replacing
+from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
 from proactrec.rng import torch_generator
 from proactrec.threads import one_thread
@@ -68,6 +69,7 @@ def train(
     Every epoch draws its randomness (order, negatives, dropout) from (seed, epoch) alone, so a run
     resumed from `checkpoint` ends with the same weights as one that was never interrupted. On the
     CPU all of it works in one thread, so that the weights don't depend on the number of threads.
+    Of several processes (:mod:`proactrec.parallel`) the first writes the checkpoint; all read it.
 
     Parameters
     ----------
@@ -95,11 +97,14 @@ def train(
     record, best = TrainingRecord(), _weights(model)
     if checkpoint is not None and checkpoint.exists():
         record, best = _load(checkpoint, model, optimizer)
+    together = ranks()
+    together.check(len(record.epochs))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         while not _is_finished(record, stopping):
             epoch = len(record.epochs)
             rng = torch_generator(seed, stage, epoch)
-            torch.manual_seed(rng.initial_seed())  # dropout knows no other generator
+            # Dropout knows no other generator.
+            torch.manual_seed(rng.initial_seed() + together.rank)
             if learning_rate is not None:
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(record)
@@ -109,14 +114,14 @@ def train(
                 raise TrainingError(f"{stage}: the loss is {loss} in epoch {epoch + 1}")
             model.eval()
             with torch.no_grad():
-                score = validate()
+                score = together.first(validate())
             if math.isnan(score):
                 raise TrainingError(f"{stage}: the validation score is NaN in epoch {epoch + 1}")
             done = EpochRecord(epoch=epoch, loss=loss, score=score)
             record = TrainingRecord(epochs=(*record.epochs, done))
             if record.best is done:
                 best = _weights(model)
-            if checkpoint is not None:
+            if checkpoint is not None and together.rank == 0:
                 _save(checkpoint, model, optimizer, best, record)
             if watch is not None:
                 watch(done)
@@ -128,14 +133,18 @@ def train(
 
 
 def mean_loss(optimizer: torch.optim.Optimizer, losses: Iterable[Tensor]) -> float:
-    """Mean loss of batches, each computed after the optimizer's step for the one before."""
-    found = []
+    """Mean loss of batches, each computed after the optimizer's step for the one before.
+
+    Of several ranks each gives its part of every loss.
+    """
+    found, together = [], ranks()
     for loss in losses:
         loss.backward()
+        together.sum_gradients(optimizer)
         optimizer.step()
         optimizer.zero_grad()
         found.append(loss.detach())
-    return float(torch.stack(found).mean())
+    return float(together.total(torch.stack(found)).mean())
 
 
 def _is_finished(record: TrainingRecord, stopping: StoppingOptions) -> bool:

@@ -19,6 +19,7 @@ from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions, groups_of
 from proactrec.measurement.results import RunResult
+from proactrec.policies.foresight import Foresight
 from proactrec.training import StoppingOptions
 
 Maker = Callable[..., ExperimentOptions]
@@ -374,11 +375,13 @@ def test_interrupted_training_is_resumed_in_the_store(
     assert not any(stage == "GraphAU" for stage, _ in told)
 
 
-def test_foresight_stays_on_the_cpu(
+def test_a_policy_may_stay_on_the_cpu(
     options: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proactrec.fitting.device.usable_device", lambda name: "cuda")
-    assert Experiment(options(), tmp_path, device="auto").device == "cuda"
+    for name in ("itmprec", "foresight", "irn"):
+        assert Experiment(options(policy=name), tmp_path, device="auto").device == "cuda"
+    monkeypatch.setattr(Foresight, "uses_gpu", False)
     assert Experiment(options(policy="foresight"), tmp_path, device="auto").device == "cpu"
     with pytest.raises(InvalidInputError, match="device must be cpu for the policy foresight"):
         Experiment(options(policy="foresight"), tmp_path, device="cuda")

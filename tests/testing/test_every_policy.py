@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import Policy
@@ -55,6 +56,14 @@ class TestEveryPolicy(PolicyContract):
         name, options = CASES[self.case]
         policy = policy_type(name).build(toy.ingredients(self.folder, **options))
         return policy.reading(toy.minds()) if isinstance(policy, ReadsMinds) else policy
+
+
+class TestAsOnAGPU(TestEveryPolicy):
+    """Tensors of the CPU that say they are on one: what is done otherwise there is done."""
+
+    @pytest.fixture(autouse=True)
+    def _there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Tensor, "is_cuda", property(lambda _: True), raising=False)
 
 
 def test_every_policy_stands_in_the_table() -> None:

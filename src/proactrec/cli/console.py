@@ -1,12 +1,13 @@
 """Where commands say how far they are: a bar on a terminal, a line now and then elsewhere."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from proactrec.progress import PrintedProgress
+from proactrec.progress import PrintedProgress, silent
 from proactrec.progress import Progress as Callback
 
 errors = Console(stderr=True)
@@ -14,8 +15,13 @@ errors = Console(stderr=True)
 
 @contextmanager
 def progress() -> Iterator[Callback]:
-    """A progress callback that shows itself on standard error."""
-    if errors.is_terminal:
+    """A progress callback that shows itself on standard error.
+
+    Of processes that train together the first speaks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield silent
+    elif errors.is_terminal:
         with _bars() as bars:
             yield _BarProgress(bars)
     else:

@@ -1,5 +1,6 @@
 """The command `proactrec`: its commands, and how errors end."""
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -10,7 +11,7 @@ from typer.core import TyperCommand
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from proactrec.errors import ProactrecError
+from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.threads import settle
 
 # Name: where the function or group is, and the first line of its help. Loaded when it is called:
@@ -159,6 +160,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         settle()
+        _check_ranks(sys.argv[1:])
         code = app(standalone_mode=False)
     except TyperException as error:
         code = _fail(error.format_message())
@@ -169,6 +171,25 @@ def main() -> None:
     if code == STOPPED:
         print("stopped; the same command goes on from here", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _check_ranks(arguments: list[str]) -> None:
+    """Let processes that torchrun started train only, and the first of them speak.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are to do something else, which all of them would do.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return
+    if arguments[:1] != ["train"]:
+        raise InvalidInputError(
+            f"processes of torchrun must train, got {' '.join(arguments[:1])!r}: train first, then "
+            "do the rest in one process, which finds the models in the store"
+        )
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
 
 
 def _own_errors() -> tuple[type[Exception], ...]:

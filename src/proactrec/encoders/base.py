@@ -15,6 +15,7 @@ from proactrec.encoders.layers import CausalTransformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import at_once
 from proactrec.rng import torch_generator
 from proactrec.tables import LargeTableOptions
 from proactrec.threads import MapBlocks, shared
@@ -243,7 +244,7 @@ class Encoder(ItemModel):
         """States of the last positions, as :meth:`encode`, with gradients in training."""
         # Sequences of one length stand together: their common padding is cut off.
         order = (item_seq != 0).sum(1).argsort()
-        blocks = item_seq[order].split(ENCODE_ROWS)
+        blocks = item_seq[order].split(at_once(item_seq, ENCODE_ROWS))
         vectors = torch.cat(list(side_by_side(self._last, blocks)))
         return torch.empty_like(vectors).index_copy(0, order, vectors)
 

@@ -117,11 +117,11 @@ class BSARecLayer(TransformerLayer):
 
     def _basis(self, x: Tensor) -> Tensor:
         # A number, also while a trace hands out sizes as tensors: those would be cached.
-        return low_frequencies(int(x.shape[1]), self.n_passing).to(x)
+        return low_frequencies(int(x.shape[1]), self.n_passing, x.device).to(x)
 
 
 @lru_cache(maxsize=32)
-def low_frequencies(length: int, n_passing: int) -> Tensor:
+def low_frequencies(length: int, n_passing: int, device: torch.device | None = None) -> Tensor:
     r"""Orthonormal waves over `length` places that span the lowest frequencies: (length, n_waves).
 
     :math:`Q Q^\top x` keeps the first `n_passing` bins of a real FFT of x and drops the others:
@@ -134,4 +134,4 @@ def low_frequencies(length: int, n_passing: int) -> Tensor:
         waves.append(angle.cos())
         if 2 * number < length:
             waves.append(angle.sin())
-    return torch.stack([wave / wave.norm() for wave in waves], 1).float()
+    return torch.stack([wave / wave.norm() for wave in waves], 1).float().to(device)

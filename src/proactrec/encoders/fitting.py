@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.base import Encoder
+from proactrec.encoders.base import Batch, Encoder
 from proactrec.encoders.bsarec import BSARec
 from proactrec.encoders.iclrec import ICLRec
 from proactrec.encoders.icsrec import ICSRec
@@ -17,6 +17,7 @@ from proactrec.encoders.runtime import runtime_of
 from proactrec.encoders.sasrec import SASRec
 from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.parallel import ranks
 from proactrec.plugins import from_file, is_file
 from proactrec.progress import Progress, silent
 from proactrec.ranking import answer_places, drawn_answers, ndcg, next_item_figures
@@ -90,7 +91,11 @@ def fit_encoder(
         encoder.start_epoch(sequences, seed)
         encoder.train()
         for rows in sequences.order(rng).split(encoder.options.batch_size):
-            yield encoder.loss(sequences.batch(rows, rng, encoder.device), rng)
+            yield ranks().part(
+                sequences.batch(rows, rng, encoder.device),
+                lambda own: int((Batch(*own).answer != 0).sum()),
+                lambda own: encoder.loss(Batch(*own), rng),
+            )
 
     record = train(
         encoder,

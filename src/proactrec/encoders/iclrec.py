@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from proactrec.encoders.augmentation import random_view
 from proactrec.encoders.base import ENCODE_ROWS, Batch, Encoder, EncoderOptions, TrainingRows
 from proactrec.encoders.losses import contrast
+from proactrec.gpu import at_once
 from proactrec.intents import cluster
 
 
@@ -53,7 +54,8 @@ class ICLRec(Encoder):
     @torch.no_grad()
     def intent_vectors(self, item_seq: Tensor) -> Tensor:
         """Mean state of every sequence (B, L) → (B, d), which is what intents are made of."""
-        blocks = item_seq.to(self.device).split(ENCODE_ROWS)
+        item_seq = item_seq.to(self.device)
+        blocks = item_seq.split(at_once(item_seq, ENCODE_ROWS))
         return torch.cat([self._pooled(self.transformer(block), block) for block in blocks])
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:

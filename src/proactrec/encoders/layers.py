@@ -146,7 +146,8 @@ class CausalTransformer(nn.Module):
         """
         item_seq = self.without_common_padding(item_seq)
         # Without padding and dropout the causal mask alone is left, which is faster.
-        is_plain = not self.training and bool((item_seq != 0).all())
+        may_be_plain = not (self.training or item_seq.is_cuda)
+        is_plain = may_be_plain and bool((item_seq != 0).all())
         return self.newest(item_seq, is_plain=is_plain)
 
     def newest(self, item_seq: Tensor, *, is_plain: bool = False) -> Tensor:
@@ -162,10 +163,13 @@ class CausalTransformer(nn.Module):
         return last_layer.last(x, mask)
 
     def without_common_padding(self, item_seq: Tensor) -> Tensor:
-        """Sequences (B, L) without the leading columns that are padding for everybody."""
+        """Sequences (B, L) without the leading columns that are padding for everybody.
+
+        All of them on a GPU, where what is padding would have to be waited for.
+        """
         is_item = item_seq != 0
         # An empty history attends to all padding alike: cut, it would depend on its neighbours.
-        if not self.cuts_padding or not bool(is_item.any(1).all()):
+        if not self.cuts_padding or item_seq.is_cuda or not bool(is_item.any(1).all()):
             return item_seq
         return item_seq[:, int(is_item.any(0).int().argmax()) :]
 
@@ -201,4 +205,5 @@ def attention_mask(item_seq: Tensor) -> Tensor:
     length = item_seq.shape[1]
     is_allowed = torch.ones(length, length, dtype=torch.bool, device=item_seq.device).tril()
     is_allowed = is_allowed & (item_seq != 0)[:, None, None, :]
-    return torch.where(is_allowed, 0.0, MASKED)
+    mask = torch.full_like(is_allowed, MASKED, dtype=torch.float32)
+    return mask.masked_fill_(is_allowed, 0.0)

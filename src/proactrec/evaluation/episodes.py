@@ -11,9 +11,9 @@ from torch import Tensor
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.pairs import guided_pairs
-from proactrec.guidance.guide import what_may_be_shown
 from proactrec.guidance.recorded import train_users
 from proactrec.journeys import UNKNOWN, Journeys
+from proactrec.policies.base import what_may_be_shown
 from proactrec.simulator.environment import Environment
 from proactrec.types import BoolArray, FloatArray
 

@@ -1,7 +1,8 @@
 """A guide meets simulated users: the one hot loop, batched over journeys."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -13,8 +14,10 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
+from proactrec.evaluation.notes import Notes
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
 from proactrec.evaluation.pairs import Pairs, guided_pairs
+from proactrec.gpu import rows_where
 from proactrec.guidance.decision import RailCounts, Ruled
 from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
@@ -23,7 +26,6 @@ from proactrec.guidance.recorded import ledger_of, train_users
 from proactrec.journeys import Journeys, Users
 from proactrec.policies.base import EncoderPolicy, Evidence, Learner, Policy
 from proactrec.progress import Progress, silent
-from proactrec.rng import generator
 from proactrec.simulator.environment import Environment, Feedback, KeptShare
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.world import World
@@ -118,23 +120,20 @@ def rollout(
     if isinstance(guide, Policy):
         guide = Guide(guide, dataset.items)
     guide = options.told(guide)
+    if guide.rails is not None:
+        guide = replace(guide, rails=guide.rails.to(world.device))
     users = users or train_users(dataset, guide, options.padding)
-    notes = _Notes(world, pairs, options)
+    notes = Notes(world, pairs, options.n_rounds, options.n_traced)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)
     n_workers = n_workers or (n_threads() if world.device.type == "cpu" else 1)
-    with block_map(world.device, n_workers) as side_by_side, ExitStack() as stack:
+    with _shared_out(guide, world.device, len(user), n_workers) as map_blocks:
         of_users = guide.places_of_users(journeys)
-        map_blocks: MapBlocks = side_by_side
-        is_shared_out = isinstance(guide.policy, EncoderPolicy)
-        if is_shared_out and not _keeps_busy(len(user), guide.block_size, n_workers):
-            map_blocks = map
-            stack.enter_context(spare_cores(side_by_side))
         if guide.is_shared:
             play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            n_pairs, size, extra = len(user), guide.block_size, {}
+            n_pairs, size, extra = len(user), guide.at_once(journeys), {}
             plays = []
             blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
 
@@ -148,7 +147,20 @@ def rollout(
                 plays.append(play)
                 progress("guidance", len(plays), len(blocks))
     rails = {} if guide.rails is None else {**_total(plays), **extra}
-    return RolloutResult(notes.log, Trace(notes.traced, notes.trace), n_owners, rails)
+    trace = Trace(notes.traced, notes.trace.cpu().numpy())
+    return RolloutResult(notes.log, trace, n_owners, rails)
+
+
+@contextmanager
+def _shared_out(guide: Guide, device: torch.device, n: int, n_workers: int) -> Iterator[MapBlocks]:
+    """A `map` for blocks of n journeys; where they are few, cores share what is in a block."""
+    with block_map(device, n_workers) as side_by_side:
+        is_shared_out = isinstance(guide.policy, EncoderPolicy)
+        if is_shared_out and not _keeps_busy(n, guide.block_size, n_workers):
+            with spare_cores(side_by_side):
+                yield map
+        else:
+            yield side_by_side
 
 
 def _keeps_busy(n: int, size: int, n_workers: int) -> bool:
@@ -164,88 +176,53 @@ def _play_together(
 
     Gives what the ledger notes.
     """
-    learner, n_rounds = play.guide.policy, play.notes.options.n_rounds
+    learner, n_rounds = play.guide.policy, play.notes.n_rounds
     ledger = ledger_of(play.guide, dataset, play.notes.pairs.user_idx)
     if isinstance(ledger, MemoryLedger):
         ledger.choose(play.guide.room(play.journeys, play.places))
     for number in range(1, n_rounds + 1):
         evidence = play.round(ledger, map_blocks)
         progress("guidance", number, n_rounds)
-        if isinstance(learner, Learner) and number < n_rounds:
+        if evidence is not None and isinstance(learner, Learner) and number < n_rounds:
             play.guide = play.guide.knowing(learner.learned(play.guide.knowledge, evidence))
     play.over()
     return ledger.notes() if isinstance(ledger, MemoryLedger) else {}
 
 
-class _Notes:
-    """The log and the trace of a rollout, which plays fill row by row."""
-
-    def __init__(self, world: World, pairs: Pairs, options: RolloutOptions) -> None:
-        self.pairs, self.options = pairs, options
-        n_pairs, n_rounds = len(pairs.user_idx), options.n_rounds
-        n_traced = min(options.n_traced, n_pairs)
-        self.traced = np.sort(generator(world.seed, "traced").choice(n_pairs, n_traced, False))
-        self.trace = np.zeros((n_traced, n_rounds + 1, world.user_vectors.shape[1]))
-        self.log = GuidanceLog(
-            *pairs,
-            item_idx=np.zeros((n_pairs, n_rounds), np.int64),
-            accept_prob=np.full((n_pairs, n_rounds), np.nan),
-            accepted=np.zeros((n_pairs, n_rounds), bool),
-            interest=np.zeros((n_pairs, n_rounds + 1)),
-            rank=np.zeros((n_pairs, n_rounds + 1), np.int64),
-            is_counted=np.ones(n_pairs, bool),
-            slate=np.zeros((n_pairs, n_rounds, world.options.n_slots), np.int64),
-            guided=np.zeros((n_pairs, n_rounds), bool),
-            left_after=np.zeros(n_pairs, np.int64),
-        )
-
-    def round(
-        self, rows: slice, number: int, slate: Tensor, feedback: Feedback, guided: Tensor
-    ) -> None:
-        """What was shown in a round, and how it was answered."""
-        log, at = self.log, number - 1
-        log.slate[rows, at] = slate.cpu().numpy()
-        log.item_idx[rows, at] = feedback.item_idx.cpu().numpy()
-        log.accepted[rows, at] = feedback.accepted.cpu().numpy()
-        log.accept_prob[rows, at] = feedback.accept_prob.cpu().numpy()
-        log.guided[rows, at] = guided.cpu().numpy()
-
-    def left(self, rows: slice, number: int, leaves: Tensor) -> None:
-        """Who left after a round."""
-        self.log.left_after[rows][leaves.cpu().numpy()] = number
-
-    def state(self, rows: slice, number: int, environment: Environment, rank: Tensor) -> None:
-        """Where users stand after a round."""
-        self.log.interest[rows, number] = environment.interest().cpu().numpy()
-        self.log.rank[rows, number] = rank.cpu().numpy()
-        is_here = (self.traced >= rows.start) & (self.traced < rows.stop)
-        at = torch.from_numpy(self.traced[is_here] - rows.start).to(rank.device)
-        self.trace[is_here, number] = environment.user_vectors[at].cpu().numpy()
-
-
 class _Block:
     """Some simulated users of a play, and their rows in it and in the log."""
 
-    def __init__(self, world: World, notes: _Notes, part: slice, start: int) -> None:
+    def __init__(self, world: World, notes: Notes, part: slice, start: int) -> None:
         self.part, self.rows = part, slice(start + part.start, start + part.stop)
         self.environment, self._notes = Environment(world), notes
         pairs = notes.pairs.user_idx[self.rows], notes.pairs.target_idx[self.rows]
-        self.environment.reset(*pairs, n_rounds=notes.options.n_rounds)
-        notes.log.is_counted[self.rows] = ~self.environment.is_owner.cpu().numpy()
+        self.environment.reset(*pairs, n_rounds=notes.n_rounds)
+        notes.is_counted[self.rows] = ~self.environment.is_owner
         self.rank = self.environment.rank(torch.arange(len(pairs[0]), device=world.device))
-        notes.state(self.rows, 0, self.environment, self.rank)
+        first, last = np.searchsorted(notes.traced, [self.rows.start, self.rows.stop])
+        self._traced = slice(int(first), int(last))
+        own = torch.from_numpy(notes.traced[self._traced] - self.rows.start)
+        self._of_trace = own.to(world.device)
+        self._note(0)
 
     def step(self, number: int, slate: Tensor, guided: Tensor, share: KeptShare | None) -> Feedback:
         """Show a slate (B, n_slots), note what happens, and give the answers."""
         feedback = self.environment.step(slate, share)
-        changed = feedback.accepted.nonzero()[:, 0]
+        changed = rows_where(feedback.accepted)
         if len(changed):
             self.rank[changed] = self.environment.rank(changed)
         rows = torch.arange(len(slate), device=slate.device)
         chose = guided[rows, feedback.slot] & (feedback.item_idx > 0)
         self._notes.round(self.rows, number, slate, feedback, chose)
-        self._notes.state(self.rows, number, self.environment, self.rank)
+        self._note(number)
         return feedback
+
+    def _note(self, number: int) -> None:
+        """Where users stand after a round."""
+        notes, users = self._notes, self.environment.user_vectors
+        notes.interest[self.rows, number] = self.environment.interest()
+        notes.rank[self.rows, number] = self.rank
+        notes.trace[self._traced, number] = users[self._of_trace].to(notes.trace.dtype)
 
 
 class _Play:
@@ -257,12 +234,12 @@ class _Play:
         world: World,
         journeys: Journeys,
         of_users: Places,
-        notes: _Notes,
+        notes: Notes,
         rows: slice,
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
-        self._rows = rows
-        n, size = rows.stop - rows.start, guide.block_size
+        self._rows, self._number = rows, 0  # of the round
+        n, size = rows.stop - rows.start, guide.at_once(journeys)
         parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
         self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
         own = torch.arange(n, device=world.device)
@@ -270,17 +247,18 @@ class _Play:
         self.places = guide.first_places(self.journeys, of_users)
         self._accepted: Tensor | None = None  # of the round before, if places are not renewed yet
 
-    def round(self, ledger: Ledger = FREE, map_blocks: MapBlocks = map) -> Evidence:
-        """Play a round; gives what a policy that learns is told of it."""
+    def round(self, ledger: Ledger = FREE, map_blocks: MapBlocks = map) -> Evidence | None:
+        """Play a round; gives what a policy is told of it, if it learns."""
         self._renew(map_blocks)
-        number = int(self.journeys.round[0])
+        self._number += 1
         slots = self._slots(ledger, map_blocks)
         slate = torch.stack([ruled.item_idx for ruled in slots], 1)
         guided = torch.stack([ruled.guided for ruled in slots], 1)
 
         def step(block: _Block) -> Feedback:
             part = block.part
-            return block.step(number, slate[part], guided[part], self._policy_share(part))
+            share = self._policy_share(part)
+            return block.step(self._number, slate[part], guided[part], share)
 
         answers: Any = zip(*map_blocks(step, self._blocks), strict=True)
         feedback = Feedback(*(torch.cat(column) for column in answers))
@@ -288,6 +266,8 @@ class _Play:
         if self.guide.rails is not None:
             self.counts.note(self.journeys, ruled)
         stayed = self._answered(slate, ruled, feedback)
+        if not isinstance(self.guide.policy, Learner):
+            return None
         return evidence_of(ruled, feedback.item_idx, feedback.accepted, stayed)
 
     def over(self) -> "_Play":
@@ -301,8 +281,7 @@ class _Play:
         beside = slate if slate.shape[1] > 1 else None
         after = self.journeys.after(feedback.item_idx, feedback.accepted, chose, beside)
         has_left = torch.cat([block.environment.has_left for block in self._blocks])
-        number = int(self.journeys.round[0])
-        self.notes.left(self._rows, number, has_left & ~after.is_over)
+        self.notes.left(self._rows, self._number, has_left & ~after.is_over)
         is_over = after.is_over | has_left
         if self.world.options.after_success == "stop":
             is_over |= feedback.accepted & (feedback.item_idx == after.target_idx)
@@ -372,7 +351,7 @@ def evidence_of(
 
 def _total(plays: list[_Play]) -> dict[str, int]:
     """What rails did in all of them."""
-    total = RailCounts()
+    total = Counter[str]()
     for play in plays:
-        total.counts.update(play.counts.counts)
-    return dict(total.counts)
+        total.update(play.counts.counts)
+    return dict(total)

@@ -5,15 +5,18 @@ import hashlib
 import json
 import os
 import platform
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from proactrec.config import digest
 from proactrec.errors import ArtefactError
 from proactrec.files import write_text
+from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
 
 MANIFEST = "manifest.json"
@@ -53,6 +56,8 @@ class ArtefactStore:
     ) -> Artefact:
         """The artefact of a kind made from `inputs`; `make` fills a folder if there is none yet.
 
+        Of processes that train together all work on it, and the first keeps what it made.
+
         Raises
         ------
         ArtefactError
@@ -61,10 +66,16 @@ class ArtefactStore:
         key = f"{kind}-{digest(inputs)}"
         final, partial = self.root / key, self.root / f".{key}"
         self.root.mkdir(parents=True, exist_ok=True)
-        with _locked(self.root / f".{key}.lock", lambda by: self._waits(key, by)):
-            if final.exists():
+        together = ranks()
+        lock = _locked(self.root / f".{key}.lock", lambda by: self._waits(key, by))
+        with lock if together.rank == 0 else nullcontext():
+            if together.first(final.exists()):
                 manifest = _check(final)
                 return Artefact(final, key, manifest["seconds"], is_reused=True)
+            if together.rank > 0:
+                _make_aside(make, partial)
+                together.first(0)  # who waits for the first rank's files
+                return Artefact(final, key, _check(final)["seconds"], is_reused=False)
             partial.mkdir(exist_ok=True)
             for left in partial.iterdir():  # by a killed run; only a checkpoint is worth keeping
                 if left.name != CHECKPOINT:
@@ -77,10 +88,19 @@ class ArtefactStore:
             manifest = {"kind": kind, "inputs": inputs, "seconds": seconds, "files": hashes}
             write_text(partial / MANIFEST, json.dumps(manifest, indent=2, default=str))
             os.replace(partial, final)
+            together.first(0)
             return Artefact(final, key, seconds, is_reused=False)
 
     def _waits(self, key: str, by: str) -> None:
         self._progress("waiting", 0, 1, f"for {key}, made by {by or 'another process'}")
+
+
+def _make_aside(make: Callable[[Path], None], partial: Path) -> None:
+    """Help to make what another process keeps, from the same checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        if (partial / CHECKPOINT).exists():
+            shutil.copy(partial / CHECKPOINT, folder)
+        make(Path(folder))
 
 
 def file_hash(path: Path) -> str:

@@ -1,7 +1,8 @@
 """What rails mean for one journey: functions of the journey, which hold no state of a run."""
 
+import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -61,6 +62,14 @@ class Rails:
         self._item_key, self._run_seed = items.key, seed
         self._seed = int(generator(seed, "rails").integers(2**63))
 
+    def to(self, device: torch.device) -> Self:
+        """The rails with their tables on a device."""
+        other = copy.copy(self)
+        tables = ("is_forbidden", "is_protected", "_capped", "_caps")
+        for name, table in ((name, getattr(self, name)) for name in tables):
+            setattr(other, name, None if table is None else table.to(device))
+        return other
+
     def opted_out(self, user_ids: Sequence[str]) -> BoolArray:
         """Who is never guided, by their ids: (n_users,)."""
         return opted_out(self.options, user_ids, seed=self._run_seed)
@@ -117,7 +126,7 @@ class Rails:
         if self.options.pause_after is None and self.options.stop_after is None:
             return now  # nothing goes by the answers
         answers = journeys.guided, journeys.accepted, journeys.refused > 0
-        for number in range(max(journeys.round.tolist(), default=1) - 1):
+        for number in range(journeys.n_past):
             after = self._counted(now, *(part[:, number] for part in answers))
             now = after.where(journeys.round - 1 > number, now)
         return now
@@ -130,7 +139,7 @@ class Rails:
         n_refused = (now.n_refused + (guided & refused)) * ~(accepted & guided)
         n_in_a_row = (now.n_in_a_row + refused) * ~accepted
         is_tired = n_refused >= (options.pause_after or UNLIMITED)
-        pause = torch.where(is_tired, options.pause_rounds, (now.pause - 1).clamp(min=0))
+        pause = (now.pause - 1).clamp(min=0).masked_fill(is_tired, options.pause_rounds)
         is_stopped = now.is_stopped | (n_in_a_row >= (options.stop_after or UNLIMITED))
         return Standing(now.n_guided, n_refused * ~is_tired, n_in_a_row, pause, is_stopped)
 
@@ -150,6 +159,8 @@ class Rails:
 
         Where in the cycle a journey begins goes by the hashed ids of user and target.
         """
+        if not self.options.plain_share:
+            return torch.zeros_like(journeys.is_over)
         users, targets = journeys.drawing(self._item_key)
         drawn = uniform_at(self._seed, users, targets, users * 0)
         phase = torch.from_numpy(drawn).to(journeys.round.device)
@@ -198,4 +209,4 @@ def _share_left(
         played[n_rounds] = 1 + chance * before[:, :1] + (1 - chance) * refused
     start = n_refused.clamp(max=limit - 1)
     share = (played[n_left + 1, row, start] - 1) / n_left.clamp(min=1)
-    return torch.where(is_near, share, 1.0)
+    return share.masked_fill(~is_near, 1.0)

@@ -97,16 +97,19 @@ class RailCounts:
     """
 
     def __init__(self) -> None:
-        self.counts = Counter(dict.fromkeys(("decisions", *REASONS, *OTHER_COUNTS), 0))
+        self._total = torch.zeros((), dtype=torch.int64)  # (1 + n_reasons + n_others,) by now
 
     def note(self, journeys: Journeys, ruled: Ruled) -> None:
         """Count one more round of some journeys."""
         is_left = ~journeys.has_arrived
-        n_of = torch.bincount(ruled.reason[is_left & (ruled.reason >= 0)], minlength=len(REASONS))
-        self.counts.update(dict(zip(REASONS, n_of.tolist(), strict=True)))
-        self.counts.update(
-            decisions=int(is_left.sum()),
-            decided_again=int(ruled.n_again[is_left].sum()),
-            overruled=int(ruled.n_overruled.sum()),
-            items_forbidden=int(ruled.n_forbidden[is_left].sum()),
-        )
+        reasons = torch.arange(len(REASONS), device=is_left.device)
+        n_of = ((ruled.reason[:, None] == reasons) & is_left[:, None]).sum(0)
+        again, forbidden = ruled.n_again * is_left, ruled.n_forbidden * is_left
+        others = [x.sum() for x in (again, ruled.n_overruled, forbidden)]
+        self._total = self._total + torch.cat([is_left.sum()[None], n_of, torch.stack(others)])
+
+    @property
+    def counts(self) -> Counter[str]:
+        """All that was counted, by name."""
+        names = "decisions", *REASONS, *OTHER_COUNTS
+        return Counter(dict(zip(names, self._total.expand(len(names)).tolist(), strict=True)))

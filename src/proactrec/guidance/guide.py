@@ -13,13 +13,14 @@ from torch.nn import functional as F
 
 from proactrec.data.items import Items
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import most_rows
 from proactrec.guidance.course import Rails
 from proactrec.guidance.decision import Ruled, joined
 from proactrec.guidance.ledger import FREE, Ledger
 from proactrec.guidance.offers import check_offered, only_offered
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.ruling import Ruling, first_reason, plain_items
-from proactrec.journeys import OPEN_ENDED, REFUSED, Journeys, Rows
+from proactrec.journeys import OPEN_ENDED, Journeys, Rows
 from proactrec.policies.base import (
     Candidates,
     EncoderPolicy,
@@ -28,9 +29,9 @@ from proactrec.policies.base import (
     PredictsAcceptance,
     View,
     is_stale,
+    what_may_be_shown,
 )
 from proactrec.policies.next_item import NextItem
-from proactrec.ranking import penalties
 from proactrec.retrieval.thresholds import least_of_best
 from proactrec.threads import MapBlocks
 
@@ -100,8 +101,12 @@ class Guide:
 
     @property
     def block_size(self) -> int:
-        """Journeys that are decided at once."""
+        """Journeys that are decided at once, on the CPU."""
         return min(MAX_BLOCK, max(1, BLOCK_SCORES // (len(self.items) + 1)))
+
+    def at_once(self, journeys: Journeys) -> int:
+        """Journeys that are decided at once where these are."""
+        return most_rows(len(self.items) + 1) if journeys.user.is_cuda else self.block_size
 
     @property
     def is_shared(self) -> bool:
@@ -163,10 +168,11 @@ class Guide:
         accepted : bool tensor, shape (n,)
             How it was answered.
         """
-        last = journeys.shown.gather(1, (journeys.round - 2)[:, None])[:, 0] > 0
-        stale = (is_stale(self.policy, accepted, last) & ~journeys.is_over).nonzero()[:, 0]
-        if len(stale):
-            places.own[stale] = self.policy.place(journeys.of(stale))
+        if self.policy.renewed_by != "never":
+            last = journeys.shown.gather(1, (journeys.round - 2)[:, None])[:, 0] > 0
+            stale = (is_stale(self.policy, accepted, last) & ~journeys.is_over).nonzero()[:, 0]
+            if len(stale):  # a GPU is waited for: to make all anew takes longer
+                places.own[stale] = self.policy.place(journeys.of(stale))
         if not self.has_one_place:
             moved = (accepted & ~journeys.is_over).nonzero()[:, 0]
             if len(moved):
@@ -209,7 +215,7 @@ class Guide:
         """
         if ledger is FREE and self.rails is not None and self.rails.options.spans_users:
             raise InvalidInputError("rails that span users need their ledger, got none")
-        if self.rails is None and journeys.users.opted_out[journeys.user_rows].any():
+        if self.rails is None and journeys.has_opted_out:
             raise InvalidInputError("users who opted out need a guide with rails, got none")
         if offered is not None:
             check_offered(offered, len(journeys.user), len(self.items))
@@ -224,11 +230,11 @@ class Guide:
                 page = (None if items is None else items[part] for items in (without, offered))
                 return guide._decided(some, at, ledger, *page)
 
-            parts = rows.split(self.block_size)
+            parts = rows.split(self.at_once(journeys))
             return joined(list(map_blocks(block, parts)))
 
         ruled = decided(every)
-        while len(rows := (~ledger.take(journeys, ruled)).nonzero()[:, 0]):
+        while ledger is not FREE and len(rows := (~ledger.take(journeys, ruled)).nonzero()[:, 0]):
             ruled = ruled.again(rows, decided(rows).masked(journeys.is_over[rows]))
         return ruled
 
@@ -269,7 +275,7 @@ class Guide:
         assert self.recommender is not None
         targets = self.recommender.encoder.item_vectors[journeys.target_idx]
         room = 1 - F.cosine_similarity(places.relevance, targets)
-        return room.masked_fill(journeys.at(journeys.users.opted_out), -torch.inf)
+        return room.masked_fill(journeys.opted_out, -torch.inf)
 
     def ruling(
         self,
@@ -285,7 +291,7 @@ class Guide:
         assert recommender is not None
         view = self.view(journeys, places, without, offered)
         bounds, course = ledger.bounds(journeys), rails.course(self._ahead(journeys))
-        is_out = journeys.at(journeys.users.opted_out)
+        is_out = journeys.opted_out
         is_free = is_out | bounds.is_left_out
         may_not = rails.may_not(journeys, len(self.items) + 1) & ~is_free[:, None]
         may_not = may_not | rails.is_forbidden.to(may_not.device)
@@ -324,7 +330,7 @@ class Guide:
     def _bearing_on(self, journeys: Journeys) -> "Guide":
         """The guide without its rails where none is on and nobody opted out: half the work."""
         rails = self.rails
-        if rails is None or rails.options.is_on or journeys.at(journeys.users.opted_out).any():
+        if rails is None or rails.options.is_on or journeys.has_opted_out:
             return self
         return replace(self, rails=None, recommender=None)
 
@@ -364,28 +370,6 @@ class Guide:
             assert isinstance(self.policy, PredictsAcceptance)
             may_not = may_not | (self.policy.chances(seen) < options.acceptance_floor)
         return penalty.masked_fill(may_not, -torch.inf)
-
-
-def what_may_be_shown(
-    journeys: Journeys, n_rows: int, *, shows_again: bool = False, without: Tensor | None = None
-) -> Candidates:
-    """The catalogue without what users have, what was shown to them, and `without` (n, k).
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of items + 1.
-    shows_again : bool
-        Whether what was refused may be shown again.
-    """
-    history, device = journeys.users.history, journeys.user.device
-    penalty = penalties(history, journeys.user_rows, n_rows, device)
-    shown = [journeys.shown * (journeys.answer != REFUSED)]  # an answer may be to come
-    if not shows_again:
-        shown = [journeys.shown, journeys.also_shown]
-    for items in (*shown, *([] if without is None else [without])):
-        penalty.scatter_(1, items, -torch.inf)  # nothing shown: padding once more
-    return Candidates(penalty)
 
 
 def check_prediction(kind: type[Policy], options: RailsOptions) -> None:

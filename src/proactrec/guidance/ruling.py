@@ -84,4 +84,4 @@ def _alone(among: Tensor, item_idx: Tensor, is_plain: Tensor) -> Tensor:
 def first_reason(holds: tuple[Tensor, ...]) -> Tensor:
     """Place of the first mask (n,) that holds, or GUIDED: (n,)."""
     masks = torch.stack(holds, 1)
-    return torch.where(masks.any(1), masks.int().argmax(1), GUIDED)
+    return masks.int().argmax(1).masked_fill(~masks.any(1), GUIDED)

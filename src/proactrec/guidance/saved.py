@@ -185,6 +185,7 @@ class Kept:
         self._folder, self._about, self._n_fitted = folder, about, about["n_items"]
 
     progress: Progress
+    device = "cpu"
 
     @cached_property
     def content(self) -> Tensor | None:

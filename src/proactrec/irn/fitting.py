@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.irn.network import IRN, IRNOptions
+from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
 from proactrec.training import TrainingRecord, mean_loss, train
@@ -159,7 +160,14 @@ def _run_epoch(
     item_seq, user_idx = _tensors(model, pieces)
     order = torch.randperm(len(item_seq), generator=rng).to(model.device)
     batches = order.split(model.options.batch_size)
-    losses = (next_item_losses(model, item_seq[rows], user_idx[rows]).mean() for rows in batches)
+    losses = (
+        ranks().part(
+            (item_seq[rows], user_idx[rows]),
+            lambda own: int((own[0][:, 1:] != 0).sum()),
+            lambda own: next_item_losses(model, *own).mean(),
+        )
+        for rows in batches
+    )
     return mean_loss(optimizer, losses)
 
 

@@ -22,6 +22,7 @@ from proactrec.encoders.base import ENCODE_ROWS
 from proactrec.encoders.layers import TransformerLayer, dropout
 from proactrec.encoders.saved import ItemModel, read_model, save_model
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import at_once
 from proactrec.ranking import best_item
 from proactrec.rng import torch_generator
 from proactrec.training import StoppingOptions
@@ -224,7 +225,7 @@ class IRN(ItemModel):
         states = torch.cat(
             [
                 self._newest(history[rows], user_idx[rows], objective[rows])
-                for rows in order.split(ENCODE_ROWS)
+                for rows in order.split(at_once(history, ENCODE_ROWS))
             ]
         )
         return torch.empty_like(states).index_copy(0, order, states)
@@ -291,7 +292,8 @@ class IRN(ItemModel):
 
     def _newest(self, history: Tensor, user_idx: Tensor, objective: Tensor) -> Tensor:
         # Padding is never a key, so cutting off what all share changes nothing.
-        history = history[:, int((history != 0).any(0).int().argmax()) :]
+        if not history.is_cuda:  # which would have to be waited for
+            history = history[:, int((history != 0).any(0).int().argmax()) :]
         x, mask = self._embed(history, objective), self.mask(history, user_idx)
         *below, last = self._decoders()
         for layer in below:

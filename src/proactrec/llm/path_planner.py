@@ -26,7 +26,6 @@ from proactrec.llm.titles import FUZZY_THRESHOLD, TitleMatcher
 from proactrec.policies.base import Decision, EncoderPolicy, View, next_planned
 from proactrec.policies.ingredients import Ingredients
 from proactrec.progress import Progress, silent
-from proactrec.ranking import penalties
 
 ONCE_MORE = "Answer with one JSON list of names, as strings, and nothing else."
 COUNTED = (
@@ -209,8 +208,7 @@ class LLMIPP(EncoderPolicy):
 
     def _penalty(self, journeys: Journeys) -> Tensor:
         """-inf for what a path may not hold: known, shown, and the target itself."""
-        users, device = journeys.users, journeys.user.device
-        penalty = penalties(users.history, journeys.user_rows, len(self._titles), device)
+        penalty = journeys.penalties(len(self._titles))
         shown = torch.cat([journeys.shown, journeys.target_idx[:, None]], 1)
         return penalty.scatter_(1, shown, -torch.inf)
 

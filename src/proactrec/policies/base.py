@@ -8,7 +8,7 @@ from torch import Tensor
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
-from proactrec.journeys import Journeys, Rows
+from proactrec.journeys import REFUSED, Journeys, Rows
 from proactrec.policies.ingredients import Ingredients
 from proactrec.ranking import best_item
 
@@ -64,6 +64,27 @@ class Candidates(NamedTuple):
         return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
 
 
+def what_may_be_shown(
+    journeys: Journeys, n_rows: int, *, shows_again: bool = False, without: Tensor | None = None
+) -> Candidates:
+    """The catalogue without what users have, what was shown to them, and `without` (n, k).
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of items + 1.
+    shows_again : bool
+        Whether what was refused may be shown again.
+    """
+    penalty = journeys.penalties(n_rows)
+    shown = [journeys.shown * (journeys.answer != REFUSED)]  # an answer may be to come
+    if not shows_again:
+        shown = [journeys.shown, journeys.also_shown]
+    for items in (*shown, *([] if without is None else [without])):
+        penalty.scatter_(1, items, -torch.inf)  # nothing shown: padding once more
+    return Candidates(penalty)
+
+
 class View(NamedTuple):
     """What a policy decides by: journeys, where their users stand, and what may be shown."""
 
@@ -96,6 +117,10 @@ class Evidence(NamedTuple):
     features: Tensor  # (n, n_features), of the policy's own decisions
     accepted: Tensor  # (n,) bool
     stayed: Tensor | None = None  # (n,) bool: came back for the next round; None: nobody knows
+
+    def cpu(self) -> Self:
+        """On the CPU."""
+        return self._replace(**{n: x.cpu() for n, x in self._asdict().items() if x is not None})
 
 
 Renewal = Literal["never", "acceptance", "refusal", "answer"]

@@ -198,7 +198,7 @@ def moved_by_answers(
         v: how much a start may be wrong; 0 leaves surprise aside.
     """
     place, all_accepted = start, journeys.accepted
-    for number in range(int(journeys.round.max()) - 1):
+    for number in range(journeys.n_past):
         item_idx = journeys.shown[:, number] * (journeys.answer[:, number] != UNKNOWN)
         accepted = all_accepted[:, number]
         shown = item_vectors[item_idx]  # (n, d), zero where nothing was shown, or answered yet
@@ -206,7 +206,7 @@ def moved_by_answers(
         surprise = variance * slope * (accepted.float() - chance)
         surprise /= 1 + variance * slope**2 * chance * (1 - chance)
         told = F.normalize(place + surprise[:, None] * shown, dim=1)
-        share = torch.where(accepted, kept_share, 1.0)[:, None]
+        share = torch.ones_like(chance).masked_fill_(accepted, kept_share)[:, None]
         moved = F.normalize(share * told + (1 - share) * shown, dim=1)
         place = torch.where((item_idx > 0)[:, None], moved, place)
     return place

@@ -128,4 +128,4 @@ def _place(among: Tensor, luck: Tensor, share: float) -> Tensor:
     """Which of them is shown, by luck in [0, 1): (n, 1)."""
     n_items = (among > 0).sum(1)
     equally = (luck / (share or 1.0) * n_items).long().minimum(n_items - 1).clamp(min=0)
-    return torch.where(luck < share, equally, 0)[:, None]
+    return equally.masked_fill(luck >= share, 0)[:, None]

@@ -121,7 +121,7 @@ class Foresight(Policy):
     Parameters
     ----------
     vectors : InterestVectors or Views
-        Its own: rows of the known users, and of all items.
+        Its own: rows of the known users, and of all items. It decides where they are.
     train_counts : int array, shape (n_items + 1,)
         Users who have an item.
     known : Histories
@@ -131,7 +131,6 @@ class Foresight(Policy):
 
     name: ClassVar[str] = "foresight"
     options_type: ClassVar[type[Options]] = ForesightOptions
-    uses_gpu: ClassVar[bool] = False
     renewed_by = "answer"
 
     def __init__(
@@ -176,6 +175,7 @@ class Foresight(Policy):
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
         """The acceptance model after more answers."""
+        evidence = evidence.cpu()  # where knowledge is
         if self.options.worth.learns_leaving:
             knowledge = knowledge.seen_again(evidence)
         return knowledge.learned(evidence, self._popularity) if self.options.learns else knowledge
@@ -187,16 +187,19 @@ class Foresight(Policy):
         return other
 
     def _know(self, knowledge: AcceptanceModel) -> None:
-        self.knowledge, self._slope = knowledge, knowledge.slope
-        self._items = self.views.weighted(self.views.item_vectors, knowledge.shares)
+        self.knowledge, self._slope, vectors = knowledge, knowledge.slope, self.views.item_vectors
+        self._shares, self._leaving = (x.to(vectors) for x in (knowledge.shares, knowledge.leaving))
+        self._items = self.views.weighted(vectors, self._shares)
         self._toward = Toward(self._items)
-        self._offsets = knowledge.offsets(self._popularity)
-        self._hopeful_offsets = knowledge.offsets(self._popularity, self.options.optimism)
+        self._offsets, self._hopeful_offsets = (
+            knowledge.offsets(self._popularity, optimism).to(vectors.device)
+            for optimism in (0.0, self.options.optimism)
+        )
 
     def place(self, journeys: Journeys) -> Tensor:
         """Where users are believed to stand (n, d)."""
         return moved_by_answers(
-            self.views.weighted(self._starts.of(journeys), self.knowledge.shares),
+            self.views.weighted(self._starts.of(journeys), self._shares),
             self._items,
             journeys,
             self._slope,
@@ -216,7 +219,7 @@ class Foresight(Policy):
         score, column = self._weighed(view)
         best, place = score.max(1)
         item_idx = view.candidates.items(column.gather(1, place[:, None]))[:, 0]
-        foreseen = self.views.sums(view.places * self._items[item_idx]) / self.knowledge.shares
+        foreseen = self.views.sums(view.places * self._items[item_idx]) / self._shares
         return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
 
     def promise(self, view: View) -> Tensor:
@@ -388,7 +391,7 @@ class Foresight(Policy):
         return value_of(plans, goal, self.options.worth, self._ahead(view))
 
     def _ahead(self, view: View) -> Ahead:
-        options, leaving = self.options, self.knowledge.leaving.to(view.places)[None]
+        options, leaving = self.options, self._leaving[None]
         discount = options.discount
         if discount is None:
             discount = 0.0 if options.goes_on else ENDING_DISCOUNT

@@ -33,6 +33,11 @@ class Training(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """Where models are trained."""
+        ...
+
+    @property
     def item_vectors(self) -> Tensor:
         """Interest vectors of items (n_items + 1, d), where models of one's own may start."""
         ...
@@ -75,8 +80,13 @@ class Ingredients(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """Where policies decide: their tables go there."""
+        ...
+
+    @property
     def encoder(self) -> Encoder:
-        """The trained sequence encoder."""
+        """The trained sequence encoder, on the device."""
         ...
 
     @property

@@ -64,8 +64,9 @@ class IPG(EncoderPolicy):
 
     def decide(self, view: View) -> Decision:
         """The item with the highest guided score."""
-        starts = range(0, max(1, len(view.places)), SCORED_ROWS)
-        parts = [view.of(slice(at, at + SCORED_ROWS)) for at in starts]
+        n_all = max(1, len(view.places))
+        size = n_all if view.places.is_cuda else SCORED_ROWS
+        parts = [view.of(slice(at, at + size)) for at in range(0, n_all, size)]
         blocks = list(shared(self._decide_block, parts))
         return Decision(
             torch.cat([b.item_idx for b in blocks]), torch.cat([b.score for b in blocks])
@@ -126,6 +127,12 @@ class IPG(EncoderPolicy):
             return decision
         # A positive interest times no positive progress: nothing here leads to the target.
         is_stuck = (decision.score <= 0) & (decision.item_idx > 0)
+        if is_stuck.is_cuda:  # all rows once more take less than to wait for those in question
+            calm = candidates.best(candidates.scores(self.interest(view.places)))
+            return Decision(
+                torch.where(is_stuck, calm.item_idx, decision.item_idx),
+                torch.where(is_stuck, calm.score, decision.score),
+            )
         if not bool(is_stuck.any()):
             return decision
         among = candidates.of(is_stuck)
@@ -174,7 +181,7 @@ class IPG(EncoderPolicy):
         if item_idx is not None:
             return self._progress_of(users, target_idx, item_idx)
         targets = target_idx
-        if bool((target_idx == target_idx[0]).all()):
+        if not targets.is_cuda and bool((target_idx == target_idx[0]).all()):
             targets = target_idx[:1]  # journeys of one target stand together: one row serves all
         if self.guidance_options.guidance == "dot":
             here = (users * self.items[target_idx]).sum(1, keepdim=True)

@@ -17,7 +17,6 @@ from proactrec.irn.network import IRN, IRNOptions, load_irn
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Policy, View, next_planned
 from proactrec.policies.ingredients import Ingredients, Training
-from proactrec.ranking import penalties
 
 ANYBODY = ""
 """Id of a user after all known ones, unknown to every model: the mean of those it was fitted on."""
@@ -67,6 +66,7 @@ class IRNPolicy(Policy):
                 training.item_vectors if starts else None,
                 options.model,
                 seed=training.seed,
+                device=training.device,
                 checkpoint=folder / "checkpoint.safetensors",
                 progress=training.progress,
             )
@@ -74,7 +74,8 @@ class IRNPolicy(Policy):
 
         folder = ingredients.fitted("irn", {"model": options.model.model_dump()}, fit)
         user_ids, item_ids = (*ingredients.user_ids, ANYBODY), ingredients.items.item_ids
-        return cls(load_irn(folder, user_ids, item_ids, ingredients.content), options)
+        model = load_irn(folder, user_ids, item_ids, ingredients.content)
+        return cls(model.to(ingredients.device), options)
 
     def place(self, journeys: Journeys) -> Tensor:
         """States before the target (n, d), or planned items as floats (n, n_rounds)."""
@@ -95,8 +96,7 @@ class IRNPolicy(Policy):
 
     def _plan(self, journeys: Journeys) -> Tensor:
         """Items of the whole path (n, n_rounds), planned before the first round."""
-        model, users = self.model, journeys.users
-        penalty = penalties(users.history, journeys.user_rows, model.n_items + 1, model.device)
+        model, penalty = self.model, journeys.penalties(self.model.n_items + 1)
         seen = self._sequence(journeys), self._known(journeys), journeys.target_idx
         return model.paths(*seen, penalty, self.irn_options.n_rounds)
 
@@ -105,5 +105,5 @@ class IRNPolicy(Policy):
 
     def _known(self, journeys: Journeys) -> Tensor:
         """Users as the model knows them; its last one stands for all others."""
-        known = journeys.at(journeys.users.known)
-        return torch.where(known < 0, self.model.n_users - 1, known)
+        known = journeys.known
+        return known.masked_fill(known < 0, self.model.n_users - 1)

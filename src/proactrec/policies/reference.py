@@ -62,17 +62,17 @@ class Popular(Policy):
     guides: ClassVar[bool] = False
     renewed_by = "never"
 
-    def __init__(self, items: Items) -> None:
-        self._counts = torch.from_numpy(items.train_counts).float()
+    def __init__(self, items: Items, device: str = "cpu") -> None:
+        self._counts = torch.from_numpy(items.train_counts).float().to(device)
 
     @classmethod
     def build(cls, ingredients: Ingredients) -> Self:
         """The policy for the run's catalogue."""
-        return cls(ingredients.items)
+        return cls(ingredients.items, ingredients.device)
 
     def decide(self, view: View) -> Decision:
         """The most popular item that may be shown."""
-        counts = self._counts.to(view.places.device).repeat(len(view.places), 1)
+        counts = self._counts.repeat(len(view.places), 1)
         return view.candidates.best(view.candidates.scores(counts))
 
 

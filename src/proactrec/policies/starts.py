@@ -1,7 +1,10 @@
 """Where histories put users before their journeys, in every view."""
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from proactrec.data.dataset import Histories
@@ -22,18 +25,31 @@ class Starts:
 
     def __init__(self, views: Views, known: Histories) -> None:
         self._views, self._known, self._known_hash = views, known, hash_of(known)
+        self._last: tuple[Users | None, Tensor] = None, views.user_vectors  # of all, on a GPU
 
     def of(self, journeys: Journeys) -> Tensor:
         """Where histories put users: (n, d)."""
-        users, rows = journeys.users, journeys.user_rows
+        if not journeys.user.is_cuda:
+            return self._of_rows(journeys.users, journeys.user_rows)
+        users, everybody = self._last
+        if users is not journeys.users:
+            users = journeys.users
+            everybody = self._of_rows(users, np.arange(len(users.key)))
+            self._last = users, everybody
+        return everybody[journeys.user]
+
+    def _of_rows(self, users: Users, rows: IntArray) -> Tensor:
         known = users.known[rows]
-        start = self._views.user_vectors[torch.from_numpy(known.clip(min=0))]
+        start = self._views.user_vectors[self._there(known.clip(min=0))]
         is_other = (known < 0) | (users.history_hash[rows] != self._known_hash[known])
         if is_other.any():
             of_row, row = np.unique(rows[is_other], return_inverse=True)
             placed = self._placed_anew(users, of_row)
-            start[torch.from_numpy(is_other)] = placed[torch.from_numpy(row)]
+            start[self._there(is_other)] = placed[self._there(row)]
         return start
+
+    def _there(self, part: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(part).to(self._views.user_vectors.device)
 
     def _placed_anew(self, users: Users, rows: IntArray) -> Tensor:
         r"""Where users stand whose histories are not those of the fit: (n_rows, d).
@@ -59,10 +75,10 @@ class Starts:
         nothing = items.new_zeros(len(rows), items.shape[1])
         moved = nothing.index_add(
             0,
-            torch.from_numpy(place // n_rows),
-            items[torch.from_numpy(place % n_rows)] * torch.from_numpy(change).float()[:, None],
+            self._there(place // n_rows),
+            items[self._there(place % n_rows)] * self._there(change).float()[:, None],
         )
-        total = nothing.index_add(0, torch.from_numpy(old_row), items[torch.from_numpy(old_item)])
-        start = views.user_vectors[torch.from_numpy(known.clip(min=0))]
+        total = nothing.index_add(0, self._there(old_row), items[self._there(old_item)])
+        start = views.user_vectors[self._there(known.clip(min=0))]
         pull = views.sums(start * total)[:, views.of_column]  # 0 for who is not known
         return views.units(pull * start + moved)

@@ -14,6 +14,7 @@ targets, to a user who stands at s and was not shown it yet; the k that has it i
 An optimal stopping rule needs no more: it is asked again every round, with what was learned.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -58,11 +59,18 @@ def best_stop(
     longest : int
         Waits of more rounds are not compared.
     """
-    most = min(longest, max(0.0, float(n_rounds.max()) - 1e-9))
-    waits = torch.tensor([w for w in WAITS if w <= most], dtype=interest.dtype)
-    wait = waits.to(interest.device)[:, None, None]
+    most = longest
+    if not n_rounds.is_cuda:  # which would have to be waited for
+        most = min(longest, int(max(0.0, float(n_rounds.max()) - 1e-9)))
+    waits = _waits(most, interest.dtype, interest.device)
+    wait = waits[:, None, None]
     away = (1 - interest).clamp(min=1e-6)
     kept = (1 - rate.clamp(min=0) / away).clamp(min=0)
     chance = torch.sigmoid(slope * (1 - away * kept**wait) + offset)  # (n_waits, n, m)
     value, best = (stays**wait * chance * (n_rounds - wait).clamp(0, 1)).max(0)  # first of equals
-    return Stop(value, waits.to(interest.device)[best], chance.gather(0, best[None])[0])
+    return Stop(value, waits[best], chance.gather(0, best[None])[0])
+
+
+@lru_cache(maxsize=256)
+def _waits(most: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([w for w in WAITS if w <= most], dtype=dtype).to(device)

@@ -21,7 +21,12 @@ class Toward:
         self._items, self._kept = items, dict[int, Tensor]()
 
     def of(self, target_idx: Tensor) -> Tensor:
-        """Products of targets (n,): (n, n_items + 1), not to be written to."""
+        """Products of targets (n,): (n, n_items + 1), not to be written to.
+
+        On a GPU nothing is kept: which targets they are would have to be waited for.
+        """
+        if target_idx.is_cuda:
+            return self._items[target_idx] @ self._items.T
         targets = target_idx.tolist()
         kept = self._kept if len(self._kept) * len(self._items) < MOST_KEPT else {}
         fresh = [target for target in dict.fromkeys(targets) if target not in kept]

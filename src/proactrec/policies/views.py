@@ -66,7 +66,12 @@ class Views(NamedTuple):
         of_column = torch.arange(len(views)).repeat_interleave(sizes)
         shares = torch.tensor([1 - share * len(useful), *[share] * len(useful)])
         deviations = [max(_deviation(main), 1e-6), *(deviation for _, deviation in useful)]
-        return cls(users, items, of_column, shares, torch.tensor(deviations))
+        found = cls(users, items, of_column, shares, torch.tensor(deviations))
+        return found.to(items.device)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The views on another device."""
+        return type(self)(*(part.to(device) for part in self))
 
     def weighted(self, vectors: Tensor, shares: Tensor) -> Tensor:
         """Vectors (..., d) as one view, with these shares (n_views,)."""
@@ -123,7 +128,8 @@ def fitted_views(
     }
     saved = Views(**load_file(ingredients.fitted("views", inputs, fit) / VIEWS))
     of_view = [saved.item_vectors[:, saved.of_column == n] for n in range(len(saved.shares))]
-    return saved._replace(item_vectors=torch.cat([ingredients.extended(x) for x in of_view], 1))
+    item_vectors = torch.cat([ingredients.extended(x) for x in of_view], 1)
+    return saved._replace(item_vectors=item_vectors).to(ingredients.device)
 
 
 def _own_vectors(training: Training, options: GraphAUOptions, n: int) -> InterestVectors:
@@ -136,6 +142,7 @@ def _own_vectors(training: Training, options: GraphAUOptions, n: int) -> Interes
             options,
             seed=seed,
             checkpoint=folder / "checkpoint.safetensors",
+            device=training.device,
             progress=training.progress,
         )
         tensors = {"users": vectors.user_vectors, "items": vectors.item_vectors}

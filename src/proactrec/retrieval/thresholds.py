@@ -1,5 +1,7 @@
 """Thresholds over a whole catalogue: where the best share of what may be shown begins."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ def least_of_best(scores: Tensor, share: float) -> Tensor:
     """
     n_all = (scores > -torch.inf).sum(1).double()
     n_best = (n_all * share - 1e-9).ceil().long().clamp(min=1)  # (n,); 30 × 0.1 is 3, not more
-    best = _highest(scores, int(n_best.max()))
+    most = math.ceil(scores.shape[1] * share) if scores.is_cuda else int(n_best.max())
+    best = _highest(scores, most)  # a GPU would have to be waited for
     return best.gather(1, best.shape[1] - n_best[:, None])
 
 

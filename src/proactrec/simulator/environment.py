@@ -9,6 +9,7 @@ from torch import Tensor
 
 from proactrec.arousal import arousal, kept_share
 from proactrec.errors import InvalidInputError, NotFittedError
+from proactrec.gpu import rows_where
 from proactrec.ranking import penalties, places
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.minds import Minds
@@ -124,12 +125,11 @@ class Environment:
 
     def rank(self, rows: Tensor) -> Tensor:
         """0-based place of the target among items outside the train history, of these rows."""
-        return places(
-            self.user_vectors[rows] @ self.world.item_vectors.T,
-            self._target_idx[rows],
-            self.world.owned,
-            self._user_idx[rows].cpu().numpy(),
-        )
+        world, targets, users = self.world, self._target_idx[rows], self._user_idx[rows]
+        scores = self.user_vectors[rows] @ world.item_vectors.T
+        if world.held is not None:
+            return world.held.places(scores, targets, users)
+        return places(scores, targets, world.owned, users.numpy())
 
     def step(self, item_idx: Tensor, policy_share: KeptShare | None = None) -> Feedback:
         """Show items (0 = none) to every user; who accepts one is moved, unless frozen.
@@ -150,13 +150,10 @@ class Environment:
             )
         feedback = self._answer(slate)
         accepted, item_idx = feedback.accepted, feedback.item_idx
-        moving = (accepted & ~self.is_frozen).nonzero()[:, 0]
-        if len(moving):
-            share = self._kept_share(moving, policy_share)
-            taken = self.world.item_vectors[item_idx[moving]]
-            self._users = users.index_copy(0, moving, moved(users[moving], taken, share))
-        rows = accepted.nonzero()[:, 0]
+        self._move(accepted & ~self.is_frozen, item_idx, policy_share)
+        rows = rows_where(accepted)
         newest = torch.cat([self._recent[rows, 1:], item_idx[rows, None]], 1)
+        newest = torch.where(accepted[rows, None], newest, self._recent[rows])
         self._recent = self._recent.index_copy(0, rows, newest)
         if options.after_success != "continue":
             self.is_frozen |= accepted & (item_idx == self._target_idx)
@@ -164,6 +161,15 @@ class Environment:
         self.has_left = self.has_left | self._leave(accepted, item_idx > 0)
         self._round += 1
         return feedback
+
+    def _move(self, moving: Tensor, item_idx: Tensor, policy_share: KeptShare | None) -> None:
+        """Move the users of a mask (B,) by the items (B,) that they accepted."""
+        rows = rows_where(moving)
+        if len(rows):
+            share, users = self._kept_share(rows, policy_share), self.user_vectors[rows]
+            after = moved(users, self.world.item_vectors[item_idx[rows]], share)
+            after = torch.where(moving[rows, None], after, users)
+            self._users = self.user_vectors.index_copy(0, rows, after)
 
     def _leave(self, accepted: Tensor, is_shown: Tensor) -> Tensor:
         """Who leaves after this round, out of patience or by chance: (B,)."""
@@ -204,8 +210,10 @@ class Environment:
 
     def owned_penalty(self, rows: Tensor) -> Tensor:
         """-inf for padding and what the users of these rows had at the start: dense."""
-        world, users = self.world, self._user_idx[rows].cpu().numpy()
-        return penalties(world.owned, users, len(world.item_vectors), world.device)
+        world, users, n_rows = self.world, self._user_idx[rows], len(self.world.item_vectors)
+        if world.held is not None:
+            return world.held.penalties(users, n_rows)
+        return penalties(world.owned, users.numpy(), n_rows, world.device)
 
     def _kept_share(self, rows: Tensor, policy_share: KeptShare | None) -> Tensor:
         options = self.world.options

@@ -10,6 +10,7 @@ from torch import Tensor
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import Held
 from proactrec.rng import generator, uniforms
 from proactrec.simulator.boredom import carried_categories, share_alike
 from proactrec.simulator.dynamics import Receptivity, kept_share_per_user
@@ -142,6 +143,8 @@ class World:
         self.user_vectors = user_vectors.to(self.device)
         self.item_vectors = item_vectors.to(self.device)
         self.owned = dataset.before("train")
+        is_on_gpu = self.item_vectors.is_cuda
+        self.held = Held.of(self.owned, self.device) if is_on_gpu else None
         self.response = response or calibrated_response(
             dataset,
             user_vectors,
@@ -156,11 +159,11 @@ class World:
         if self.options.receptivity == "per-user":
             shares = kept_share_per_user(dataset.n_users, mean=self.options.kept_share, seed=seed)
         self.kept_shares = shares.to(self.device)  # where they do not change over rounds
-        self._frailty = torch.ones(dataset.n_users, dtype=torch.float64)
+        self._frailty = torch.ones(dataset.n_users, dtype=torch.float64, device=self.device)
         if self.options.frailty:
             spread, rng = self.options.frailty, generator(seed, "frailty")
             drawn = rng.gamma(1 / spread, spread, dataset.n_users)
-            self._frailty = torch.from_numpy(drawn)
+            self._frailty = torch.from_numpy(drawn).to(self.device)
         self._carried = self._boring_categories(dataset) if self.options.boredom else None
 
     def luck(
@@ -191,9 +194,8 @@ class World:
         """Chances that users (B,) leave after an acceptance and after a refusal: (B, 2)."""
         options = self.options
         refused = options.leaving if options.leaving_refused is None else options.leaving_refused
-        chances = torch.tensor([options.leaving, refused], dtype=torch.float64)
-        factors = self._frailty[users.cpu()][:, None]
-        return (factors * chances).clamp(max=MOST_LEAVING).to(self.device)
+        chances = torch.tensor([options.leaving, refused], dtype=torch.float64, device=self.device)
+        return (self._frailty[users, None] * chances).clamp(max=MOST_LEAVING)
 
     def luck_of_leaving(
         self,

@@ -39,6 +39,7 @@ class ToyIngredients:
     folder: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    device: str = "cpu"
     progress: Progress = silent
     content: None = None
 

@@ -16,7 +16,6 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from proactrec.guidance.guide import what_may_be_shown
 from proactrec.journeys import ACCEPTED, REFUSED, UNKNOWN, Journeys
 from proactrec.policies.base import (
     Candidates,
@@ -28,6 +27,7 @@ from proactrec.policies.base import (
     PredictsAcceptance,
     View,
     is_stale,
+    what_may_be_shown,
 )
 from proactrec.rng import torch_generator
 from proactrec.testing.toys import Toy, toy

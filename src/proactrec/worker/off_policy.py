@@ -14,7 +14,7 @@ import torch
 from sqlalchemy import Connection
 
 from proactrec.errors import InvalidInputError
-from proactrec.guidance.guide import Guide, what_may_be_shown
+from proactrec.guidance.guide import Guide
 from proactrec.measurement.off_policy import (
     LEAST_SIZE,
     MOST_UNSEEN,
@@ -23,7 +23,7 @@ from proactrec.measurement.off_policy import (
     Predicted,
     off_policy,
 )
-from proactrec.policies.base import Explains, PredictsAcceptance
+from proactrec.policies.base import Explains, PredictsAcceptance, what_may_be_shown
 from proactrec.policies.exploring import ExploringOptions, probabilities
 from proactrec.serving.guides import Guides
 from proactrec.store import campaigns
