@@ -281,8 +281,8 @@ def fit_graphau(
     def validate() -> float:
         if options.stop_on == "ndcg":
             return ndcg(_places(model.vectors(), answers, seen), 20)
-        pairs = (torch.from_numpy(x).to(target) for x in (held_out, answers[held_out]))
-        return -float(model.loss(*pairs))
+        user, item = (torch.from_numpy(x).to(target) for x in (held_out, answers[held_out]))
+        return -float(model.loss(user, item))
 
     record = train(
         model,
