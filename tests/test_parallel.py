@@ -26,6 +26,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "irn": ("irn", {"dropout": 0.0}),
     "graphau": ("graphau", {}),
     "graphau, deep": ("graphau", {"n_layers": 2}),
+    "graphau, touched rows": ("graphau", {"table_steps": "touched"}),
+    "sasrec, touched rows": ("sasrec", {"dropout": 0.0, "table_steps": "touched"}),
 }
 
 
