@@ -19,7 +19,9 @@ from .test_processes import parts
 from .works import Sums
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # not marked slow: those come first, and are timed
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
@@ -87,7 +89,9 @@ def test_a_killed_worker_and_a_killed_node_change_no_file(
     out = tmp_path / "out"
     driver = start(*long_plan.command(out), "--ray", cluster.address)
     wait_until(lambda: n_files(out) >= 5, "five files")
-    first, second, _ = cluster.worker_nodes
+    wait_until(lambda: any(map(workers_of, cluster.worker_nodes)), "a worker")
+    first = next(node for node in cluster.worker_nodes if workers_of(node))
+    second = next(node for node in cluster.worker_nodes if node is not first)
     os.kill(workers_of(first)[0], signal.SIGKILL)
     wait_until(lambda: n_files(out) >= 20, "twenty files")
     assert n_files(out) < 150
