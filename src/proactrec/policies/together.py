@@ -118,7 +118,7 @@ def _telling(told: FloatArray, most: int) -> IntArray:
     """Places of the highest positive values, `most` at the most, in order; of equals the first.
 
     A pair tells its information times the chance of the other item. By information alone an item
-    would keep companions that one user happens to share (docs/results/fit-at-size.md).
+    would keep companions that one user happens to share (docs/methods/foresight.md).
     """
     kept = np.flatnonzero(told > 0)
     if len(kept) <= most:
