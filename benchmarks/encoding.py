@@ -6,7 +6,9 @@ Usage: python benchmarks/encoding.py [--page PAGE.md] [--dataset ml-100k] [--dat
 Train histories of all users, newest 50 items, are read by networks with random weights, in one
 thread on one core, by every way in turn (A B C A B C …). Seconds are the processor's, so that a
 neighbour takes none. Products alone: the time that the matrix products of PyTorch's way would take
-at the rate of the widest one, measured in the same turns. The second form makes one way in a
+at the rate of the widest one, measured in the same turns. The C library is told to keep memory that
+was freed: by default PyTorch's way pays for fresh pages or does not, by what ran before it. The
+second form makes one way in a
 process of its own, of which the page says time and memory. Ways whose packages are missing are left
 out. What it means for guidance: encoding_guidance.py.
 """
@@ -41,6 +43,8 @@ NETWORKS = {"sasrec": "SASRec, ICLRec, ICSRec", "bsarec": "BSARec", "mstein": "M
 SIDES: tuple[Side, ...] = ("left", "right")
 ORDINARY = 5
 """Factor of weights: a start near zero hides differences."""
+KEPT = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
+"""What tells glibc to keep memory; read when a process starts."""
 N_ALONE = 50
 """Histories that are read one by one."""
 PACKAGES = ("torch", "onnxruntime", "onnx", "onnxscript", "openvino")
@@ -50,6 +54,8 @@ Row = dict[str, Any]
 def main() -> None:
     """Measure every network with both paddings, then guidance; write the page."""
     arguments = _arguments()
+    if not KEPT.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT})
     torch.set_num_threads(1)
     dataset = load_dataset(arguments.dataset, data_dir=arguments.data_dir)
     if arguments.alone:
