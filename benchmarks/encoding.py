@@ -8,9 +8,8 @@ thread on one core, by every way in turn (A B C A B C …). Seconds are the proc
 neighbour takes none. Products alone: the time that the matrix products of PyTorch's way would take
 at the rate of the widest one, measured in the same turns. The C library is told to keep memory that
 was freed: by default PyTorch's way pays for fresh pages or does not, by what ran before it. The
-second form makes one way in a
-process of its own, of which the page says time and memory. Ways whose packages are missing are left
-out. What it means for guidance: encoding_guidance.py.
+second form makes one way in a process of its own, of which the page says time and memory. Ways
+whose packages are missing are left out. What it means for guidance: encoding_guidance.py.
 """
 
 import argparse
