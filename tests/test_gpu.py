@@ -45,20 +45,11 @@ from proactrec.policies.views import Views
 from proactrec.ranking import penalties, places
 from proactrec.simulator.environment import Environment
 from proactrec.simulator.world import World, WorldOptions
-from proactrec.testing.toys import N_ROUNDS, TARGETS, dataset_of, histories_of, toy
+from proactrec.testing.toys import N_ROUNDS, TARGETS, TINY_IRN, dataset_of, histories_of, toy
 
 CPU, NOWHERE = torch.device("cpu"), torch.device("meta")
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 THERE = ["as on a GPU", pytest.param("cuda", marks=NO_GPU)]
-TINY_IRN = {
-    "embedding_dim": 8,
-    "user_dim": 4,
-    "inner_dim": 16,
-    "max_seq_len": 6,
-    "min_piece_len": 3,
-    "item_start": "random",
-    "stopping": {"n_epochs": 1},
-}
 POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("itmprec", "ipg", "next-item", "nearest-to-target")},
     **{name: (name, {}) for name in ("target-now", "popular", "random")},

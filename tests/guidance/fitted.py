@@ -16,26 +16,18 @@ from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.past import JOURNEY_COLUMNS, checked_journeys, no_journeys
 from proactrec.guidance.saved import SavedGuide
 from proactrec.guidance.tomorrow import People, next_items
+from proactrec.testing.toys import TINY_IRN
 from proactrec.training import StoppingOptions
 
 N_USERS, N_ITEMS, N_EACH = 24, 30, 9
 KINDS = ("Drama", "Comedy", "War")
 FEW = {"n_epochs": 2, "min_epochs": 1}
-IRN = {
-    "embedding_dim": 8,
-    "user_dim": 4,
-    "inner_dim": 16,
-    "max_seq_len": 6,
-    "min_piece_len": 3,
-    "item_start": "random",
-    "stopping": {"n_epochs": 1},
-}
 FORESIGHT = {"n_models": 1, "view_dim": 4, "graphau": {"embedding_dim": 4, "stopping": FEW}}
 POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "itmprec": ("itmprec", {}),
     "foresight": ("foresight", FORESIGHT),
-    "irn, replan": ("irn", {"model": IRN, "mode": "replan"}),
-    "irn, plan once": ("irn", {"model": IRN, "mode": "plan_once"}),
+    "irn, replan": ("irn", {"model": TINY_IRN, "mode": "replan"}),
+    "irn, plan once": ("irn", {"model": TINY_IRN, "mode": "plan_once"}),
     "nearest": ("nearest-to-target", {}),
     "popular": ("popular", {}),
     "random": ("random", {}),

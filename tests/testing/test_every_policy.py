@@ -13,17 +13,8 @@ from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import Policy
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.testing.policies import PolicyContract
-from proactrec.testing.toys import N_ROUNDS, Toy
+from proactrec.testing.toys import N_ROUNDS, TINY_IRN, Toy
 
-TINY_IRN = {
-    "embedding_dim": 8,
-    "user_dim": 4,
-    "inner_dim": 16,
-    "max_seq_len": 6,
-    "min_piece_len": 3,
-    "item_start": "random",
-    "stopping": {"n_epochs": 1},
-}
 RAW = {"guidance": "dot", "relevance_link": "raw", "intent_link": "raw", "intent_weight": 3.0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in POLICIES if name not in ("foresight", "irn", "llm-ipp")},

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from proactrec.guidance.tomorrow import People
     from proactrec.journeys import Journeys
 
-WHO = "Whom and where to"
 FLAGS = {
     **flags_of(
         ImportOptions,
@@ -43,22 +42,13 @@ def next_items(
             "patterns; repeatable. What the guide was fitted on may be in it or not."
         ),
     ],
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="Id of an item to lead users to; repeatable.", rich_help_panel=WHO),
-    ] = None,
-    category: Annotated[
-        str | None,
-        typer.Option(
-            help="Lead every user to the item of this category that suits best.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
+    target: options.Targets = None,
+    category: options.Category = None,
     user: Annotated[
         list[str] | None,
         typer.Option(
             help="Id of a user; repeatable. Everybody in --events if not given.",
-            rich_help_panel=WHO,
+            rich_help_panel=options.WHO,
         ),
     ] = None,
     journeys: Annotated[
@@ -66,37 +56,21 @@ def next_items(
         typer.Option(
             help="What was shown before: .csv or .parquet with user_id, target_id, round, item_id, "
             "guided, answer (1, 0, or empty: not known yet).",
-            rich_help_panel=WHO,
+            rich_help_panel=options.WHO,
         ),
     ] = None,
-    opt_out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO
-        ),
-    ] = None,
+    opt_out: options.OptOut = None,
     known_items: Annotated[
         bool,
         typer.Option(
             "--known-items",
             help="Show only items that the guide was fitted on, none that came later or were "
             "left out by its filter.",
-            rich_help_panel=WHO,
+            rich_help_panel=options.WHO,
         ),
     ] = False,
-    n_rounds: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Rounds that a journey has. If not given, nobody knows how many there will be: "
-            "users are led as long as they come.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Draws plain rounds; the guide's own if not given."),
-    ] = None,
+    n_rounds: options.Rounds = None,
+    seed: options.GuideSeed = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .parquet or .csv.")] = None,
     json: options.Json = False,
     weight: Weight = None,
@@ -138,8 +112,7 @@ def next_items(
 
 
 def _check(target: list[str] | None, category: str | None, out: Path | None, *, json: bool) -> None:
-    if bool(target) == (category is not None):
-        raise InvalidInputError("give --target or --category, one of them")
+    options.check_goal(target, category)
     if (out is None) != json:
         raise InvalidInputError("give --out FILE or --json, one of them")
     if out is not None and out.suffix not in (".parquet", ".csv"):

@@ -49,6 +49,40 @@ NamedWorth = Annotated[
     ),
 ]
 GuideFolder = Annotated[Path, typer.Argument(metavar="GUIDE", help="Folder of a guide.")]
+WHO = "Whom and where to"
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(help="Id of an item to lead users to; repeatable.", rich_help_panel=WHO),
+]
+Category = Annotated[
+    str | None,
+    typer.Option(
+        help="Lead every user to the item of this category that suits best.", rich_help_panel=WHO
+    ),
+]
+OptOut = Annotated[
+    Path | None,
+    typer.Option(help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Rounds that a journey has. If not given, nobody knows how many there will be: users "
+        "are led as long as they come.",
+        rich_help_panel=WHO,
+    ),
+]
+GuideSeed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Draws plain rounds; the guide's own if not given."),
+]
+
+
+def check_goal(target: list[str] | None, category: str | None) -> None:
+    """Raise :class:`InvalidInputError` unless it is said where to, in one way."""
+    if bool(target) == (category is not None):
+        raise InvalidInputError("give --target or --category, one of them")
 
 
 def dataset_options(values: Mapping[str, Any]) -> DatasetOptions:

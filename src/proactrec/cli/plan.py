@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proactrec.cli import console, options
-from proactrec.cli.next_items import WHO
 from proactrec.cli.setup import listed_ids
 from proactrec.distributed.shards import SHARD_SIZE
 from proactrec.errors import InvalidInputError
@@ -32,35 +31,11 @@ def plan(
             help="Folder to write: a Parquet file a shard, plan.json first, summary.json last."
         ),
     ],
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="Id of an item to lead users to; repeatable.", rich_help_panel=WHO),
-    ] = None,
-    category: Annotated[
-        str | None,
-        typer.Option(
-            help="Lead every user to the item of this category that suits best.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    opt_out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of user ids, one a line, who are never guided.", rich_help_panel=WHO
-        ),
-    ] = None,
-    n_rounds: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Rounds that a journey has. If not given, nobody knows how many there will be.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Draws plain rounds; the guide's own if not given."),
-    ] = None,
+    target: options.Targets = None,
+    category: options.Category = None,
+    opt_out: options.OptOut = None,
+    n_rounds: options.Rounds = None,
+    seed: options.GuideSeed = None,
     shard_size: Annotated[
         int,
         typer.Option(
@@ -96,8 +71,7 @@ def plan(
     from proactrec.distributed.planning import Planning
     from proactrec.distributed.plans import plan as planned
 
-    if bool(target) == (category is not None):
-        raise InvalidInputError("give --target or --category, one of them")
+    options.check_goal(target, category)
     run = _runner(processes, ray)
     wanted = Planning(
         folder,

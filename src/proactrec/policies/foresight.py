@@ -293,13 +293,12 @@ class Foresight(Policy):
         if self._search is None or view.candidates.item_idx is not None:
             return view
         worth, ahead = self.options.worth, self._looks_ahead(view)
-        weight = self.knowledge.shares.sqrt()[self.views.of_column]
         targets = self._items[view.target_idx]
         now = (view.places * targets).sum(1, keepdim=True)
         price = self._goal(view, now).price if ahead else torch.ones_like(now)
         sought = Sought(
-            view.places * weight,
-            targets * weight,
+            self.views.weighted(view.places, self._shares),
+            self.views.weighted(targets, self._shares),
             view.target_idx,
             now[:, 0],
             self._hopeful_offsets,

@@ -5,6 +5,7 @@ r"""IPG: relevance times progress toward the target, in the encoder's own space.
 Source: Bi et al. 2024, arXiv:2403.07571, as in ITMPRec's code; the constant 1 - gamma drops out.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Literal, Self
 
@@ -16,9 +17,9 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.encoders.base import Encoder
-from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
+from proactrec.policies.base import Candidates, Decision, EncoderPolicy, View, place_of
 from proactrec.policies.ingredients import Ingredients
-from proactrec.policies.narrowing import floats, narrowed, search_for
+from proactrec.policies.narrowing import floats, narrowed, relevance, scores_of, search_for
 from proactrec.ranking import products
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
@@ -110,38 +111,35 @@ class IPG(EncoderPolicy):
 
     def interest(self, users: Tensor, item_idx: Tensor | None = None) -> Tensor:
         """How much users (B, d) want items, leaving the target aside; as :meth:`scores`."""
-        if item_idx is None:
-            scores = self.encoder.score(users)
-        else:
-            scores = products(users, self.items, item_idx)
+        scores = relevance(self.encoder, users, item_idx)
         return scores.sigmoid_() if self.guidance_options.relevance_link == "sigmoid" else scores
 
     def _decide_block(self, view: View) -> Decision:
         if self._search is not None:
             view = narrowed(view, partial(self._find, self._search, view))
         candidates = view.candidates
-        few = None if self._search is None else candidates.item_idx
-        scores = self.scores(view.places, view.target_idx, few)
-        decision = candidates.best(scores if few is not None else candidates.scores(scores))
+        decision = self._best(candidates, partial(self.scores, view.places, view.target_idx))
         if self.guidance_options.no_gain == "product":
             return decision
         # A positive interest times no positive progress: nothing here leads to the target.
         is_stuck = (decision.score <= 0) & (decision.item_idx > 0)
         if is_stuck.is_cuda:  # all rows once more take less than to wait for those in question
-            calm = candidates.best(candidates.scores(self.interest(view.places)))
+            calm = self._best(candidates, partial(self.interest, view.places))
             return Decision(
                 torch.where(is_stuck, calm.item_idx, decision.item_idx),
                 torch.where(is_stuck, calm.score, decision.score),
             )
         if not bool(is_stuck.any()):
             return decision
-        among = candidates.of(is_stuck)
-        interest = self.interest(view.places[is_stuck], None if few is None else few[is_stuck])
-        calm = among.best(interest if few is not None else among.scores(interest))
+        interest = partial(self.interest, view.places[is_stuck])
+        calm = self._best(candidates.of(is_stuck), interest)
         return Decision(
             decision.item_idx.masked_scatter(is_stuck, calm.item_idx),
             decision.score.masked_scatter(is_stuck, calm.score),
         )
+
+    def _best(self, candidates: Candidates, made: Callable[[Tensor | None], Tensor]) -> Decision:
+        return candidates.best(scores_of(candidates, self._search, made))
 
     def _find(self, search: Search, view: View, row: int, penalty: SingleArray) -> IntArray | None:
         """What the choice of a journey is among: the best guided item, or the most relevant one."""

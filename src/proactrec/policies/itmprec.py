@@ -5,6 +5,7 @@ may be shown. Source: Lian, Song & Ge 2025 (WWW '25). Where the paper and the pu
 option names the choice.
 """
 
+from functools import cached_property
 from typing import ClassVar, Self
 
 from pydantic import Field
@@ -107,9 +108,17 @@ class ITMPRec(IPG):
         score = super()._score_of(user, target)
         if self.intents is None or self._intent_scores is None:
             return score
-        of_user = self._intent_scores[int(self.intents.assign(user[None]))]
-        low, high = of_user.aminmax()
-        return score._replace(per_item=floats(of_user), span=(float(low), float(high)))
+        intent = int(self.intents.assign(user[None]))
+        of_user = self._intent_scores[intent]
+        low, high = self._spans[intent]
+        return score._replace(per_item=floats(of_user), span=(low, high))
+
+    @cached_property
+    def _spans(self) -> list[tuple[float, float]]:
+        """Least and largest score of any item for every intent."""
+        assert self._intent_scores is not None
+        low, high = self._intent_scores.aminmax(dim=1)
+        return list(zip(low.tolist(), high.tolist(), strict=True))
 
     def _score_intents(self) -> Tensor | None:
         """Weighted score of every item's intent for every intent, or None where IIS is off."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Candidates, View
+from proactrec.ranking import products
 from proactrec.retrieval.search import Search, search_in
 from proactrec.types import IntArray, SingleArray
 
@@ -41,6 +42,23 @@ def search_for(encoder: Encoder) -> Search | None:
     """What finds the best items by an encoder's relevance, if that is a product of vectors."""
     is_product = type(encoder).score is Encoder.score
     return search_in(encoder.item_vectors) if is_product else None
+
+
+def scores_of(
+    candidates: Candidates, search: Search | None, made: Callable[[Tensor | None], Tensor]
+) -> Tensor:
+    """Scores of the candidates (n, C), new; of a large catalogue, which is searched, no others.
+
+    `made` gives scores of items (n, C), or, for None, of all items (n, n_items + 1).
+    """
+    return candidates.scores(made(None)) if search is None else made(candidates.item_idx)
+
+
+def relevance(encoder: Encoder, users: Tensor, item_idx: Tensor | None = None) -> Tensor:
+    """How well all items fit users (n, d), or these (n, C) if the encoder's score is a product."""
+    if item_idx is None:
+        return encoder.score(users)
+    return products(users, encoder.item_vectors, item_idx)
 
 
 def floats(x: Tensor) -> SingleArray:

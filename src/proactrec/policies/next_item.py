@@ -8,8 +8,7 @@ from torch import Tensor
 
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Decision, EncoderPolicy, View, place_of
-from proactrec.policies.narrowing import floats, narrowed, search_for
-from proactrec.ranking import products
+from proactrec.policies.narrowing import floats, narrowed, relevance, scores_of, search_for
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Search
 from proactrec.types import IntArray, SingleArray
@@ -29,10 +28,8 @@ class NextItem(EncoderPolicy):
         """The most relevant unseen item."""
         if self._search is not None:
             view = narrowed(view, partial(self._find, self._search, view.places))
-        candidates, few = view.candidates, view.candidates.item_idx
-        if self._search is None or few is None:
-            return candidates.best(candidates.scores(self.encoder.score(view.places)))
-        return candidates.best(products(view.places, self.encoder.item_vectors, few))
+        made = partial(relevance, self.encoder, view.places)
+        return view.candidates.best(scores_of(view.candidates, self._search, made))
 
     def _find(
         self, search: Search, users: Tensor, row: int, penalty: SingleArray

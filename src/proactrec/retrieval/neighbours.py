@@ -10,6 +10,7 @@ from torch import Tensor
 
 from proactrec.retrieval.scores import Score
 from proactrec.retrieval.search import Found
+from proactrec.rng import generator
 from proactrec.types import SingleArray
 
 N_NEIGHBOURS = 2048
@@ -39,7 +40,7 @@ class Neighbours:
         self._index = faiss.IndexIVFScalarQuantizer(
             coarse, size, n_lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
         )
-        rng = np.random.default_rng(seed)
+        rng = generator(seed, "neighbours")
         some = rng.choice(n, min(n, TRAINED_ON * n_lists), replace=False)
         self._index.train(np.ascontiguousarray(rows[np.sort(some)]))
         self._index.add(np.ascontiguousarray(rows))

@@ -54,7 +54,7 @@ def candidates(rows, about, per_item, user, target, kind, numbers, penalty, k, f
             n += 1
             if low > best[0]:
                 _put(best, low)
-                bar = best[0] - ROUNDING * (1 + abs(best[0])) if best[0] > -np.inf else -np.inf
+                bar = best[0] - ROUNDING * (1 + abs(best[0]))  # -inf while fewer than k are known
     return _kept(found, most, n, bar), best[0]
 
 

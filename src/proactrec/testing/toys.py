@@ -29,6 +29,17 @@ TARGETS: IntArray = np.array([3, 9, 14])
 N_NEWCOMERS = 2
 N_ROUNDS = 6
 
+TINY_IRN: dict[str, Any] = {
+    "embedding_dim": 8,
+    "user_dim": 4,
+    "inner_dim": 16,
+    "max_seq_len": 6,
+    "min_piece_len": 3,
+    "item_start": "random",
+    "stopping": {"n_epochs": 1},
+}
+"""Options of an IRN that is fitted in no time."""
+
 
 class Toy(NamedTuple):
     """Eleven users, fourteen items, random vectors; the last user has everything but two items."""
