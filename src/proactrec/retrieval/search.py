@@ -80,10 +80,15 @@ class ExactSearch:
 def search_in(vectors: Tensor) -> Search | None:
     """What finds the best of these item vectors (n_items + 1, d); None: score all of them."""
     n_items = len(vectors) - 1
-    if n_items < LARGE or vectors.is_cuda:
+    if vectors.is_cuda:
         return None
     if n_items > HUGE:
         from proactrec.retrieval.neighbours import Neighbours
 
         return Neighbours(vectors)
-    return ExactSearch(vectors) if find_spec("numba") else None
+    return ExactSearch(vectors) if is_passed(n_items) else None
+
+
+def is_passed(n_items: int) -> bool:
+    """Whether a catalogue of so many items is searched by a pass over int8 rows, on a CPU."""
+    return LARGE <= n_items <= HUGE and find_spec("numba") is not None
