@@ -65,8 +65,8 @@ def play(data: Dataset, asked: argparse.Namespace) -> dict[str, Any]:
     def load(path: Any, *_: Any, **__: Any) -> Any:
         return next((vectors[kind].clone() for kind in vectors if f"{kind}_emb" in str(path)), {})
 
-    torch.load = load
-    torch.nn.Module.load_state_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    theirs: Any = torch
+    theirs.load, theirs.nn.Module.load_state_dict = load, lambda *_, **__: None
     script: Any = import_module(SCRIPT)
     taken: dict[str, Any] = {}
 

@@ -351,7 +351,7 @@ def _of_guide(size: Size) -> Iterator[Part]:
         yield user_vectors(size.users, size.place_dim)
         yield item_vectors(size.n_rows, size.place_dim)
     own = OWN_VIEWS if size.has_views else ON_ENCODER
-    yield from (formula.of(size) for formula in (*own, *(PASSED if size.is_narrowed else ())))
+    yield from (formula.of(size) for formula in (*own, *(PASSED if size.is_passed else ())))
 
 
 def _of_block(size: Size) -> Iterator[Part]:

@@ -10,7 +10,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.guidance.guide import BLOCK_SCORES, MAX_BLOCK
 from proactrec.policies.foresight import ForesightOptions
 from proactrec.ranking import most_drawn
-from proactrec.retrieval.search import is_passed
+from proactrec.retrieval.search import is_passed, is_quicker
 
 PolicyName = Literal["foresight", "itmprec", "ipg", "next-item"]
 USUAL_HISTORY = 50
@@ -90,7 +90,12 @@ class Size(Options):
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether a pass over int8 rows leaves few items to score."""
+        """Whether a pass over int8 rows leaves a block few items to score."""
+        return self.is_passed and is_quicker(int(self.block), self.items)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether a policy holds int8 rows."""
         return is_passed(self.items)
 
     @property

@@ -69,7 +69,7 @@ def encoder_epoch(size: Size) -> dict[str, float]:
     """ICLRec: intents, all sequences with two views each, validation."""
     n_batches = -(-size.users // ENCODER.batch_size)
     forward = size.users / 3  # a third of what training does
-    steps = {"step": n_batches * size.n_rows}
+    steps: dict[str, float] = {"step": n_batches * size.n_rows}
     if ENCODER.touches_rows(size.n_rows):
         steps = {"step of touched rows": n_batches * parts.rows_of_batch(size)}
     return {

@@ -16,6 +16,8 @@ from proactrec.types import IntArray, SingleArray
 
 LARGE = 16_384
 """Items from which a pass over int8 rows is quicker than to score everything."""
+FEW, LARGER = 16, 100_000
+"""Journeys at once for which one product is as quick as a pass each; items from which it is not."""
 HUGE = 10_000_000
 """Items beyond which the best are sought among neighbours only."""
 MOST = 20_000
@@ -87,6 +89,11 @@ def search_in(vectors: Tensor) -> Search | None:
 
         return Neighbours(vectors)
     return ExactSearch(vectors) if is_passed(n_items) else None
+
+
+def is_quicker(n_journeys: int, n_items: int) -> bool:
+    """Whether so many journeys at once are searched for quicker than they are scored."""
+    return n_journeys < FEW or n_items >= LARGER
 
 
 def is_passed(n_items: int) -> bool:
