@@ -6,7 +6,6 @@ One thread, by its processor time; random vectors. Prints the table that belongs
 """
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,16 +29,24 @@ from proactrec.guidance.recorded import train_users
 from proactrec.intents import IntentOptions, cluster
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Evidence
+from proactrec.policies.together import information
 from proactrec.policies.views import companions
 from proactrec.ranking import answer_places
 from proactrec.rng import torch_generator
 from proactrec.simulator.environment import Environment
+from proactrec.tables import adam, rows_of
 from proactrec.threads import one_thread
 
 Measured = tuple[str, Size, float, Callable[[], Any]]
 """A kernel, the size it is measured at, how many units a call does, and the call."""
 SMALL = Size(users=2000, items=2000)
-LARGE = Size(users=2000, items=20_000)
+LARGE = Size(users=2000, items=16_000)
+SEARCHED = Size(users=2000, items=100_000)
+"""Beyond what is scored as a whole (`retrieval/`)."""
+COMPANIONS = (
+    (Size(users=2000, items=5000), "counting", "decomposing"),
+    (Size(users=7000, items=20_000), "counting by item", "decomposing kept pairs"),
+)
 N_TABLE, N_HISTORIES, N_ROUNDS = 50_000, 480, 10
 
 
@@ -70,9 +77,10 @@ def factors(rates: Rates, only: str) -> Iterator[dict[str, Any]]:
     for name, size, n_units, work in measured():
         if only in name:
             yield row(name, size, seconds_of(work, median) / n_units, rates)
-    if only in "counting" or only in "decomposing":
-        yield from of_companions(rates)
-    if only in "weighing by foresight" or only in "planning":
+    for size, counting, decomposing in COMPANIONS:
+        if only in counting or only in decomposing:
+            yield from of_companions(size, counting, decomposing, rates)
+    if any(only in f"{what} foresight" for what in ("weighing by", "narrowing by", "planning of")):
         yield from of_foresight(rates)
 
 
@@ -95,10 +103,12 @@ def measured() -> Iterator[Measured]:
     yield training()
     yield encoding()
     yield clustering()
-    data = random_shop.dataset(LARGE)
+    yield touched()
+    data, searched = random_shop.dataset(LARGE), random_shop.dataset(SEARCHED)
     for policy in PASSES:
         if policy != "foresight":
-            yield weighing(LARGE.model_copy(update={"policy": policy}), data)
+            yield looking("weighing", LARGE.model_copy(update={"policy": policy}), data)
+            yield looking("narrowing", SEARCHED.model_copy(update={"policy": policy}), searched)
     yield hiding(data)
     yield moving(data)
     yield answering(data)
@@ -134,6 +144,20 @@ def step() -> Measured:
         optimizer.zero_grad()
 
     return "step", SMALL, N_TABLE, work
+
+
+def touched() -> Measured:
+    """A step of Adam that moves the rows of a batch, of a large table."""
+    table = torch.nn.Parameter(torch.randn(4 * N_TABLE, SMALL.dim))
+    optimizer = adam([table], lr=0.1, weight_decay=1e-6, touched=True)
+    rows = torch.randperm(len(table))[:BATCH]
+
+    def work() -> None:
+        rows_of(table, rows, touched=True).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return "step of touched rows", SMALL, BATCH, work
 
 
 def scores() -> Measured:
@@ -187,12 +211,13 @@ def on_the_way(data: Dataset, size: Size) -> Journeys:
     return journeys
 
 
-def weighing(size: Size, data: Dataset) -> Measured:
+def looking(how: str, size: Size, data: Dataset) -> Measured:
     """Decisions of a block of journeys, places and what may be shown being made."""
-    guide, journeys = random_shop.guide(size, data), on_the_way(data, size).of(slice(0, 74))
+    guide, journeys = random_shop.guide(size, data), on_the_way(data, size)
+    journeys = journeys.of(slice(0, int(size.block)))
     view = guide.view(journeys, guide.places(journeys))
     policy = guide.policy
-    return f"weighing by {size.policy}", size, len(journeys.user), lambda: policy.decide(view)
+    return f"{how} by {size.policy}", size, len(journeys.user), lambda: policy.decide(view)
 
 
 def hiding(data: Dataset) -> Measured:
@@ -227,40 +252,41 @@ def learning(data: Dataset) -> Measured:
     return "learning", LARGE, n, lambda: policy.learned(policy.knowledge, told)
 
 
-def of_companions(rates: Rates) -> Iterator[dict[str, Any]]:
-    """Decomposing alone, then all of it: the rest is counting."""
-    size = Size(users=2000, items=5000)
+def of_companions(
+    size: Size, counting: str, decomposing: str, rates: Rates
+) -> Iterator[dict[str, Any]]:
+    """All of it less decomposing what is kept is counting."""
     data = random_shop.dataset(size)
-    n_met = int((data.before("train").lengths ** 2).sum())
-    n_distinct = round(-(size.items**2) * math.expm1(-n_met / size.items**2))
-    places = torch.randint(0, size.n_rows, (2, n_distinct))
-    shape = (size.n_rows, size.n_rows)
-    matrix = torch.sparse_coo_tensor(
-        places, torch.rand(n_distinct, dtype=torch.float64), shape, check_invariants=False
-    ).coalesce()
-    rng, dim = torch_generator(0, "x"), FORESIGHT.view_dim
-    decomposing = (
-        seconds_of(lambda: left_singular(matrix, matrix.t(), dim, rng), median) / n_distinct
-    )
-    whole = seconds_of(lambda: companions(data, dim), median)
-    counting = max(0.0, whole - decomposing * n_distinct) / n_met
-    yield row("counting", size, counting, rates)
-    yield row("decomposing", size, decomposing, rates)
+    known, n_rows = data.before("train"), size.n_rows
+    n_met = int((known.lengths**2).sum())
+    matrix, transposed = information(known, n_rows)
+    rng, n = torch_generator(0, "x"), matrix.values().numel()
+    spent = seconds_of(lambda: left_singular(matrix, transposed, FORESIGHT.view_dim, rng), median)
+    yield row(decomposing, size, spent / n, rates)
+    whole = seconds_of(lambda: companions(data, FORESIGHT.view_dim), median)
+    yield row(counting, size, max(0.0, whole - spent) / n_met, rates)
 
 
 def of_foresight(rates: Rates) -> Iterator[dict[str, Any]]:
-    """Decisions in two catalogues: what grows with items is weighing, the rest planning."""
-    spent = {}
-    for size in (SMALL, LARGE):
-        data = random_shop.dataset(size)
-        guide = random_shop.guide(size, data)
-        journeys = on_the_way(data, size).of(slice(0, round(size.block)))
-        view = guide.view(journeys, guide.places(journeys))
-        seconds = seconds_of(partial(guide.policy.decide, view), median)
-        spent[size.items] = seconds / len(journeys.user)
+    """Decisions: what grows with items that are all scored is weighing, the rest planning.
+
+    Where they are searched, what is not planning is narrowing.
+    """
+    spent = {size.items: seconds_of_foresight(size) for size in (SMALL, LARGE, SEARCHED)}
     an_item = (spent[LARGE.items] - spent[SMALL.items]) / (LARGE.items - SMALL.items)
+    planning = max(0.0, spent[SMALL.items] - an_item * SMALL.n_rows)
     yield row("weighing by foresight", LARGE, an_item * LARGE.n_rows, rates)
-    yield row("planning", SMALL, max(0.0, spent[SMALL.items] - an_item * SMALL.n_rows), rates)
+    yield row("narrowing by foresight", SEARCHED, spent[SEARCHED.items] - planning, rates)
+    yield row("planning", SMALL, planning, rates)
+
+
+def seconds_of_foresight(size: Size) -> float:
+    """Of one of its decisions in a block."""
+    data = random_shop.dataset(size)
+    guide = random_shop.guide(size, data)
+    journeys = on_the_way(data, size).of(slice(0, int(size.block)))
+    view = guide.view(journeys, guide.places(journeys))
+    return seconds_of(partial(guide.policy.decide, view), median) / len(journeys.user)
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -284,8 +310,9 @@ def told(rates: Rates, load: float) -> str:
         f"One thread, by its processor time; {rates.products / 1e9:.0f} GFLOP/s in products of "
         f"(1024 × 64) · (64 × 2048), {rates.bandwidth / 1e9:.1f} GB/s in copies of 128 MiB, both "
         f"at best; load before: {load:.1f}. "
-        f"{SMALL.users:,} users, {SMALL.items:,} or {LARGE.items:,} items, histories of 50 "
-        "on average, vectors of 64. A factor below 1: what is read is still in the cache."
+        f"{SMALL.users:,} users, {SMALL.items:,} or {LARGE.items:,} items, "
+        f"{SEARCHED.items:,} where they are searched, histories of 50 on average, vectors of 64. "
+        "A factor below 1: what is read is still in the cache."
     )
 
 

@@ -33,6 +33,8 @@ SMALL = {"users": 2000, "items": 5000, "targets": 2, "rounds": 5}
 MIDDLE = {"users": 5000, "items": 20_000, "rounds": 3}
 LARGE = {"users": 10_000, "items": 20_000, "rounds": 3}
 MANY = {"users": 100_000, "items": 1000, "targets": 2, "rounds": 5, "interactions": 1_000_000}
+LONG = {"users": 100_000, "items": 20_000, "rounds": 20, "policy": "foresight"}
+MILLION = {"users": 10_000, "items": 1_000_000, "rounds": 5}
 SIZES: dict[str, dict[str, Any]] = {
     "small": SMALL,
     "middle": MIDDLE,
@@ -45,9 +47,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         for name, size in SIZES.items()
         for policy in ("foresight", "itmprec")
     },
+    "many rounds, foresight": ("rollout", LONG),
+    "a million items, foresight": ("rollout", {**MILLION, "policy": "foresight"}),
+    "a million items, itmprec": ("rollout", {**MILLION, "policy": "itmprec"}),
     "large, GraphAU": ("graphau", LARGE),
     "middle, encoder": ("encoder", {**MIDDLE, "policy": "itmprec"}),
     "middle, companions": ("companions", MIDDLE),
+    "large, companions": ("companions", LARGE),
 }
 STAGES = {
     "rollout": ("rollout, its start", "rollout, a round"),

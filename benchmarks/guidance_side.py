@@ -1,6 +1,6 @@
 """What one process of guidance_speed.py plays, with the proactrec that is on its path.
 
-Usage: python benchmarks/guidance_side.py STORE DATASET N_TARGETS [--data-dir DIR]
+Usage: python benchmarks/guidance_side.py STORE DATASET N_TARGETS [--data-dir DIR] [--case NAME]
 Stands on nothing but what older checkouts have as well. Models are trained, briefly, where the
 store has none. Prints a JSON object: seconds of every rollout, and a hash of what was shown and
 accepted.
@@ -47,8 +47,10 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("n_targets", type=int)
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--case", choices=CASES, help="this one only")
     arguments = parser.parse_args()
-    found = {name: played(changes, arguments) for name, changes in CASES.items()}
+    cases = [arguments.case] if arguments.case else list(CASES)
+    found = {name: played(CASES[name], arguments) for name in cases}
     print(json.dumps({"package": proactrec.__file__, "cases": found}))
 
 

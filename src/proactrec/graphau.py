@@ -27,6 +27,7 @@ from proactrec.ranking import (
 )
 from proactrec.rng import generator, torch_generator
 from proactrec.tables import LargeTableOptions, adam, rows_of
+from proactrec.threads import shared
 from proactrec.training import StoppingOptions, TrainingRecord, mean_loss, train
 from proactrec.types import FloatArray, IntArray
 
@@ -144,14 +145,18 @@ class _LogMeanKernel(torch.autograd.Function):
     def forward(ctx, unit: Tensor, together: Ranks) -> Tensor:  # type: ignore[no-untyped-def]
         n = len(unit)
         own = together.rows(n)
-        total, gradient = unit.new_zeros(()), torch.zeros_like(unit)
-        for start in range(own.start, own.stop, TILE_ROWS):
+        gradient = torch.zeros_like(unit)
+
+        def tile(start: int) -> Tensor:
             rows = slice(start, min(start + TILE_ROWS, own.stop))
             kernel = torch.mm(4 * unit[rows], unit.T).exp_()  # e⁴ times the kernel
             kernel.diagonal(start).zero_()  # no row is a pair with itself
-            total += kernel.sum()
             torch.mm(kernel, unit, out=gradient[rows])
-        total = together.total(total)
+            return kernel.sum()
+
+        side_by_side = map if unit.is_cuda else shared
+        parts = side_by_side(tile, range(own.start, own.stop, TILE_ROWS))
+        total = together.total(sum(parts, unit.new_zeros(())))
         ctx.save_for_backward(gradient * (8 / total))
         value: Tensor = (torch.log(total / (n * (n - 1))) - 4) * ((own.stop - own.start) / n)
         return value

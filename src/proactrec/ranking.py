@@ -132,13 +132,18 @@ def drawn_answers(
         Decides who is drawn.
     """
     users = np.flatnonzero(answers)
-    most = n_users or max(LEAST_DRAWN, MOST_SCORES // n_rows)
+    most = n_users or most_drawn(n_rows)
     if len(users) <= most:
         return answers, ""
     drawn = generator(seed, "validated users").choice(users, most, replace=False)
     kept = np.zeros_like(answers)
     kept[drawn] = answers[drawn]
     return kept, f" of {most:,} of {len(users):,} users"
+
+
+def most_drawn(n_rows: int) -> int:
+    """Users whose answers are ranked by default, of more: as many as take `MOST_SCORES`."""
+    return max(LEAST_DRAWN, MOST_SCORES // n_rows)
 
 
 def hit_rate(place: IntArray, k: int) -> float:

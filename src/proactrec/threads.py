@@ -173,6 +173,16 @@ def spare_cores(side_by_side: MapBlocks) -> Iterator[None]:
         _spare.reset(token)
 
 
+@contextmanager
+def idle_cores() -> Iterator[None]:
+    """Torch works in one thread meanwhile, and what is shared out is done on all that it may use.
+
+    Also a decorator.
+    """
+    with block_map() as side_by_side, spare_cores(side_by_side):
+        yield
+
+
 def shared(work: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
     """Work of every part, in their order, on cores that would stand idle, if there are any.
 

@@ -18,7 +18,7 @@ from proactrec.files import replacing
 from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
 from proactrec.rng import torch_generator
-from proactrec.threads import one_thread
+from proactrec.threads import idle_cores
 
 
 class StoppingOptions(Options):
@@ -48,7 +48,7 @@ class TrainingRecord(Options):
         return max(self.epochs, key=lambda record: record.score)
 
 
-@one_thread()
+@idle_cores()
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -68,7 +68,8 @@ def train(
 
     Every epoch draws its randomness (order, negatives, dropout) from (seed, epoch) alone, so a run
     resumed from `checkpoint` ends with the same weights as one that was never interrupted. On the
-    CPU all of it works in one thread, so that the weights don't depend on the number of threads.
+    CPU all of it works in one thread but for what :func:`proactrec.threads.shared` cuts in fixed
+    parts, so that the weights don't depend on the number of threads.
     Of several processes (:mod:`proactrec.parallel`) the first writes the checkpoint; all read it.
 
     Parameters

@@ -73,6 +73,7 @@ def both(make: Callable[[], Policy], monkeypatch: pytest.MonkeyPatch) -> tuple[P
     """The policy with the whole catalogue before it, and with a few candidates."""
     whole = make()
     monkeypatch.setattr(search_module, "LARGE", 10)
+    monkeypatch.setattr(search_module, "FEW", N + 1)
     few = make()
     assert vars(whole)["_search"] is None
     assert vars(few)["_search"] is not None

@@ -63,6 +63,31 @@ def _weighing(n_passes: int) -> Kernel:
     )
 
 
+def _narrowing() -> Kernel:
+    """A pass over all items in 8 bits, and a policy's look at the few that it leaves."""
+    return Kernel(
+        "decision",
+        _nothing,
+        lambda size: (size.place_dim + 16) * size.n_rows,
+        "0; (dim + 16) · items: 8-bit vectors, what is known of them, what may be shown",
+    )
+
+
+def _step(size: Size) -> float:
+    return 48 * size.dim
+
+
+def _decomposing(n_bytes_a_pair: int, n_bytes: int) -> Kernel:
+    """Products of a sparse table and its transpose with all probes."""
+    n_probes, n_products = FORESIGHT.view_dim + OVERSAMPLING, 2 * POWER_STEPS + 2
+    return Kernel(
+        "distinct pair",
+        lambda size: 2 * n_probes * n_products,
+        lambda size: (n_bytes_a_pair + n_bytes * n_probes) * n_products,
+        f"2 · probes · products; ({n_bytes_a_pair} + {n_bytes} · probes) · products",
+    )
+
+
 KERNELS = {
     "reading": Kernel("interaction", _nothing, lambda size: 200, "0; 200"),
     "uniformity": Kernel(
@@ -74,8 +99,11 @@ KERNELS = {
     "step": Kernel(
         "row of a table, a batch",
         _nothing,
-        lambda size: 48 * size.dim,
+        _step,
         "0; 12 · 4 · dim: gradient, weights and moments of Adam, read and written",
+    ),
+    "step of touched rows": Kernel(
+        "row that a batch touches", _nothing, _step, "0; 12 · 4 · dim: the same, row by row"
     ),
     "scores": Kernel(
         "user",
@@ -109,12 +137,9 @@ KERNELS = {
         "2 · intents · dim · iterations · restarts; 4 · dim · iterations · restarts",
     ),
     "counting": Kernel("pair in a history", _nothing, lambda size: 64, "0; 64"),
-    "decomposing": Kernel(
-        "distinct pair",
-        lambda size: 2 * (FORESIGHT.view_dim + OVERSAMPLING) * (2 * POWER_STEPS + 2),
-        lambda size: (16 + 8 * (FORESIGHT.view_dim + OVERSAMPLING)) * (2 * POWER_STEPS + 2),
-        "2 · probes · products; (16 + 8 · probes) · products",
-    ),
+    "decomposing": _decomposing(16, 8),
+    "counting by item": Kernel("pair in a history", _nothing, lambda size: 64, "0; 64"),
+    "decomposing kept pairs": _decomposing(8, 4),
     "hiding": Kernel(
         "decision",
         _nothing,
@@ -122,6 +147,7 @@ KERNELS = {
         "0; 2 · 4 · items + 24 · history",
     ),
     **{f"weighing by {policy}": _weighing(n_passes) for policy, n_passes in PASSES.items()},
+    **{f"narrowing by {policy}": _narrowing() for policy in PASSES},
     "planning": Kernel(
         "decision",
         lambda size: 2 * (FORESIGHT.n_candidates + 1) * FORESIGHT.n_considered * size.place_dim,

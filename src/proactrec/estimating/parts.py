@@ -3,12 +3,12 @@
 A stage that is not here (metrics, reports, forecasts, rails that span users) is not accounted for.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
+from proactrec.estimating import companions
+from proactrec.estimating.formula import Formula
+from proactrec.estimating.kernels import BATCH
 from proactrec.estimating.memory import (
-    Held,
     Part,
     block,
     hashing,
@@ -19,6 +19,7 @@ from proactrec.estimating.memory import (
     users,
 )
 from proactrec.estimating.size import ENCODER, FORESIGHT, Size
+from proactrec.graphau import GraphAUOptions
 from proactrec.intents import IntentOptions
 from proactrec.policies.toward import MOST_KEPT
 from proactrec.ranking import SCORE_BLOCK
@@ -26,21 +27,8 @@ from proactrec.simulator.response import N_RECENT
 
 WEIGHING_TABLES = {"foresight": 14, "itmprec": 7, "ipg": 6, "next-item": 4}
 """Tables of a score each that a policy holds while it decides a block, with what may be shown."""
-MOST_PAIRS = 2.0
-"""Items that meet in a history, by the square of its mean length: histories differ in length."""
-
-
-class Formula(NamedTuple):
-    """A part, by the size of the job."""
-
-    name: str
-    held: Held
-    words: str
-    n_bytes: Callable[[Size], float]
-
-    def of(self, size: Size) -> Part:
-        """The part of this size."""
-        return Part(self.name, self.held, self.words, round(self.n_bytes(size)))
+NARROWING_TABLES = 3
+"""Such tables where few items are scored: what may be shown, while it is made."""
 
 
 def tables(size: Size) -> float:
@@ -48,14 +36,15 @@ def tables(size: Size) -> float:
     return size.dim * (size.users + size.n_rows)
 
 
-def distinct_pairs(size: Size) -> float:
-    """Pairs of items that any user has both of, if all are as likely: more than in truth."""
-    return -(size.items**2) * math.expm1(-met_pairs(size) / size.items**2)
+def touches_interest(size: Size) -> bool:
+    """Whether a step of GraphAU moves the rows of its batch only."""
+    return GraphAUOptions().touches_rows(max(size.users, size.n_rows))
 
 
-def met_pairs(size: Size) -> float:
-    """Pairs of items over all histories."""
-    return MOST_PAIRS * size.users * size.history**2
+def rows_of_batch(size: Size) -> float:
+    """Rows of the item table that a batch of sequences touches at most, each with a negative."""
+    length = min(ENCODER.max_seq_len, size.history)
+    return min(size.n_rows, 2 * min(size.users, ENCODER.batch_size) * length)
 
 
 def activations(size: Size) -> float:
@@ -77,6 +66,12 @@ READING = Formula(
     "250 · interactions: events with their ids as text",
     lambda size: 250 * size.n_interactions,
 )
+LEFT = Formula(
+    "left of joining tables",
+    "held",
+    "125 · interactions: what its allocator has not given back",
+    lambda size: 125 * size.n_interactions,
+)
 INTEREST = Formula(
     "interest vectors", "held", "4 · dim · (users + items)", lambda size: 4 * tables(size)
 )
@@ -88,19 +83,17 @@ GRAPHAU = (
         lambda size: 16 * tables(size),
     ),
     Formula(
-        "graph and edges",
+        "edges",
         "held",
-        "48 · interactions: both ways as CSR, edges, their order",
-        lambda size: 48 * size.n_interactions,
-    ),
-    Formula(
-        "making the graph", "once", "100 · interactions", lambda size: 100 * size.n_interactions
+        "24 · interactions: users, items, their order",
+        lambda size: 24 * size.n_interactions,
     ),
     Formula(
         "a step",
         "by turns",
-        "3 · 4 · dim · (users + items): gradients, and what Adam makes of them",
-        lambda size: 12 * tables(size),
+        "3 · 4 · dim · (users + items), or of the rows that a batch touches: gradients, and what "
+        "Adam makes of them",
+        lambda size: 12 * size.dim * 2 * BATCH if touches_interest(size) else 12 * tables(size),
     ),
     Formula(
         "validating",
@@ -144,8 +137,13 @@ TRAINED = (
     Formula(
         "a step",
         "by turns",
-        "5 · 4 · dim · items: gradients, and what Adam makes of them",
-        lambda size: 20 * size.dim * size.n_rows,
+        "5 · 4 · dim · items, or of the rows that a batch touches: gradients, and what Adam makes "
+        "of them",
+        lambda size: (
+            20
+            * size.dim
+            * (rows_of_batch(size) if ENCODER.touches_rows(size.n_rows) else size.n_rows)
+        ),
     ),
     Formula(
         "validating",
@@ -154,14 +152,6 @@ TRAINED = (
         lambda size: (
             40 * (ENCODER.max_seq_len * size.users + size.n_interactions) + 8 * SCORE_BLOCK
         ),
-    ),
-)
-COMPANIONS = (
-    Formula(
-        "pairs of items",
-        "once",
-        f"100 · distinct pairs of the {MOST_PAIRS:g} · users · history² that meet, or items²",
-        lambda size: 100 * distinct_pairs(size),
     ),
 )
 OWN_VIEWS = (
@@ -189,6 +179,20 @@ AHEAD = Formula(
     "by turns",
     "2 · 4 · 32 · dim · journeys of a block, in every thread",
     lambda size: 8 * FORESIGHT.n_considered * size.place_dim * size.block * size.n_threads,
+)
+PASSED = (
+    Formula(
+        "items in 8 bits",
+        "held",
+        "(dim + 12) · items",
+        lambda size: (size.place_dim + 12) * size.n_rows,
+    ),
+    Formula(
+        "a pass",
+        "by turns",
+        "16 · items, in every thread: which are in question, and by how much",
+        lambda size: 16 * size.n_rows * size.n_threads,
+    ),
 )
 ON_ENCODER = (
     Formula(
@@ -292,34 +296,34 @@ def of_reading(size: Size) -> Iterator[Part]:
 
 def of_graphau(size: Size) -> Iterator[Part]:
     """An interest model."""
-    return _all(size, DATA, *GRAPHAU)
+    return _all(size, DATA, LEFT, *GRAPHAU)
 
 
 def of_encoder(size: Size) -> Iterator[Part]:
     """The sequence encoder."""
-    return _all(size, DATA, INTEREST, *TRAINED)
+    return _all(size, DATA, LEFT, INTEREST, *TRAINED)
 
 
 def of_intents(size: Size) -> Iterator[Part]:
     """What users are after, of the encoder."""
-    return _all(size, DATA, INTEREST, *ON_ENCODER, STARTING[-1])
+    return _all(size, DATA, LEFT, INTEREST, *ON_ENCODER, STARTING[-1])
 
 
 def of_companions(size: Size) -> Iterator[Part]:
     """Items by those that the same users have."""
-    return _all(size, DATA, INTEREST, *COMPANIONS)
+    return _all(size, DATA, LEFT, INTEREST, *companions.held(size))
 
 
 def of_start(size: Size) -> Iterator[Part]:
     """The world, and where users stand before any round."""
-    yield from _all(size, DATA, INTEREST, WORLD, PLACES, *STARTING)
+    yield from _all(size, DATA, LEFT, INTEREST, WORLD, PLACES, *STARTING)
     yield from _of_guide(size)
     yield hashing(size.users, size.history)
 
 
 def of_rollout(size: Size) -> Iterator[Part]:
     """Guidance of simulated users."""
-    yield from _all(size, DATA, INTEREST, WORLD, PLACES, JOURNEYS, ANSWERS, *PLAYED)
+    yield from _all(size, DATA, LEFT, INTEREST, WORLD, PLACES, JOURNEYS, ANSWERS, *PLAYED)
     yield from _of_guide(size)
     yield from _of_block(size)
     if size.has_views:
@@ -346,12 +350,14 @@ def _of_guide(size: Size) -> Iterator[Part]:
     if size.has_views:
         yield user_vectors(size.users, size.place_dim)
         yield item_vectors(size.n_rows, size.place_dim)
-    yield from (formula.of(size) for formula in (OWN_VIEWS if size.has_views else ON_ENCODER))
+    own = OWN_VIEWS if size.has_views else ON_ENCODER
+    yield from (formula.of(size) for formula in (*own, *(PASSED if size.is_passed else ())))
 
 
 def _of_block(size: Size) -> Iterator[Part]:
     """What threads hold that decide."""
-    n_scores, n_tables = size.block * size.n_rows, WEIGHING_TABLES[size.policy]
+    n_scores = size.block * size.n_rows
+    n_tables = NARROWING_TABLES if size.is_narrowed else WEIGHING_TABLES[size.policy]
     yield block(n_scores, n_tables=n_tables, n_threads=size.n_threads)
     if size.has_views:
         yield AHEAD.of(size)

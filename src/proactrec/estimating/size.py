@@ -9,6 +9,8 @@ from proactrec.encoders.iclrec import ICLRecOptions
 from proactrec.errors import InvalidInputError
 from proactrec.guidance.guide import BLOCK_SCORES, MAX_BLOCK
 from proactrec.policies.foresight import ForesightOptions
+from proactrec.ranking import most_drawn
+from proactrec.retrieval.search import is_passed, is_quicker
 
 PolicyName = Literal["foresight", "itmprec", "ipg", "next-item"]
 USUAL_HISTORY = 50
@@ -85,6 +87,21 @@ class Size(Options):
     def block(self) -> float:
         """Journeys that a thread decides at once."""
         return min(MAX_BLOCK, max(1.0, BLOCK_SCORES / self.n_rows), self.at_once)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a pass over int8 rows leaves a block few items to score."""
+        return self.is_passed and is_quicker(int(self.block), self.items)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether a policy holds int8 rows."""
+        return is_passed(self.items)
+
+    @property
+    def n_validated(self) -> int:
+        """Users whose answer is ranked after an epoch of training."""
+        return min(self.users, most_drawn(self.n_rows))
 
     @property
     def has_views(self) -> bool:

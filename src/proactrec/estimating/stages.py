@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from proactrec.estimating import parts
+from proactrec.estimating import companions, parts
 from proactrec.estimating.kernels import BATCH, N_INTENTS
 from proactrec.estimating.memory import Part
-from proactrec.estimating.parts import distinct_pairs, met_pairs
 from proactrec.estimating.size import ENCODER, Size
 from proactrec.intents import POINTS_PER_CENTROID
 
@@ -36,8 +35,7 @@ def stages(size: Size) -> Iterator[Stage]:
         tuple(parts.of_graphau(size)),
     )
     if size.has_views:
-        counts = {"counting": met_pairs(size), "decomposing": distinct_pairs(size)}
-        yield Stage("companions", 1, counts, tuple(parts.of_companions(size)))
+        yield Stage("companions", 1, companions.counts(size), tuple(parts.of_companions(size)))
     else:
         epoch = encoder_epoch(size)
         yield Stage("encoder, an epoch", size.epochs, epoch, tuple(parts.of_encoder(size)))
@@ -45,9 +43,9 @@ def stages(size: Size) -> Iterator[Stage]:
         yield Stage("intents", 1, counts, tuple(parts.of_intents(size)))
     encoded = 0 if size.has_views else size.users
     start: dict[str, float] = {"scores": size.n_journeys, "encoding": encoded}
-    held = tuple(parts.of_start(size)), tuple(parts.of_rollout(size))
-    yield Stage("rollout, its start", 1, start, held[0], is_shared=True)
-    yield Stage("rollout, a round", size.rounds, rollout_round(size), held[1], is_shared=True)
+    begun, played = tuple(parts.of_start(size)), tuple(parts.of_rollout(size))
+    yield Stage("rollout, its start", 1, start, begun, is_shared=True)
+    yield Stage("rollout, a round", size.rounds, rollout_round(size), played, is_shared=True)
     yield Stage(
         "planning, a round",
         1,
@@ -59,22 +57,27 @@ def stages(size: Size) -> Iterator[Stage]:
 
 
 def graphau_epoch(size: Size) -> dict[str, float]:
-    """All interactions in batches, each of which moves all rows of both tables; validation."""
+    """All interactions in batches, each of which moves its rows or all; validation."""
     n_batches = -(-size.n_interactions // BATCH)
-    n_steps = n_batches * (size.users + size.n_rows)
-    return {"uniformity": size.n_interactions, "step": n_steps, "scores": size.users}
+    steps = {"step": n_batches * (size.users + size.n_rows)}
+    if parts.touches_interest(size):
+        steps = {"step of touched rows": n_batches * 2 * BATCH}
+    return {"uniformity": size.n_interactions, **steps, "scores": size.n_validated}
 
 
 def encoder_epoch(size: Size) -> dict[str, float]:
     """ICLRec: intents, all sequences with two views each, validation."""
     n_batches = -(-size.users // ENCODER.batch_size)
     forward = size.users / 3  # a third of what training does
+    steps: dict[str, float] = {"step": n_batches * size.n_rows}
+    if ENCODER.touches_rows(size.n_rows):
+        steps = {"step of touched rows": n_batches * parts.rows_of_batch(size)}
     return {
         "training": (1 + VIEWS_OF_ICLREC) * size.users + forward,
-        "step": n_batches * size.n_rows,
+        **steps,
         "clustering": clustered(size),
-        "encoding": size.users,
-        "scores": size.users,
+        "encoding": size.n_validated,
+        "scores": size.n_validated,
     }
 
 
@@ -85,8 +88,8 @@ def clustered(size: Size) -> float:
 
 def deciding(size: Size) -> dict[str, float]:
     """What is shown to every journey in the middle of its rounds, places made anew."""
-    n = size.n_journeys
-    found = {"hiding": n, f"weighing by {size.policy}": n}
+    n, look = size.n_journeys, "narrowing" if size.is_narrowed else "weighing"
+    found = {"hiding": n, f"{look} by {size.policy}": n}
     if size.has_views:
         return {**found, "planning": n, "moving": n * size.rounds / 2}
     return {**found, "encoding": n}

@@ -13,7 +13,7 @@ from torch import Tensor
 from proactrec.encoders.base import Encoder
 from proactrec.policies.base import Candidates, View
 from proactrec.ranking import products
-from proactrec.retrieval.search import Search, search_in
+from proactrec.retrieval.search import Search, is_quicker, search_in
 from proactrec.types import IntArray, SingleArray
 
 Find = Callable[[int, SingleArray], IntArray | None]
@@ -25,9 +25,10 @@ def narrowed(view: View, find: Find) -> View:
 
     Items stand in their order, so that the first of equals stays the first.
     """
-    if view.candidates.item_idx is not None:
-        return view
     penalty = view.candidates.penalty
+    n_journeys, n_columns = penalty.shape
+    if view.candidates.item_idx is not None or not is_quicker(n_journeys, n_columns - 1):
+        return view
     found = list[IntArray]()
     for row, of_row in enumerate(penalty.numpy()):
         item_idx = find(row, of_row)

@@ -16,6 +16,8 @@ from proactrec.types import IntArray, SingleArray
 
 LARGE = 16_384
 """Items from which a pass over int8 rows is quicker than to score everything."""
+FEW, LARGER = 16, 100_000
+"""Journeys at once for which one product is as quick as a pass each; items from which it is not."""
 HUGE = 10_000_000
 """Items beyond which the best are sought among neighbours only."""
 MOST = 20_000
@@ -80,10 +82,20 @@ class ExactSearch:
 def search_in(vectors: Tensor) -> Search | None:
     """What finds the best of these item vectors (n_items + 1, d); None: score all of them."""
     n_items = len(vectors) - 1
-    if n_items < LARGE or vectors.is_cuda:
+    if vectors.is_cuda:
         return None
     if n_items > HUGE:
         from proactrec.retrieval.neighbours import Neighbours
 
         return Neighbours(vectors)
-    return ExactSearch(vectors) if find_spec("numba") else None
+    return ExactSearch(vectors) if is_passed(n_items) else None
+
+
+def is_quicker(n_journeys: int, n_items: int) -> bool:
+    """Whether so many journeys at once are searched for quicker than they are scored."""
+    return n_journeys < FEW or n_items >= LARGER
+
+
+def is_passed(n_items: int) -> bool:
+    """Whether a catalogue of so many items is searched by a pass over int8 rows, on a CPU."""
+    return LARGE <= n_items <= HUGE and find_spec("numba") is not None
