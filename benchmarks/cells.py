@@ -7,8 +7,10 @@ import torch
 
 from proactrec.cli.setup import parsed_setting
 from proactrec.data.load import DatasetOptions
+from proactrec.distributed.grids import by
+from proactrec.distributed.processes import Processes
 from proactrec.evaluation.benchmark.suites import Changes
-from proactrec.evaluation.benchmark.tasks import Workshop
+from proactrec.evaluation.benchmark.tasks import Workshop, one_by_one
 from proactrec.evaluation.experiment import ExperimentOptions
 
 
@@ -39,7 +41,8 @@ def set_up(
         **dict(map(parsed_setting, arguments.set)),
     }
     base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset)).changed(changes)
-    return base, Workshop(arguments.store, arguments.data_dir, n_workers=arguments.workers)
+    how = by(Processes(arguments.workers)) if arguments.workers > 1 else one_by_one
+    return base, Workshop(arguments.store, arguments.data_dir, how=how)
 
 
 def say(stage: str, done: int, total: int, note: str = "") -> None:

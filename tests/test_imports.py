@@ -65,7 +65,8 @@ NOT_IN_CORE = {
 }
 WITH_EXTRAS = (
     *("report", "cli", "console", "gym", "store", "serving", "worker", "shoppers"),
-    *("testing.databases", "retrieval.bounds", "retrieval.passes", "distributed.on_ray"),
+    *("testing.databases", "retrieval.bounds", "retrieval.passes"),
+    *("distributed.on_ray", "distributed.training_on_ray"),
     "__main__",
 )
 UNSAFE = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}

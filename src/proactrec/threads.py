@@ -155,14 +155,6 @@ def stand_beside_others() -> None:
     torch.set_num_threads(1)
 
 
-def take_a_core(number: int) -> None:
-    """Keep this process, of this number among several, to a core and a thread of its own."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-    stand_beside_others()
-
-
 @contextmanager
 def spare_cores(side_by_side: MapBlocks) -> Iterator[None]:
     """What this thread shares out is done by this map meanwhile."""

@@ -1,20 +1,28 @@
-"""A shop's users in two tables: before anybody was guided, and after a first round."""
+"""A shop's users in two tables, before anybody was guided and after a first round; and a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
 
+from proactrec.data.load import DatasetOptions
+from proactrec.data.sources.table import TableOptions
 from proactrec.distributed.histories import gather
 from proactrec.distributed.planning import Planning
 from proactrec.distributed.plans import plan
+from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.graphau import GraphAUOptions
 
+from ..e2e.conftest import Toy
 from ..e2e.conftest import cli as cli
+from ..e2e.conftest import copied as copied
+from ..e2e.conftest import finished as finished
 from ..e2e.conftest import here as here
 from ..e2e.conftest import start as start
+from ..e2e.conftest import toy as toy
 from ..guidance.fitted import N_ITEMS, answered, changed_json, log
 from ..serving.conftest import guide_folder as guide_folder
 
@@ -88,6 +96,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files of a folder and those in it, by their paths, hidden ones included."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def rows_of(folder: Path) -> pl.DataFrame:
     """All rows of a plan, in the order of its shards."""
     return pl.read_parquet(folder / "*.parquet")
@@ -117,3 +131,44 @@ def long_plan(planned_shop: Shop, made_once: Callable[..., Path]) -> Long:
 
     folder = made_once("long-plan", fill)
     return Long(planned_shop.guide, folder / "users", contents(folder / "whole"))
+
+
+class Small(NamedTuple):
+    """Runs on the toy world: 30 users, three targets, four rounds."""
+
+    toy: Toy
+    store: Path
+
+    @property
+    def own_policy(self) -> str:
+        """Source of a policy in a file."""
+        return (Path(__file__).parents[2] / "examples" / "my_policy.py").read_text()
+
+    def options(self, changes: Mapping[str, Any] | None = None) -> ExperimentOptions:
+        """Of a run, everything as short as can be."""
+        once = {"n_epochs": 1}
+        table = TableOptions(events=self.toy.events, items=self.toy.items)
+        return ExperimentOptions(
+            dataset=DatasetOptions(name="csv", filter="none", table=table),
+            category="Drama",
+            encoder_options={"embedding_dim": 8, "max_seq_len": 8, "stopping": once},
+            graphau=GraphAUOptions(embedding_dim=8, stopping=once),
+        ).changed(
+            {
+                "protocol.targets.n_targets": 3,
+                "protocol.rollout.n_rounds": 4,
+                "protocol.intents.n_intents": 4,
+                **(changes or {}),
+            }
+        )
+
+    def experiment(
+        self, changes: Mapping[str, Any] | None = None, store: Path | None = None
+    ) -> Experiment:
+        """Its models are trained once, unless it has a store of its own."""
+        return Experiment(self.options(changes), store or self.store)
+
+
+@pytest.fixture(scope="session")
+def small(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return Small(toy, tmp_path_factory.mktemp("small") / "store")

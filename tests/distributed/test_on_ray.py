@@ -1,18 +1,30 @@
-"""A Ray cluster does the same, whoever of it is killed: real Ray, on this machine."""
+"""A Ray cluster does the same, whoever of it is killed: real Ray, on this machine.
+
+Ray takes long to start: one of its own, then one cluster that this process is connected to.
+"""
 
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
+from proactrec.distributed.grids import by
+from proactrec.distributed.planning import Planning
+from proactrec.distributed.plans import plan
+from proactrec.distributed.simulations import simulate
 from proactrec.errors import DataError, InvalidInputError, LostWorkersError
+from proactrec.evaluation.benchmark.grid import grid
+from proactrec.evaluation.benchmark.run import run
+from proactrec.evaluation.benchmark.tasks import Workshop
+from proactrec.evaluation.experiment import Experiment
 
-from ..e2e.conftest import Command
-from .conftest import Long, contents
+from .conftest import Long, Small, contents, tree
 from .killing import children, n_files, named, wait_until
 from .test_processes import folder as folder
 from .test_processes import parts
@@ -25,8 +37,10 @@ pytestmark = pytest.mark.filterwarnings(
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from proactrec.distributed.on_ray import OnRay, files_in, write_files  # noqa: E402
+from proactrec.distributed import on_ray  # noqa: E402
+from proactrec.distributed.on_ray import OnRay, connected, files_of, write_files  # noqa: E402
 from proactrec.distributed.running import here  # noqa: E402
+from proactrec.distributed.training_on_ray import train_on_ray  # noqa: E402
 
 Start = Callable[..., "subprocess.Popen[str]"]
 MEMORY = 100 * 2**20
@@ -37,88 +51,136 @@ QUICK = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head that does no work, and three nodes of one core."""
+    """A head that does no work, and two nodes of one core; this process is a driver of it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     head = {"num_cpus": 0, "object_store_memory": MEMORY, "_system_config": QUICK}
     made = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
-    for _ in range(3):
+    for _ in range(2):
         made.add_node(num_cpus=1, object_store_memory=MEMORY)
     made.wait_for_nodes()
-    yield made
+    with connected(made.address):
+        yield made
     made.shutdown()
     del os.environ["RAY_USAGE_STATS_ENABLED"]
 
 
-def workers_of(node: Any) -> list[int]:
+def workers_of(node: Any, name: str = "ray::_done") -> list[int]:
     """Processes of a node that do work."""
     raylet = node.all_processes["raylet"][0].process.pid
-    return named(children(raylet), "ray::_done")
+    return named(children(raylet), name)
 
 
-def test_files_of_a_folder_are_written_elsewhere(tmp_path: Path) -> None:
+def kill_one_of(nodes: Iterable[Any], name: str = "ray::_done") -> None:
+    """Kill a process that works, as soon as there is one."""
+
+    def has_killed() -> bool:
+        found = [pid for node in nodes for pid in workers_of(node, name)]
+        for pid in found[:1]:
+            os.kill(pid, signal.SIGKILL)
+        return bool(found)
+
+    wait_until(has_killed, "somebody at work")
+
+
+def test_files_of_a_work_are_written_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "from" / "inner").mkdir(parents=True)
     (tmp_path / "from" / "inner" / "a").write_bytes(bytes(range(256)))
     (tmp_path / "from" / "empty").touch()
-    write_files(files_in(tmp_path / "from"), tmp_path / "to")
+    write_files(files_of(Planning(tmp_path / "from")), tmp_path / "to")
     assert (tmp_path / "to" / "inner" / "a").read_bytes() == bytes(range(256))
     assert (tmp_path / "to" / "empty").read_bytes() == b""
-
-
-def test_two_workers_of_a_ray_of_its_own(cli: Command, long_plan: Long, tmp_path: Path) -> None:
-    outcome = cli(*long_plan.command(tmp_path / "out"), "--ray", "local", timeout=240)
-    assert outcome.code == 0, outcome.stderr
-    assert contents(tmp_path / "out") == long_plan.whole
-    assert "150/150" in outcome.stderr
-
-
-def test_work_on_a_cluster(cluster: Cluster, folder: Path) -> None:
-    """Done, done again after a kill, failing, and killed over and over."""
-    on_ray, whole = OnRay(cluster.address), sorted(here(Sums(folder), parts()))
-    assert sorted(on_ray(Sums(folder), parts())) == whole
-    assert sorted(on_ray(Sums(folder, kills=4), parts())) == whole
-    assert (folder / "killed").exists()
-    with pytest.raises(DataError, match=r"^value 3 is bad$"):
-        list(on_ray(Sums(folder, fails=3), parts()))
-    with pytest.raises(LostWorkersError, match="a shard was lost 10 times"):
-        list(on_ray(Sums(folder, kills=4, is_once=False), parts()))
-
-
-def test_a_killed_worker_and_a_killed_node_change_no_file(
-    cluster: Cluster, start: Start, long_plan: Long, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    driver = start(*long_plan.command(out), "--ray", cluster.address)
-    wait_until(lambda: n_files(out) >= 5, "five files")
-    wait_until(lambda: any(map(workers_of, cluster.worker_nodes)), "a worker")
-    first = next(node for node in cluster.worker_nodes if workers_of(node))
-    second = next(node for node in cluster.worker_nodes if node is not first)
-    os.kill(workers_of(first)[0], signal.SIGKILL)
-    wait_until(lambda: n_files(out) >= 20, "twenty files")
-    assert n_files(out) < 150
-    cluster.remove_node(second, allow_graceful=False)
-    _, stderr = driver.communicate(timeout=240)
-    assert driver.returncode == 0, stderr
-    assert contents(out) == long_plan.whole
-    cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-
-
-def test_a_killed_driver_goes_on_with_what_is_missing(
-    cluster: Cluster, start: Start, cli: Command, long_plan: Long, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    command = [*long_plan.command(out), "--ray", cluster.address]
-    driver = start(*command)
-    wait_until(lambda: n_files(out) >= 5, "five files")
-    driver.kill()
-    driver.communicate(timeout=60)
-    done = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.parquet")}
-    assert 5 <= len(done) < 150
-    outcome = cli(*command, timeout=240)
-    assert outcome.code == 0, outcome.stderr
-    assert contents(out) == long_plan.whole
-    assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
 def test_an_address_where_nobody_answers_is_said(folder: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         list(OnRay("127.0.0.1:1")(Sums(folder), parts()))
+
+
+def test_work_on_a_ray_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Done, done again after a kill, failing, and killed over and over."""
+    monkeypatch.setattr(on_ray, "MOST_RETRIES", 2)
+    whole, local = sorted(here(Sums(folder), parts())), OnRay("local")
+    with connected("local"):
+        assert sorted(local(Sums(folder), parts())) == whole
+        assert sorted(local(Sums(folder, kills=4), parts())) == whole
+        assert (folder / "killed").exists()
+        with pytest.raises(DataError, match=r"^value 3 is bad$"):
+            list(local(Sums(folder, fails=3), parts()))
+        with pytest.raises(LostWorkersError, match="a part was lost 2 times"):
+            list(local(Sums(folder, kills=4, is_once=False), parts()))
+    assert not ray.is_initialized()
+
+
+def test_a_simulation_is_that_of_one_process(
+    cluster: Cluster, small: Small, tmp_path: Path
+) -> None:
+    for name, how in (("here", here), ("ray", OnRay(cluster.address))):
+        simulate(small.experiment(), tmp_path / name, shard_size=20, run=how)
+    assert tree(tmp_path / "ray") == tree(tmp_path / "here")
+
+
+def test_a_benchmark_is_that_of_one_process(
+    cluster: Cluster, small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy's file may be named from where the command was given."""
+    (tmp_path / "mine.py").write_text(small.own_policy)
+    monkeypatch.chdir(tmp_path)
+    methods = {"next": {"policy": "next-item", "encoder": "sasrec"}, "mine": {"policy": "mine.py"}}
+    cells = grid([small.options()], methods)
+    one = run(cells, Workshop(tmp_path / "one"))
+    more = run(cells, Workshop(tmp_path / "more", how=by(OnRay(cluster.address))))
+    assert [cell.metrics for cell in more] == [cell.metrics for cell in one]
+    assert [cell.log.read_bytes() for cell in more] == [cell.log.read_bytes() for cell in one]
+    assert {cell.log.parents[1] for cell in more} == {tmp_path / "more"}
+
+
+def test_ranks_train_what_one_process_does_even_if_one_is_killed(
+    cluster: Cluster, small: Small, tmp_path: Path
+) -> None:
+    # Contrasts of other encoders are among a rank's own rows.
+    options = small.options({"encoder": "sasrec", "encoder_options.dropout": 0.0})
+    workshop = Workshop(tmp_path / "ranks")
+    with pytest.raises(InvalidInputError, match="ranks must be at most the cluster's 2, got 3"):
+        train_on_ray(options, workshop, cluster.address, 3)
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(train_on_ray, options, workshop, cluster.address)
+        kill_one_of(cluster.worker_nodes, "ray::Rank")
+        training.result(timeout=120)
+    for name in ("interest", "encoder"):
+        found, wanted = (
+            getattr(Experiment(options, tmp_path / store).fitting, f"{name}_stage")
+            for store in ("ranks", "alone")
+        )
+        assert (found.is_reused, wanted.is_reused) == (True, False)
+        (weights,) = (path.name for path in found.folder.glob("*.safetensors"))
+        ours, theirs = (load_file(stage.folder / weights) for stage in (found, wanted))
+        # Keys' biases change nothing: their gradient is rounding, which Adam enlarges.
+        parts_of = [part for part in ours if not part.endswith("query_key_value.bias")]
+        apart = {part: float((ours[part] - theirs[part]).abs().max()) for part in parts_of}
+        assert max(apart.values()) < 1e-4, apart
+
+
+def test_a_plan_whose_worker_driver_and_node_are_killed(
+    cluster: Cluster, start: Start, long_plan: Long, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    driver = start(*long_plan.command(out), "--ray", cluster.address)
+    wait_until(lambda: n_files(out) >= 5, "five files")
+    kill_one_of(cluster.worker_nodes)
+    n = n_files(out)
+    wait_until(lambda: n_files(out) >= n + 10, "ten more files")
+    driver.kill()
+    driver.communicate(timeout=60)
+    done = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.parquet")}
+    assert 15 <= len(done) < 140
+
+    def progress(stage: str, n_done: int, total: int, note: str = "") -> None:
+        if n_done == len(done) + 5:
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    wanted = Planning(long_plan.guide, category="Drama")
+    how = OnRay(cluster.address)
+    plan(wanted, long_plan.users, out, shard_size=4, run=how, progress=progress)
+    assert len(cluster.worker_nodes) == 1
+    assert contents(out) == long_plan.whole
+    assert {path: path.stat().st_mtime_ns for path in done} == done

@@ -20,6 +20,11 @@ class Sums:
     fails: int = -1
     is_once: bool = True
 
+    @property
+    def files(self) -> list[Path]:
+        """What is to be added."""
+        return [self.folder / "more"]
+
     def opened(self, folder: Path) -> Do:
         """Reads what is to be added to every sum."""
         more = int((folder / "more").read_text())

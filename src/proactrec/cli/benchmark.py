@@ -20,6 +20,7 @@ from proactrec.cli.setup import (
     setup,
     take_options,
 )
+from proactrec.cli.workers import RAY, runner
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.measurement.results import CELLS, CellResult
 from proactrec.threads import n_allowed
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from proactrec.evaluation.benchmark.grid import Cell
+    from proactrec.evaluation.benchmark.tasks import How
     from proactrec.evaluation.experiment import ExperimentOptions
     from proactrec.measurement.comparison import Difference
     from proactrec.report.benchmark.paper_table import PaperTable
@@ -80,6 +82,12 @@ def _asked(
             min=1, help="Processes side by side; one for each core.", rich_help_panel=MACHINE
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{RAY} All its nodes must see --store and the data.", rich_help_panel=MACHINE
+        ),
+    ] = None,
 ) -> None:
     """Options that a benchmark has beside, or instead of, those of a run."""
 
@@ -107,18 +115,22 @@ def benchmark(**values: Any) -> None:
     from proactrec.files import write_json
 
     results.require_report()
+    how = _how(values["workers"], values["ray"])
     cells, first = _cells(values)
     out: Path = first.out
     out.mkdir(parents=True, exist_ok=True)
     settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
     (out / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
-    n_workers = values["workers"] or n_allowed()
-    workshop = Workshop(first.store, first.data_dir, first.device, n_workers)
+    workshop = Workshop(first.store, first.data_dir, first.device, how)
     done: dict[str, Any] = {}
 
     def keep(cell: "Cell", result: CellResult) -> None:
         done["/".join(cell.name)] = result.model_dump(mode="json", exclude_unset=True)
-        write_json(out / CELLS, done)
+        write_json(out / CELLS, in_order())
+
+    def in_order() -> dict[str, Any]:
+        """Of cells, whichever was done first."""
+        return {name: done[name] for name in settings if name in done}
 
     with console.progress() as progress:
         found = run(cells, workshop, progress=progress, finished=keep)
@@ -126,7 +138,16 @@ def benchmark(**values: Any) -> None:
     figures.write_parquet(out / FIGURES)
     show_benchmark(out, figures, settings, quiet=values["json"])
     if values["json"]:
-        results.print_json(list(done.values()))
+        results.print_json(list(in_order().values()))
+
+
+def _how(n_workers: int | None, ray: str | None) -> "How":
+    from proactrec.distributed.grids import by
+    from proactrec.distributed.running import here
+    from proactrec.evaluation.benchmark.tasks import one_by_one
+
+    run = runner(n_allowed() if ray is None and n_workers is None else n_workers, ray, "--workers")
+    return one_by_one if run is here else by(run)
 
 
 def show_benchmark(

@@ -1,19 +1,13 @@
 """`proactrec plan`: what millions of users are shown next, from Parquet to Parquet."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from proactrec.cli import console, options
+from proactrec.cli import console, options, workers
 from proactrec.cli.setup import listed_ids
 from proactrec.distributed.shards import SHARD_SIZE
-from proactrec.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from proactrec.distributed.running import Runner
-
-HOW = "How it is done (the files are the same)"
 
 
 def plan(
@@ -36,28 +30,9 @@ def plan(
     opt_out: options.OptOut = None,
     n_rounds: options.Rounds = None,
     seed: options.GuideSeed = None,
-    shard_size: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Journeys in a file, and in the memory of a process at a time, at most."
-        ),
-    ] = SHARD_SIZE,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes of this machine, one core and one opened guide each.",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a Ray cluster, auto for the one that this machine is of, or local for "
-            "one of its own (extra ray).",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
+    shard_size: workers.ShardSize = SHARD_SIZE,
+    processes: workers.Processes = None,
+    ray: workers.Ray = None,
 ) -> None:
     """Plan what many users are shown next on the way to a target, from Parquet to Parquet.
 
@@ -72,7 +47,7 @@ def plan(
     from proactrec.distributed.plans import plan as planned
 
     options.check_goal(target, category)
-    run = _runner(processes, ray)
+    run = workers.runner(processes, ray)
     wanted = Planning(
         folder,
         tuple(dict.fromkeys(target or ())),
@@ -86,22 +61,6 @@ def plan(
     with console.progress() as progress:
         summary = planned(wanted, users, out, shard_size=shard_size, run=run, progress=progress)
     _tell(summary, out)
-
-
-def _runner(processes: int | None, ray: str | None) -> "Runner":
-    from proactrec.distributed.running import here
-
-    if processes is not None and ray is not None:
-        raise InvalidInputError("give --processes or --ray, not both: Ray knows its cores")
-    if ray is not None:
-        from proactrec.distributed.on_ray import OnRay
-
-        return OnRay(ray)
-    if processes is not None and processes > 1:
-        from proactrec.distributed.processes import Processes
-
-        return Processes(processes)
-    return here
 
 
 def _tell(summary: dict[str, Any], out: Path) -> None:

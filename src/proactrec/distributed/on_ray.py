@@ -1,4 +1,4 @@
-"""Work on shards by a Ray cluster: its folder is put once a node, parts go where room is."""
+"""Work in parts by a Ray cluster: its files are put once a node, parts go where room is."""
 
 import logging
 import os
@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from proactrec.distributed.running import Do, Done, Part, Work
-from proactrec.distributed.shards import Shard
 from proactrec.errors import InvalidInputError, LostWorkersError, MissingExtraError
 
 try:
@@ -48,7 +46,7 @@ class OnRay:
         self.address = address
 
     def __call__(self, work: Work, parts: Iterable[Part]) -> Iterator[Done]:
-        """The content of every part's file, as they come.
+        """What is made of every part, as it comes.
 
         Raises
         ------
@@ -57,27 +55,28 @@ class OnRay:
         LostWorkersError
             If a part was lost over and over.
         """
-        with _connected(self.address):
+        with connected(self.address):
             # Arrays are read by all processes of a node where they lie; bytes would be copied.
-            given = ray.put((work, files_in(work.folder)))
+            given = ray.put((work, files_of(work)))
             task = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(_done)
-            flying: dict[Any, Shard] = {}
-            for shard, rows in parts:
-                flying[task.remote(given.hex(), [given], rows)] = shard
-                while len(flying) >= QUEUED * _n_cores():
-                    yield _next_of(flying)
-            while flying:
+            flying: dict[Any, Any] = {}
+            coming = iter(parts)
+            while True:
+                while len(flying) < QUEUED * n_cores() and (part := next(coming, None)):
+                    flying[task.remote(given.hex(), [given], part[1])] = part[0]
+                if not flying:
+                    return
                 yield _next_of(flying)
 
 
-def files_in(folder: Path) -> Files:
-    """The content of all files of a folder, by their paths in it."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+def files_of(work: Work) -> Files:
+    """The content of the files that a work needs, by their paths in its folder."""
+    folder, paths = work.folder, work.files
     return {path.relative_to(folder).as_posix(): np.fromfile(path, np.uint8) for path in paths}
 
 
 def write_files(files: Files, folder: Path) -> None:
-    """Fill a folder with what :func:`files_in` found in another."""
+    """Fill a folder with what :func:`files_of` found in another."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,14 @@ def write_files(files: Files, folder: Path) -> None:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[None]:
+def connected(address: str) -> Iterator[None]:
+    """Be a driver of a cluster meanwhile, or go on with the one that this process is connected to.
+
+    Raises
+    ------
+    InvalidInputError
+        If no cluster answers.
+    """
     if ray.is_initialized():
         yield
         return
@@ -113,30 +119,30 @@ def _check_answers(address: str) -> None:
         raise InvalidInputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
-def _n_cores() -> int:
+def n_cores() -> int:
     """Of the cluster as it is now."""
     return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
 
-def _next_of(flying: dict[Any, Shard]) -> Done:
+def _next_of(flying: dict[Any, Any]) -> Done:
     """The next that is done, which is no longer flying."""
     (ready,), _ = ray.wait(list(flying))
     try:
-        content: bytes = ray.get(ready)
+        made = ray.get(ready)
     except RayTaskError as error:
         raise error.cause from None  # as it was raised there
     except RayError as error:
         raise LostWorkersError(
-            f"a shard was lost {MOST_RETRIES} times, for instance for want of memory: {error}"
+            f"a part was lost {MOST_RETRIES} times, for instance for want of memory: {error}"
         ) from error
-    return flying.pop(ready), content
+    return flying.pop(ready), made
 
 
 _opened: dict[str, Do] = {}
 """The work that this process has opened, if it is one of Ray's."""
 
 
-def _done(key: str, given: list[Any], rows: pl.DataFrame) -> bytes:
+def _done(key: str, given: list[Any], part: Any) -> Any:
     """Do it; `given` is no argument of its own, for that would be fetched for every part."""
     if key not in _opened:
         work, files = ray.get(given[0])
@@ -144,4 +150,4 @@ def _done(key: str, given: list[Any], rows: pl.DataFrame) -> bytes:
         with tempfile.TemporaryDirectory(prefix="proactrec-") as folder:
             write_files(files, Path(folder))
             _opened[key] = work.opened(Path(folder))
-    return _opened[key](rows)
+    return _opened[key](part)

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +13,12 @@ import polars as pl
 
 from proactrec.data.items import Items
 from proactrec.distributed.shards import ROUNDS
-from proactrec.errors import ArtefactError, InvalidInputError, UnknownIdError
+from proactrec.distributed.versions import check_versions, versions
+from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.ledger import Spent, times_led
 from proactrec.guidance.past import checked_journeys, no_journeys
 from proactrec.guidance.rails import RailsOptions, check_targets, targets_in
-from proactrec.guidance.saved import ITEMS, PACKAGES, SavedGuide, open_guide, read_about
+from proactrec.guidance.saved import ITEMS, SavedGuide, open_guide, read_about
 from proactrec.guidance.tomorrow import NEXT, People, next_items
 from proactrec.journeys import Journeys
 from proactrec.threads import one_thread
@@ -28,11 +28,6 @@ PROBLEMS = "problems"
 """In the metadata of a file: what could not be used, counted by why, as JSON."""
 NO_ITEM = "items of histories that the guide does not know, left aside"
 NOBODY = "users of whom the guide knows nothing, left out"
-
-
-def versions() -> dict[str, str]:
-    """Of what a plan's bytes depend on."""
-    return {name: version(name) for name in (*PACKAGES, "polars")}
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,11 @@ class Planning:
     seed: int | None = None
     opted_out: frozenset[str] = frozenset()
     made_by: Mapping[str, str] = field(default_factory=versions)
+
+    @property
+    def files(self) -> list[Path]:
+        """All of the guide's."""
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
     @property
     def rails(self) -> RailsOptions:
@@ -101,8 +101,7 @@ class Planning:
         ArtefactError
             If packages here have other versions than where the plan was asked for.
         """
-        if (own := versions()) != self.made_by:
-            raise ArtefactError(f"a worker has other versions, {own}, than {dict(self.made_by)}")
+        check_versions(self.made_by)
         with one_thread():
             return Planner(self, open_guide(folder, seed=self.seed))
 

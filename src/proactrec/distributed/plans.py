@@ -1,29 +1,22 @@
-"""A plan: a folder with a file a shard, what it was made from, and at last what is in it.
-
-`plan.json` is written first, and whoever goes on must ask for the same; a shard is done if its file
-is there, for files appear whole; `summary.json` comes last.
-"""
+"""A plan: a folder with a file a shard, what it was made from, and at last what is in it."""
 
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from proactrec.config import digest
+from proactrec.distributed.outputs import Output
 from proactrec.distributed.planning import PROBLEMS, Planning
-from proactrec.distributed.running import Done, Part, Runner, here
+from proactrec.distributed.running import Done, Runner, here
 from proactrec.distributed.shards import SHARD_SIZE, Shard, UserTable
 from proactrec.errors import InvalidInputError
-from proactrec.files import read_json, replacing, write_json
 from proactrec.fitting.artefacts import file_hash
 from proactrec.guidance.ledger import Spent
 from proactrec.progress import Progress, silent
-
-ABOUT, SUMMARY = "plan.json", "summary.json"
 
 
 def plan(
@@ -59,31 +52,24 @@ def plan(
     if shard_size < 1:
         raise InvalidInputError(f"shard_size must be at least 1, got {shard_size}")
     wanted.check()
-    table = UserTable.opened(users)
+    table, output = UserTable.opened(users), Output(out, "plan")
     shards = table.shards(max(1, shard_size // max(1, len(wanted.target_ids))))
-    _begin(out, _about(wanted, table, shard_size))
-    missing = [shard for shard in shards if not (out / shard.file_name).exists()]
-    if missing:
-        (out / SUMMARY).unlink(missing_ok=True)
+    output.begin(_about(wanted, table, shard_size))
+    missing = output.missing(shards)
     if wanted.rails.count_users:
         contents = _in_order(wanted, table, shards, out)
     else:
         contents = run(wanted, _parts(table, missing))
-    n_done = len(shards) - len(missing)
-    progress("plan", n_done, len(shards))
-    for shard, content in contents:
-        _keep(out / shard.file_name, content)
-        n_done += 1
-        progress("plan", n_done, len(shards))
-    return _finished(out, shards)
+    alone = ((shard, (content,)) for shard, content in contents)
+    output.keep(alone, len(shards) - len(missing), len(shards), progress)
+    return output.finish(_summary([out / shard.file_name for shard in shards]))
 
 
 def _about(wanted: Planning, table: UserTable, shard_size: int) -> dict[str, Any]:
     """All that decides what is in the files."""
-    folder = wanted.folder
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    guide = {path.relative_to(wanted.folder).as_posix(): file_hash(path) for path in wanted.files}
     return {
-        "guide": digest({path.relative_to(folder).as_posix(): file_hash(path) for path in files}),
+        "guide": digest(guide),
         "users": digest({"files": [file_hash(path) for path in table.files]}),
         "n_users": table.n_users,
         "shard_size": shard_size,
@@ -96,23 +82,7 @@ def _about(wanted: Planning, table: UserTable, shard_size: int) -> dict[str, Any
     }
 
 
-def _begin(out: Path, about: Mapping[str, Any]) -> None:
-    """Write what the plan is made from, or look whether that is what it was begun with."""
-    if not (out / ABOUT).is_file():
-        if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
-            raise InvalidInputError(f"{out} is not empty and holds no plan: choose another folder")
-        write_json(out / ABOUT, about)
-        return
-    was = read_json(out / ABOUT)
-    for name, now in about.items():
-        if was.get(name) != now:
-            raise InvalidInputError(
-                f"the plan in {out} was begun otherwise: {name} was {was.get(name)!r}, is now "
-                f"{now!r}; ask for the same, or choose another folder"
-            )
-
-
-def _parts(table: UserTable, shards: Sequence[Shard]) -> Iterator[Part]:
+def _parts(table: UserTable, shards: Sequence[Shard]) -> Iterator[tuple[Shard, pl.DataFrame]]:
     return ((shard, table.rows(shard)) for shard in shards)
 
 
@@ -135,19 +105,8 @@ def _in_order(
         now = now + planner.led_now(content)
 
 
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file that appears whole, even if the machine stops."""
-    with replacing(path) as partial, partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _finished(out: Path, shards: Sequence[Shard]) -> dict[str, Any]:
-    """Say what is in a plan that is whole, and sweep away what a killed run left."""
-    for leftover in out.glob(".*.*.[0-9]*"):
-        leftover.unlink(missing_ok=True)
-    files = [out / shard.file_name for shard in shards]
+def _summary(files: list[Path]) -> dict[str, Any]:
+    """What is in a plan that is whole."""
     nothing, guided = pl.col("item_id").is_null().sum(), pl.col("guided").sum()
     counts = pl.scan_parquet(files).select(
         rows=pl.len(), guided=guided, plain=pl.len() - guided - nothing, nothing=nothing
@@ -155,10 +114,8 @@ def _finished(out: Path, shards: Sequence[Shard]) -> dict[str, Any]:
     problems = Counter[str]()
     for path in files:
         problems.update(json.loads(pl.read_parquet_metadata(path)[PROBLEMS]))
-    summary = {
+    return {
         "files": len(files),
         **counts.collect(engine="streaming").row(0, named=True),
         "problems": dict(sorted(problems.items())),
     }
-    write_json(out / SUMMARY, summary)
-    return summary

@@ -1,4 +1,4 @@
-"""Work on shards by processes of this machine, one core each; those that die are replaced."""
+"""Work in parts by processes of this machine, one core each; those that die are replaced."""
 
 import os
 import signal
@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from itertools import islice
 from multiprocessing import get_context, parent_process
 from threading import Thread
-
-import polars as pl
+from typing import Any
 
 from proactrec.distributed.running import Do, Done, Part, Work
 from proactrec.errors import InvalidInputError, LostWorkersError
@@ -37,17 +35,17 @@ class Processes:
         self.n = n
 
     def __call__(self, work: Work, parts: Iterable[Part]) -> Iterator[Done]:
-        """The content of every part's file, as they come.
+        """What is made of every part, as it comes.
 
         Raises
         ------
         LostWorkersError
             If processes die over and over.
         """
-        coming, waiting = iter(parts), deque[Part]()
+        coming, waiting = iter(parts), deque[tuple[Any, Any]]()
         deaths = 0
         while deaths < MOST_DEATHS:
-            flying: dict[Future[bytes], Part] = {}
+            flying: dict[Future[Any], tuple[Any, Any]] = {}
             pool = self._pool(work)
             try:
                 while True:
@@ -63,8 +61,8 @@ class Processes:
             finally:
                 pool.shutdown(cancel_futures=True)
         raise LostWorkersError(
-            f"processes died {MOST_DEATHS} times in a row, for instance for want of memory: try "
-            "fewer of them, or smaller shards"
+            f"processes died {MOST_DEATHS} times in a row, for instance for want of memory: the "
+            "same command goes on with what is missing, and fewer of them need less"
         )
 
     def _pool(self, work: Work) -> ProcessPoolExecutor:
@@ -74,24 +72,25 @@ class Processes:
     def _send(
         self,
         pool: ProcessPoolExecutor,
-        flying: dict[Future[bytes], Part],
-        waiting: deque[Part],
+        flying: dict[Future[Any], tuple[Any, Any]],
+        waiting: deque[tuple[Any, Any]],
         coming: Iterator[Part],
     ) -> None:
         """Give the pool as many parts as there is room for, those that were lost first."""
         while len(flying) < QUEUED * self.n:
-            waiting.extend(islice(coming, 0 if waiting else 1))
             if not waiting:
-                return
+                if (part := next(coming, None)) is None:
+                    return
+                waiting.append(part)
             flying[pool.submit(_done, waiting[0][1])] = waiting[0]
             waiting.popleft()  # once it was sent: a broken pool takes none
 
 
-def _next_of(flying: dict[Future[bytes], Part]) -> Done:
+def _next_of(flying: dict[Future[Any], tuple[Any, Any]]) -> Done:
     """The next that is done, which is no longer flying."""
     future = next(iter(wait(flying, return_when=FIRST_COMPLETED).done))
-    content = future.result()
-    return flying.pop(future)[0], content
+    made = future.result()
+    return flying.pop(future)[0], made
 
 
 _given: list[Work] = []
@@ -117,5 +116,5 @@ def _opened() -> Do:
     return _given[0].opened(_given[0].folder)
 
 
-def _done(rows: pl.DataFrame) -> bytes:
-    return _opened()(rows)
+def _done(given: Any) -> Any:
+    return _opened()(given)

@@ -28,6 +28,19 @@ class Shard(NamedTuple):
         return f"{self.number:06}.parquet"
 
 
+def cut(n_rows: int, size: int) -> list[Shard]:
+    """All rows of a table, `size` at a time."""
+    return [
+        Shard(number, start, min(size, n_rows - start))
+        for number, start in enumerate(range(0, n_rows, size))
+    ]
+
+
+def rows_of(files: list[Path], shard: Shard, *columns: pl.Expr) -> pl.DataFrame:
+    """These columns of a shard of a table."""
+    return pl.scan_parquet(files).slice(shard.start, shard.n_rows).select(columns).collect()
+
+
 class UserTable(NamedTuple):
     """Users, each once, in Parquet files of which a shard is read at a time."""
 
@@ -64,10 +77,7 @@ class UserTable(NamedTuple):
 
     def shards(self, size: int) -> list[Shard]:
         """All users, `size` at a time."""
-        return [
-            Shard(number, start, min(size, self.n_users - start))
-            for number, start in enumerate(range(0, self.n_users, size))
-        ]
+        return cut(self.n_users, size)
 
     def rows(self, shard: Shard) -> pl.DataFrame:
         """`user_id`, `item_ids` and, if there, `rounds` of the users of a shard.
@@ -79,8 +89,7 @@ class UserTable(NamedTuple):
         """
         kept = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
         rounds = [pl.col(ROUNDS)] if self.has_rounds else []
-        scan = pl.scan_parquet(self.files).slice(shard.start, shard.n_rows)
-        found = scan.select(*kept, *rounds).collect()
+        found = rows_of(self.files, shard, *kept, *rounds)
         user_id = found["user_id"]
         is_bad = user_id.is_null() | user_id.is_duplicated()
         if is_bad.any():

@@ -87,6 +87,7 @@ def rollout(
     user_idx: IntArray | None = None,
     pairs: Pairs | None = None,
     users: Users | None = None,
+    places: Places | None = None,
     n_workers: int | None = None,
     progress: Progress = silent,
 ) -> RolloutResult:
@@ -106,6 +107,8 @@ def rollout(
         Who is guided to what; by default all of them to every target that they don't have.
     users : Users, optional
         Everybody of the data set as the guide knows them, if it was fitted on others too.
+    places : Places, optional
+        Where all users stand at first, see :meth:`Guide.places_of_users`, if that is known.
     n_workers : int, optional
         Threads that play blocks side by side; on the CPU as :mod:`proactrec.threads` says.
     """
@@ -128,7 +131,7 @@ def rollout(
     journeys = Journeys.begun(users, user, target, options.n_rounds)
     n_workers = n_workers or (n_threads() if world.device.type == "cpu" else 1)
     with _shared_out(guide, world.device, len(user), n_workers) as map_blocks:
-        of_users = guide.places_of_users(journeys)
+        of_users = places or guide.places_of_users(journeys)
         if guide.is_shared:
             play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)

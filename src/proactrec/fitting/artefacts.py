@@ -46,10 +46,16 @@ class ArtefactStore:
         Created on first use.
     progress : Progress, optional
         Told while another process makes what is asked for.
+
+    Attributes
+    ----------
+    asked : set of Path
+        Folders of the artefacts that were asked for so far.
     """
 
     def __init__(self, root: Path, progress: Progress = silent) -> None:
         self.root, self._progress = root, progress
+        self.asked: set[Path] = set()
 
     def get_or_make(
         self, kind: str, inputs: Mapping[str, Any], make: Callable[[Path], None]
@@ -66,6 +72,7 @@ class ArtefactStore:
         key = f"{kind}-{digest(inputs)}"
         final, partial = self.root / key, self.root / f".{key}"
         self.root.mkdir(parents=True, exist_ok=True)
+        self.asked.add(final)
         together = ranks()
         lock = _locked(self.root / f".{key}.lock", lambda by: self._waits(key, by))
         with lock if together.rank == 0 else nullcontext():

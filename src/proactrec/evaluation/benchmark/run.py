@@ -1,23 +1,16 @@
-"""All cells of a benchmark, each computed once, side by side on all cores."""
+"""All cells of a benchmark, each computed once, in any order that they allow."""
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from graphlib import TopologicalSorter
-from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 from proactrec.config import digest
 from proactrec.errors import ProactrecError
 from proactrec.evaluation.benchmark.grid import Cell
-from proactrec.evaluation.benchmark.tasks import Task, Work, Workshop, tasks_of
-from proactrec.evaluation.experiment import ExperimentOptions
+from proactrec.evaluation.benchmark.tasks import Task, Workshop, tasks_of
 from proactrec.measurement.results import CellResult
 from proactrec.progress import Progress, silent
-from proactrec.threads import take_a_core
 
 CHECKED: dict[str, Any] = {
     **dict.fromkeys(("dataset", "category", "target_items", "n_users", "rails"), True),
@@ -35,8 +28,7 @@ def run(
 ) -> list[CellResult]:
     """Results of all cells, in their order; what they have in common is made first, and once.
 
-    Every worker is a process on a core of its own. Killed at any time, the same call goes on with
-    what is missing.
+    Killed at any time, the same call goes on with what is missing.
 
     Parameters
     ----------
@@ -47,14 +39,14 @@ def run(
     ------
     ProactrecError
         Before anything is trained, if a cell's options or its data set forbid it; after everything
-        else is done, if a cell can't be computed for another reason; at once if a worker dies.
+        else is done, if a cell can't be computed for another reason.
     """
     _check(cells, workshop)
     tasks = tasks_of([cell.options for cell in cells])
     first = len(tasks) - len(cells)
     results: dict[int, CellResult] = {}
     failures = []
-    for place, result in _counted(_done(tasks, workshop), tasks, progress):
+    for place, result in _counted(workshop.how(workshop, tasks), tasks, progress):
         if place < first:
             continue
         cell = cells[place - first]
@@ -80,52 +72,6 @@ def _check(cells: Sequence[Cell], workshop: Workshop) -> None:
             seen.add(key)
         except ProactrecError as error:
             raise type(error)(f"{cell.text}: {error}") from error
-
-
-def _done(tasks: Sequence[Task], workshop: Workshop) -> Iterator[tuple[int, Any]]:
-    """(place, result) of every task as it is done."""
-    if workshop.n_workers == 1:
-        for place, task in enumerate(tasks):
-            yield place, _attempt(task.work, workshop, task.options)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        workshop.n_workers, context, initializer=_pin, initargs=(context.Value("i", 0),)
-    )
-    order = TopologicalSorter({place: task.after for place, task in enumerate(tasks)})
-    order.prepare()
-    running: dict[Future[Any], int] = {}
-    try:
-        while order.is_active():
-            for place in order.get_ready():
-                task = tasks[place]
-                running[pool.submit(_attempt, task.work, workshop, task.options)] = place
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                place = running.pop(future)
-                yield place, future.result()
-                order.done(place)
-    except BrokenProcessPool as error:
-        raise ProactrecError(
-            "a worker process was killed, perhaps for lack of memory; the same command goes on "
-            "with what is missing, and fewer --workers need less"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _attempt(work: Work, workshop: Workshop, options: ExperimentOptions) -> Any:
-    """What the work returns, or the error that it ends in."""
-    try:
-        return work(workshop, options)
-    except ProactrecError as error:
-        return error
-
-
-def _pin(counter: "Synchronized[int]") -> None:
-    """Give this worker process a core of its own."""
-    with counter.get_lock():
-        number, counter.value = counter.value, counter.value + 1
-    take_a_core(number)
 
 
 def _counted(

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from proactrec.config import digest
+from proactrec.errors import ProactrecError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.hidden_models import FITTED
 from proactrec.evaluation.observed_metrics import MetricOptions, target_acceptance
 from proactrec.measurement.results import CellResult
+from proactrec.progress import Progress, silent
 from proactrec.types import FloatArray, IntArray
 
 INTEREST_SETTINGS = ("dataset", "graphau", "seed")
@@ -18,20 +20,30 @@ HIDDEN_SETTINGS = (*INTEREST_SETTINGS, "hidden")
 ENCODER_SETTINGS = (*INTEREST_SETTINGS, "encoder", "encoder_options")
 
 
+Work = Callable[["Workshop", ExperimentOptions], Any]
+How = Callable[["Workshop", Sequence["Task"]], Iterator[tuple[int, Any]]]
+"""Does tasks: place and result, or the error that it ended in, of each as it is done."""
+
+
+def one_by_one(workshop: "Workshop", tasks: Sequence["Task"]) -> Iterator[tuple[int, Any]]:
+    """Do them in this process, in their order."""
+    for place, task in enumerate(tasks):
+        yield place, task.attempted(workshop)
+
+
 class Workshop(NamedTuple):
-    """Where cells are computed."""
+    """Where cells are computed, and by whom."""
 
     store: Path
     data_dir: Path | None = None
     device: str = "cpu"
-    n_workers: int = 1
+    how: How = one_by_one
 
-    def experiment(self, options: ExperimentOptions) -> Experiment:
+    def experiment(self, options: ExperimentOptions, progress: Progress = silent) -> Experiment:
         """The experiment of a cell."""
-        return Experiment(options, self.store, data_dir=self.data_dir, device=self.device)
-
-
-Work = Callable[[Workshop, ExperimentOptions], Any]
+        return Experiment(
+            options, self.store, data_dir=self.data_dir, device=self.device, progress=progress
+        )
 
 
 class Task(NamedTuple):
@@ -41,6 +53,13 @@ class Task(NamedTuple):
     work: Work
     options: ExperimentOptions
     after: frozenset[int] = frozenset()
+
+    def attempted(self, workshop: Workshop) -> Any:
+        """What the work returns, or the error that it ends in."""
+        try:
+            return self.work(workshop, self.options)
+        except ProactrecError as error:
+            return error
 
 
 def tasks_of(everything: Sequence[ExperimentOptions]) -> list[Task]:
