@@ -3,10 +3,10 @@
 import shlex
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.setup import Setup, experiment_command
 from proactrec.measurement.results import RESULT
 
@@ -22,7 +22,7 @@ def run(setup: Setup) -> None:
     results.require_report()
     command = shlex.join(["proactrec", *sys.argv[1:]])
     with console.progress() as progress:
-        experiment = setup.experiment(progress)
+        experiment = begun(setup, progress)
         results.save_settings(setup, command)
         console.warn(results.concerns(experiment))
         result = results.measured(experiment, command)
@@ -39,7 +39,7 @@ def train(setup: Setup) -> None:
     Example: proactrec train --dataset demo --encoder sasrec --out runs/sasrec
     """
     with console.progress() as progress:
-        figures = setup.experiment(progress).fitting.next_item
+        figures = begun(setup, progress).fitting.next_item
     if setup.json:
         results.print_json(figures)
         return
@@ -48,7 +48,7 @@ def train(setup: Setup) -> None:
     for split, by_name in figures.items():
         for name, values in by_name.items():
             table.add_row(split, name, *(f"{value:.4f}" for value in values.values()))
-    Console().print(table)
+    console.Terminal().print(table)
 
 
 @experiment_command
@@ -58,7 +58,7 @@ def simulate(setup: Setup) -> None:
     Example: proactrec simulate --dataset demo --policy ipg --out runs/ipg
     """
     with console.progress() as progress:
-        experiment = setup.experiment(progress)
+        experiment = begun(setup, progress)
         results.save_settings(setup, shlex.join(["proactrec", *sys.argv[1:]]))
         console.warn(results.concerns(experiment))
         path, log = experiment.log_path, experiment.log
@@ -72,6 +72,6 @@ def simulate(setup: Setup) -> None:
     if setup.json:
         results.print_json(about)
     else:
-        Console().print(
+        console.Terminal().print(
             f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} journeys: {path}"
         )
