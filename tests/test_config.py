@@ -38,6 +38,11 @@ class Counted(Options):
         ({"inner": {"n": True}}, "Inner.n must not be true or false, got True"),
         ({"n": "x" * 100}, f"Counted.n must be a whole number, got '{'x' * 76}..."),
         ({"share": float("inf")}, "Counted.share must be a finite number, got inf"),
+        ({"n": 2**63}, f"Counted.n must be at most {2**63 - 1} off 0, got {2**63}"),
+        (
+            {"sizes": [1, -(2**63)]},
+            f"Counted.sizes must be at most {2**63 - 1} off 0, got {-(2**63)}",
+        ),
         ({"m": 1}, "Counted.m does not exist"),
         ({"size": (1,)}, "Counted.size does not exist (did you mean sizes?)"),
         ({"is_on": "perhaps"}, "Counted.is_on must be true or false, got 'perhaps'"),

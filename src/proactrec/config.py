@@ -28,6 +28,8 @@ RULES = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be below {lt}",
     "literal_error": "must be {expected}",
+    "too_short": "must have {min_length} or more parts",
+    "too_long": "must have {max_length} parts or fewer",
     "finite_number": "must be a finite number",
     "string_type": "must be a text",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
@@ -37,6 +39,8 @@ RULES = {
     **dict.fromkeys(("dict_type", "model_type"), "must be a mapping"),
 }
 """Rules in words, by the kind of Pydantic's error; others are told as Pydantic does."""
+LARGEST = 2**63 - 1
+"""That a whole number of 64 bits can hold."""
 MOST_SHOWN = 80
 """Characters of a value that an error shows."""
 
@@ -67,10 +71,7 @@ class Options(BaseModel):
 
     def __init__(self, **values: Any) -> None:
         for name, value in values.items():
-            truths = [one for one in _parts(value) if isinstance(one, bool)]
-            if truths and not self._may_be_true(name):
-                rule = "must not be true or false"
-                raise InvalidInputError(f"{type(self).__name__}.{name} {rule}, got {truths[0]}")
+            self._check_numbers(name, _parts(value))
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -88,10 +89,20 @@ class Options(BaseModel):
             raise InvalidInputError(f"{name} {_together(rules)}{came}") from error
 
     @classmethod
-    def _may_be_true(cls, name: str) -> bool:
-        """Whether a field takes truth values, which Python and Pydantic take for 1 and 0."""
+    def _check_numbers(cls, name: str, parts: Sequence[Any]) -> None:
+        """Refuse what Pydantic takes for a number: truth, and what no array can hold."""
         field = cls.model_fields.get(name)
-        return field is None or _has_truth(field.annotation)
+        for one in parts:
+            if not isinstance(one, int) or field is None:
+                continue
+            if isinstance(one, bool) and not _has_truth(field.annotation):
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} must not be true or false, got {one}"
+                )
+            if not -LARGEST <= one <= LARGEST:
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} must be at most {LARGEST} off 0, got {one}"
+                )
 
 
 def number_text(value: float) -> str:

@@ -53,7 +53,9 @@ def test_every_way_to_the_terminal_is_clean(listen: Callable[[], io.BytesIO]) ->
     streams.say(EVIL)
     ending.refuse(EVIL)
     text = printed.getvalue().decode("ascii")
-    assert text.count(SEEN) == 6  # Rich leaves out more of a Text, colours numbers; errors are a line
+    assert (
+        text.count(SEEN) == 6
+    )  # Rich leaves out more of a Text, colours numbers; errors are a line
     assert text.count(r"\x1b]0;title\x07[red]u1") >= 7
     assert "\x1b]" not in text
     assert "\x1b[2J" not in text

@@ -221,6 +221,22 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         "own files go with the data sets csv",
     ),
     "unknown policy": (lambda c: c.run("--policy", "magic"), "policy 'magic' does not exist"),
+    "file that ends the program": (
+        lambda c: c.run("--policy", c.write("import sys\nsys.exit(0)\n", "ends.py")),
+        "ends.py can't be run: SystemExit: 0",
+    ),
+    "a folder of users": (
+        lambda c: c.run("--opt-out", c.folder),
+        "--opt-out must name a file of user ids, ",
+    ),
+    "more rounds than can be counted": (
+        lambda c: c.run("--n-rounds", str(10**20)),
+        "--n-rounds must be at most 9223372036854775807 off 0, got 100000000000000000000",
+    ),
+    "no rounds": (
+        lambda c: c.run("--set", "protocol.metrics.rounds=[]"),
+        "MetricOptions.rounds must have 1 or more parts, got []",
+    ),
     "misspelt policy": (
         lambda c: c.run("--policy", "itmpec"),
         "or the path of a .py file with one of your own (did you mean itmprec?)",

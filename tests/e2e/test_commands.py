@@ -61,8 +61,8 @@ def test_a_group_alone_shows_its_commands(group: str, here: Command) -> None:
 
 
 def test_rails_come_from_the_command_line(toy: Toy, here: Command, tmp_path: Path) -> None:
-    listed, out = tmp_path / "never.txt", tmp_path / "run"
-    listed.write_text("u3\n\nu11\n")
+    listed, out = tmp_path / "never.txt", tmp_path / "[a]*{b}"  # no pattern, though it looks so
+    listed.write_bytes(b"\xef\xbb\xbfu3\r\n\r\nu11\r\n")  # as editors of Windows write it
     rails = ["--set", "rails.category_caps={War: 1}", "--set", "rails.plain_share=0.5"]
     outcome = here(*toy.run, *rails, "--opt-out", listed, "--out", out)
     assert outcome.code == 0, outcome.stderr

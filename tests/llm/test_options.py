@@ -16,7 +16,7 @@ from proactrec.llm.options import LLMOptions
         ({"model": "m", "url": "ftp://host/v1"}, "must be like http://localhost:8000/v1, got"),
         ({"model": "m", "max_cost": 1.0}, "max_cost needs a price"),
         ({"model": "m", "concurrency": 0}, "must be at least 1, got 0"),
-        ({"model": "m", "timeout_s": float("inf")}, "should be a finite number"),
+        ({"model": "m", "timeout_s": float("inf")}, "must be a finite number"),
         ({"model": "m", "key": "sk-1"}, "LLMOptions.key does not exist"),
     ],
 )

@@ -313,7 +313,11 @@ def _events(path: Path) -> "pl.DataFrame":
     if not path.is_file() or path.suffix not in (".parquet", ".csv"):
         raise InvalidInputError(f"--events must name a .parquet or .csv file, got {path}")
     parquet = path.suffix == ".parquet"
-    table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False)
+    table = (
+        pl.read_parquet(path, glob=False)
+        if parquet
+        else pl.read_csv(path, infer_schema=False, glob=False)
+    )
     needed = EVENT_COLUMNS[:4]
     if missing := [name for name in needed if name not in table.columns]:
         raise InvalidInputError(f"--events must have the columns {', '.join(needed)}; "

@@ -264,10 +264,11 @@ def listed_ids(path: Path) -> list[str]:
 
 
 def _lines(path: Path, rule: str) -> list[str]:
-    if not path.is_file():
-        raise InvalidInputError(f"{rule}, there is no {path}")
+    if path.is_dir() or not path.exists():  # a pipe is as good as a file
+        why = f"{path} is a folder" if path.is_dir() else f"there is no {path}"
+        raise InvalidInputError(f"{rule}, {why}")
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InvalidInputError(
             f"{rule} as utf-8 text, {path} has byte 0x{error.object[error.start]:02x} "

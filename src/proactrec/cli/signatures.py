@@ -105,7 +105,7 @@ def _parameter(name: str, about: Mapping[str, Any]) -> inspect.Parameter:
     default: Any = inspect.Parameter.empty if about.get("required") else None
     if default is None and kind is bool:
         default = False
-    annotation = Annotated[kind | None if default is None else kind, told]
+    annotation: Any = Annotated[kind | None if default is None else kind, told]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, annotation=annotation, default=default)
 

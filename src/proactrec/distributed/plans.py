@@ -149,7 +149,7 @@ def _finished(out: Path, shards: Sequence[Shard]) -> dict[str, Any]:
         leftover.unlink(missing_ok=True)
     files = [out / shard.file_name for shard in shards]
     nothing, guided = pl.col("item_id").is_null().sum(), pl.col("guided").sum()
-    counts = pl.scan_parquet(files).select(
+    counts = pl.scan_parquet(files, glob=False).select(
         rows=pl.len(), guided=guided, plain=pl.len() - guided - nothing, nothing=nothing
     )
     problems = Counter[str]()

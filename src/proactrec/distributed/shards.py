@@ -47,7 +47,7 @@ class UserTable(NamedTuple):
             If there is nobody in it, or a column is missing or of another kind.
         """
         files = parquet_files(path)
-        scan = pl.scan_parquet(files)
+        scan = pl.scan_parquet(files, glob=False)
         schema = scan.collect_schema()
         if missing := [name for name in COLUMNS if name not in schema]:
             raise DataError(
@@ -79,7 +79,7 @@ class UserTable(NamedTuple):
         """
         kept = [pl.col(name).cast(kind) for name, kind in COLUMNS.items()]
         rounds = [pl.col(ROUNDS)] if self.has_rounds else []
-        scan = pl.scan_parquet(self.files).slice(shard.start, shard.n_rows)
+        scan = pl.scan_parquet(self.files, glob=False).slice(shard.start, shard.n_rows)
         found = scan.select(*kept, *rounds).collect()
         user_id = found["user_id"]
         is_bad = user_id.is_null() | user_id.is_duplicated()
