@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -154,6 +154,28 @@ app = typer.Typer(
     help="Guide users toward target items over several rounds, and measure it honestly.\n\n"
     "Start with: proactrec run --dataset demo --out runs/demo",
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"proactrec {version('proactrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_a_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Take options of the program itself."""
+
+
 for _name, (_, _line) in COMMANDS.items():
     app.command(_name, cls=_OnUse, help=_line)(lambda: None)
 
