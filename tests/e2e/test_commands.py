@@ -173,6 +173,15 @@ def test_json_is_what_the_files_hold_and_all_that_is_printed(finished: Path) -> 
     assert printed == read(finished) | read(finished, "run.json")
 
 
+def test_a_refused_run_leaves_the_settings_of_an_earlier_one(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    settings = (out / "settings.yaml").read_text()
+    assert here(*toy.run, "--category", "Opera", "--out", out).code == 2
+    assert (out / "settings.yaml").read_text() == settings
+
+
 def test_second_run_reuses_every_stage(toy: Toy, here: Command, copied: Path) -> None:
     def stages() -> dict[str, int]:
         folders = (copied / "artefacts").glob("[!.]*")

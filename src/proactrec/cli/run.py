@@ -23,6 +23,7 @@ def run(setup: Setup) -> None:
     command = shlex.join(["proactrec", *sys.argv[1:]])
     with console.progress() as progress:
         experiment = begun(setup, progress)
+        experiment.check()  # a refused run leaves the settings of an earlier one
         results.save_settings(setup, command)
         console.warn(results.concerns(experiment))
         result = results.measured(experiment, command)
@@ -59,6 +60,7 @@ def simulate(setup: Setup) -> None:
     """
     with console.progress() as progress:
         experiment = begun(setup, progress)
+        experiment.check()  # a refused run leaves the settings of an earlier one
         results.save_settings(setup, shlex.join(["proactrec", *sys.argv[1:]]))
         console.warn(results.concerns(experiment))
         path, log = experiment.log_path, experiment.log
