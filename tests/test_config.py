@@ -19,18 +19,59 @@ class Outer(Options):
     kinds: tuple[Literal["a", "b"], ...] = ()
 
 
+class Counted(Options):
+    n: int = 1
+    share: float | None = None
+    sizes: tuple[int, ...] = ()
+    is_on: bool = False
+    either: bool | int = 1
+    anything: dict[str, Any] | None = None
+    inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"n": True}, "Counted.n must not be true or false, got True"),
+        ({"share": False}, "Counted.share must not be true or false, got False"),
+        ({"sizes": [2, True]}, "Counted.sizes must not be true or false, got True"),
+        ({"inner": {"n": True}}, "Inner.n must not be true or false, got True"),
+        ({"n": "x" * 100}, f"Counted.n must be a whole number, got '{'x' * 76}..."),
+        ({"share": float("inf")}, "Counted.share must be a finite number, got inf"),
+        ({"n": 2**63}, f"Counted.n must be at most {2**63 - 1} off 0, got {2**63}"),
+        (
+            {"sizes": [1, -(2**63)]},
+            f"Counted.sizes must be at most {2**63 - 1} off 0, got {-(2**63)}",
+        ),
+        ({"m": 1}, "Counted.m does not exist"),
+        ({"size": (1,)}, "Counted.size does not exist (did you mean sizes?)"),
+        ({"is_on": "perhaps"}, "Counted.is_on must be true or false, got 'perhaps'"),
+    ],
+)
+def test_truth_is_no_number_and_rules_are_told_in_few_words(
+    values: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Counted(**values)
+    assert str(caught.value) == sentence
+
+
+def test_truth_is_taken_where_it_may_be() -> None:
+    found = Counted(is_on=True, either=True, anything={"a": True})
+    assert (found.is_on, found.either, found.anything) == (True, True, {"a": True})
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         (
             {"groups": "age"},
-            "Outer.groups: input should be 'activity', or input should be a valid dictionary, "
-            "got 'age'",
+            "Outer.groups must be 'activity' or a mapping, got 'age'",
         ),
-        ({"groups": {"u1": 3}}, "Outer.groups.u1: input should be a valid string, got 3"),
-        ({"kinds": ["a", "c"]}, "Outer.kinds.1: input should be 'a' or 'b', got 'c'"),
-        ({"inner": {"n": 0}}, "Inner.n: input should be greater than or equal to 1, got 0"),
-        ({"nothing": 1}, "Outer.nothing: extra inputs are not permitted"),
+        ({"groups": {"u1": 3}}, "Outer.groups.u1 must be a text, got 3"),
+        ({"kinds": ["a", "c"]}, "Outer.kinds.1 must be 'a' or 'b', got 'c'"),
+        ({"inner": {"n": 0}}, "Inner.n must be at least 1, got 0"),
+        ({"nothing": 1}, "Outer.nothing does not exist"),
     ],
 )
 def test_a_broken_rule_is_one_sentence(values: dict[str, Any], sentence: str) -> None:

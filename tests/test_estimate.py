@@ -157,13 +157,13 @@ def test_what_does_not_fit_is_told_what_would() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"users": 0}, "Size.users: input should be greater than or equal to 1, got 0"),
-        ({"items": -5}, "Size.items: input should be greater than or equal to 1, got -5"),
+        ({"users": 0}, "Size.users must be at least 1, got 0"),
+        ({"items": -5}, "Size.items must be at least 1, got -5"),
         ({"targets": 30}, "targets must be at most the 20 items, got 30"),
         ({"interactions": 201}, "every item once: 200, got 201"),
-        ({"policy": "irn"}, "Size.policy: input should be 'foresight', 'itmprec', 'ipg' or"),
-        ({"processes": 0}, "Size.processes: input should be greater than or equal to 1, got 0"),
-        ({"rounds": 2.5}, "Size.rounds: input should be a valid integer"),
+        ({"policy": "irn"}, "Size.policy must be 'foresight', 'itmprec', 'ipg' or"),
+        ({"processes": 0}, "Size.processes must be at least 1, got 0"),
+        ({"rounds": 2.5}, "Size.rounds must be a whole number, got 2.5"),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(values: dict[str, Any], said: str) -> None:
@@ -273,9 +273,12 @@ def test_people_are_told_time_memory_and_what_to_do(
     [
         ("--items 10", "--users must say how many there are, got nothing"),
         ("--users 10", "--items must say how many there are, got nothing"),
-        ("--users 0 --items 10", "Size.users: input should be greater than or equal to 1, got 0"),
+        ("--users 0 --items 10", "--users must be at least 1, got 0"),
         ("--users 10 --items 10 --targets 11", "targets must be at most the 10 items, got 11"),
-        ("--users 10 --items 10 --policy best", "Size.policy: input should be 'foresight'"),
+        (
+            "--users 10 --items 10 --policy best",
+            "--policy must be foresight, itmprec, ipg or next-item, got 'best'",
+        ),
     ],
 )
 def test_the_command_refuses_nonsense(

@@ -12,7 +12,7 @@ import proactrec
 ROOT = Path(proactrec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-BASE = ("types", "errors", "rng", "config", "progress", "plugins", "files", "worth")
+BASE = ("types", "errors", "rng", "config", "names", "progress", "plugins", "files", "worth")
 IN_ORDER = (
     BASE,
     ("data",),

@@ -128,7 +128,7 @@ def test_bad_targets_are_refused(dataset: Dataset) -> None:
     wanted = "category 'Song' does not exist in toy; there are Book, Film"
     with pytest.raises(UnknownIdError, match=re.escape(wanted)):
         select_targets(dataset, "Song", USERS, ITEMS, TargetOptions(n_targets=2))
-    wanted = "TargetOptions.n_targets: input should be greater than or equal to 1, got 0"
+    wanted = "TargetOptions.n_targets must be at least 1, got 0"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):
         TargetOptions(n_targets=0)
 

@@ -237,7 +237,7 @@ def test_progress_is_told_after_every_epoch() -> None:
 
 
 def test_stopping_options_refuse_no_epoch() -> None:
-    wanted = "StoppingOptions.n_epochs: input should be greater than or equal to 1, got 0"
+    wanted = "StoppingOptions.n_epochs must be at least 1, got 0"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):
         StoppingOptions(n_epochs=0)
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,6 +16,33 @@ from pydantic import (
 )
 
 from proactrec.errors import InvalidInputError
+from proactrec.names import meant
+
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""What a number must be, by the name that Pydantic has for the rule."""
+RULES = {
+    "missing": "must be given",
+    "extra_forbidden": "does not exist",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be below {lt}",
+    "literal_error": "must be {expected}",
+    "too_short": "must have {min_length} or more parts",
+    "too_long": "must have {max_length} parts or fewer",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a text",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a mapping"),
+}
+"""Rules in words, by the kind of Pydantic's error; others are told as Pydantic does."""
+LARGEST = 2**63 - 1
+"""That a whole number of 64 bits can hold."""
+MOST_SHOWN = 80
+"""Characters of a value that an error shows."""
 
 
 class Options(BaseModel):
@@ -42,6 +70,8 @@ class Options(BaseModel):
         }
 
     def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            self._check_numbers(name, _parts(value))
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -53,14 +83,69 @@ class Options(BaseModel):
             if isinstance(inner, InvalidInputError):  # of nested options, which said it already
                 raise inner from error
             where = _place(first["loc"])
-            came = (
-                ""
-                if first["type"] in ("missing", "extra_forbidden")
-                else f", got {first['input']!r}"
-            )
-            rules = [other["msg"] for other in of_field if _place(other["loc"]) == where]
-            rule = ", or ".join(rule[0].lower() + rule[1:] for rule in rules)
-            raise InvalidInputError(f"{type(self).__name__}.{where}: {rule}{came}") from error
+            rules = [_rule(other) for other in of_field if _place(other["loc"]) == where]
+            name = ".".join(filter(None, (type(self).__name__, where)))
+            came = _came(first, type(self).model_fields)
+            raise InvalidInputError(f"{name} {_together(rules)}{came}") from error
+
+    @classmethod
+    def _check_numbers(cls, name: str, parts: Sequence[Any]) -> None:
+        """Refuse what Pydantic takes for a number: truth, and what no array can hold."""
+        field = cls.model_fields.get(name)
+        for one in parts:
+            if not isinstance(one, int) or field is None:
+                continue
+            if isinstance(one, bool) and not _has_truth(field.annotation):
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} must not be true or false, got {one}"
+                )
+            if not -LARGEST <= one <= LARGEST:
+                raise InvalidInputError(
+                    f"{cls.__name__}.{name} must be at most {LARGEST} off 0, got {one}"
+                )
+
+
+def number_text(value: float) -> str:
+    """A number as people write it: 1 for 1.0."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _has_truth(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_has_truth, get_args(annotation)))
+
+
+def _rule(error: Any) -> str:
+    """The rule that was broken, from the verb on."""
+    if error["type"] not in RULES:
+        said = re.sub(r"^\w+ should ", "must ", error["msg"])
+        return said if said.startswith("must ") else f"is wrong: {said}"
+    about = {
+        name: number_text(value) if isinstance(value, int | float) else value
+        for name, value in error.get("ctx", {}).items()
+    }
+    return RULES[error["type"]].format(**about)
+
+
+def _together(rules: Sequence[str]) -> str:
+    """Rules of which one must be kept, as one."""
+    kept = list(dict.fromkeys(rules))
+    if all(rule.startswith("must be ") for rule in kept):
+        return "must be " + " or ".join(rule.removeprefix("must be ") for rule in kept)
+    return ", or ".join(kept)
+
+
+def _came(error: Any, fields: Mapping[str, Any]) -> str:
+    """What came instead; of a name that does not exist, which may have been meant."""
+    if error["type"] == "extra_forbidden":
+        return meant(str(error["loc"][-1]), fields)
+    if error["type"] == "missing":
+        return ""
+    text = repr(error["input"])
+    return f", got {text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + '...'}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -46,7 +46,7 @@ def from_file(name: str, base: type[T]) -> type[T]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidInputError(
             f"{what} file {path} can't be run: {type(error).__name__}: {error}"
         ) from error

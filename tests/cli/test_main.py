@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_help_and_package_load_nothing_heavy(code: str) -> None:
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_the_version_is_told() -> None:
+    code = "from proactrec.cli.main import main; import sys; sys.argv[1:] = ['--version']; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"proactrec {version('proactrec')}\n"
 
 
 def test_an_error_before_anything_heavy_is_still_one_sentence() -> None:

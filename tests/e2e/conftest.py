@@ -23,8 +23,8 @@ SETTINGS = (
     "graphau.embedding_dim=8",
     "protocol.intents.n_intents=4",
 )
-FAST = ["--filter", "none", "--n-targets", "3", "--n-rounds", "5"]
-FAST += [f"--set={setting}" for setting in SETTINGS]
+SHORT = ["--filter", "none", "--n-rounds", "5", *(f"--set={setting}" for setting in SETTINGS)]
+FAST = ["--n-targets", "3", *SHORT]
 
 
 class Outcome(NamedTuple):
@@ -55,6 +55,11 @@ class Toy(NamedTuple):
     def run(self) -> list[str]:
         """The arguments of a run of some seconds, but for its folder."""
         return ["run", *self.files, "--category", "Drama", *FAST]
+
+    def to(self, *items: str) -> list[str]:
+        """Arguments of such a run to these items, instead of chosen ones."""
+        named = [text for item in items for text in ("--target", item)]
+        return ["run", *self.files, *SHORT, *named]
 
 
 Command = Callable[..., Outcome]

@@ -237,14 +237,14 @@ BAD_OPTIONS = {
     "unknown column": (["--user", "who"], "lacks the column(s) ['who']; there are ['user'"),
     "unknown zone": (["--time-zone", "Mars/Base"], "time zone 'Mars/Base' does not exist"),
     "unknown encoding": (["--encoding", "klingon"], "encoding 'klingon' does not exist"),
-    "unknown unit": (["--time-unit", "weeks"], "TimeOptions.unit: input should be 'auto'"),
+    "unknown unit": (["--time-unit", "weeks"], "--time-unit must be auto"),
     "weight without number": (["--weight", "view"], "--weight must have the form KIND=NUMBER"),
     "negative weight": (["--weight", "view=-1"], "at least 0, got 'view=-1'"),
     "weights that drop all": (["--weight", "buy=1"], "no event has a weight above 0"),
     "weight that nobody reaches": (["--min-weight", "99"], "no user and item reach the weight 99"),
     "long separator": (["--separator", "::"], "at most 1 character"),
-    "unknown handling of bots": (["--bots", "shoot"], "input should be 'flag' or 'drop'"),
-    "share above one": (["--max-bad", "2"], "less than or equal to 1, got 2"),
+    "unknown handling of bots": (["--bots", "shoot"], "--bots must be flag or drop, got 'shoot'"),
+    "share above one": (["--max-bad", "2"], "--max-bad must be at most 1, got 2"),
     "item file missing": (["--items", "/none.csv"], "/none.csv does not exist"),
 }
 

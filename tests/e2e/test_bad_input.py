@@ -20,6 +20,7 @@ from .conftest import FAST, Command, Outcome, Toy
 # Not everything odd is an error: in this process the program's own warnings must not become one.
 pytestmark = pytest.mark.filterwarnings("always::proactrec.errors.DataWarning")
 
+MODELS = ("graphau", "encoder_options")
 HEADER = "user_id,item_id,timestamp\n"
 ROWS = "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(4))
 
@@ -79,6 +80,13 @@ def published(case: Case, *missing: str) -> list[str]:
 
 def existing_out(case: Case) -> list[str]:
     return [*case.toy.run, "--out", str(case.write("", "file"))]
+
+
+def circle(case: Case) -> Path:
+    """A symbolic link that leads to itself."""
+    link = case.folder / "circle"
+    link.symlink_to(link)
+    return link / "store"
 
 
 def settings(case: Case, content: str) -> list[str]:
@@ -213,14 +221,69 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         "own files go with the data sets csv",
     ),
     "unknown policy": (lambda c: c.run("--policy", "magic"), "policy 'magic' does not exist"),
+    "file that ends the program": (
+        lambda c: c.run("--policy", c.write("import sys\nsys.exit(0)\n", "ends.py")),
+        "ends.py can't be run: SystemExit: 0",
+    ),
+    "a folder of users": (
+        lambda c: c.run("--opt-out", c.folder),
+        "--opt-out must name a file of user ids, ",
+    ),
+    "more rounds than can be counted": (
+        lambda c: c.run("--n-rounds", str(10**20)),
+        "--n-rounds must be at most 9223372036854775807 off 0, got 100000000000000000000",
+    ),
+    "no rounds": (
+        lambda c: c.run("--set", "protocol.metrics.rounds=[]"),
+        "MetricOptions.rounds must have 1 or more parts, got []",
+    ),
+    "misspelt policy": (
+        lambda c: c.run("--policy", "itmpec"),
+        "or the path of a .py file with one of your own (did you mean itmprec?)",
+    ),
+    "misspelt setting": (
+        lambda c: c.run("--set", "graphau.n_layer=2"),
+        "GraphAUOptions.n_layer does not exist (did you mean n_layers?)",
+    ),
+    "a truth for a number": (
+        lambda c: c.run("--set", "seed=true"),
+        "ExperimentOptions.seed must not be true or false, got True",
+    ),
+    "a truth among numbers": (
+        lambda c: c.run("--set", "protocol.metrics.rounds=[1, yes]"),
+        "MetricOptions.rounds must not be true or false, got True",
+    ),
+    "targets both counted and named": (
+        lambda c: c.run("--target", "i1"),
+        "--n-targets must be left out where --target names them, got 3",
+    ),
+    "rounds beyond the last": (
+        lambda c: c.run("--set", "protocol.metrics.rounds=[2, 6]"),
+        "protocol.metrics.rounds must be at most the 5 rounds that are played, got 6",
+    ),
+    "vectors larger than memory": (
+        lambda c: c.run(*(f"--set={part}.embedding_dim=1000000000" for part in MODELS)),
+        "graphau.embedding_dim must be at most ",
+    ),
+    "no place for results": (
+        lambda c: [*c.toy.run, "--out", ""],
+        "--out must be a path, got ''",
+    ),
+    "links in a circle": (
+        lambda c: c.run("--store", circle(c)),
+        "--store must be a path without a circle of links, got ",
+    ),
     "unknown protocol": (lambda c: c.run("--protocol", "x"), "protocol 'x' does not exist"),
     "unknown encoder": (lambda c: c.run("--encoder", "bert"), "encoder 'bert' does not exist"),
-    "unknown world": (lambda c: c.run("--world", "wild"), "'flat', 'medium', 'steep' or 'official"),
-    "unknown receptivity": (lambda c: c.run("--receptivity", "x"), "receptivity: input should be"),
-    "unknown hidden": (lambda c: c.run("--hidden", "x"), "'half' or 'everything', got 'x'"),
+    "unknown world": (
+        lambda c: c.run("--world", "wild"),
+        "--world must be flat, medium, steep or official, got 'wild'",
+    ),
+    "unknown receptivity": (lambda c: c.run("--receptivity", "x"), "--receptivity must be "),
+    "unknown hidden": (lambda c: c.run("--hidden", "x"), "half or everything, got 'x'"),
     "unknown groups": (
         lambda c: c.run("--set", "rails.equal_groups=age"),
-        "'activity', or input should be a valid dictionary, got 'age'",
+        "must be 'activity' or a mapping, got 'age'",
     ),
     "groups in another encoding": (
         lambda c: c.run("--groups", c.write("Zoë,a".encode("latin-1"))),
@@ -232,7 +295,7 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     ),
     "opted-out users beside a setting of the wrong type": (
         lambda c: c.run("--opt-out", c.write("u1"), "--set", "rails.opt_out=u2"),
-        "RailsOptions.opt_out: input should be a valid tuple, got 'u2'",
+        "RailsOptions.opt_out must be a list, got 'u2'",
     ),
     "no item of the target's category": (
         lambda c: c.run("--set", "rails.category_caps={Drama: 0}"),
@@ -245,8 +308,14 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         ),
         "other_views must hold every view once, got companions, companions, companions",
     ),
-    "unknown part": (lambda c: c.run("--without", "Q"), "'P', 'IIS' or 'TIAC', got 'Q'"),
-    "unknown filter": (lambda c: c.run("--filter", "x"), "'k-core' or 'none', got 'x'"),
+    "unknown part": (
+        lambda c: c.run("--without", "Q"),
+        "--without must be P, IIS or TIAC, got 'Q'",
+    ),
+    "unknown filter": (
+        lambda c: c.run("--filter", "x"),
+        "--filter must be paper, k-core or none, got 'x'",
+    ),
     "unknown device": (lambda c: c.run("--device", "tpu"), "device must be cpu, cuda or auto"),
     "unknown category": (
         lambda c: c.run("--category", "Opera"),
@@ -264,14 +333,17 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         lambda c: c.run("--n-targets", "41"),
         "n_targets must be at most the number of items (40), got 41",
     ),
-    "zero targets": (lambda c: c.run("--n-targets", "0"), "greater than or equal to 1, got 0"),
-    "zero rounds": (lambda c: c.run("--n-rounds", "0"), "n_rounds: input should be greater"),
+    "zero targets": (lambda c: c.run("--n-targets", "0"), "--n-targets must be at least 1, got 0"),
+    "zero rounds": (lambda c: c.run("--n-rounds", "0"), "--n-rounds must be at least 1, got 0"),
     "rounds that are no number": (lambda c: c.run("--n-rounds", "many"), "--n-rounds"),
-    "negative seed": (lambda c: c.run("--seed", "-1"), "seed: input should be greater than"),
-    "huge seed": (lambda c: c.run("--seed", str(2**32)), "seed: input should be less than"),
+    "negative seed": (lambda c: c.run("--seed", "-1"), "--seed must be at least 0, got -1"),
+    "huge seed": (
+        lambda c: c.run("--seed", str(2**32)),
+        "--seed must be below 4294967296, got 4294967296",
+    ),
     "k of zero": (lambda c: c.run("--k", "0"), "--k"),
     "unknown target": (
-        lambda c: c.run("--target", "i1", "--target", "i99"),
+        lambda c: [*c.toy.to("i1", "i99"), "--out", str(c.out)],
         "1 of 2 targets are not items of csv, first ['i99']",
     ),
     "unknown setting": (lambda c: c.run("--set", "graphau.depth=2"), "GraphAUOptions.depth"),
@@ -279,15 +351,23 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     "unknown encoder setting": (lambda c: c.run("--set", "encoder_options.x=2"), "Options.x"),
     "setting of an encoder out of range": (
         lambda c: c.run("--set", "encoder_options.dropout=2"),
-        "Options.dropout: input should be less than",
+        "Options.dropout must be below 1, got 2",
     ),
     "setting without a value": (
         lambda c: c.run("--set", "graphau.n_layers"),
         "--set must have the form NAME=VALUE, got 'graphau.n_layers'",
     ),
+    "setting without a name": (
+        lambda c: c.run("--set", "graphau..n_layers=2"),
+        "--set must have the form NAME=VALUE, got 'graphau..n_layers=2'",
+    ),
+    "setting for a whole part": (
+        lambda c: c.run("--set", "response=5"),
+        "ExperimentOptions.response must be a mapping, got 5",
+    ),
     "setting of the wrong type": (
         lambda c: c.run("--set", "graphau.n_layers=deep"),
-        "GraphAUOptions.n_layers: input should be a valid integer",
+        "GraphAUOptions.n_layers must be a whole number, got 'deep'",
     ),
     "setting that is no YAML": (lambda c: c.run("--set", "seed=[1"), "a value that is not YAML"),
     "setting inside a value": (lambda c: c.run("--set", "seed.x=1"), "leads through 'seed'"),

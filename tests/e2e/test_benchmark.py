@@ -7,6 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from proactrec.cli.benchmark import _methods as methods_of
+
 from .conftest import FAST, Command, Toy
 
 MINE = Path(__file__).parents[2] / "examples" / "my_policy.py"
@@ -115,6 +117,7 @@ def test_compare_in_protocols_of_different_metrics(toy: Toy, here: Command, tmp_
     [
         (["--suite", "table5"], "suite 'table5' does not exist; there are table4, table3, figure4"),
         (["--only", "nobody"], "method 'nobody' is not among"),
+        (["--only", "itmpec"], "(did you mean ITMPRec?)"),
         (["--also", "nowhere.py"], "policy file nowhere.py does not exist"),
         (["--seed", "0"], "seeds that differ"),
         (["--world", "windy"], "world"),
@@ -156,3 +159,18 @@ def test_two_policies_of_one_name_are_refused(
     outcome = here(*arguments, "--also", copy, "--out", tmp_path / "out")
     assert outcome.code == 2
     assert "a method 'my-policy' is there already" in outcome.errors[0]
+
+
+def test_only_leaves_in_what_else_was_asked_for_by_name() -> None:
+    asked = {"suite": ["Table4"], "only": ["ITMPREC", "Random"], "response": "distribution"}
+    found = methods_of({**asked, "also": [str(MINE), "Popular"], "llm_model": None})
+    assert list(found) == ["ITMPRec", "random", "my-policy", "popular"]
+    own = {"llm_url": "http://x/v1", "llm_model": "m", "replay": False}
+    found = methods_of({**asked, "also": None, **own})
+    assert list(found) == ["ITMPRec", "random", "LLM-IPP"]
+
+
+def test_methods_are_compared_whatever_their_capitals(done: Path, here: Command) -> None:
+    typed = here("compare", "itmprec", "My-Policy", "--out", done)
+    assert typed.code == 0, typed.stderr
+    assert typed.stdout == here("compare", "ITMPRec", "my-policy", "--out", done).stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from .conftest import FAST, Command, Toy
+from .conftest import FAST, SHORT, Command, Toy
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_cold_target_is_guided_to(
     chosen: list[str], listed: list[str], here: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["run", *listed, *FAST, *chosen, "--out", str(out)]
+    arguments = ["run", *listed, *SHORT, *chosen, "--out", str(out)]
     outcome = here(*arguments, "--target", "i99")
     assert outcome.code == 2
     assert "items without interactions need --cold-items" in outcome.errors[0]

@@ -61,8 +61,8 @@ def test_a_group_alone_shows_its_commands(group: str, here: Command) -> None:
 
 
 def test_rails_come_from_the_command_line(toy: Toy, here: Command, tmp_path: Path) -> None:
-    listed, out = tmp_path / "never.txt", tmp_path / "run"
-    listed.write_text("u3\n\nu11\n")
+    listed, out = tmp_path / "never.txt", tmp_path / "[a]*{b}"  # no pattern, though it looks so
+    listed.write_bytes(b"\xef\xbb\xbfu3\r\n\r\nu11\r\n")  # as editors of Windows write it
     rails = ["--set", "rails.category_caps={War: 1}", "--set", "rails.plain_share=0.5"]
     outcome = here(*toy.run, *rails, "--opt-out", listed, "--out", out)
     assert outcome.code == 0, outcome.stderr
@@ -111,6 +111,14 @@ def test_users_of_other_kinds_are_reported(
         outcome = here(*command)
         assert (outcome.code, outcome.errors) == (0, [])
         assert "card heat-map" in page.read_text()
+
+
+def test_names_are_taken_whatever_their_capitals(toy: Toy, here: Command, copied: Path) -> None:
+    names = ["--policy", "IPG", "--encoder", "ICLRec", "--protocol", "Common", "--world", "Medium"]
+    outcome = here(*toy.run, *names, "--worth", "Only-Interest", "--out", copied)
+    assert outcome.code == 0, outcome.stderr
+    result = read(copied)
+    assert (result["policy"], result["encoder"], result["protocol"]) == ("ipg", "iclrec", "common")
 
 
 def test_groups_come_from_a_file(toy: Toy, here: Command, tmp_path: Path) -> None:
@@ -163,6 +171,15 @@ def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
 def test_json_is_what_the_files_hold_and_all_that_is_printed(finished: Path) -> None:
     printed = json.loads((finished / "stdout").read_text())
     assert printed == read(finished) | read(finished, "run.json")
+
+
+def test_a_refused_run_leaves_the_settings_of_an_earlier_one(
+    toy: Toy, here: Command, finished: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    settings = (out / "settings.yaml").read_text()
+    assert here(*toy.run, "--category", "Opera", "--out", out).code == 2
+    assert (out / "settings.yaml").read_text() == settings
 
 
 def test_second_run_reuses_every_stage(toy: Toy, here: Command, copied: Path) -> None:
@@ -275,8 +292,7 @@ def test_what_a_filter_removed_is_a_warning_of_a_run(toy: Toy, here: Command, co
 
 def test_target_list_is_taken_in_its_order(toy: Toy, here: Command, copied: Path) -> None:
     wanted = ["i7", "i3"]
-    arguments = [text for item in wanted for text in ("--target", item)]
-    assert here(*toy.run, *arguments, "--out", copied).code == 0
+    assert here(*toy.to(*wanted), "--out", copied).code == 0
     assert [target["item_id"] for target in read(copied)["targets"]] == wanted
     assert read(copied)["category"] is None
 
@@ -308,7 +324,7 @@ def test_encoder_of_other_data_is_used(
     events.write_text(toy.events.read_text() + "\n".join([*later, ""]))
     items.write_text(toy.items.read_text() + "new,Film new,Drama\n")
     others = ("--events", events, "--items", items)
-    outcome = here(*toy.run, *others, "--encoder-folder", encoder, "--target", "new", "--out", out)
+    outcome = here(*toy.to("new"), *others, "--encoder-folder", encoder, "--out", out)
     assert outcome.code == 0, outcome.stderr
     assert not list((out / "artefacts").glob("encoder-*"))
 
@@ -451,14 +467,14 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
         (["--after", "3"], "--after and --seen go together, got 3 and None"),
         (
             ["--worlds", "10"],
-            "n_worlds: input should be greater than or equal to 39, got 10 (--worlds)",
+            "--worlds must be at least 39, got 10",
         ),
         (
             ["--sample", "5"],
-            "n_users: input should be greater than or equal to 20, got 5 (--sample)",
+            "--sample must be at least 20, got 5",
         ),
         (["--slope", "2", "1"], "slope must go from low to high, got 2.0 and 1.0"),
-        (["--kind", "magic"], "Prior.hidden.0: input should be"),
+        (["--kind", "magic"], "--kind must be "),
     ],
 )
 def test_a_forecast_that_cannot_be_is_refused(

@@ -407,6 +407,13 @@ BAD: dict[str, tuple[Callable[[Bad], list[Any]], str]] = {
         lambda b: b.next("--opt-out", "none.txt"),
         "--opt-out must name a file of user ids, there is no none.txt",
     ),
+    "fewer rounds than there were": (
+        lambda b: b.next(
+            "--n-rounds", "3", "--journeys", b.write(f"{GOOD}u0040,m1302,9,m0619,1,1")
+        ),
+        "--n-rounds must be at least the rounds in --journeys, of which the last is 9, got 3",
+    ),
+    "no events named": (lambda b: b.on(""), "events must name files, folders or patterns, got ''"),
     "no rounds": (lambda b: b.next("--n-rounds", "0"), "n-rounds"),
     "negative seed": (lambda b: b.next("--seed", "-1"), "seed"),
     "no items file": (lambda b: b.next("--items", "none.csv"), "none.csv"),

@@ -137,7 +137,7 @@ def check_files(figures: dict[str, Any], out: Path, stdout: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "guess"], "StudyOptions.modes.0: input should be 'probability', 'json' or"),
+        (["--mode", "guess"], "--mode must be probability, json or"),
         (["--n-negatives", "99"], "n_negatives must be at most 28"),
         (["--replay"], "a replay may not ask the model"),
         (["--llm-url", "http://127.0.0.1:9/v1", "--set", "response.give_up_s=0.1"], "127.0.0.1:9"),

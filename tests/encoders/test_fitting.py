@@ -191,6 +191,6 @@ def test_given_item_vectors_are_where_training_starts(noise: Dataset) -> None:
 
 
 def test_bad_option_is_refused_by_name(noise: Dataset) -> None:
-    wanted = "ICLRecOptions.dropout: input should be less than 1, got 1.5"
+    wanted = "ICLRecOptions.dropout must be below 1, got 1.5"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):
         fit_encoder("iclrec", noise, options={"dropout": 1.5})

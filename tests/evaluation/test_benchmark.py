@@ -177,7 +177,7 @@ def test_one_cell_that_fails_does_not_stop_the_others(
     ("changes", "sentence"),
     [
         ({"target_items": ("none such",)}, "1 of 1 targets are not items of"),
-        ({"policy_options.n_curios": 3}, "n_curios: extra inputs are not permitted"),
+        ({"policy_options.n_curios": 3}, "NoOptions.n_curios does not exist"),
     ],
 )
 def test_a_cell_that_cannot_be_is_named_before_anything_is_trained(

@@ -50,7 +50,7 @@ def test_only_the_default_is_free_of_the_codes_peculiarities() -> None:
 
 
 def test_unknown_option_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match=re.escape("Protocol.nosie: extra inputs")):
+    with pytest.raises(InvalidInputError, match=re.escape("Protocol.nosie does not exist")):
         Protocol(name="x", nosie=1)
 
 

@@ -11,13 +11,13 @@ from proactrec.llm.options import LLMOptions
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "LLMOptions.model: field required"),
+        ({}, "LLMOptions.model must be given"),
         ({"model": "m", "url": "localhost:8000"}, "must be like http://localhost:8000/v1, got"),
         ({"model": "m", "url": "ftp://host/v1"}, "must be like http://localhost:8000/v1, got"),
         ({"model": "m", "max_cost": 1.0}, "max_cost needs a price"),
-        ({"model": "m", "concurrency": 0}, "greater than or equal to 1, got 0"),
-        ({"model": "m", "timeout_s": float("inf")}, "should be a finite number"),
-        ({"model": "m", "key": "sk-1"}, "LLMOptions.key: extra inputs are not permitted"),
+        ({"model": "m", "concurrency": 0}, "must be at least 1, got 0"),
+        ({"model": "m", "timeout_s": float("inf")}, "must be a finite number"),
+        ({"model": "m", "key": "sk-1"}, "LLMOptions.key does not exist"),
     ],
 )
 def test_bad_options(values: dict[str, object], message: str) -> None:

@@ -223,7 +223,7 @@ def test_a_state_that_differs_from_the_log_fails_the_check(run: Command) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["create"], "Campaign.goal: field required"),
+        (["create"], "Campaign.goal must be given"),
         (["create", "--target", "nothing"], "the guide knows no item 'nothing'"),
         (["create", "--target", "i04", "--set", "rails.rounds_per_day=2"], "simulated rounds"),
         (["plan", "--out", "x.txt"], "--out must end in .parquet or .csv, got x.txt"),

@@ -75,10 +75,10 @@ def test_kinds_that_are_left_out_are_never_drawn() -> None:
     ("values", "message"),
     [
         ({"slope": (2.0, 0.5)}, "slope must go from low to high, got 2.0 and 0.5"),
-        ({"kept_share": (0.5, 1.5)}, "Prior.kept_share.1: input should be less than 1, got 1.5"),
+        ({"kept_share": (0.5, 1.5)}, "Prior.kept_share.1 must be below 1, got 1.5"),
         ({"hidden": ()}, "Prior.hidden"),
         ({"leaving": (0.2, 0.1)}, "leaving must go from low to high, got 0.2 and 0.1"),
-        ({"leaving": (0.0, 1.0)}, "Prior.leaving.1: input should be less than 1, got 1.0"),
+        ({"leaving": (0.0, 1.0)}, "Prior.leaving.1 must be below 1, got 1.0"),
     ],
 )
 def test_impossible_priors_are_refused(values: dict[str, object], message: str) -> None:

@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
 from proactrec.cli.keys import Tenant, Url, opened
 
 
@@ -38,7 +37,7 @@ def audit(
     for one in found:
         detail = ", ".join(f"{name} = {value}" for name, value in one.detail.items())
         table.add_row(_time(one.at), one.by, one.what, one.about, detail)
-    Console(highlight=False).print(table)
+    console.Terminal(highlight=False).print(table)
 
 
 def _time(at: int) -> str:

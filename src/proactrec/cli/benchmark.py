@@ -1,15 +1,15 @@
 """`proactrec benchmark`: all methods with the same users."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import Flag, own_parameters, parameters
 from proactrec.cli.setup import (
     GUIDE,
@@ -23,6 +23,7 @@ from proactrec.cli.setup import (
 from proactrec.cli.workers import RAY, runner
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.measurement.results import CELLS, CellResult
+from proactrec.names import meant, spelled, unknown
 from proactrec.threads import n_allowed
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def benchmark(**values: Any) -> None:
     from proactrec.evaluation.benchmark.figures import figures_table
     from proactrec.evaluation.benchmark.run import run
     from proactrec.evaluation.benchmark.tasks import Workshop
-    from proactrec.files import write_json
+    from proactrec.files import write_json, write_text
 
     results.require_report()
     how = _how(values["workers"], values["ray"])
@@ -120,7 +121,7 @@ def benchmark(**values: Any) -> None:
     out: Path = first.out
     out.mkdir(parents=True, exist_ok=True)
     settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
-    (out / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
+    write_text(out / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
     workshop = Workshop(first.store, first.data_dir, first.device, how)
     done: dict[str, Any] = {}
 
@@ -133,6 +134,7 @@ def benchmark(**values: Any) -> None:
         return {name: done[name] for name in settings if name in done}
 
     with console.progress() as progress:
+        begun(first, progress)  # every cell costs about as much
         found = run(cells, workshop, progress=progress, finished=keep)
     figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
@@ -160,7 +162,7 @@ def show_benchmark(
     from proactrec.report.benchmark.page import write_benchmark
     from proactrec.report.benchmark.paper_table import paper_table
 
-    terminal = Console(quiet=quiet)
+    terminal = console.Terminal(quiet=quiet)
     places: list[tuple[str, str, str]] = [
         (dataset, protocol, world)
         for dataset, protocol, world in figures.select(PLACE)
@@ -193,8 +195,8 @@ def _write_table(folder: Path, table: "PaperTable") -> None:
 
     name = file_name(*table[:3])
     write_parquet(table, folder / f"{name}.parquet")
-    (folder / f"{name}.md").write_text(markdown(table))
-    (folder / f"{name}.tex").write_text(latex(table))
+    (folder / f"{name}.md").write_text(markdown(table), encoding="utf-8")
+    (folder / f"{name}.tex").write_text(latex(table), encoding="utf-8")
 
 
 def _draw(folder: Path, figures: "pl.DataFrame", place: tuple[str, str, str]) -> None:
@@ -262,6 +264,7 @@ def _paired(
 def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     """All cells that the options ask for, and the first run's setup."""
     from proactrec.evaluation.benchmark.grid import grid
+    from proactrec.simulator.worlds import WORLDS
 
     shared = {**values, **dict.fromkeys(SET_BY_WORLDS)}
     if values["response"] == "distribution":
@@ -272,7 +275,7 @@ def _cells(values: dict[str, Any]) -> "tuple[list[Cell], Setup]":
     ]
     # Every method has the same targets, whichever encoder it stands on.
     bases = [s.options.changed(_chooser(s.options)) for s in setups]
-    named = values["named_world"] or []
+    named = [spelled(name, WORLDS) for name in values["named_world"] or []]
     cells = grid(bases, _methods(values), _worlds(values), values["seed"], named_worlds=named)
     return cells, setups[0]
 
@@ -287,26 +290,38 @@ def _chooser(options: "ExperimentOptions") -> dict[str, Any]:
 
 def _methods(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     from proactrec.evaluation.benchmark.suites import SUITES
-    from proactrec.policies.registry import policy_type
+    from proactrec.policies.registry import POLICIES, policy_type
 
     methods: dict[str, Mapping[str, Any]] = {}
     for name in values["suite"]:
-        if name not in SUITES:
-            raise UnknownIdError(f"suite {name!r} does not exist; there are {', '.join(SUITES)}")
-        methods |= SUITES[name]
+        suite = SUITES.get(spelled(name, SUITES))
+        if suite is None:
+            raise unknown("suite", name, SUITES)
+        methods |= suite
+    asked = []  # by another option than --only, which leaves them in
     if values["llm_model"]:
         methods["LLM-IPP"] = {"policy": "llm-ipp", **language_model("policy_options", values)}
-    for source in values["also"] or []:
+        asked = ["LLM-IPP"] if values["response"] == "distribution" else []
+    for also in values["also"] or []:
+        source = spelled(also, POLICIES)
         name = policy_type(source).name
         if methods.get(name, {"policy": source}) != {"policy": source}:
             raise InvalidInputError(
                 f"--also {source}: a method {name!r} is there already; give its class another name"
             )
         methods[name] = {"policy": source}
-    only = values["only"] or methods
-    if unknown := [name for name in only if name not in methods]:
-        raise UnknownIdError(f"method {unknown[0]!r} is not among {', '.join(methods)}")
-    return {name: methods[name] for name in only}
+        asked.append(name)
+    only = [_method(name, methods) for name in values["only"] or methods]
+    return {name: methods[name] for name in [*only, *asked]}
+
+
+def _method(name: str, methods: Iterable[str]) -> str:
+    """The method that is meant by a name, whatever its capitals."""
+    found = spelled(name, methods)
+    if found not in methods:
+        among = f"{', '.join(methods)}{meant(name, methods)}"
+        raise UnknownIdError(f"method {name!r} is not among {among}")
+    return found
 
 
 def _worlds(values: Mapping[str, Any]) -> list[dict[str, str]]:

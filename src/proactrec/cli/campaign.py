@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import campaign_report, console, measuring, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
 from proactrec.cli.setup import listed_ids, parsed_setting
+from proactrec.cli.streams import say
 from proactrec.errors import CampaignStateError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def create(
     if category or target:
         content["goal"] = goal
     if from_ is not None:
-        content = {**content, **(yaml.safe_load(from_.read_text()) or {})}
+        content = {**content, **(yaml.safe_load(from_.read_text(encoding="utf-8")) or {})}
     for setting, value in map(parsed_setting, set_ or []):
         set_nested(content, setting, value)
     said = Campaign(**content)
@@ -162,7 +162,7 @@ def list_campaigns(store: Store, tenant: Tenant = "default", json: options.Json 
     table = Table("id", "name", "state", "version", "reason")
     for one in found:
         table.add_row(one.campaign_id, one.said.name, one.state, str(one.version), one.reason)
-    Console(highlight=False).print(table)
+    console.Terminal(highlight=False).print(table)
 
 
 @app.command()
@@ -266,7 +266,7 @@ def rebuild(
         found = (differences if check else made_again)(database, tenant, progress)
     for one in found[:50]:
         key = ", ".join(map(str, one.key))
-        print(f"{one.table} ({key}): stored {one.stored}, the log says {one.folded}")
+        say(f"{one.table} ({key}): stored {one.stored}, the log says {one.folded}")
     console.note(f"{len(found):,} rows {'differ' if check else 'were put right'}")
     if check and found:
         raise typer.Exit(1)
@@ -313,7 +313,11 @@ def _events(path: Path) -> "pl.DataFrame":
     if not path.is_file() or path.suffix not in (".parquet", ".csv"):
         raise InvalidInputError(f"--events must name a .parquet or .csv file, got {path}")
     parquet = path.suffix == ".parquet"
-    table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False)
+    table = (
+        pl.read_parquet(path, glob=False)
+        if parquet
+        else pl.read_csv(path, infer_schema=False, glob=False)
+    )
     needed = EVENT_COLUMNS[:4]
     if missing := [name for name in needed if name not in table.columns]:
         raise InvalidInputError(f"--events must have the columns {', '.join(needed)}; "

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
+from proactrec.cli.streams import say
 
 if TYPE_CHECKING:
     from proactrec.measurement.comparison import Difference
@@ -30,8 +30,9 @@ def compare(
 
     Example: proactrec compare ITMPRec IPG --out runs/table4
     """
-    from proactrec.evaluation.comparison import compare_in
+    from proactrec.evaluation.comparison import compare_in, method_in
 
+    first, second = (method_in(out, name) for name in (first, second))
     found = compare_in(out, first, second)
     if json:
         rows = [
@@ -50,9 +51,9 @@ def compare(
             table.add_row(
                 world, name, f"{d.estimate.mean:+.4g}", f"{low} to {high}", seeds, d.verdict
             )
-    Console().print(table)
+    console.Terminal().print(table)
     for sentence in _verdicts(found, first, second):
-        print(sentence)
+        say(sentence)
 
 
 def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from proactrec.cli import import_data, options
+from proactrec.cli.console import Terminal
 from proactrec.cli.download import download
 from proactrec.cli.flags import takes
 from proactrec.cli.histories import histories
@@ -51,9 +51,9 @@ def describe(
         save_charts(loaded, plot)
     numbers = describe_dataset(loaded)
     if json:
-        print(json_format.dumps(numbers, ensure_ascii=False))
+        print(json_format.dumps(numbers))
         return
-    console = Console()
+    console = Terminal()
     for step in loaded.removed:
         console.print(step.sentence, highlight=False, soft_wrap=True)
     title = f"{values['dataset']} (filter {chosen.filter}, k={chosen.k})"
@@ -88,7 +88,7 @@ def list_() -> None:
     table.add_row(
         "recbole", "recbole/NAME.inter and NAME.item, or --events FILE.inter", "yours", ""
     )
-    Console().print(table)
+    Terminal().print(table)
 
 
 def _numbers_table(title: str, numbers: dict[str, Any]) -> Table:

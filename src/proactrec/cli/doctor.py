@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
 from proactrec.cli.finding import Finding
 from proactrec.data.sources import SOURCES, Source
 from proactrec.threads import n_threads
@@ -69,7 +68,7 @@ def _show(findings: list[Finding]) -> None:
     table = Table("what", "found", show_header=False, box=None, pad_edge=False)
     for one in findings:
         table.add_row(one.what, one.found if one.is_right else f"WRONG: {one.found}: {one.todo}")
-    Console().print(table)
+    console.Terminal().print(table)
 
 
 def _installation() -> Iterator[Finding]:

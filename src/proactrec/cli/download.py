@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from proactrec.cli import console
 from proactrec.data.download import accept, is_accepted, source_of
@@ -53,4 +52,4 @@ def download(
     with console.progress() as progress:
         folder, fresh = fetch_set(name, data_dir, mirror=mirror, part=part, progress=progress)
     found = ", ".join(fresh) if fresh else "nothing new, all files were there"
-    Console().print(f"{folder}: {found}", highlight=False, soft_wrap=True)
+    console.Terminal().print(f"{folder}: {found}", highlight=False, soft_wrap=True)

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
 from proactrec.cli.flags import built, flags_of, takes
 from proactrec.errors import InvalidInputError
 from proactrec.estimating.size import Size
@@ -56,7 +55,7 @@ def estimate(
 
 
 def _show(found: "Estimate") -> None:
-    terminal = Console()
+    terminal = console.Terminal()
     for table in (_stages(found), _parts(found)):
         terminal.print(table)
     for line in _said(found):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from proactrec.cli import console, options, results
 
@@ -97,7 +96,7 @@ def _opt_out(command: str, user: str) -> str:
 
 
 def _show(content: dict[str, Any], page: Path | None) -> None:
-    output = Console(highlight=False, soft_wrap=True, markup=False)
+    output = console.Terminal(highlight=False, soft_wrap=True)
     for path in content["paths"]:
         output.print(f"User {content['user_id']} → “{path['target']['title']}”", style="bold")
         for one in path["explanations"]:

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 import typer
 from pydantic.fields import FieldInfo
 
-from proactrec.config import Options, set_nested
+from proactrec.cli.rules import Rule, callback_of
+from proactrec.config import BOUNDS, Options, set_nested
 from proactrec.errors import InvalidInputError
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 OptionsT = TypeVar("OptionsT", bound=Options)
 OF_FIELD: Any = object()
-RULES = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 class Flag(NamedTuple):
@@ -54,7 +54,7 @@ def help_of(model: type[Options], name: str) -> str:
     rules = [
         f"{words} {getattr(rule, kind)}"
         for rule in field.metadata
-        for kind, words in RULES.items()
+        for kind, words in BOUNDS.items()
         if hasattr(rule, kind)
     ]
     said += f" ({', '.join(rules)})" if rules else ""
@@ -88,15 +88,15 @@ def built(model: type[OptionsT], flags: Flags, values: Mapping[str, Any], **more
 
 @contextmanager
 def naming(flags: Flags, values: Mapping[str, Any]) -> Iterator[None]:
-    """Name the flag in the error of a model that refuses its value."""
+    """Name the flag, instead of the field, in the error of a model that refuses its value."""
     try:
         yield
     except InvalidInputError as error:
-        place = f"{error}".partition(":")[0] + "."
+        place, _, rule = f"{error}".partition(" ")
         for name, flag in flags.items():
             own = f"{flag.of()[0].__name__}.{flag.field.rpartition('.')[2]}."
-            if place.startswith(own) and given({name: flag}, values):
-                raise InvalidInputError(f"{error} ({option(name)})") from error
+            if f"{place}.".startswith(own) and given({name: flag}, values):
+                raise InvalidInputError(f"{option(name)} {rule}") from error
         raise
 
 
@@ -145,16 +145,28 @@ def _annotation(name: str, flag: Flag) -> Any:
     help_, (kind, choices) = help_of(model, flag.field.rpartition(".")[2]), _typed(field.annotation)
     if flag.repeats:
         kind = list[kind]  # type: ignore[valid-type]
+    rule = Rule(_bounds(field), choices)
     is_told = all(choice in help_ for choice in choices)
     about = typer.Option(
         option(name),
         help=f"{help_[:-1]}; repeatable." if get_origin(kind) is list else help_,
         rich_help_panel=flag.panel,
+        callback=callback_of(option(name), rule),
         show_default=flag.decided_by,
         metavar=None if is_told else f"[{'|'.join(choices)}]",
         formats=["%Y-%m-%d"] if kind is datetime else None,
     )
     return Annotated[kind | None if _default(flag) is None else kind, about]
+
+
+def _bounds(field: FieldInfo) -> dict[str, float]:
+    """Of numbers, by the names in :data:`proactrec.config.BOUNDS`."""
+    return {
+        kind: getattr(rule, kind)
+        for rule in field.metadata
+        for kind in BOUNDS
+        if isinstance(getattr(rule, kind, None), int | float)
+    }
 
 
 def _default(flag: Flag) -> Any:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import built, flags_of, own_parameters, parameters
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
@@ -58,7 +58,7 @@ def forecast(
     asked = setup(**values)
     options = built(ForecastOptions, PRIOR, values)
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
         console.warn(results.concerns(experiment))
         caster = Forecaster(experiment, options, progress=progress)
         told = None if seen is None or after is None else _answers(caster, seen, after, progress)
@@ -108,7 +108,7 @@ def _show(found: Forecast) -> None:
     table = Table("metric", *(f"@{p}" for p in numbers), title="everybody")
     for name in dict.fromkeys(one.metric for one in everybody):
         table.add_row(label_of(name), *_cells(o for o in everybody if o.metric == name))
-    output = Console()
+    output = console.Terminal()
     output.print(table)
     last = [one for one in found.figures if one.round == numbers[-1]]
     metrics = list(dict.fromkeys(one.metric for one in last))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, options, results
@@ -79,7 +78,7 @@ def fit(
         raise InvalidInputError(
             f"--policy {wanted.policy} reads the minds of simulated users: real ones need another"
         )
-    stages = store or out.with_name(f"{out.name}.store")
+    stages = store or out.absolute().with_name(f"{out.absolute().name}.store")
     with console.progress() as progress:
         fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
         guide = fit_guide(fitting, shows_again=shows_again)
@@ -156,4 +155,4 @@ def _tell(about: dict[str, Any], folder: Path, *, json: bool) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(name, str(value))
-    Console(highlight=False, soft_wrap=True).print(table)
+    console.Terminal(highlight=False, soft_wrap=True).print(table)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from proactrec.data.importing.importer import PAGE, Import, Plan, Render
 from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError, MissingExtraError
 
-MARKS = {"yes": "[green]yes[/]", "but": "[yellow]but[/]", "no": "[red]no[/]"}
+MARKS = {"yes": "green", "but": "yellow", "no": "red"}
 
 
 FLAGS = {
@@ -69,7 +68,7 @@ def import_(
             result = job.run(render=render, progress=progress)
     console.warn([*result["problems"], *result["item_problems"], *result["notes"]])
     if json:
-        print(json_format.dumps(result, ensure_ascii=False))
+        print(json_format.dumps(result))
         return
     _show(result, out, has_page=render is not None)
 
@@ -79,7 +78,7 @@ def _confirm(plan: Plan, *, is_sure: bool) -> None:
         return
     table = Table("meaning", "column", "why", "for example", title="guessed", title_justify="left")
     for guess, example in plan.guesses:
-        table.add_row(*map(Text, (guess.meaning, guess.column or "none", guess.why, example)))
+        table.add_row(guess.meaning, guess.column or "none", guess.why, example)
     console.errors.print(table)
     if is_sure:
         return
@@ -93,14 +92,16 @@ def _confirm(plan: Plan, *, is_sure: bool) -> None:
 
 
 def _show(result: dict[str, Any], out: Path, *, has_page: bool) -> None:
-    output = Console()
+    output = console.Terminal()
     steps = Table.grid(padding=(0, 2))
     for name, n in result["steps"]:
         steps.add_row(name, Text(f"{n:,}", justify="right"))
     output.print(steps)
     table = Table("can the model …", "", "why", title_justify="left")
     for verdict in result["verdicts"]:
-        table.add_row(Text(verdict["what"]), MARKS[verdict["mark"]], Text(verdict["why"]))
+        table.add_row(
+            verdict["what"], Text(verdict["mark"], MARKS[verdict["mark"]]), verdict["why"]
+        )
     output.print(table)
     if has_page:
         output.print(f"report: {out / PAGE}", soft_wrap=True, highlight=False)

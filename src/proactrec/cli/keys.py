@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from proactrec.cli.console import Terminal
 
 if TYPE_CHECKING:
     from proactrec.store.database import Database
@@ -82,7 +83,7 @@ def list_keys(database_url: Url, tenant: Tenant = "default") -> None:
             times = (key.made_at, key.expires_at, key.revoked_at)
             days = ("" if at is None else _day(at) for at in times)
             table.add_row(key.key_id, key.name or "", key.scope, *days)
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)
 
 
 @app.command()

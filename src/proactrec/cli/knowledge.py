@@ -4,7 +4,6 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, options, results
@@ -45,7 +44,7 @@ def list_versions(
     table = Table("version", "from", "learned of", "answers since", "foretold", "accepted", "alarm")
     for one in found.versions:
         table.add_row(*_row(one))
-    Console(highlight=False).print(table)
+    console.Terminal(highlight=False).print(table)
     if found.watch.frozen:
         console.note("learning is frozen: `knowledge watch --set frozen=false` lets it go on")
 

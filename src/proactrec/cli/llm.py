@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import built, flags_of, parameters
 from proactrec.cli.setup import Setup, run_flags, setup, take_options
 from proactrec.evaluation.experiment import Experiment
@@ -20,7 +20,7 @@ from proactrec.measurement.results import ABOUT
 
 STUDY, PAGE = "study.json", "study.html"
 OWN = flags_of(StudyOptions, "Study", "n_asked", "n_negatives", journeys="n_journeys", mode="modes")
-ONE_TARGET = {"n_targets": run_flags()["n_targets"]._replace(default=1, decided_by=True)}
+ONE_TARGET = {"n_targets": run_flags()["n_targets"]._replace(decided_by="1")}
 
 app = typer.Typer(no_args_is_help=True, help="Look at a language model before it plays the users.")
 
@@ -42,10 +42,12 @@ def study(**values: Any) -> None:
     """
     results.require_report()
     options = built(StudyOptions, OWN, values)
+    if values["n_targets"] is None and not values["target"]:
+        values["n_targets"] = 1
     asked = setup(**values, response="llm")
     without = asked._replace(options=asked.options.changed({"response": {}}))
     with console.progress() as progress:
-        model = asked.experiment(progress)
+        model = begun(asked, progress)
         console.warn([*results.concerns(model), _size(model)])
         found = compared(without.experiment(progress), model, options)
     files = _save(asked, found)
@@ -80,7 +82,7 @@ def _save(asked: Setup, found: Study) -> list[Path]:
     write_text(tables / "rounds.csv", found.rounds.write_csv())
     for name, (figure, _) in study_plots(found.figures).items():
         save_figure(figure, drawings / f"{name}.png")
-    settings = yaml.safe_load((out / results.SETTINGS).read_text())
+    settings = yaml.safe_load((out / results.SETTINGS).read_text(encoding="utf-8"))
     page = write_study(out / PAGE, found.figures, found.spent, settings)
     write_json(out / ABOUT, found.spent)
     write_json(out / STUDY, found.figures)
@@ -90,7 +92,7 @@ def _save(asked: Setup, found: Study) -> list[Path]:
 def _show(found: Study, files: list[Path]) -> None:
     from proactrec.report.study_page import study_tables
 
-    output = Console()
+    output = console.Terminal()
     for name, (columns, rows) in study_tables(found.figures, found.spent).items():
         table = Table(name, *columns)
         for label, texts in rows:

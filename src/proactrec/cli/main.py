@@ -4,14 +4,15 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from proactrec.errors import InvalidInputError, ProactrecError
+from proactrec.cli import ending, streams
+from proactrec.errors import InvalidInputError
 from proactrec.threads import settle
 
 # Name: where the function or group is, and the first line of its help. Loaded when it is called:
@@ -120,7 +121,6 @@ COMMANDS = {
     "llm": ("llm.app", "Look at a language model before it plays the users."),
     "targets": ("targets.app", "Choose the items to promote and show them, best first."),
 }
-STOPPED = 130
 
 
 def command(name: str) -> Any:
@@ -135,11 +135,14 @@ def command(name: str) -> Any:
 
 
 class _OnUse(TyperCommand):
-    """One line of the list of commands; it becomes the command when that is called."""
+    """One line of the list of commands; it becomes the command when that is rightly called."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
+        from proactrec.cli import signatures  # not for the list of commands
+
+        signatures.check(str(self.name), args, parent)
         return command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
 
 
@@ -151,6 +154,28 @@ app = typer.Typer(
     help="Guide users toward target items over several rounds, and measure it honestly.\n\n"
     "Start with: proactrec run --dataset demo --out runs/demo",
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"proactrec {version('proactrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_a_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Take options of the program itself."""
+
+
 for _name, (_, _line) in COMMANDS.items():
     app.command(_name, cls=_OnUse, help=_line)(lambda: None)
 
@@ -158,19 +183,35 @@ for _name, (_, _line) in COMMANDS.items():
 def main() -> None:
     """Run the command line: what a user can cause ends in one sentence and exit code 2."""
     warnings.showwarning = _show_warning
+    streams.settle()
+    with ending.told_to_stop() as say_so:
+        code = _run()
+        if code == ending.STOPPED:
+            code = say_so()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that was typed; its exit code."""
     try:
         settle()
         _check_ranks(sys.argv[1:])
         code = app(standalone_mode=False)
+        ending.finish_output()
     except TyperException as error:
-        code = _fail(error.format_message())
+        return ending.refuse(error.format_message())
+    except typer.Abort:
+        return ending.refuse("it was asked whether to go on, and there was no answer")
+    except KeyboardInterrupt:
+        return ending.STOPPED
+    except BrokenPipeError:
+        return 1
     except Exception as error:
-        if not isinstance(error, _own_errors()):
+        sentence = ending.sentence_of(error)
+        if sentence is None:
             raise
-        code = _fail(str(error) or type(error).__name__)
-    if code == STOPPED:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-    sys.exit(code or 0)
+        return ending.refuse(sentence)
+    return code or 0
 
 
 def _check_ranks(arguments: list[str]) -> None:
@@ -192,19 +233,5 @@ def _check_ranks(arguments: list[str]) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
 
 
-def _own_errors() -> tuple[type[Exception], ...]:
-    """Errors that files and options can cause; their libraries are loaded only to ask this."""
-    from polars.exceptions import PolarsError
-    from safetensors import SafetensorError
-
-    return (ProactrecError, OSError, PolarsError, SafetensorError, MemoryError)
-
-
-def _fail(sentence: str) -> int:
-    if sentence:  # empty where a group without a command has shown its help
-        print("error: " + " ".join(sentence.split()), file=sys.stderr)
-    return 2
-
-
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    streams.say(f"warning: {message}", is_error=True)

@@ -4,10 +4,9 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
 from proactrec.errors import InvalidInputError
 
@@ -45,7 +44,7 @@ def measure(
             span = f"{one.low:+.4f} to {one.high:+.4f}"
             table.add_row(*counts, name, f"{one.value:.4f}", f"{one.difference:+.4f}", span)
             counts = ["", "", "", ""]
-    Console(highlight=False).print(table)
+    console.Terminal(highlight=False).print(table)
     print(found.verdict)
 
 

@@ -139,9 +139,20 @@ def _walks(
     if past is not None:
         rounds, left = checked_journeys(_table(past), people.index, known.index)
         console.warn([f"--journeys: {one}" for one in left])
+        _check_rounds(rounds, n_rounds)
     if category is not None:
         return people.journeys_in(rounds, category, n_rounds)
     return people.journeys(rounds, target or (), n_rounds)
+
+
+def _check_rounds(past: "pl.DataFrame", n_rounds: int | None) -> None:
+    """Refuse fewer rounds than there were already."""
+    if n_rounds is None or past.is_empty() or (last := past["round"].max()) <= n_rounds:  # type: ignore[operator]
+        return
+    raise InvalidInputError(
+        f"--n-rounds must be at least the rounds in --journeys, of which the last is {last}, "
+        f"got {n_rounds}"
+    )
 
 
 def _table(path: Path) -> "pl.DataFrame":

@@ -11,7 +11,8 @@ from proactrec.data.imported import is_import
 from proactrec.data.load import DATA_DIR_VARIABLE, NAMES, OWN_FILES, DatasetOptions
 from proactrec.data.selection import SelectionOptions
 from proactrec.data.sources.table import TableOptions
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import InvalidInputError
+from proactrec.names import spelled, unknown
 from proactrec.worth import Worth
 
 OWN, COUNTS = f"Own files (--dataset {', '.join(OWN_FILES)})", "What counts"
@@ -98,12 +99,13 @@ def dataset_options(values: Mapping[str, Any]) -> DatasetOptions:
     files = {part: values[part].absolute() for part in ("events", "items") if values.get(part)}
     if files.keys() == {"items"}:
         raise InvalidInputError(f"--items needs --events, got only --items {values['items']}")
+    name = content["name"] = spelled(values["dataset"], NAMES)
     if files:
         content["table"] |= files
     else:
         content.pop("table", None)
-        if values["dataset"] not in NAMES and is_import(values["dataset"]):
-            content["name"] = str(Path(values["dataset"]).absolute())
+        if name not in NAMES and is_import(name):
+            content["name"] = str(Path(name).absolute())
     with naming(DATA, values):
         return DatasetOptions(**content)
 
@@ -112,6 +114,7 @@ def named_worth(name: str | None, setting: str) -> dict[str, Any]:
     """A setting that is a worth with a name; none if there is no name."""
     if name is None:
         return {}
-    if name not in Worth.named:
-        raise UnknownIdError(f"worth {name!r} does not exist; there are {', '.join(Worth.named)}")
-    return {setting: Worth.named[name].model_dump()}
+    found = Worth.named.get(spelled(name, Worth.named))
+    if found is None:
+        raise unknown("worth", name, Worth.named)
+    return {setting: found.model_dump()}

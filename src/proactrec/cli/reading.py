@@ -45,6 +45,8 @@ def import_options(
     flags: Flags, values: Mapping[str, Any], events: Sequence[str], weight: Sequence[str] | None
 ) -> ImportOptions:
     """Everything that decides what is read."""
+    if not all(events):
+        raise InvalidInputError("events must name files, folders or patterns, got ''")
     if values["separator"] == "\\t":
         values = {**values, "separator": "\t"}
     weights = dict(map(_weight, weight or []))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
 from proactrec.cli import console, options
 from proactrec.cli.setup import Setup, experiment_options
@@ -45,7 +44,7 @@ def report(run: RunFolder) -> None:
     with console.progress() as progress:
         experiment = setup.experiment(progress)
         result = measured(experiment, command)
-    Console().print(f"report: {save_report(run, experiment, result)}", soft_wrap=True)
+    console.Terminal().print(f"report: {save_report(run, experiment, result)}", soft_wrap=True)
 
 
 def concerns(experiment: "Experiment") -> list[str]:
@@ -90,7 +89,9 @@ def save_settings(setup: Setup, command: str) -> None:
         "encoder_folder": setup.encoder_folder and _noted(setup.encoder_folder, setup.out),
         "device": setup.device,
     }
-    (setup.out / SETTINGS).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    (setup.out / SETTINGS).write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
 
 
 def _noted(path: Path, out: Path) -> str:
@@ -152,7 +153,7 @@ def _forecast(path: Path, experiment: "Experiment") -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content: dict[str, Any] = json_format.loads(path.read_text())
+        content: dict[str, Any] = json_format.loads(path.read_text(encoding="utf-8"))
         prior, told = ForecastOptions(**content["forecast"]).prior, content["options"]
         of = foreseen_settings(experiment_options(told), prior)
         is_of_it = of == foreseen_settings(experiment.options, prior) and content["after"] is None
@@ -166,7 +167,7 @@ def show(result: RunResult, files: list[Path], *, json: bool) -> None:
     if json:
         print_json(result.content())
         return
-    output = Console()
+    output = console.Terminal()
     output.print(result_table(result))
     for part, used in result.usage.items():
         if used.n_asked:
@@ -193,7 +194,7 @@ def earlier(run: Path) -> tuple[Setup, str]:
     """The setup of an earlier run, and the command that began it."""
     path = run / SETTINGS
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         options, command = experiment_options(content["options"]), str(content["command"])
         folders = {
             name: run / content[name] if content[name] else None

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results, workers
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import own_parameters
 from proactrec.cli.setup import MACHINE, Setup, experiment_command, setup, take_options
 from proactrec.cli.workers import HOW, RAY
@@ -33,7 +33,8 @@ def run(asked: Setup) -> None:
     results.require_report()
     command = shlex.join(["proactrec", *sys.argv[1:]])
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
+        experiment.check()  # a refused run leaves the settings of an earlier one
         results.save_settings(asked, command)
         console.warn(results.concerns(experiment))
         result = results.measured(experiment, command)
@@ -68,7 +69,7 @@ def train(
         raise InvalidInputError("--ranks needs --ray; without Ray, torchrun starts the processes")
     asked = setup(**values)
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
         if ray is not None:
             _train_on_ray(asked, ray, ranks, progress)
         figures = experiment.fitting.next_item
@@ -80,7 +81,7 @@ def train(
     for split, by_name in figures.items():
         for name, numbers in by_name.items():
             table.add_row(split, name, *(f"{number:.4f}" for number in numbers.values()))
-    Console().print(table)
+    console.Terminal().print(table)
 
 
 take_options(train, own_parameters(train))
@@ -143,6 +144,7 @@ def _simulate_in_shards(asked: Setup, users: Path | None, shard_size: int, run: 
     out = asked.out / "simulation"
     with console.progress() as progress:
         experiment = asked.experiment(progress)
+        experiment.check()  # a refused run leaves the settings of an earlier one
         check_apart(experiment)
         results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
         console.warn(results.concerns(experiment))
@@ -159,7 +161,7 @@ def _simulate_in_shards(asked: Setup, users: Path | None, shard_size: int, run: 
     if asked.json:
         results.print_json(summary)
     else:
-        Console().print(
+        console.Terminal().print(
             f"{summary['shown']:,} items shown to {summary['journeys']:,} journeys in "
             f"{summary['files']:,} files: {out}"
         )
@@ -167,7 +169,8 @@ def _simulate_in_shards(asked: Setup, users: Path | None, shard_size: int, run: 
 
 def _simulate(asked: Setup) -> None:
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
+        experiment.check()  # a refused run leaves the settings of an earlier one
         results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
         console.warn(results.concerns(experiment))
         path, log = experiment.log_path, experiment.log
@@ -181,6 +184,6 @@ def _simulate(asked: Setup) -> None:
     if asked.json:
         results.print_json(about)
     else:
-        Console().print(
+        console.Terminal().print(
             f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} journeys: {path}"
         )

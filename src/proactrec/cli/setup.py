@@ -13,6 +13,7 @@ from proactrec.cli import options
 from proactrec.cli.flags import Flag, flags_of, given, naming, own_parameters, parameters, sign
 from proactrec.config import set_nested
 from proactrec.errors import InvalidInputError
+from proactrec.names import spelled
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment, ExperimentOptions
@@ -166,11 +167,18 @@ def setup(
     """Everything that the options say, checked; `values` are those of :func:`run_flags`."""
     from proactrec.evaluation.experiment import ExperimentOptions
     from proactrec.evaluation.protocols import protocol_of
+    from proactrec.policies.registry import POLICIES
 
-    chosen = protocol_of(protocol)
+    chosen, response = protocol_of(protocol), spelled(response, ("distribution", "llm"))
+    if values.get("target") and values.get("n_targets") is not None:
+        raise InvalidInputError(
+            f"--n-targets must be left out where --target names them, got {values['n_targets']}"
+        )
     data = options.dataset_options({**values, "filter": values.get("filter") or chosen.filter})
     flags = {n: f for n, f in run_flags().items() if f.model is ExperimentOptions}
     changes = given(flags, values)
+    if "policy" in changes:
+        changes["policy"] = spelled(changes["policy"], POLICIES)
     if groups is not None:
         changes["rails.equal_groups"] = _listed_groups(groups)
     if named_world is not None:
@@ -178,13 +186,16 @@ def setup(
     changes |= options.named_worth(worth, "protocol.worth")
     changes |= _language_models(changes.get("policy"), response, values)
     content = ExperimentOptions(dataset=data, protocol=chosen).model_dump()
-    for name, value in [*changes.items(), *map(parsed_setting, set_ or [])]:
+    settings = list(map(parsed_setting, set_ or []))
+    for name, value in [*changes.items(), *settings]:
         set_nested(content, name, value)
     if opt_out is not None:
         _opt_out_too(content, listed_ids(opt_out))
     _check_model_named(content)
     with naming(flags, values):
         wanted = ExperimentOptions(**content)
+    if any(name == "protocol.metrics.rounds" for name, _ in settings):
+        _check_rounds(wanted)
     return Setup(
         options=wanted,
         out=out,
@@ -194,6 +205,16 @@ def setup(
         device=device,
         json=json,
     )
+
+
+def _check_rounds(options: "ExperimentOptions") -> None:
+    """Refuse rounds that were asked for by name and will not be played."""
+    asked, played = max(options.protocol.metrics.rounds), options.protocol.rollout.n_rounds
+    if asked > played:
+        raise InvalidInputError(
+            f"protocol.metrics.rounds must be at most the {played} rounds that are played, "
+            f"got {asked}"
+        )
 
 
 def language_model(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,10 +264,11 @@ def listed_ids(path: Path) -> list[str]:
 
 
 def _lines(path: Path, rule: str) -> list[str]:
-    if not path.is_file():
-        raise InvalidInputError(f"{rule}, there is no {path}")
+    if path.is_dir() or not path.exists():  # a pipe is as good as a file
+        why = f"{path} is a folder" if path.is_dir() else f"there is no {path}"
+        raise InvalidInputError(f"{rule}, {why}")
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InvalidInputError(
             f"{rule} as utf-8 text, {path} has byte 0x{error.object[error.start]:02x} "
@@ -271,12 +293,18 @@ def _listed_groups(path: Path) -> dict[str, str]:
 
 def _check_model_named(content: dict[str, Any]) -> None:
     asks = {
-        "response": content.get("response", {}).get("kind") == "llm",
+        "response": _part(content, "response").get("kind") == "llm",
         "policy_options": content["policy"] == "llm-ipp",
     }
     for part, is_asking in asks.items():
-        if is_asking and not content.get(part, {}).get("model"):
+        if is_asking and not _part(content, part).get("model"):
             raise InvalidInputError("a language model needs its name: give --llm-model NAME")
+
+
+def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of content, of which it was not checked yet that it is a mapping."""
+    found = content.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def experiment_options(content: dict[str, Any]) -> "ExperimentOptions":
@@ -310,7 +338,7 @@ def take_options(
 def parsed_setting(text: str) -> tuple[str, Any]:
     """Name and value of a `--set` option."""
     name, separator, value = text.partition("=")
-    if not separator or not name:
+    if not separator or not all(name.split(".")):
         raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
     try:
         return name, yaml.safe_load(value)

@@ -2,10 +2,10 @@
 
 import json as json_format
 
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import options
+from proactrec.cli.console import Terminal
 from proactrec.data.table2 import QUIRKS, Row
 from proactrec.data.table2 import table2 as rows_of_table2
 
@@ -20,12 +20,12 @@ def table2(
     """
     rows = rows_of_table2(data_dir)
     if json:
-        print(json_format.dumps([row._asdict() for row in rows], ensure_ascii=False))
+        print(json_format.dumps([row._asdict() for row in rows]))
         return
     table = Table("data set", "filter", "users", "items", "interactions", "mean length", "density")
     for row in rows:
         table.add_row(row.dataset, row.filter, *_cells(row))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for row in rows:
         if row.missing:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import option, own_parameters
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
@@ -27,7 +27,7 @@ def targets(context: typer.Context, **values: Any) -> None:
         return
     asked = setup(**values)
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
         chosen = experiment.fitting.target_list()
         console.warn(results.concerns(experiment))
     if asked.json:
@@ -39,7 +39,7 @@ def targets(context: typer.Context, **values: Any) -> None:
         table.add_row(
             str(place), item["item_id"], item["title"], score, f"{item['share_seen']:.1%}"
         )
-    Console().print(table)
+    console.Terminal().print(table)
 
 
 def suggest(**values: Any) -> None:
@@ -53,7 +53,7 @@ def suggest(**values: Any) -> None:
 
     asked = setup(**values)
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
         console.warn([step.sentence for step in experiment.dataset.removed])
         found = suggest_categories(
             experiment.dataset,
@@ -75,7 +75,7 @@ def suggest(**values: Any) -> None:
             f"{one.seen:.0%}",
             f"{one.distance:+.2f}",
         )
-    shown = Console()
+    shown = console.Terminal()
     shown.print(table)
     for one in found[:N_SHOWN]:
         shown.print(f"{one.category}: {'; '.join(one.reasons)}", highlight=False, soft_wrap=True)

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, results
+from proactrec.cli.cost import begun
 from proactrec.cli.flags import own_parameters
 from proactrec.cli.setup import setup, take_options
 
@@ -32,7 +32,7 @@ def tune(
 
     asked = setup(**values)
     with console.progress() as progress:
-        experiment = asked.experiment(progress)
+        experiment = begun(asked, progress)
         options = experiment.options
         found = search(
             options.encoder,
@@ -54,7 +54,7 @@ def tune(
     for trial in found[:SHOWN]:
         score = f"{trial.score:.4f}" + ("" if trial.is_complete else " (given up)")
         table.add_row(score, str(trial.n_epochs), *map(str, trial.options.values()))
-    Console().print(table)
+    console.Terminal().print(table)
     settings = (f"--set encoder_options.{name}={value}" for name, value in found[0].options.items())
     print("use the best with:", *settings)
 

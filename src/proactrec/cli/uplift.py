@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from proactrec.cli import console, options, results
@@ -138,4 +137,4 @@ def _show(found: "list[Uplift]", rows: list[dict[str, Any]], effect: float | Non
         if effect is not None:
             cells.append(str(row["to_hold_out"] or "never"))
         table.add_row(*cells)
-    Console().print(table)
+    console.Terminal().print(table)

@@ -1,9 +1,8 @@
 """`proactrec worlds`: the named kinds of simulated users."""
 
-from rich.console import Console
 from rich.table import Table
 
-from proactrec.cli import options, results
+from proactrec.cli import console, options, results
 
 
 def worlds(
@@ -21,4 +20,4 @@ def worlds(
     table = Table("named world", "users", show_header=False, box=None, pad_edge=False)
     for name, world in WORLDS.items():
         table.add_row(name, world.about)
-    Console().print(table)
+    console.Terminal().print(table)

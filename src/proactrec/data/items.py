@@ -137,7 +137,7 @@ class Items:
     @classmethod
     def load(cls, path: Path, name: str) -> "Items":
         """Read what :meth:`save` wrote."""
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
         return cls(
             name,
             tuple(table["item_id"]),

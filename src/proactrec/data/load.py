@@ -18,7 +18,8 @@ from proactrec.data.selection import SelectionOptions, select_events
 from proactrec.data.sources import SOURCES, recbole, table
 from proactrec.data.sources.table import TableOptions
 from proactrec.data.synthetic import demo_world
-from proactrec.errors import DataError, InvalidInputError, UnknownIdError
+from proactrec.errors import DataError, InvalidInputError
+from proactrec.names import unknown
 from proactrec.types import FilterName, Repeats
 
 DATA_DIR_VARIABLE = "PROACTREC_DATA"
@@ -156,10 +157,8 @@ def _read(
     if options.name not in NAMES and options.table is None and imported.is_import(options.name):
         return imported.load(Path(options.name))
     if options.name not in NAMES:
-        raise UnknownIdError(
-            f"data set {options.name!r} does not exist; there are {', '.join(NAMES)}, and folders "
-            "that `proactrec data import` wrote"
-        )
+        folders = ", and folders that `proactrec data import` wrote"
+        raise unknown("data set", options.name, NAMES, folders)
     if options.table is not None and options.name not in OWN_FILES:
         raise InvalidInputError(
             f"own files go with the data sets {', '.join(OWN_FILES)}, not with {options.name!r}"

@@ -71,7 +71,7 @@ def gather(
 
 def _scan(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
     """These columns of Parquet files, ids as text."""
-    scan = pl.scan_parquet(parquet_files(path))
+    scan = pl.scan_parquet(parquet_files(path), glob=False)
     if missing := [name for name in columns if name not in scan.collect_schema()]:
         raise DataError(
             f"{path} must have the columns {', '.join(columns)}; {', '.join(missing)} is missing"

@@ -108,7 +108,7 @@ def _in_order(
 def _summary(files: list[Path]) -> dict[str, Any]:
     """What is in a plan that is whole."""
     nothing, guided = pl.col("item_id").is_null().sum(), pl.col("guided").sum()
-    counts = pl.scan_parquet(files).select(
+    counts = pl.scan_parquet(files, glob=False).select(
         rows=pl.len(), guided=guided, plain=pl.len() - guided - nothing, nothing=nothing
     )
     problems = Counter[str]()

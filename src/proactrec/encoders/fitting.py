@@ -16,7 +16,8 @@ from proactrec.encoders.mstein import MStein
 from proactrec.encoders.runtime import runtime_of
 from proactrec.encoders.sasrec import SASRec
 from proactrec.encoders.saved import read_model
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import InvalidInputError
+from proactrec.names import unknown
 from proactrec.parallel import ranks
 from proactrec.plugins import from_file, is_file
 from proactrec.progress import Progress, silent
@@ -43,10 +44,7 @@ def encoder_type(name: str) -> type[Encoder]:
     if is_file(name):
         return from_file(name, Encoder)
     if name not in ENCODERS:
-        raise UnknownIdError(
-            f"encoder {name!r} does not exist; there are {', '.join(ENCODERS)}, "
-            "or the path of a .py file with one of your own"
-        )
+        raise unknown("encoder", name, ENCODERS, ", or the path of a .py file with one of your own")
     return ENCODERS[name]
 
 

@@ -9,6 +9,7 @@ from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.comparison import Difference, paired_differences
 from proactrec.measurement.results import CellResult, read_cells
+from proactrec.names import meant, spelled
 
 USUAL = tuple(name for name in METRICS if name != "accept_prob")
 """What methods are compared by."""
@@ -40,6 +41,23 @@ def compared_logs(
     return paired_differences(a, b, options.rounds)
 
 
+def method_in(folder: Path, name: str) -> str:
+    """The method of a benchmark that is meant by a name, whatever its capitals.
+
+    Raises
+    ------
+    UnknownIdError
+        If none is.
+    """
+    known = list(dict.fromkeys(cell.method for cell in read_cells(folder)))
+    found = spelled(name, known)
+    if found not in known:
+        raise UnknownIdError(
+            f"method {name!r} is not in {folder}; there are {', '.join(known)}{meant(name, known)}"
+        )
+    return found
+
+
 def compare_in(
     folder: Path,
     first: str,
@@ -66,12 +84,7 @@ def compare_in(
         From "data set, protocol, world" to the differences at every round.
     """
     cells = read_cells(folder)
-    known = list(dict.fromkeys(cell.method for cell in cells))
-    for name in (first, second):
-        if name not in known:
-            raise UnknownIdError(
-                f"method {name!r} is not in {folder}; there are {', '.join(known)}"
-            )
+    first, second = (method_in(folder, name) for name in (first, second))
     groups: dict[str, dict[str, list[CellResult]]] = {}
     for cell in cells:
         group = groups.setdefault(f"{cell.dataset}, {cell.protocol}, {cell.world}", {})

@@ -5,11 +5,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from proactrec.config import Options
-from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.errors import InvalidInputError
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions
 from proactrec.fitting.options import Conventions
 from proactrec.intents import IntentOptions
+from proactrec.names import spelled, unknown
 from proactrec.policies.itmprec import ITMPRecOptions
 from proactrec.simulator.world import WorldOptions
 from proactrec.targets import TargetOptions
@@ -139,6 +140,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in (CAMPAIGN, COMMON, PAPER, O
 
 def protocol_of(name: str) -> Protocol:
     """The protocol of a name, or :class:`UnknownIdError` with the known ones."""
-    if name not in PROTOCOLS:
-        raise UnknownIdError(f"protocol {name!r} does not exist; there are {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    found = PROTOCOLS.get(spelled(name, PROTOCOLS))
+    if found is None:
+        raise unknown("protocol", name, PROTOCOLS)
+    return found

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
-from proactrec.errors import UnknownIdError
+from proactrec.names import unknown
 from proactrec.plugins import loaded
 from proactrec.progress import Progress
 from proactrec.simulator.response import Response
@@ -29,8 +29,6 @@ class ResponseKind(Protocol):
 def response_type(name: str) -> ResponseKind:
     """The click model class of a name, or :class:`UnknownIdError` with the known ones."""
     if name not in RESPONSES:
-        raise UnknownIdError(
-            f"response {name!r} does not exist; there are distribution, {', '.join(RESPONSES)}"
-        )
+        raise unknown("response", name, ("distribution", *RESPONSES))
     found: ResponseKind = loaded(RESPONSES[name])
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from proactrec.config import Options, set_nested
 from proactrec.content import ContentOptions
@@ -12,6 +12,7 @@ from proactrec.encoders.fitting import ENCODERS
 from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import IntentOptions
+from proactrec.names import spelled
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.targets import TargetOptions
 
@@ -63,6 +64,16 @@ class FittingOptions(Options):
         RailsOptions(), description="what guidance may never do, whichever policy guides"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
+
+    @field_validator("policy")
+    @classmethod
+    def _known_policy(cls, name: str) -> str:
+        return spelled(name, POLICIES)
+
+    @field_validator("encoder", "target_encoder")
+    @classmethod
+    def _known_encoder(cls, name: str | None) -> str | None:
+        return None if name is None else spelled(name, ENCODERS)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """These options with settings changed by their dotted names."""

@@ -71,7 +71,7 @@ class KnownUsers:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what :meth:`save` wrote."""
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
         offsets = np.concatenate([[0], table["items"].list.len().to_numpy().cumsum()])
         items = table["items"].explode(empty_as_null=False).to_numpy().astype(np.int64)
         history = Histories(offsets.astype(np.int64), items)

@@ -159,4 +159,4 @@ class GuidanceLog:
     @classmethod
     def load(cls, path: Path) -> "GuidanceLog":
         """Read what :meth:`save` wrote."""
-        return cls.from_table(pl.read_parquet(path))
+        return cls.from_table(pl.read_parquet(path, glob=False))

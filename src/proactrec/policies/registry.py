@@ -1,6 +1,6 @@
 """Policies by name, or by the file of somebody's own."""
 
-from proactrec.errors import UnknownIdError
+from proactrec.names import unknown
 from proactrec.plugins import from_file, is_file, loaded
 from proactrec.policies.base import Policy
 
@@ -20,6 +20,7 @@ POLICIES = {
     "llm-ipp": "proactrec.llm.path_planner:LLMIPP",
 }
 """As module:class, loaded on first use: oracles need the simulator, nobody else does."""
+OWN = ", or the path of a .py file with one of your own"
 SERVED = tuple(name for name in POLICIES if POLICIES[name].startswith("proactrec.policies."))
 """Those that need nothing but what a guide's folder may hold: no simulator, no language model."""
 
@@ -37,9 +38,6 @@ def policy_type(name: str) -> type[Policy]:
     if is_file(name):
         return from_file(name, Policy)  # type: ignore[type-abstract]
     if name not in POLICIES:
-        raise UnknownIdError(
-            f"policy {name!r} does not exist; there are {', '.join(POLICIES)}, "
-            "or the path of a .py file with one of your own"
-        )
+        raise unknown("policy", name, POLICIES, OWN)
     found: type[Policy] = loaded(POLICIES[name])
     return found

@@ -89,4 +89,4 @@ def _value(name: str, value: Any) -> object:
 
 
 def _json(content: object) -> str:
-    return json.dumps(content, ensure_ascii=False)
+    return json.dumps(content)

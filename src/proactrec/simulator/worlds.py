@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from proactrec.errors import UnknownIdError
+from proactrec.names import spelled, unknown
 from proactrec.simulator.response import WorldName
 from proactrec.simulator.world import WorldOptions
 
@@ -92,6 +92,7 @@ WORLDS: dict[str, NamedWorld] = {
 
 def named_world(name: str) -> NamedWorld:
     """The world of a name, or :class:`UnknownIdError` with the known ones."""
-    if name not in WORLDS:
-        raise UnknownIdError(f"named world {name!r} does not exist; there are {', '.join(WORLDS)}")
-    return WORLDS[name]
+    found = WORLDS.get(spelled(name, WORLDS))
+    if found is None:
+        raise unknown("named world", name, WORLDS)
+    return found
