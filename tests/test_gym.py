@@ -1,6 +1,7 @@
 """Environments: Gymnasium's own checks, many like one, and the same users as a rollout's."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from proactrec import gym
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.guidance.log import GuidanceLog
@@ -243,9 +245,12 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
     owner = next(u for u in run.guided_users if target in train.of(int(u)))
     cases: list[tuple[Any, str]] = [
         (lambda: ProactiveEnv(run, reward="money"), "reward must be one of"),
-        (lambda: ProactiveEnv(run, n_rounds=0), "n_rounds must be at least 1, got 0"),
-        (lambda: ProactiveEnv(run, history_length=0), "history_length must be at least 1, got 0"),
-        (lambda: ProactiveVectorEnv(run, 0), "num_envs must be at least 1, got 0"),
+        (lambda: ProactiveEnv(run, n_rounds=0), "n_rounds must be a whole number of at least 1"),
+        (lambda: ProactiveEnv(run, history_length=0), "history_length must be a whole number of"),
+        (
+            lambda: ProactiveVectorEnv(run, 0),
+            "num_envs must be a whole number of at least 1, got 0",
+        ),
         (lambda: env.reset(options={"user": 3}), "options must be of ('user_idx', 'target_idx', "),
         (lambda: env.reset(options={"user_idx": 3}), "user_idx and target_idx of a pair that is"),
         (
@@ -253,8 +258,10 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
             f"of a pair that is guided, got {owner} and {target}",
         ),
         (lambda: many.reset(seed=[1]), "seed must be one or 2 numbers, got 1"),
-        (lambda: env.reset() and env.step(run.dataset.n_items), "actions must be 0 to"),
-        (lambda: env.step(-1), "actions must be 0 to"),
+        (lambda: ProactiveEnv(run, n_rounds=2.5), "n_rounds must be a whole number of at least 1"),
+        (lambda: ProactiveVectorEnv(run, 2.5), "num_envs must be a whole number of at least 1"),
+        (lambda: env.reset(options={"luck": 2.7}), "luck must be a whole number of at least 0"),
+        (lambda: env.reset(options={"luck": -1}), "luck must be a whole number of at least 0"),
         (
             lambda: ProactiveEnv(
                 experiment_of(
@@ -272,6 +279,76 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
         env.step(0)
     with pytest.raises(NotFittedError, match="before an episode is played"):
         env.step(0)
+
+
+@pytest.mark.parametrize(
+    "action", [2.7, 3.0, np.float32(1), np.nan, np.inf, True, np.True_, None, "3", -1, 10**6, 2**70]
+)
+def test_only_a_whole_number_of_an_item_is_an_action(action: Any, store: Path) -> None:
+    run = experiment_of(store, "medium-v1")
+    env, many = ProactiveEnv(run), ProactiveVectorEnv(run, 2)
+    before, _ = env.reset(seed=0)
+    many.reset(seed=0)
+    wanted = f"actions must be whole numbers from 0 to {run.dataset.n_items - 1}"
+    for play in (lambda: env.step(action), lambda: many.step(np.array([action, action]))):
+        with pytest.raises(InvalidInputError, match=re.escape(wanted)) as refused:
+            play()
+        assert "\n" not in str(refused.value)
+    after, *_ = env.step(int(np.flatnonzero(before["action_mask"])[0]))  # nothing was played
+    assert after["round"] == 1
+
+
+def test_actions_of_another_shape_are_refused(store: Path) -> None:
+    slates = ProactiveVectorEnv(experiment_of(store, "slate-v1"), 2)
+    single = ProactiveVectorEnv(experiment_of(store, "medium-v1"), 2)
+    for env, actions in (
+        (slates, np.zeros(2, int)),
+        (slates, np.zeros((2, 2), int)),
+        (single, np.zeros(3, int)),
+        (single, np.array(0)),
+    ):
+        env.reset(seed=0)
+        with pytest.raises(InvalidInputError, match=r"whole numbers from 0 to \d+ in the shape"):
+            env.step(actions)
+
+
+def test_an_episode_that_waits_for_its_next_begins_whatever_the_action(store: Path) -> None:
+    run = experiment_of(store, "medium-v1")
+    many = ProactiveVectorEnv(run, 2, n_rounds=1)
+    observation, _ = many.reset(seed=0)
+    allowed_now = observation["action_mask"].argmax(1)
+    _, _, terminated, truncated, _ = many.step(allowed_now)
+    assert (terminated | truncated).all()
+    observation, *_ = many.step(np.array([-1, 10**6]))
+    assert (observation["round"] == 0).all()
+
+
+def test_making_says_what_is_fitted_and_the_second_time_is_quick(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made() -> tuple[str, float]:
+        gym._experiment.cache_clear()  # as in another process
+        start = time.perf_counter()
+        env = gymnasium.make("proactrec/medium-v2", store=tmp_path / "kept", changes=QUICK)
+        env.reset(seed=0)
+        return capsys.readouterr().err, time.perf_counter() - start
+
+    told, first = made()
+    assert told.startswith(f"GraphAU 0/2 fitted once, and kept in {tmp_path / 'kept'}\n")
+    assert "GraphAU 2/2" in told
+    again, second = made()
+    assert again == ""
+    assert second < first
+    heard = []
+    env = gymnasium.make(
+        "proactrec/medium-v2",
+        store=tmp_path / "other",
+        changes=QUICK,
+        progress=lambda *said: heard.append(said),
+    )
+    assert heard[0][:3] == ("GraphAU", 0, 2)
+    assert capsys.readouterr().err == ""
+    env.close()
 
 
 def test_luck_is_the_seeds_and_another_one_is_another(store: Path) -> None:

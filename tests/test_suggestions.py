@@ -9,7 +9,7 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.errors import InvalidInputError
-from proactrec.suggestions import suggest_categories
+from proactrec.suggestions import grouped, suggest_categories
 
 N_USERS = 40
 
@@ -65,6 +65,20 @@ def test_reasons_are_words(vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert "far from users" in reasons["Far"]
 
 
+def test_what_is_the_same_is_said_once(vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
+    alike = {item: [*names, f"{names[0]} too"] for item, names in EVERY.items()}
+    found = suggest_categories(world(alike), *vectors, n_targets=2)
+    assert len(found) == 8
+    together = grouped(found)
+    assert len(together) == 4
+    assert next(iter(together.values())) == ["New", "New too"]
+    assert {name for names in together.values() for name in names} == {
+        one.category for one in found
+    }
+    for one in found:
+        assert one.category in together[one.reasons]
+
+
 def test_score_is_the_mean_of_its_parts(vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
     (one,) = [
         x for x in suggest_categories(world(EVERY), *vectors, n_targets=4) if x.category == "New"
@@ -76,3 +90,5 @@ def test_score_is_the_mean_of_its_parts(vectors: tuple[torch.Tensor, torch.Tenso
 def test_data_without_categories_is_refused(vectors: tuple[torch.Tensor, torch.Tensor]) -> None:
     with pytest.raises(InvalidInputError, match="toy has no categories to choose from"):
         suggest_categories(world({}), *vectors)
+    with pytest.raises(InvalidInputError, match="n_targets must be at least 1, got 0"):
+        suggest_categories(world(EVERY), *vectors, n_targets=0)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proactrec.errors import InvalidInputError, MissingExtraError, NotFittedError
-from proactrec.evaluation.episodes import Arrays, Episodes
+from proactrec.evaluation.episodes import Arrays, Episodes, check_whole
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
+from proactrec.progress import PrintedProgress, Progress
 from proactrec.simulator.worlds import WORLDS, named_world
 from proactrec.types import BoolArray, FloatArray
 
@@ -30,6 +31,8 @@ except ImportError as error:
 
 STORE = Path("runs/gym")
 """Where interest vectors of the demo are kept."""
+TOLD = PrintedProgress()
+"""What is fitted takes a minute or two the first time: that is said."""
 
 
 def spaces_of(episodes: Episodes) -> tuple[Dict, Space[Any]]:
@@ -55,6 +58,7 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
 
     **Actions**: the item to show, less 1: ``Discrete(n_items)``; in worlds with slates
     ``MultiDiscrete``, first slot first. An item that may not be shown is not: the round passes.
+    What is no whole number, or names no item, is refused.
 
     **Observations**, a dict: ``history``, the newest accepted items, newest last, 0 = none;
     ``target``; ``shown`` and ``accepted``, by round and slot, 0 in rounds to come; ``round``, how
@@ -104,6 +108,8 @@ class ProactiveEnv(gymnasium.Env[dict[str, Any], Any]):
         ------
         NotFittedError
             If no episode was begun, or it is over.
+        InvalidInputError
+            If the action is no whole number (a float, a bool), or names no item.
         """
         if self._is_over:
             raise NotFittedError("the environment must be reset before an episode is played")
@@ -140,8 +146,7 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     }
 
     def __init__(self, experiment: Experiment, num_envs: int, **options: Any) -> None:
-        if num_envs < 1:
-            raise InvalidInputError(f"num_envs must be at least 1, got {num_envs}")
+        check_whole("num_envs", num_envs, at_least=1)
         self.episodes, self.num_envs = Episodes(experiment, num_envs, **options), num_envs
         self.single_observation_space, self.single_action_space = spaces_of(self.episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -180,6 +185,8 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         ------
         NotFittedError
             If :meth:`reset` was never called.
+        InvalidInputError
+            If an action is no whole number, or names no item, where a round is played.
         """
         if self._is_over is None:
             raise NotFittedError("the environment must be reset before an episode is played")
@@ -200,6 +207,7 @@ def demo_env(
     *,
     store: Path | str = STORE,
     changes: Mapping[str, Any] | None = None,
+    progress: Progress = TOLD,
     **options: Any,
 ) -> ProactiveEnv:
     """A named world on the demo data set.
@@ -210,10 +218,12 @@ def demo_env(
         Folder that keeps the interest vectors, which are fitted once.
     changes : mapping, optional
         Settings of the experiment by their dotted names, e.g. ``{"category": "Drama"}``.
+    progress : Progress
+        Told of what is fitted; by default on standard error.
     options
         See :class:`~proactrec.evaluation.episodes.Episodes`.
     """
-    return ProactiveEnv(_demo(world, Path(store), changes or {}), **options)
+    return ProactiveEnv(_demo(world, Path(store), changes or {}, progress), **options)
 
 
 def demo_vector_env(
@@ -222,21 +232,38 @@ def demo_vector_env(
     *,
     store: Path | str = STORE,
     changes: Mapping[str, Any] | None = None,
+    progress: Progress = TOLD,
     **options: Any,
 ) -> ProactiveVectorEnv:
     """Many of :func:`demo_env` in one."""
-    return ProactiveVectorEnv(_demo(world, Path(store), changes or {}), num_envs, **options)
+    return ProactiveVectorEnv(
+        _demo(world, Path(store), changes or {}, progress), num_envs, **options
+    )
 
 
-def _demo(world: str, store: Path, changes: Mapping[str, Any]) -> Experiment:
+def _demo(world: str, store: Path, changes: Mapping[str, Any], progress: Progress) -> Experiment:
     settings = ExperimentOptions().changed({**named_world(world).changes(), **changes})
-    return _experiment(settings.model_dump_json(), store)
+    return _experiment(settings.model_dump_json(), store, progress)
 
 
 @lru_cache(maxsize=4)
-def _experiment(settings: str, store: Path) -> Experiment:
+def _experiment(settings: str, store: Path, progress: Progress) -> Experiment:
     """The same for all environments that are alike: they only read it."""
-    return Experiment(ExperimentOptions(**json.loads(settings)), store)
+    options = ExperimentOptions(**json.loads(settings))
+    return Experiment(options, store, progress=_saying_where(progress, store))
+
+
+def _saying_where(progress: Progress, store: Path) -> Progress:
+    """Says of every stage, before its first step, that it is made once and where it is kept."""
+    begun = set[str]()
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage not in begun:
+            begun.add(stage)
+            progress(stage, 0, total, f"fitted once, and kept in {store}")
+        progress(stage, done, total, note)
+
+    return tell
 
 
 for _name in WORLDS:

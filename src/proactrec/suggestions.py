@@ -103,6 +103,8 @@ def ranked(
     seed: int = 0,
 ) -> list[Suggestion]:
     """These categories as :func:`suggest_categories` ranks all, by what users had."""
+    if n_targets < 1:
+        raise InvalidInputError(f"n_targets must be at least 1, got {n_targets}")
     users, items = user_vectors.double(), item_vectors.double()
     scores = prematch_scores(users, items, np.arange(len(items)))
     mean_user = users.mean(0)
@@ -115,6 +117,14 @@ def ranked(
         distance = (middle - interest) / spread
         found.append(_judged(category, past, pool, best, distance, n_targets))
     return sorted(found, key=lambda one: (-one.score, one.category))
+
+
+def grouped(suggestions: Sequence[Suggestion]) -> dict[tuple[str, ...], list[str]]:
+    """Categories by their reasons, each in the order of the suggestions."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for one in suggestions:
+        found.setdefault(one.reasons, []).append(one.category)
+    return found
 
 
 def _judged(

@@ -240,7 +240,11 @@ BAD_OPTIONS = {
     "unknown unit": (["--time-unit", "weeks"], "--time-unit must be auto"),
     "weight without number": (["--weight", "view"], "--weight must have the form KIND=NUMBER"),
     "negative weight": (["--weight", "view=-1"], "at least 0, got 'view=-1'"),
-    "weights that drop all": (["--weight", "buy=1"], "no event has a weight above 0"),
+    "weights without kinds": (["--weight", "buy=1"], "weights need a column of kinds of events"),
+    "weights that drop all": (
+        ["--weight", "buy=1", "--event-type", "item"],
+        "no event has a weight above 0",
+    ),
     "weight that nobody reaches": (["--min-weight", "99"], "no user and item reach the weight 99"),
     "long separator": (["--separator", "::"], "at most 1 character"),
     "unknown handling of bots": (["--bots", "shoot"], "--bots must be flag or drop, got 'shoot'"),

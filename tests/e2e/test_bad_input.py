@@ -158,7 +158,7 @@ BAD_FILES: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     "blank item ids": (lambda c: c.events(HEADER + ROWS + "u,  ,5\n"), "item_id must be an id in"),
     "text for a time": (
         lambda c: c.events(HEADER + ROWS + "u,a,yesterday\n"),
-        "timestamp must be a number or an ISO 8601 time from 1970 on",
+        "timestamp must be a number from 0 on or an ISO 8601 time",
     ),
     "missing time": (lambda c: c.events(HEADER + ROWS + "u,a,\n"), "first row 17 with None"),
     "negative time": (lambda c: c.events(HEADER + ROWS + "u,a,-5\n"), "first row 17 with '-5'"),

@@ -500,7 +500,10 @@ def test_uplift_of_two_runs(
     for row in rows:
         difference = row["difference"]
         assert difference["mean"] == pytest.approx(row["guided"] - row["held_out"])
-        assert difference["low"] <= difference["mean"] <= difference["high"]
+        if row["has_interval"]:
+            assert difference["low"] <= difference["mean"] <= difference["high"]
+        else:  # all users are alike
+            assert (difference["low"], difference["high"], row["detectable"]) == (None, None, None)
     elsewhere = ["--world", "steep", "--out", tmp_path]
     assert here("run", *toy.run[1:], "--policy", "next-item", *elsewhere).code == 0
     refused = here("uplift", finished, tmp_path, "--hold-out", "0.4")
@@ -523,6 +526,16 @@ def test_explain_tells_a_path_as_text_json_and_page(
     assert "Promoted: " in outcome.stdout
     assert "echo u3 >> never-guide.txt" in outcome.stdout
     assert "Why was I shown this?" in page.read_text()
+    for_customer = ["--user", "u3", "--for", "customer"]
+    told = here("explain", finished, *for_customer, "--html", page)
+    assert told.code == 0, told.stderr
+    assert "Why you were shown this" in page.read_text()
+    for text in (told.stdout.replace(str(page), ""), page.read_text()):
+        assert "Promoted: " in text
+        assert not any(said in text for said in ("--opt-out", "similarity", str(tmp_path.parent)))
+    shown = here("explain", finished, *for_customer, "--json").stdout
+    assert "figures" not in shown
+    assert len(json.loads(shown)["paths"]) > 0
     whole = json.loads(here("explain", finished, "--user", "u3", "--json").stdout)
     log = pl.read_parquet(next((finished / "artefacts").glob("guidance-*")) / "log.parquet")
     ids = sorted(f"u{user}" for user in range(N_USERS))
@@ -579,6 +592,7 @@ def test_the_way_out_that_explain_prints_works(
         (["--user", "u3", "--target", "x"], "target 'x' does not exist in csv"),
         (["--user", "u3", "--round", "6"], "round must be in [1, 5], got 6"),
         (["--user", "u3", "--without-item", "x"], "item 'x' does not exist in csv"),
+        (["--user", "u3", "--for", "boss"], "--for must be staff or customer, got 'boss'"),
     ],
 )
 def test_explain_refuses_what_is_not_there(

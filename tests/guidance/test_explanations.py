@@ -24,7 +24,7 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.recorded import train_users
 from proactrec.guidance.replay import Replay
-from proactrec.guidance.wording import told
+from proactrec.guidance.wording import told, told_to_customer
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, Decision, Explains, Policy, View, next_planned
 from proactrec.policies.foresight import Foresight
@@ -447,3 +447,23 @@ def test_an_item_that_the_user_never_had_cannot_be_left_out(toy: Toy) -> None:
         InvalidInputError, match=f"in the user's history or accepted, got '{never}'"
     ):
         explainer.journeys_of("3", left_out=str(never))
+
+
+@pytest.mark.parametrize("name", ["itmprec", "foresight", "next-item"])
+def test_a_customer_is_told_reasons_without_figures(name: str, toy: Toy) -> None:
+    explainer = explained(toy, policies(toy)[name])
+    for path in explainer.journeys_of("4"):
+        full, plain = told(path), told_to_customer(path)
+        assert set(plain["target"]) == {"title", "categories"}
+        for one, other in zip(full["explanations"], plain["explanations"], strict=True):
+            assert not {"figures", "causes", "rail"} & set(other)
+            assert other["words"]
+            assert other["words"] == [word for word in one["words"] if word in other["words"]]
+            names = [
+                item["title"] for item in (one["item"], full["target"], one["instead"]) if item
+            ]
+            names += [cause["item"]["title"] for cause in one["causes"]]
+            said = " ".join(other["words"])
+            for title in sorted(names, key=len, reverse=True):
+                said = said.replace(f"“{title}”", "it")
+            assert not re.search(r"\d", re.sub(r"taken in round \d+|[Cc]ategory \w+", "", said))

@@ -65,6 +65,29 @@ def test_a_covariate_that_says_all_takes_the_spread_away() -> None:
     assert adjusted.difference == pytest.approx((0.2, 0.2, 0.2))
 
 
+def test_users_who_are_all_alike_say_nothing_of_chance() -> None:
+    """Nobody took a target: that is no proof of a difference of exactly 0."""
+    nothing = group(0, np.zeros(12)), group(12, np.zeros(20))
+    everything = group(0, np.full(12, 5.0)), group(12, np.full(20, 5.0))
+    for guided, plain in (nothing, everything, (nothing[0], everything[1])):
+        for covariates in (None, np.arange(32.0)[:, None]):
+            (found,) = uplift(guided, plain, HR, covariates=covariates)
+            assert found.difference.mean == pytest.approx(found.guided - found.held_out)
+            assert not found.has_interval
+            assert np.isnan(found.difference[1:]).all()
+            assert found.detectable is None
+
+
+def test_one_group_in_which_users_differ_is_enough_for_an_interval() -> None:
+    (found,) = uplift(GUIDED, group(10, np.zeros(20)), HR)
+    assert found.has_interval
+    assert found.difference.low < found.difference.mean < found.difference.high
+    both = Sums.beside([GUIDED, group(0, np.zeros(10))])
+    plain = Sums.beside([PLAIN, group(10, np.zeros(20))])
+    first, second = uplift(both, plain, [*HR, ("target_accepted", 20)])
+    assert (first.has_interval, second.has_interval) == (True, False)
+
+
 def test_power_by_hand() -> None:
     assert detectable_effect((1.0, 2.0), (100, 400)) == pytest.approx(2.8016 * 0.02**0.5, rel=1e-4)
     assert users_to_hold_out(10.0, (1.0, 1.0), 100) == 10  # never fewer than a group needs
@@ -86,7 +109,16 @@ BAD: list[tuple[Callable[[], Any], str]] = [
         lambda: uplift(GUIDED, PLAIN, HR, covariates=np.ones((5, 1))),
         "covariates must be finite, (n_all_users, n_covariates) with 30 users or more, got shape",
     ),
-    (lambda: users_to_hold_out(0.0, (1.0, 1.0), 100), "effect must differ from 0, got 0"),
+    (
+        lambda: users_to_hold_out(0.0, (1.0, 1.0), 100),
+        "effect must be a finite number other than 0, got 0",
+    ),
+    (lambda: users_to_hold_out(np.nan, (1.0, 1.0), 100), "other than 0, got nan"),
+    (lambda: users_to_hold_out(np.inf, (1.0, 1.0), 100), "other than 0, got inf"),
+    (
+        lambda: users_to_hold_out(0.1, (0.0, 0.0), 100),
+        "deviations must be above 0 in one group, got 0 and 0",
+    ),
 ]
 
 

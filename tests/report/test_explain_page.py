@@ -40,12 +40,14 @@ def content() -> dict[str, Any]:
     ]
     return {
         "user_id": "u<1>",
-        "dataset": "toy",
+        "for": "staff",
+        "is_off": False,
+        "dataset": "/srv/shop/toy",
         "synthetic": False,
-        "policy": "itmprec",
+        "policy": "/srv/policies/mine.py",
         "protocol": "common",
         "seed": 0,
-        "opt_out": "echo 'u<1>' >> never-guide.txt\nproactrec run --opt-out never-guide.txt",
+        "opt_out": "echo 'u<1>' >> never-guide.txt\nproactrec run --out /srv/runs/a --opt-out x",
         "paths": [{"target": item("Goal", "Noir"), "left_out": None, "explanations": rounds}],
     }
 
@@ -65,7 +67,8 @@ def test_page_tells_the_path_and_how_to_end_it(content: dict[str, Any], tmp_path
     assert text.count('class="mark plain"') == 1
     assert text.count('class="is-target"') == 1
     assert text.count('class="bar"') == 2  # none where the policy tells no similarity
-    assert "--opt-out never-guide.txt" in text
+    assert "<code>--opt-out</code> names" in text
+    assert "Add <code>u&lt;1&gt;</code> to that file" in text
     assert "Histories are real" in text
     assert "Reason of Plain one." in text
 
@@ -73,13 +76,55 @@ def test_page_tells_the_path_and_how_to_end_it(content: dict[str, Any], tmp_path
 def test_page_of_a_user_who_opted_out_gives_no_command(
     content: dict[str, Any], tmp_path: Path
 ) -> None:
-    content["opt_out"], content["synthetic"] = "", True
+    content |= {"is_off": True, "opt_out": "", "synthetic": True}
     content["paths"][0]["left_out"] = item("Alpha")
     text = write_explanations(tmp_path / "why.html", content).read_text(encoding="utf-8")
     assert "Guidance is switched off for this user" in text
     assert "never-guide" not in text
     assert "A generated world, not real people" in text
     assert "what if “Alpha” were not in your history?" in text
+
+
+def test_no_page_names_a_folder_of_the_server(content: dict[str, Any], tmp_path: Path) -> None:
+    text = write_explanations(tmp_path / "why.html", content).read_text(encoding="utf-8")
+    assert "/srv" not in text
+    assert "<li><span>dataset</span>toy</li>" in text
+    assert "<li><span>policy</span>mine.py</li>" in text
+
+
+@pytest.mark.parametrize("is_off", [False, True])
+def test_a_customer_sees_reasons_and_nothing_of_the_machine(
+    is_off: bool, content: dict[str, Any], tmp_path: Path
+) -> None:
+    content = {
+        "user_id": "u<1>",
+        "for": "customer",
+        "is_off": is_off,
+        "synthetic": False,
+        "paths": content["paths"],
+    }
+    for one in content["paths"][0]["explanations"]:
+        del one["figures"]
+    text = write_explanations(tmp_path / "why.html", content).read_text(encoding="utf-8")
+    Page(text)
+    words = text.partition("<body>")[2]
+    for inside in (
+        "rails",
+        "opt-out",
+        "opt_out",
+        "proactrec explain",
+        "cosine",
+        "protocol",
+        "u&lt;",
+    ):
+        assert inside not in words
+    assert "<h1>Why you were shown this</h1>" in text
+    assert "you took the target in round 3" in text
+    assert "Reason of Plain one." in text
+    assert text.count('class="mark promoted"') == 2
+    assert 'class="bar"' not in words
+    assert ("switched off for you" in text) == is_off
+    assert ("Say to the service that showed you these items" in text) != is_off
 
 
 def test_page_of_a_round_without_items_is_whole(content: dict[str, Any], tmp_path: Path) -> None:

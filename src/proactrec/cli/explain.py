@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proactrec.cli import console, options, results
+from proactrec.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
 
 OPT_OUT_FILE = "never-guide.txt"
+STAFF, CUSTOMER = "staff", "customer"
 
 User = Annotated[str, typer.Option("--user", help="Id of the user.")]
 Target = Annotated[
@@ -27,6 +29,14 @@ WithoutItem = Annotated[
         help="Id of an item of the user's history: what would have been shown without it?",
     ),
 ]
+For = Annotated[
+    str,
+    typer.Option(
+        "--for",
+        metavar="staff|customer",
+        help="Who reads it: staff, with all figures, or the customer, with plain reasons only.",
+    ),
+]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file.")]
 
 
@@ -36,16 +46,19 @@ def explain(
     target: Target = None,
     number: Round = None,
     without_item: WithoutItem = None,
+    reader: For = STAFF,
     html: Html = None,
     json: options.Json = False,
 ) -> None:
     """Say why a user was shown what was shown, on the way to a target, and how to end it.
 
-    Example: proactrec explain runs/scifi --user 42 --target 50 --html why.html
+    Example: proactrec explain runs/scifi --user 42 --for customer --html why.html
     """
     from proactrec.guidance.explanations import Explainer
-    from proactrec.guidance.wording import told
+    from proactrec.guidance.wording import told, told_to_customer
 
+    if reader not in (STAFF, CUSTOMER):
+        raise InvalidInputError(f"--for must be {STAFF} or {CUSTOMER}, got {reader!r}")
     setup, command = results.earlier(run)
     if html is not None:
         results.require_report()
@@ -54,16 +67,23 @@ def explain(
         paths = Explainer(experiment.replay(), experiment.item_vectors).journeys_of(
             user, target_id=target, number=number, left_out=without_item
         )
-    content = {
+    content: dict[str, Any] = {
         "user_id": user,
-        "dataset": experiment.dataset.name,
+        "for": reader,
         "synthetic": experiment.dataset.name == "demo",
-        "policy": setup.options.policy,
-        "protocol": setup.options.protocol.name,
-        "seed": setup.options.seed,
-        "opt_out": "" if _is_out(experiment, user) else _opt_out(command, user),
-        "paths": [told(path) for path in paths],
+        "is_off": _is_out(experiment, user),
     }
+    if reader == CUSTOMER:
+        content["paths"] = [told_to_customer(path) for path in paths]
+    else:
+        content |= {
+            "dataset": experiment.dataset.name,
+            "policy": setup.options.policy,
+            "protocol": setup.options.protocol.name,
+            "seed": setup.options.seed,
+            "opt_out": "" if content["is_off"] else _opt_out(command, user),
+            "paths": [told(path) for path in paths],
+        }
     if html is not None:
         from proactrec.report.explain_page import write_explanations
 
@@ -105,9 +125,9 @@ def _show(content: dict[str, Any], page: Path | None) -> None:
             for sentence in one["words"]:
                 output.print(f"  {sentence}")
         output.print()
-    if content["opt_out"]:
-        output.print(f"To switch guidance off for this user:\n{content['opt_out']}")
-    else:
+    if content["is_off"]:
         output.print("Guidance is switched off for this user (rails.opt_out, opt_out_share).")
+    elif content["for"] == STAFF:
+        output.print(f"To switch guidance off for this user:\n{content['opt_out']}")
     if page is not None:
         output.print(f"written: {page}")

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from proactrec.cli import console, results
 from proactrec.cli.cost import begun
@@ -49,7 +50,7 @@ def suggest(**values: Any) -> None:
 
     Example: proactrec targets suggest --dataset ml-100k --data-dir data
     """
-    from proactrec.suggestions import suggest_categories
+    from proactrec.suggestions import grouped, suggest_categories
 
     asked = setup(**values)
     with console.progress() as progress:
@@ -65,10 +66,11 @@ def suggest(**values: Any) -> None:
         results.print_json([one._asdict() for one in found])
         return
     table = Table("", "category", "score", "items", "met by", "targets seen by", "distance")
-    for place, one in enumerate(found[:N_SHOWN], start=1):
+    for one in found[:N_SHOWN]:
+        place = 1 + sum(other.score > one.score for other in found)  # equal ones share it
         table.add_row(
             str(place),
-            one.category,
+            Text(one.category),
             f"{one.score:.2f}",
             str(one.n_items),
             f"{one.reach:.0%}",
@@ -77,8 +79,9 @@ def suggest(**values: Any) -> None:
         )
     shown = console.Terminal()
     shown.print(table)
-    for one in found[:N_SHOWN]:
-        shown.print(f"{one.category}: {'; '.join(one.reasons)}", highlight=False, soft_wrap=True)
+    for reasons, names in grouped(found[:N_SHOWN]).items():
+        line = f"{', '.join(names)}: {'; '.join(reasons)}"
+        shown.print(line, highlight=False, soft_wrap=True, markup=False)
     if len(found) > N_SHOWN:
         shown.print(f"{len(found) - N_SHOWN} less promising ones: see --json")
 

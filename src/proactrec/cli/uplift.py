@@ -5,15 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
+from rich import box
+from rich.table import Column, Table
+from rich.text import Text
 
 from proactrec.cli import console, options, results
 from proactrec.errors import InvalidInputError
-from proactrec.report.tables import decimals, label_of, number_text
+from proactrec.report.tables import MISSING, decimals, label_of, number_text
 
 if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
     from proactrec.measurement.uplift import Uplift
+
+UNSAID = (
+    "Nothing can be said of chance, nor of how many to hold out, where all users are alike in each "
+    "group (as where nobody took a target)"
+)
 
 
 def uplift(
@@ -102,39 +109,54 @@ def _world(run: "Experiment") -> dict[str, Any]:
 def _row(one: "Uplift", effect: float | None) -> dict[str, Any]:
     from proactrec.measurement.uplift import users_to_hold_out
 
-    row = {**one._asdict(), "difference": one.difference.as_dict(), "detectable": one.detectable}
+    difference = one.difference.as_dict() if one.has_interval else {"mean": one.difference.mean}
+    row = {
+        **one._asdict(),
+        "difference": {"low": None, "high": None, **difference},
+        "has_interval": one.has_interval,
+        "detectable": one.detectable,
+    }
     if effect is not None:
-        row["to_hold_out"] = users_to_hold_out(effect, one.deviations, sum(one.n_users))
+        can_be_said = one.has_interval and max(one.deviations) > 0
+        n_users = sum(one.n_users)
+        row["to_hold_out"] = (
+            users_to_hold_out(effect, one.deviations, n_users) if can_be_said else None
+        )
     return row
 
 
 def _show(found: "list[Uplift]", rows: list[dict[str, Any]], effect: float | None) -> None:
     n_guided, n_held_out = found[0].n_users
     table = Table(
-        "metric",
-        "guided",
-        "held out",
-        "difference",
-        "95 % interval",
-        "seen with 80 %",
-        *([] if effect is None else [f"to hold out for {effect:g}"]),
+        Column("metric", overflow="fold"),
+        *(Column(name, justify="right") for name in ("guided", "held out", "difference")),
+        Column("seen with 80 %", justify="right", max_width=9),
         title=f"{n_guided} guided and {n_held_out} held-out users",
+        caption="difference, and its 95 % interval below it",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
+    if effect is not None:
+        table.add_column(f"to hold out for {effect:g}", justify="right", max_width=11)
     for one, row in zip(found, rows, strict=True):
-        n_decimals = decimals([*one.difference, one.guided, one.held_out])
+        table.add_row(*_cells(one, row))
+    output = console.Terminal()
+    output.print(table)
+    if unsaid := [f"{label_of(one.metric)}@{one.round}" for one in found if not one.has_interval]:
+        output.print(f"{UNSAID}: {', '.join(unsaid)}", highlight=False)
 
-        def text(value: float, n_decimals: int = n_decimals) -> str:
-            return number_text(value, n_decimals)
 
-        cells = [
-            f"{label_of(one.metric)}@{one.round}",
-            text(one.guided),
-            text(one.held_out),
-            text(one.difference.mean),
-            f"{text(one.difference.low)} to {text(one.difference.high)}",
-            text(one.detectable),
-        ]
-        if effect is not None:
-            cells.append(str(row["to_hold_out"] or "never"))
-        table.add_row(*cells)
-    console.Terminal().print(table)
+def _cells(one: "Uplift", row: dict[str, Any]) -> list[str | Text]:
+    """A figure's line as text, all with the same decimals."""
+    n_decimals = decimals([*one.difference, one.guided, one.held_out])
+    guided, held_out, mean, low, high = (
+        number_text(value, n_decimals) for value in (one.guided, one.held_out, *one.difference)
+    )
+    below = f"{low} to {high}" if one.has_interval else "no interval"
+    difference = Text(mean).append(f"\n{below}", style="dim")
+    cells: list[str | Text] = [f"{label_of(one.metric)}@{one.round}", guided, held_out, difference]
+    cells.append(number_text(one.detectable, n_decimals))
+    if "to_hold_out" in row:
+        none = "never" if one.has_interval else MISSING
+        cells.append(str(row["to_hold_out"] or none))
+    return cells

@@ -70,7 +70,7 @@ def simulate(
     output = Output(out, "simulation", (STEPS, OUTCOMES))
     output.begin(_about(wanted, experiment, user_idx, size))
     table = _journeys(experiment, user_idx, out / JOURNEYS)
-    shards = cut(pl.scan_parquet(table).select(pl.len()).collect().item(), size)
+    shards = cut(pl.scan_parquet(table, glob=False).select(pl.len()).collect().item(), size)
     if not shards:
         raise InvalidInputError("every user already has every target: nobody can be guided")
     missing = output.missing(shards)
@@ -99,7 +99,7 @@ def _about(
 
 def _listed(users: Path, dataset: Dataset) -> IntArray:
     """Rows of the users of a table, in its order."""
-    scan = pl.scan_parquet(parquet_files(users))
+    scan = pl.scan_parquet(parquet_files(users), glob=False)
     if "user_id" not in scan.collect_schema():
         raise DataError(f"{users} must have the column user_id")
     user_ids = scan.select(pl.col("user_id").cast(pl.String)).collect()["user_id"]
@@ -144,7 +144,7 @@ def _summary(files: list[Path]) -> dict[str, Any]:
         before, after = (table[name].to_numpy().astype(np.float64) for name in table.columns[:2])
         gain += float(((after - before) * table["is_counted"].to_numpy()).sum())
         counted += table.height
-    totals = pl.scan_parquet(files).select(
+    totals = pl.scan_parquet(files, glob=False).select(
         journeys=pl.len(),
         shown=pl.col("shown").sum(),
         guided=pl.col("guided").sum(),

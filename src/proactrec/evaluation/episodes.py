@@ -25,6 +25,14 @@ EPISODE = ("user_idx", "target_idx", "luck")
 """What `options` of a reset may settle."""
 
 
+def check_whole(name: str, value: Any, *, at_least: int) -> None:
+    """Refuse what is no whole number, or too small."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < at_least:
+        raise InvalidInputError(
+            f"{name} must be a whole number of at least {at_least}, got {value!r}"
+        )
+
+
 class Outcome(NamedTuple):
     """What a step of n environments brought."""
 
@@ -70,8 +78,7 @@ class Episodes:
             )
         self.n_rounds = guidance.n_rounds if n_rounds is None else n_rounds
         for name, value in (("n_rounds", self.n_rounds), ("history_length", history_length)):
-            if value < 1:
-                raise InvalidInputError(f"{name} must be at least 1, got {value}")
+            check_whole(name, value, at_least=1)
         self.reward, world = reward, experiment.world
         self._shows_again, self.history_length = guidance.exclude == "accepted", history_length
         self.pairs, _ = guided_pairs(world, experiment.guided_users, experiment.targets.item_idx)
@@ -192,15 +199,14 @@ class Episodes:
                     "options must name user_idx and target_idx of a pair that is guided, "
                     f"got {pair[0]} and {pair[1]}"
                 )
+        for name in EPISODE:
+            check_whole(name, wanted.get(name, 0), at_least=0)
         return (*pair, wanted.get("luck", luck))
 
     def _slate(self, actions: NDArray[Any], is_played: BoolArray) -> Tensor:
         """The items to show (n, n_slots), empty slots last; none where no round is played."""
         penalty = self._penalty().to(self.environment.world.device)
-        n_items = penalty.shape[1] - 1
-        if ((actions < 0) | (actions >= n_items)).any():
-            raise InvalidInputError(f"actions must be 0 to {n_items - 1}, got {actions.tolist()}")
-        items = torch.from_numpy(actions.reshape(len(self.round), -1).astype(np.int64) + 1)
+        items = torch.from_numpy(self._items(actions, is_played))
         slate = items.to(penalty.device)
         is_free = (penalty.gather(1, slate) == 0) & torch.from_numpy(is_played)[:, None].to(
             slate.device
@@ -208,6 +214,19 @@ class Episodes:
         for slot in range(1, slate.shape[1]):
             is_free[:, slot] &= (slate[:, slot, None] != slate[:, :slot]).all(1)
         return (slate * is_free).gather(1, (~is_free).int().argsort(dim=1, stable=True))
+
+    def _items(self, actions: NDArray[Any], is_played: BoolArray) -> NDArray[np.int64]:
+        """What actions ask for, (n, n_slots); those of rows that are not played may be anything."""
+        shape = (len(self.round), self.n_slots)
+        rule = f"actions must be whole numbers from 0 to {self.n_items - 1}"
+        if actions.dtype.kind not in "iu":
+            raise InvalidInputError(f"{rule}, got {actions.tolist()} of type {actions.dtype}")
+        if actions.shape not in {shape, shape[:1] if self.n_slots == 1 else shape}:
+            raise InvalidInputError(f"{rule} in the shape {shape}, got {actions.shape}")
+        asked = np.where(is_played[:, None], actions.reshape(shape), 0)
+        if ((asked < 0) | (asked >= self.n_items)).any():
+            raise InvalidInputError(f"{rule}, got {actions.tolist()}")
+        return asked.astype(np.int64) + 1
 
     def _note(self, rows: Tensor) -> None:
         """Bring interest and rank of rows whose users have moved up to date."""

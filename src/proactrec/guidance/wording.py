@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from proactrec.guidance.explanations import Cause, Explanation, ToldJourney
+from proactrec.guidance.explanations import Cause, Explanation, ItemName, ToldJourney
 
 RAILS = {
     "opted_out": "guidance is switched off for you",
@@ -66,20 +66,50 @@ def told(path: ToldJourney) -> dict[str, Any]:
     return content
 
 
+def told_to_customer(path: ToldJourney) -> dict[str, Any]:
+    """The same for the one who was guided: plain reasons; no figures and no ids."""
+    return {
+        "target": _called_item(path.target),
+        "left_out": None if path.left_out is None else _called_item(path.left_out),
+        "explanations": [
+            {
+                "round": one.round,
+                "item": _called_item(one.item),
+                "accepted": one.accepted,
+                "is_target": one.is_target,
+                "is_promoted": one.is_promoted,
+                "knows_policy": one.knows_policy,
+                "shared": one.shared,
+                "words": in_plain_words(path, one),
+            }
+            for one in path.explanations
+        ],
+    }
+
+
 def in_words(path: ToldJourney, explanation: Explanation) -> list[str]:
     """Sentences about one item of a journey; only of figures that its policy has."""
     target = path.target.title
     sentences = [_kind(explanation, target), _causes(explanation)]
-    if explanation.is_promoted and not explanation.is_target:
-        sentences += _lead(explanation, target)
+    if _leads(explanation):
+        sentences += [_closer(explanation, target), _shared(explanation, target)]
     sentences += _expected(explanation)
     if explanation.is_promoted:
         sentences.append(_waiting(explanation, target))
-    if path.left_out is not None and explanation.what_if is not None:
-        is_same = explanation.what_if == explanation.item
-        text, other = (WHAT_IF_SAME if is_same else WHAT_IF), explanation.what_if.title
-        sentences.append(text.format(left_out=path.left_out.title, what_if=other))
-    return [sentence for sentence in sentences if sentence]
+    return [sentence for sentence in (*sentences, _what_if(path, explanation)) if sentence]
+
+
+def in_plain_words(path: ToldJourney, explanation: Explanation) -> list[str]:
+    """Those of the sentences that have no figures in them."""
+    target = path.target.title
+    sentences = [_kind(explanation, target), _causes(explanation)]
+    if _leads(explanation):
+        sentences.append(_shared(explanation, target))
+    return [sentence for sentence in (*sentences, _what_if(path, explanation)) if sentence]
+
+
+def _called_item(item: ItemName) -> dict[str, Any]:
+    return {"title": item.title, "categories": item.categories}
 
 
 def _kind(explanation: Explanation, target: str) -> str:
@@ -109,17 +139,32 @@ def _called(cause: Cause) -> str:
     return f"“{cause.item.title}”{when}"
 
 
-def _lead(explanation: Explanation, target: str) -> list[str]:
-    figures, found = explanation.figures, []
-    if "similarity_after" in figures:
-        now, after, item = (
-            _signed(figures[name])
-            for name in ("similarity_now", "similarity_after", "item_to_target")
-        )
-        found.append(CLOSER.format(target=target, now=now, after=after, item=item))
-    if explanation.shared:
-        found.append(SHARED.format(shared=_listed(explanation.shared), target=target))
-    return found
+def _leads(explanation: Explanation) -> bool:
+    return explanation.is_promoted and not explanation.is_target
+
+
+def _closer(explanation: Explanation, target: str) -> str:
+    figures = explanation.figures
+    if "similarity_after" not in figures:
+        return ""
+    now, after, item = (
+        _signed(figures[name]) for name in ("similarity_now", "similarity_after", "item_to_target")
+    )
+    return CLOSER.format(target=target, now=now, after=after, item=item)
+
+
+def _shared(explanation: Explanation, target: str) -> str:
+    if not explanation.shared:
+        return ""
+    return SHARED.format(shared=_listed(explanation.shared), target=target)
+
+
+def _what_if(path: ToldJourney, explanation: Explanation) -> str:
+    if path.left_out is None or explanation.what_if is None:
+        return ""
+    is_same = explanation.what_if == explanation.item
+    text, other = (WHAT_IF_SAME if is_same else WHAT_IF), explanation.what_if.title
+    return text.format(left_out=path.left_out.title, what_if=other)
 
 
 def _expected(explanation: Explanation) -> list[str]:

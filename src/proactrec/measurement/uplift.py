@@ -24,13 +24,16 @@ from proactrec.measurement.products import (
     group_of,
     table_of,
 )
+from proactrec.measurement.ratios import linearised
 from proactrec.measurement.student import student_quantile
 from proactrec.measurement.sums import Sums
 from proactrec.rng import generator
-from proactrec.types import FloatArray, IntArray
+from proactrec.types import BoolArray, FloatArray, IntArray
 
 MIN_USERS = 10
 """Fewest users of a group, beside one for each covariate."""
+ROUNDING = 1e-9
+"""By so little what users add to a figure may differ where they are all alike."""
 SIGMAS = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 """Standard errors of a difference that shows with a chance of 80 %."""
 
@@ -42,14 +45,19 @@ class Uplift(NamedTuple):
     round: int
     guided: float
     held_out: float
-    difference: Estimate
+    difference: Estimate  # its ends are NaN where no user of either group differs from another
     deviations: tuple[float, float]  # of one user's share, guided and held out
     n_users: tuple[int, int]
 
     @property
-    def detectable(self) -> float:
+    def has_interval(self) -> bool:
+        """Whether anything can be said of chance: not where all users of both groups are alike."""
+        return math.isfinite(self.difference.low)
+
+    @property
+    def detectable(self) -> float | None:
         """Smallest difference that groups like these show with a chance of 80 %."""
-        return detectable_effect(self.deviations, self.n_users)
+        return detectable_effect(self.deviations, self.n_users) if self.has_interval else None
 
 
 Figures = Sequence[tuple[str, int]]
@@ -62,7 +70,8 @@ def uplift(
     """The average effect of guidance on users like these, with 95 % intervals.
 
     For an audience that is all there is, not a sample of users like these, the intervals are too
-    wide rather than too narrow.
+    wide rather than too narrow. Where all users of each group have the same figure (nobody took a
+    target, say) nothing tells how much chance does, and there is no interval: its ends are NaN.
 
     Parameters
     ----------
@@ -96,7 +105,11 @@ def uplift(
     layout = _layout(x.shape[1], len(figures))
     centre, covariance = covariates_of(tables[0] + tables[1], layout)
     first, second = (group_of(table, layout, centre) for table in tables)
-    return _uplifts(first, second, differences(first, second, covariance), figures)
+    difference = differences(first, second, covariance)
+    is_known = _differ(sums["guided"]) | _differ(sums["held_out"])
+    unknown = difference.variance.copy()
+    unknown[~is_known] = np.nan
+    return _uplifts(first, second, difference._replace(variance=unknown), figures)
 
 
 def _table(name: str, sums: Sums, covariates: FloatArray) -> FloatArray:
@@ -106,6 +119,12 @@ def _table(name: str, sums: Sums, covariates: FloatArray) -> FloatArray:
             f"{name} must have at least {least} users, got {len(sums.user_idx)}"
         )
     return table_of(np.column_stack([covariates[sums.user_idx], sums.numerator, sums.denominator]))
+
+
+def _differ(sums: Sums) -> BoolArray:
+    """Whether users of a group have different figures, by figure."""
+    _, scores = linearised(sums)
+    return np.asarray((np.abs(scores) > ROUNDING).any(0))
 
 
 def _layout(n_covariates: int, n_figures: int) -> Layout:
@@ -165,8 +184,13 @@ def users_to_hold_out(effect: float, deviations: tuple[float, float], n_users: i
         Of one user's share, guided and held out: `deviations` of an :class:`Uplift`, or of a
         forecast; where only one is known, twice that.
     """
-    if effect == 0:
-        raise InvalidInputError("effect must differ from 0, got 0")
+    if effect == 0 or not math.isfinite(effect):
+        raise InvalidInputError(f"effect must be a finite number other than 0, got {effect:g}")
+    if max(deviations) == 0:
+        raise InvalidInputError(
+            "deviations must be above 0 in one group, got 0 and 0: users who are all alike say "
+            "nothing about how many are needed"
+        )
     held = np.arange(MIN_USERS, n_users - MIN_USERS + 1)
     variance = deviations[0] ** 2 / (n_users - held) + deviations[1] ** 2 / held
     enough = held[SIGMAS * np.sqrt(variance) <= abs(effect)]

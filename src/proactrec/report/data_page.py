@@ -38,4 +38,10 @@ def _columns(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for meaning, column in (result["item_columns"] or {}).items():
         several = [column] if isinstance(column, str) else column or []
         named += [(meaning.replace("categories", "category"), one) for one in several]
-    return [(name, column, why.get((name, column), "given")) for name, column in named if column]
+    understood = [(name, one, why.get((name, one), "given")) for name, one in named if one]
+    unused = [
+        ("not used", column, f"of the {kind}")
+        for kind, columns in result["unused_columns"].items()
+        for column in columns
+    ]
+    return understood + unused

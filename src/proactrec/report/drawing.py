@@ -112,8 +112,11 @@ def svg(figure: Figure) -> str:
 
 
 def _scalable(tag: re.Match[str]) -> str:
-    """The page decides how large a figure is: only the shape stays."""
-    return re.sub(r' (width|height|version)="[^"]*"', "", tag[0]).replace("<svg", '<svg role="img"')
+    """The page decides how large a figure is: only the shape stays, and the width as drawn."""
+    width = re.search(r'viewBox="0 0 ([0-9.]+)', tag[0])
+    drawn = f' style="--drawn: {float(width[1]):.0f}"' if width else ""
+    kept = re.sub(r' (width|height|version)="[^"]*"', "", tag[0])
+    return kept.replace("<svg", f'<svg role="img"{drawn}')
 
 
 def _unique_ids(text: str) -> str:

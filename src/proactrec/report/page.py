@@ -10,9 +10,12 @@ from proactrec.report.extra import INSTALL
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
+    from markupsafe import Markup
 except ImportError as error:
     raise MissingExtraError(INSTALL) from error
+
+SCROLLS = 'tabindex="0" role="group" aria-label="may be wider than the screen"'
+"""Of what is scrolled by itself on a narrow screen: by the keyboard too."""
 
 
 def template(name: str) -> Template:
@@ -24,6 +27,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["scrolls"] = Markup(SCROLLS)
     return environment.get_template(name)
 
 

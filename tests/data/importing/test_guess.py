@@ -8,6 +8,7 @@ from proactrec.data.importing.options import EventColumns, ItemColumns
 from proactrec.errors import InvalidInputError
 
 T = 1_700_000_000
+D = "31.01.2024 18:30"
 TABLES: list[tuple[dict[str, object], str]] = [
     # Retailrocket, Amazon 2018 and 2023, Last.fm, Steam, H&M, a nested web log, UCI, MovieLens
     (
@@ -44,6 +45,22 @@ TABLES: list[tuple[dict[str, object], str]] = [
     ),
     ({"userId": 1, "movieId": 2, "rating": 3.5, "timestamp": T}, "userId movieId timestamp"),
     ({"who": "a", "user_x": "b", "when": T}, "user_x who when"),
+    (
+        {"Kunden-Nr.": "K1", "Artikelbezeichnung": "Hose", "Artikelnummer": "A1", "Kaufdatum": D},
+        "Kunden-Nr. Artikelnummer Kaufdatum",
+    ),
+    (
+        {"id": 1, "Käufer": "K1", "Produkt": "P1", "Zeitpunkt": D, "Ereignis": "Kauf"},
+        "Käufer Produkt Zeitpunkt Ereignis",
+    ),
+    (
+        {"Identifiant": 1, "numéro_client": "c", "référence_produit": "p", "date_achat": D},
+        "numéro_client référence_produit date_achat",
+    ),
+    (
+        {"usuario": "u", "artículo": "a", "fecha_compra": D, "tipo_evento": "compra"},
+        "usuario artículo fecha_compra tipo_evento",
+    ),
 ]
 
 
@@ -55,6 +72,37 @@ def test_event_columns(row: dict[str, object], expected: str) -> None:
     assert [name for name in chosen if name] == expected.split()
     assert len(guesses) == len(expected.split())
     assert all(guess.why for guess in guesses)
+
+
+def test_a_name_in_another_language_says_which() -> None:
+    row = {"Kundennummer": "K1", "Artikel": "A", "fecha": "2024-01-31", "genre": "x"}
+    _, guesses = guess_events(pl.DataFrame([row] * 5), EventColumns())
+    assert {guess.meaning: guess.why for guess in guesses} == {
+        "user": "by its name (German)",
+        "item": "by its name (German)",
+        "time": "by its name (Spanish), and its values are times",
+    }
+
+
+def test_a_clear_name_comes_before_a_mere_number() -> None:
+    """`id` may number the rows, so it is the item only where nothing is called so."""
+    for item in ("Artikel-Nr", "product_id", "référence"):
+        columns = {"id": [1] * 5, "user": ["u"] * 5, item: ["x"] * 5, "time": [T] * 5}
+        found, _ = guess_events(pl.DataFrame(columns), EventColumns())
+        assert found.item == ("id" if item == "référence" else item)
+
+
+def test_item_columns_in_german() -> None:
+    sample = pl.DataFrame(
+        {"Artikelnummer": ["x"], "Bezeichnung": ["Schuh"], "Warengruppe": ["a"], "Größe": ["41"]}
+    )
+    found, guesses = guess_items(sample, ItemColumns(), "item", {"x"})
+    assert (found.item, found.title, found.categories) == (
+        "Artikelnummer",
+        "Bezeichnung",
+        ("Warengruppe",),
+    )
+    assert guesses[1].why == "by its name (German)"
 
 
 def test_what_is_given_is_not_guessed() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from proactrec.data.imported import load
 from proactrec.data.importing.importer import Import
 from proactrec.data.importing.options import ImportOptions
-from proactrec.errors import DataError, ProactrecError
+from proactrec.errors import DataError, InvalidInputError, ProactrecError
 
 T = 1_700_000_000
 
@@ -88,14 +89,89 @@ def test_every_row_is_accounted_for(tmp_path: Path) -> None:
     assert dict(result["steps"]) == {
         "rows read": 5,
         "unusable rows": -1,
-        "kinds of events without weight": -1,
+        "events of kinds that do not count": -1,
         "repeats of a user and an item": -1,
         "interactions written": 2,
     }
     table = events(out).sort("user_id")
     assert table["weight"].to_list() == [4.0, 1.0]
     assert table["n_events"].to_list() == [2, 1]
-    assert result["about"]["kinds"] == {"view": 2, "buy": 1, "hover": 1}
+    assert [(one["kind"], one["rows"], one["weight"]) for one in result["about"]["kinds"]] == [
+        ("view", 2, 1),
+        ("buy", 1, 3),
+        ("hover", 1, 0),
+    ]
+
+
+def test_what_is_given_back_is_no_liking_and_that_is_told(tmp_path: Path) -> None:
+    rows = [("a", "x", T, "purchase"), ("a", "y", T, "purchase"), ("a", "x", T + 9, "return")]
+    rows += [("b", "x", T, "hover"), ("b", "z", T, "order refunded"), ("b", "y", T, "Return")]
+    result, out = imported(tmp_path, csv(tmp_path, rows))
+    pairs = set(events(out).select("user_id", "item_id").rows())
+    assert pairs == {("a", "x"), ("a", "y"), ("b", "x")}
+    assert dict(result["steps"])["events of kinds that do not count"] == -3
+    assert any(
+        "3 rows of kinds that say no liking are not counted: Return (1), order refunded (1), return"
+        in note
+        for note in result["notes"]
+    )
+    assert any(
+        "1 row of kinds that are not known count as liking: hover (1)" in n for n in result["notes"]
+    )
+    why = {one["what"]: one["why"] for one in result["verdicts"]}
+    assert "Return, order refunded, return say no liking" in why["Tell likes from dislikes"]
+    assert "These kinds of events count the same: purchase, hover." in why["Weigh kinds of events"]
+    given = {"purchase": 1, "return": 2}  # whoever wants them counted says so
+    result, out = imported(tmp_path, csv(tmp_path, rows), weights=given)
+    assert events(out)["weight"].sum() == 4
+    assert not any("say no liking" in note for note in result["notes"])
+
+
+def test_weights_of_kinds_that_are_not_there_are_told(tmp_path: Path) -> None:
+    path = csv(tmp_path, [("a", "x", T, "view"), ("b", "x", T, "buy")])
+    result, _ = imported(tmp_path, path, weights={"view": 1, "puchase": 5})
+    assert "no event is of the kind puchase; there are buy, view" in result["notes"]
+    with pytest.raises(InvalidInputError, match="weights need a column of kinds of events"):
+        imported(tmp_path, path, weights={"view": 1}, columns={"event_type": ""})
+    with pytest.raises(DataError, match="no event is of a kind that counts: return"):
+        imported(tmp_path, csv(tmp_path, [("a", "x", T, "return")]))
+
+
+def test_columns_that_nothing_reads_are_named(tmp_path: Path) -> None:
+    path, items = tmp_path / "e.csv", tmp_path / "items.csv"
+    path.write_text(f"user,item,time,session_id,price,stars\na,x,{T},s,1.5,4\nb,x,{T},s,1.5,4\n")
+    items.write_text("item,title,brand\nx,Ex,B\n")
+    result, _ = imported(tmp_path, path, items=(str(items),))
+    assert result["unused_columns"] == {
+        "events": ["session_id", "price", "stars"],
+        "items": ["brand"],
+    }
+    assert "3 columns of the events are not used: session_id, price, stars" in result["notes"]
+    assert "1 column of the items is not used: brand" in result["notes"]
+    assert result["about"]["rating_columns"] == ["stars"]
+
+
+def test_a_log_with_german_columns(tmp_path: Path) -> None:
+    path = tmp_path / "verkauf.csv"
+    rows = "K1;A1;31.01.2024 18:30;Kauf;9,99\nK1;A2;01.02.2024 08:00;Retoure;9,99\n"
+    path.write_text(f"Kundennr;Artikelnr;Datum;Vorgang;Preis\n{rows}")
+    result, out = imported(tmp_path, path, time={"zone": "Europe/Berlin"})
+    assert events(out).select("user_id", "item_id").rows() == [("K1", "A1")]
+    assert str(events(out)["timestamp"][0]) == "2024-01-31 17:30:00+00:00"
+    told = {guess["meaning"]: guess["why"] for guess in result["guesses"]}
+    assert told["item"] == "by its name (German)"
+    assert result["unused_columns"]["events"] == ["Preis"]
+
+
+def test_nothing_is_promised_where_there_is_nothing(tmp_path: Path) -> None:
+    """Whoever has no unseen items cannot promote one."""
+    result, _ = imported(tmp_path, csv(tmp_path, [("a", "x", T, ""), ("b", "y", T, "")]))
+    found = {one["what"]: (one["mark"], one["why"]) for one in result["verdicts"]}
+    assert found["Promote items that nobody has seen"] == (
+        "no",
+        "There is none: every item of the catalogue has interactions.",
+    )
+    assert found["Learn from repeats"] == ("no", "There is none: no user meets an item twice.")
 
 
 def test_light_pairs_are_left_out(tmp_path: Path) -> None:
@@ -273,3 +349,88 @@ def test_noise_never_ends_in_a_traceback(
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with suppress(ProactrecError):
         imported(tmp_path, path, max_bad_share=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"user": "user", "item": "user"}}, "must stand in different columns"),
+        ({"columns": {"user": "user", "time": "user"}}, "got 'user' twice"),
+        ({"files": {"separator": '"'}}, "separator must be one ASCII character that is no quote"),
+        ({"files": {"separator": "§"}}, "no line end, got '§'"),
+        ({"files": {"separator": "\n"}}, "no line end, got '\\n'"),
+        ({"files": {"encoding": "hex"}}, "encoding 'hex' does not exist for text"),
+        ({"files": {"encoding": "undefined"}}, "encoding 'undefined' does not exist for text"),
+        ({"files": {"encoding": "a\0b"}}, "does not exist for text"),
+        ({"files": {"encoding": "utf-16"}}, "is not utf-16 text"),
+        ({"session_minutes": 1e300}, "less than or equal to 10000000"),
+        ({"bot_minute": 10**30}, "less than or equal to 1000000000"),
+        ({"weights": {"view": float("inf")}}, "finite number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_sentence(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = csv(tmp_path, [("a", "x", T, "view"), ("b", "y", T, "view")])
+    with pytest.raises(ProactrecError, match=re.escape(message)) as refused:
+        imported(tmp_path, path, **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_an_earlier_import_wrote_is_no_log(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = csv(folder, [("a", "x", T, ""), ("b", "y", T, "")])
+    with Import(ImportOptions(events=(str(path),)), folder / "shop") as job:
+        job.run()
+    result, out = imported(tmp_path, folder)
+    assert [Path(file["path"]).name for file in result["files"]] == ["e.csv"]
+    assert events(out).height == 2
+
+
+def test_half_a_character_costs_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    rows = [json.dumps({"user": f"u{n} 😀", "item": "x", "ts": T + n}) for n in range(3)]
+    path.write_text("\n".join([*rows, '{"user": "\\ud83d", "item": "y", "ts": 1700000000}']))
+    result, out = imported(tmp_path, path, max_bad_share=0.5)
+    assert events(out)["user_id"].to_list() == ["u0 😀", "u1 😀", "u2 😀"]
+    assert "1 row left out: the line holds half a character" in result["problems"][0]
+
+
+def test_a_number_that_is_none_says_nothing_of_the_unit(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    path.write_text(
+        f'{{"user": "a", "item": "x", "ts": NaN}}\n{{"user": "b", "item": "y", "ts": {T}}}\n'
+    )
+    result, _ = imported(tmp_path, path, max_bad_share=1)
+    assert result["about"]["time_unit"] == "s"
+    assert "1 row left out: ts cannot be read as a time" in result["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            '"user\nid",item,time\na,x,1\n',
+            "opens a quote in its header that the line does not clos",
+        ),
+        ("user::item::time\na::x::1\n", "parts its columns by '::': one character is needed"),
+    ],
+)
+def test_headers_that_nobody_can_read(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=re.escape(message)):
+        imported(tmp_path, path)
+
+
+def test_ids_that_look_like_others_are_told(tmp_path: Path) -> None:
+    path = csv(tmp_path, [(" a", "100", T, ""), ("a", "101", T, ""), ("a ", "101", T, "")])
+    items = tmp_path / "items.csv"
+    items.write_text("item,title\n100.0,Ex\n101.0,Why\n")
+    result, _ = imported(tmp_path, path, items=(str(items),))
+    told = " ".join(result["notes"])
+    assert "2 user ids begin or end with blanks: other ids than those without" in told
+    assert "item id" not in told
+    assert "no item of the events is in the item files" in told
+    assert "('100' here, '100.0' there)" in told

@@ -7,7 +7,7 @@ import pytest
 
 from proactrec.data.importing.options import TimeOptions
 from proactrec.data.importing.times import TimeReader, guessed_unit, looks_as_times
-from proactrec.errors import DataError
+from proactrec.errors import DataError, InvalidInputError
 
 MOMENT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECONDS = int(MOMENT.timestamp())
@@ -38,6 +38,8 @@ def read(values: pl.Series, **options: str) -> list[int | None]:
         ("2024-01-01T22:04:05-05", 0),
         ("2024/01/02 03:04:05", 0),
         ("20240102030405", 0),
+        ("02.01.2024 03:04:05", 0),
+        ("2.1.2024 3:04:05.5", 500_000),
         (datetime(2024, 1, 2, 3, 4, 5), 0),
         (MOMENT, 0),
     ],
@@ -108,3 +110,10 @@ def test_what_is_no_time_is_refused() -> None:
 )
 def test_columns_of_times_are_recognised(values: list[object], expected: bool) -> None:
     assert looks_as_times(pl.Series(values, strict=False)) is expected
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "Europe", "Mars/Base"])
+def test_a_zone_that_is_no_zone_is_refused(zone: str) -> None:
+    """Files of the machine's own are found by Python, and by nothing else."""
+    with pytest.raises(InvalidInputError, match=f"time zone '{zone}' does not exist"):
+        read(pl.Series("at", ["2024-01-01 10:00:00"]), zone=zone)

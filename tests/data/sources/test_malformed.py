@@ -361,7 +361,7 @@ REFUSED: dict[str, Case] = {
         "douban-movie",
         "moviereviews_cleaned.txt",
         swap(b"2008-01-16", b"2008-02-31"),
-        "time must be a number or an ISO 8601 time from 1970 on in {}; 1 of 3 rows break this",
+        "time must be a number from 0 on or an ISO 8601 time in {}; 1 of 3 rows break this",
     ),
     # Amazon: JSON lines
     "2018: Python instead of JSON": Case(
@@ -418,7 +418,7 @@ REFUSED: dict[str, Case] = {
     "csv: control-Z at the end": own(
         "csv",
         added(b"\x1a"),
-        "timestamp must be a number or an ISO 8601 time from 1970 on in {}; 1 of 4 rows break this, first row 4 with None, line 5",
+        "timestamp must be a number from 0 on or an ISO 8601 time in {}; 1 of 4 rows break this, first row 4 with None, line 5",
     ),
     "csv: time with a comma": own(
         "csv", added(b"w,a,1,5\n"), "line 5 has 4 columns, the first line has 3"
@@ -426,13 +426,13 @@ REFUSED: dict[str, Case] = {
     "tsv: no time in one row": own(
         "tsv",
         swap(b"v\tb\t2", b"v\tb"),
-        "timestamp must be a number or an ISO 8601 time from 1970 on"
+        "timestamp must be a number from 0 on or an ISO 8601 time"
         " in {}; 1 of 3 rows break this, first row 2 with None, line 3",
     ),
     "jsonl: list for an id": own(
         "jsonl",
         swap(b'"v"', b'["v"]'),
-        "user_id must hold texts or numbers in {}, got the type List",
+        "user_id must hold ids in {}, got the type List",
     ),
     "jsonl: id after a blank line": own(
         "jsonl",

@@ -2,16 +2,21 @@
 
 import gzip
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from proactrec.data.importing.importer import Import
+from proactrec.data.importing.options import ImportOptions
 from proactrec.data.sources.table import TableOptions, load
 from proactrec.errors import DataError, DataWarning, InvalidInputError
 
 HEAD = "user_id,item_id,timestamp\n"
+DAY_1 = 315_532_800_000_000
+"""The first moment of 1980 in microseconds."""
 
 
 def write(folder: Path, text: str, name: str = "events.csv") -> Path:
@@ -71,12 +76,15 @@ def test_gzip_and_windows_files_are_read(tmp_path: Path) -> None:
 
 def test_parquet_is_read_with_its_own_types(tmp_path: Path) -> None:
     path, items = tmp_path / "events.parquet", tmp_path / "items.parquet"
-    when = pl.Series(["2020-01-01T00:00:00", "1970-01-01T00:00:01"]).str.to_datetime()
+    when = pl.Series(["2020-01-01T00:00:00", "1980-01-01T00:00:01"]).str.to_datetime()
     pl.DataFrame({"user_id": [1, 2], "item_id": [5, 5], "timestamp": when}).write_parquet(path)
     table = {"item_id": [5], "title": ["Five"], "categories": [["x", "", "x"]]}
     pl.DataFrame(table).write_parquet(items)
     events, catalogue = load(TableOptions(events=path, items=items))
-    assert events.table.rows() == [("1", "5", 1_577_836_800_000_000), ("2", "5", 1_000_000)]
+    assert events.table.rows() == [
+        ("1", "5", 1_577_836_800_000_000),
+        ("2", "5", 315_532_801_000_000),
+    ]
     assert catalogue.table.rows() == [("5", "Five", ["x"])]
 
 
@@ -84,11 +92,12 @@ def test_parquet_is_read_with_its_own_types(tmp_path: Path) -> None:
     ("times", "wanted"),
     [
         (["3", "1"], [3, 1]),
-        (["1700000000123456789", "0"], [1_700_000_000_123_456_789, 0]),
+        (["1700000000123456789", "400000000000000000"], [1_700_000_000_123_456_789, 4 * 10**17]),
+        (["1700000000", "3000000000"], [1_700_000_000, 3_000_000_000]),
         (["3.0", "1e3"], [3, 1000]),
         (["1.25", "1.5"], [1_250_000, 1_500_000]),
-        (["1970-01-01", "1970-01-02T00:00:00Z"], [0, 86_400_000_000]),
-        (["1970-01-01T01:00:00+01:00", "1970-01-01 00:00:00.5"], [0, 500_000]),
+        (["1980-01-01", "1980-01-02T00:00:00Z"], [DAY_1, DAY_1 + 86_400_000_000]),
+        (["1980-01-01T01:00:00+01:00", "1980-01-01 00:00:00.5"], [DAY_1, DAY_1 + 500_000]),
     ],
 )
 def test_times_are_read(times: list[str], wanted: list[int], tmp_path: Path) -> None:
@@ -129,7 +138,15 @@ def test_missing_title_becomes_the_id_with_a_warning(tmp_path: Path) -> None:
         (HEAD + "u,a,1\nu,b,noon\n", "1 of 2 rows break this, first row 2 with 'noon'"),
         (HEAD + "u,a,2020-01-01\nu,b,2020-13-01\n", "first row 2 with '2020-13-01'"),
         (HEAD + "u,a,1.5\nu,b,inf\n", "first row 2 with 'inf'"),
-        (HEAD + "u,a,1\nu,b,\n", "timestamp must be a number or an ISO 8601 time from 1970 on in"),
+        (HEAD + "u,a,1\nu,b,\n", "timestamp must be a number from 0 on or an ISO 8601 time in"),
+        (HEAD + "u,a,2020-01-01\nu,b,9999-12-31\n", "must be in the years 1980 to 2100 in"),
+        (HEAD + "u,a,2020-01-01\nu,b,9999-12-31\n", "first row 2 with '9999-12-31', line 3"),
+        (HEAD + "u,a,1970-01-01\nu,b,2020-01-01\n", "first row 1 with '1970-01-01'"),
+        (HEAD + "u,a,1700000000\nu,b,0\nu,c,1700000001\n", "first row 2 with '0'"),
+        (HEAD + "u,a,1700000000.5\nu,b,1\nu,c,1700000001\n", "first row 2 with '1'"),
+        (HEAD + "u,a\0b,1\nu,b,1\n", "item_id must hold no line end and no NUL in"),
+        (HEAD + '"u\nv",a,1\nu,b,1\n', "user_id must hold no line end and no NUL in"),
+        (HEAD + '"u\rv",a,1\nu,b,1\n', "1 of 2 rows break this, first row 1 with 'u\\rv'"),
     ],
 )
 def test_bad_events_are_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -185,8 +202,53 @@ def test_column_of_a_type_without_text_is_refused(
     path = tmp_path / "events.parquet"
     row = {"user_id": "a", "item_id": "x", "timestamp": 1, column: value}
     pl.DataFrame([row]).write_parquet(path)
-    with pytest.raises(DataError, match=re.escape(f"{column} must hold texts or numbers in")):
+    with pytest.raises(DataError, match=re.escape(f"{column} must hold ")):
         load(TableOptions(events=path))
+
+
+def test_an_import_and_a_file_opened_directly_refuse_the_same(tmp_path: Path) -> None:
+    rows = {
+        "good": ("u", "a", "2020-01-01"),
+        "NUL": ("u\0", "b", "2020-01-01"),
+        "line end": ('"u\nv"', "c", "2020-01-01"),
+        "no id": ("NaN", "d", "2020-01-01"),
+        "year 9999": ("u", "e", "9999-01-01"),
+        "year 1970": ("u", "f", "1970-01-02"),
+        "no time": ("u", "g", "noon"),
+    }
+    for name, row in rows.items():
+        text = HEAD + "v,x,2020-01-02\nv,y,2020-01-03\n" + ",".join(row) + "\n"
+        path, refused = write(tmp_path, text), []
+        for read in (
+            lambda path=path: load(TableOptions(events=path)),
+            lambda path=path: strict(path),
+        ):
+            try:
+                read()
+            except DataError:
+                refused.append(name)
+        assert refused in ([], [name] * 2), "refused by one reader only"
+        assert bool(refused) == (name != "good")
+
+
+def strict(path: Path) -> None:
+    """An import that takes no bad row."""
+    with Import(ImportOptions(events=(str(path),), max_bad_share=0), path.parent / "out") as job:
+        job.run()
+    shutil.rmtree(path.parent / "out")
+
+
+def test_numbers_as_ids_are_digits_as_in_an_import(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    columns = {"user_id": [7.0, 8.5], "item_id": [b"\x01", b"\xff"], "timestamp": [1, 2]}
+    pl.DataFrame(columns).write_parquet(path)
+    events, _ = load(TableOptions(events=path))
+    assert events.table.rows() == [("7", "01", 1), ("8.5", "ff", 2)]
+
+
+def test_one_column_cannot_mean_two_things(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="different columns, got 'item_id' twice"):
+        TableOptions(events=tmp_path / "e.csv", user_column="item_id")
 
 
 def test_unknown_option_is_refused(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_marks_and_published_figures_are_of_their_place(write):
         published={place: {"IPG": {("ioi", 20): 0.4690}}},
     )
     assert text.count("<b>0.3100</b>†") == 1
+    assert text.count('<span class="interval">† paired</span>') == 1
     assert text.count('<tr class="published">') == 1
     assert "<td>0.4690</td>" in text
 

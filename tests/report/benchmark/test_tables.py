@@ -155,7 +155,19 @@ def test_markdown_marks_and_blocks():
         "| *reads the users’ minds* |  |",
         "| oracle-greedy | 9.0000 |",
     ]
-    assert "† significantly better than the second best" in caption(table)
+    assert "† significantly better than the second best in a paired comparison" in caption(table)
+    assert "may overlap" not in caption(table)  # with one seed no mean has an interval
+
+
+def test_a_mark_beside_intervals_that_overlap_says_that_it_is_of_pairs():
+    """Read as a test of the two means, a mark beside them would contradict their intervals."""
+    figures = figures_of({"a": [1.0, 2.0, 6.0], "b": [1.0, 1.0, 2.0]})
+    table = paper_table(figures, *PLACE, significant={("a", "ioi", 20)})
+    told = caption(table)
+    assert "† significantly better than the second best in a paired comparison: the same" in told
+    assert "the ± of each mean, all by itself, does not show: they may overlap." in told
+    assert "**3.0000**† ±" in markdown(table)
+    assert "†" not in caption(paper_table(figures, *PLACE))
 
 
 def test_intervals_stand_beside_the_means_and_the_caption_says_how_they_are_made():

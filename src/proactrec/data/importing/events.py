@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from proactrec.data.importing import ids
+from proactrec.data import ids
+from proactrec.data.importing.kinds import weight_of
 from proactrec.data.importing.options import EventColumns, ImportOptions
 from proactrec.data.importing.problems import Problems, sift
 from proactrec.data.importing.tables.base import (
@@ -19,8 +20,7 @@ from proactrec.data.importing.tables.base import (
 )
 from proactrec.data.importing.tables.parquet import ParquetTable
 from proactrec.data.importing.times import TimeReader
-from proactrec.data.sources.columns import is_no_id
-from proactrec.errors import DataError
+from proactrec.errors import DataError, InvalidInputError
 from proactrec.progress import Progress, silent
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -43,6 +43,8 @@ class Ids:
         self._kept = pl.Series([None], dtype=pl.Categorical(self._categories))
         self._n = 0
         self._missing, self._broken = set[int](), set[int]()
+        self.n_padded = 0
+        """Ids that begin or end with blanks."""
 
     def numbers(self, texts: pl.Series) -> pl.Series:
         """UInt32 number of every text; null stays null."""
@@ -80,8 +82,9 @@ class Ids:
     def _look(self, start: int, end: int) -> None:
         numbers = pl.int_range(start, end, dtype=pl.UInt32)
         texts = pl.select(self.texts(numbers)).to_series()
-        self._missing.update((start + is_no_id(texts).arg_true()).to_list())
+        self._missing.update((start + ids.is_missing(texts).arg_true()).to_list())
         self._broken.update((start + ids.is_broken(texts).arg_true()).to_list())
+        self.n_padded += int((~ids.is_missing(texts) & (texts != texts.str.strip_chars())).sum())
 
 
 def _is_among(numbers: pl.Series, wanted: set[int]) -> pl.Series:
@@ -189,6 +192,10 @@ class _Cleaner:
     ) -> None:
         self.columns, self._options, self._reader = columns, options, reader
         self.users, self.items = Ids(), Ids()
+        if options.weights and not columns.event_type:
+            raise InvalidInputError(
+                "weights need a column of kinds of events: give --event-type COLUMN"
+            )
         self._kinds, self._counts = Ids(), Counter[int]()
         self.n_ranked = 0
 
@@ -244,7 +251,7 @@ class _Cleaner:
         )
         frame = frame if is_good.all() else frame.filter(is_good)
         counts = dict(frame["kind"].value_counts().rows())
-        if self._options.weights:
+        if self.columns.event_type:
             frame = frame.filter(pl.col("weight") > 0)
         return frame.drop("kind"), counts
 
@@ -257,9 +264,8 @@ class _Cleaner:
         return self._kinds.numbers(values.cast(pl.String).fill_null(""))
 
     def _weights(self, kind: pl.Series) -> pl.Series:
-        weights = self._options.weights
-        if not weights:
+        if not self.columns.event_type:
             return pl.repeat(1.0, kind.len(), dtype=pl.Float32, eager=True)
         n_kinds = max(1, len(self._kinds))
-        of_kind = [weights.get(self._kinds.text(n).strip(), 0.0) for n in range(n_kinds)]
+        of_kind = [weight_of(self._kinds.text(n), self._options.weights) for n in range(n_kinds)]
         return pl.Series(of_kind, dtype=pl.Float32)[kind]

@@ -10,6 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from proactrec.data.imported import SETTINGS
 from proactrec.errors import DataError, InvalidInputError
 
 Kind = Literal["text", "jsonl", "parquet"]
@@ -41,8 +42,8 @@ class Lines(NamedTuple):
 def find(patterns: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Files that patterns name, in the order of their names, and those of no known kind.
 
-    A folder stands for all that lies in it and below, but for hidden files and those whose name
-    begins with an underscore (`_SUCCESS`).
+    A folder stands for all that lies in it and below, but for hidden files, those whose name
+    begins with an underscore (`_SUCCESS`), and what earlier imports wrote into folders below.
 
     Raises
     ------
@@ -86,9 +87,10 @@ def plain(path: Path, encoding: str, folder: Path) -> Path:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     try:
+        "".encode(encoding)  # of what is no encoding of text, as hex, that is refused
         is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    except LookupError as error:
-        raise InvalidInputError(f"encoding {encoding!r} does not exist") from error
+    except (LookupError, ValueError) as error:
+        raise InvalidInputError(f"encoding {encoding!r} does not exist for text") from error
     is_packed = path.suffix.lower() == ".gz"
     if not is_packed and is_utf8:
         _refuse_utf16(path, path)
@@ -124,8 +126,11 @@ def look(path: Path) -> Lines:
 def _paths(pattern: str) -> tuple[list[Path], bool]:
     path = Path(pattern)
     if path.is_dir():
-        inside = (p for p in sorted(path.rglob("*")) if p.is_file())
-        return [p for p in inside if not _is_hidden(p.relative_to(path))], False
+        inside = [p for p in sorted(path.rglob("*")) if p.is_file()]
+        ours = {p.parent for p in inside if p.name == SETTINGS and p.parent != path}
+        return [
+            p for p in inside if p.parent not in ours and not _is_hidden(p.relative_to(path))
+        ], False
     if path.exists():
         return [path], True
     if glob.has_magic(pattern):
@@ -160,6 +165,8 @@ def _recode(
             raise DataError(
                 f"{path} is not {encoding} text: {error.reason} in line {line}"
             ) from error
+        except UnicodeError as error:  # as where UTF-16 does not begin with its mark
+            raise DataError(f"{path} is not {encoding} text: {error}") from error
         out.write(text.encode())
         n_lines += text.count("\n")
         if not chunk:

@@ -1,34 +1,18 @@
-"""Which column means what, by its name and its values; every guess says why."""
+"""Which column means what, by its name and its values; every guess says why.
 
-import re
+The names are in :mod:`proactrec.data.importing.names`.
+"""
+
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
+from proactrec.data.importing.names import LANGUAGES, plain_name
 from proactrec.data.importing.options import EventColumns, ItemColumns
 from proactrec.data.importing.times import looks_as_times
 from proactrec.errors import InvalidInputError
 
-_WORDS = {
-    "user": "userid user uid visitorid visitor customerid customer clientid client memberid member "
-    "accountid account reviewerid reviewer listenerid listener viewer buyer subscriber person "
-    "profileid userhash username authoruserid author userno usernumber kunde nutzer",
-    "item": "itemid item productid product movieid movie articleid article trackid track songid "
-    "song artistid artist videoid video bookid book isbn parentasin asin sku gameid game appid app "
-    "contentid content newsid listingid offerid showid episodeid recipeid businessid propertyid "
-    "productcode stockcode objectid itemno itemnumber id artikel produkt",
-    "time": "timestamp time eventtime datetime ts createdat createdon date occurredat playedat "
-    "viewedat purchasedat ratedat unixreviewtime reviewtime eventdate at when unixtime epoch zeit "
-    "datum",
-    "event_type": "eventtype event action actiontype behavior behaviour type interaction kind",
-    "title": "title name itemname movietitle productname titel label productdisplayname",
-    "category": "categories category genres genre tags tag class department maincategory "
-    "itemcategory categoryname producttype kategorie topic topics",
-    "text": "description overview summary plot about synopsis abstract text features blurb",
-}
-NAMES = {meaning: words.split() for meaning, words in _WORDS.items()}
-"""Names of columns by their meaning, the likeliest first."""
 MOST_KINDS = 50
 """Most kinds of events that a column may tell apart."""
 TEXTS = (pl.String, pl.List(pl.String))
@@ -56,10 +40,10 @@ def guess_events(sample: pl.DataFrame, given: EventColumns) -> tuple[EventColumn
         state.settle("time", *time)
     for meaning in ("user", "item"):
         if meaning not in state.found and (named := state.named(meaning, _may_be_id)):
-            state.settle(meaning, named, "by its name")
-    if "event_type" not in state.found and (kind := state.named("event_type", _may_be_kind)):
-        n_kinds = sample[kind].n_unique()
-        state.settle("event_type", kind, f"by its name, {n_kinds} kinds")
+            state.settle(meaning, *named)
+    if "event_type" not in state.found and (named := state.named("event_type", _may_be_kind)):
+        kind, why = named
+        state.settle("event_type", kind, f"{why}, {sample[kind].n_unique()} kinds")
     for meaning in ("user", "item"):
         if meaning not in state.found:
             state.settle(meaning, *state.only_one_left(meaning))
@@ -83,8 +67,8 @@ class _State:
     def free(self) -> list[str]:
         return [name for name in self.sample.columns if name not in self.found.values()]
 
-    def named(self, meaning: str, fits: Callable[[pl.Series], bool]) -> str | None:
-        return _named(self.free(), NAMES[meaning], lambda name: fits(self.sample[name]))
+    def named(self, meaning: str, fits: Callable[[pl.Series], bool]) -> tuple[str, str] | None:
+        return _named(self.free(), meaning, lambda name: fits(self.sample[name]))
 
     def only_one_left(self, meaning: str) -> tuple[str, str]:
         """The last column that can hold ids, where the other ids are known."""
@@ -120,17 +104,17 @@ def guess_items(
         taken = [found["item"], found.get("title"), *found.get("categories", ())]
         return [name for name in sample.columns if name not in taken]
 
-    if "title" not in found and (title := _named(free(), NAMES["title"], lambda _: True)):
-        found["title"] = title
-        guesses.append(Guess("title", title, "by its name"))
+    if "title" not in found and (named := _named(free(), "title")):
+        found["title"] = named[0]
+        guesses.append(Guess("title", *named))
     if "categories" not in found:
-        named = _named(free(), NAMES["category"], lambda _: True)
-        found["categories"] = (named,) if named else ()
-        guesses += [Guess("category", named, "by its name")] if named else []
+        named = _named(free(), "category")
+        found["categories"] = named[:1] if named else ()
+        guesses += [Guess("category", *named)] if named else []
     if "text" not in found:
-        named = _named(free(), NAMES["text"], lambda name: sample[name].dtype in TEXTS)
-        found["text"] = (named,) if named else ()
-        guesses += [Guess("text", named, "by its name")] if named else []
+        named = _named(free(), "text", lambda name: sample[name].dtype in TEXTS)
+        found["text"] = named[:1] if named else ()
+        guesses += [Guess("text", *named)] if named else []
     return ItemColumns(**found), guesses
 
 
@@ -147,37 +131,43 @@ def guess_separator(values: Iterable[str]) -> str | None:
     return None
 
 
-def plain_name(name: str) -> str:
-    """A column's name in small letters and digits, without what only a table has before it."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def _named(
+    columns: Sequence[str], meaning: str, fits: Callable[[str], bool] = lambda _: True
+) -> tuple[str, str] | None:
+    """The column with the earliest of a meaning's names, else one that begins or ends with one.
 
-
-def _named(columns: Sequence[str], names: Sequence[str], fits: Callable[[str], bool]) -> str | None:
-    """The column with the earliest of the names; else one that begins or ends with one."""
+    With the reason, which names the language where it is not English.
+    """
     plain = {column: plain_name(column) for column in columns}
-    for name in names:
+    names = LANGUAGES[meaning]
+    for name, language in names.items():
         for column in columns:
             if plain[column] == name and fits(column):
-                return column
-    for name in (name for name in names if len(name) > 3):
+                return column, _by_name(language)
+    for name, language in ((name, of) for name, of in names.items() if len(name) > 3):
         for column in columns:
             is_like = plain[column].startswith(name) or plain[column].endswith(name)
             if is_like and fits(column):
-                return column
+                return column, _by_name(language)
     return None
 
 
+def _by_name(language: str) -> str:
+    return f"by its name ({language})" if language else "by its name"
+
+
 def _time(sample: pl.DataFrame, columns: Sequence[str]) -> tuple[str, str] | None:
-    if named := _named(columns, NAMES["time"], lambda name: looks_as_times(sample[name])):
-        return named, "by its name, and its values are times"
+    if named := _named(columns, "time", lambda name: looks_as_times(sample[name])):
+        column, why = named
+        return column, f"{why}, and its values are times"
     by_values = [name for name in columns if looks_as_times(sample[name])]
     if by_values:
         return by_values[0], "by its values, which are times"
     # A column that is called so is meant, even where its values cannot be read: better an error
     # about them than an import without times.
-    exact = [name for name in columns if plain_name(name) in NAMES["time"]]
+    exact = [name for name in columns if plain_name(name) in LANGUAGES["time"]]
     if exact:
-        return exact[0], "by its name"
+        return exact[0], _by_name(LANGUAGES["time"][plain_name(exact[0])])
     return None
 
 
@@ -192,8 +182,8 @@ def _item_column(sample: pl.DataFrame, event_column: str, event_ids: set[str]) -
     best = max(shares, key=lambda name: shares[name], default=None)
     if best is not None and shares[best] > 0:
         return best, f"{shares[best]:.0%} of its first values are items of the events"
-    if named := _named(sample.columns, NAMES["item"], lambda name: _may_be_id(sample[name])):
-        return named, "by its name"
+    if named := _named(sample.columns, "item", lambda name: _may_be_id(sample[name])):
+        return named
     raise InvalidInputError(
         f"no column can be told to hold the item ids: give --items-id COLUMN; "
         f"there are {sample.columns}"

@@ -12,10 +12,10 @@ import polars as pl
 import yaml
 
 from proactrec.data.imported import EVENTS, FORMAT_VERSION, ITEMS, SETTINGS, is_import
-from proactrec.data.importing import behaviour, files, items
+from proactrec.data.importing import behaviour, files, items, told
 from proactrec.data.importing.events import Gathered, Ids, gather
 from proactrec.data.importing.facts import facts
-from proactrec.data.importing.guess import Guess, guess_events, guess_items, plain_name
+from proactrec.data.importing.guess import Guess, guess_events, guess_items
 from proactrec.data.importing.options import ImportOptions
 from proactrec.data.importing.problems import Problems
 from proactrec.data.importing.tables import open_table
@@ -26,7 +26,6 @@ from proactrec.progress import Progress, silent
 
 FIGURES, PAGE = "import.json", "report.html"
 MOST_SUSPECTS = 100
-RATINGS = ("rating", "ratings", "score", "stars", "overall", "weight", "count", "plays")
 Render = Callable[[dict[str, Any]], str]
 
 
@@ -37,7 +36,6 @@ class Plan(NamedTuple):
     events: list[Table]
     items: list[Table]
     guesses: list[tuple[Guess, str]]  # with examples of the column's values
-    event_columns: list[str]
     notes: list[str]
 
 
@@ -104,7 +102,6 @@ class Import:
             events,
             items_,
             guesses,
-            events[0].columns,
             [*notes, *more],
         )
 
@@ -185,22 +182,32 @@ class Import:
         plan, options = self.plan, self.plan.options
         numbers = facts(cleaned.pairs, catalogue, has_dates=gathered.time_unit != "order")
         n_unlisted = int((~catalogue["is_listed"]).sum()) if plan.items else 0
+        unused = told.unused_columns(options, plan.events, plan.items)
+        kinds = gathered.kinds if options.columns.event_type else {}
         about = {
-            "kinds": gathered.kinds if options.columns.event_type else {},
+            "kinds": told.about_kinds(kinds, options.weights),
             "weights": options.weights,
             "time_unit": gathered.time_unit,
             "resolution": _resolution(cleaned.resolution),
             "n_suspects": len(cleaned.suspects),
             "suspect_share": cleaned.n_suspect_events / max(1, cleaned.n_good),
             "bots": options.bots,
-            "rating_columns": _ratings(plan),
+            "rating_columns": told.ratings_among(unused["events"]),
             "repeat_share": cleaned.n_repeats / max(1, cleaned.n_events),
         }
         return {
             "steps": _steps(gathered, cleaned),
             "problems": gathered.problems.sentences(),
             "item_problems": found.problems.sentences(),
-            "notes": [*plan.notes, *gathered.notes, *_item_notes(found, n_unlisted, catalogue)],
+            "notes": [
+                *plan.notes,
+                *gathered.notes,
+                *told.id_notes(gathered.users, gathered.items),
+                *told.column_notes(unused),
+                *told.kind_notes(about["kinds"], options.weights),
+                *told.item_notes(found, n_unlisted, catalogue),
+            ],
+            "unused_columns": unused,
             "facts": numbers,
             "about": about,
             "verdicts": [v._asdict() for v in verdicts(numbers, about)],
@@ -257,7 +264,10 @@ class _Cleaned(NamedTuple):
 def _cleaned(gathered: Gathered, options: ImportOptions) -> _Cleaned:
     n_good = gathered.n_rows - gathered.problems.n
     events = behaviour.sorted_events(gathered.events)
-    _check_some(events, "no event has a weight above 0" if n_good else "no usable row is left")
+    without = "no event has a weight above 0"
+    if not options.weights:
+        without = f"no event is of a kind that counts: {told.listed(list(gathered.kinds))}"
+    _check_some(events, without if n_good else "no usable row is left")
     has_dates = gathered.time_unit != "order"
     resolution = behaviour.resolution_of(events["time"]) if has_dates else behaviour.DAY
     found = behaviour.suspects(events, options, resolution)
@@ -329,7 +339,7 @@ def _steps(gathered: Gathered, cleaned: _Cleaned) -> list[tuple[str, int]]:
     steps = [
         ("rows read", gathered.n_rows),
         ("unusable rows", -gathered.problems.n),
-        ("kinds of events without weight", -cleaned.n_weightless),
+        ("events of kinds that do not count", -cleaned.n_weightless),
         ("events of suspected bots", -cleaned.n_bot_events),
         ("repeats of a user and an item", -cleaned.n_repeats),
         ("users and items below the least weight", -cleaned.n_light_pairs),
@@ -342,28 +352,6 @@ def _resolution(microseconds: int) -> str:
     if microseconds >= behaviour.DAY:
         return "days"
     return "minutes" if microseconds >= behaviour.MINUTE else "seconds"
-
-
-def _item_notes(found: items.FoundItems, n_unlisted: int, catalogue: pl.DataFrame) -> list[str]:
-    notes = []
-    if found.n_merged:
-        notes.append(f"{found.n_merged:,} further rows of items were joined with their first row")
-    if found.n_conflicts:
-        notes.append(
-            f"{found.n_conflicts:,} items have rows with different titles; the first is kept"
-        )
-    if n_unlisted:
-        first = catalogue.filter(~pl.col("is_listed"))["item_id"][0]
-        notes.append(
-            f"{n_unlisted:,} items of the events are not in the item files, first {first!r}; they "
-            "are kept without title and category"
-        )
-    return notes
-
-
-def _ratings(plan: Plan) -> list[str]:
-    used = set(plan.options.columns.model_dump().values())
-    return [x for x in plan.event_columns if plain_name(x) in RATINGS and x not in used]
 
 
 def _with_examples(guesses: list[Guess], sample: pl.DataFrame) -> list[tuple[Guess, str]]:

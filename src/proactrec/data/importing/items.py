@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from proactrec.data.importing import ids
+from proactrec.data import ids
 from proactrec.data.importing.guess import guess_separator
 from proactrec.data.importing.options import ItemColumns
 from proactrec.data.importing.problems import Problems, sift
 from proactrec.data.importing.tables.base import LINE, Table, TornTableError, check_columns
-from proactrec.data.sources.columns import is_no_id
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
@@ -81,7 +80,7 @@ def _cleaned(
 ) -> pl.DataFrame:
     item = ids.texts(rows[str(columns.item)], table.path)
     reasons = [
-        (f"{columns.item} holds no item", is_no_id(item), item),
+        (f"{columns.item} holds no item", ids.is_missing(item), item),
         (f"{columns.item} holds a line end or NUL", ids.is_broken(item), item),
     ]
     is_good = sift(reasons, rows[LINE], f"{table.path}, {table.unit}", problems)

@@ -1,10 +1,12 @@
 """What may be said about somebody's logs; what is left out is guessed."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proactrec.config import Options
+from proactrec.data.ids import check_apart
+from proactrec.errors import InvalidInputError
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso", "order"]
 
@@ -20,6 +22,11 @@ class EventColumns(Options):
     event_type: str | None = Field(
         None, description="column of kinds of events (view, purchase, …); '' for none"
     )
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        check_apart(self.user, self.item, self.time)
+        return self
 
 
 class ItemColumns(Options):
@@ -65,6 +72,15 @@ class FileOptions(Options):
         "column_1, column_2, …",
     )
 
+    @model_validator(mode="after")
+    def _separates(self) -> Self:
+        if self.separator and (not self.separator.isascii() or self.separator in '"\r\n\0'):
+            raise InvalidInputError(
+                "separator must be one ASCII character that is no quote and no line end, "
+                f"got {self.separator!r}"
+            )
+        return self
+
 
 class ImportOptions(Options):
     """Everything that decides what an import writes."""
@@ -88,13 +104,17 @@ class ImportOptions(Options):
         0, ge=0, description="least summed weight of a user and an item that counts"
     )
     session_minutes: float = Field(
-        30, gt=0, description="minutes; a longer pause begins a new session"
+        30, gt=0, le=10_000_000, description="minutes; a longer pause begins a new session"
     )
     bots: Literal["flag", "drop"] = Field(
         "flag", description="what is done with users of impossible rates"
     )
-    bot_minute: int = Field(100, ge=2, description="impossible: so many events within a minute")
-    bot_day: int = Field(2000, ge=2, description="impossible: so many events within 24 hours")
+    bot_minute: int = Field(
+        100, ge=2, le=10**9, description="impossible: so many events within a minute"
+    )
+    bot_day: int = Field(
+        2000, ge=2, le=10**9, description="impossible: so many events within 24 hours"
+    )
     max_bad_share: float = Field(
         0.05,
         ge=0,

@@ -27,8 +27,11 @@ FORMATS = (
     "%Y%m%dT%H%M%SZ",
     "%Y%m%d%H%M%S",
     "%Y%m%d",
+    "%d.%m.%Y %H:%M:%S%.f",  # dates with dots begin with the day wherever they are written
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
 )
-"""Tried in this order; day-first and month-first dates need `--time-format`."""
+"""Tried in this order; day-first and month-first dates with slashes need `--time-format`."""
 LOW, HIGH = (second * 1_000_000 for second in PLAUSIBLE_SECONDS)
 
 
@@ -58,7 +61,8 @@ class TimeReader:
     def __init__(self, sample: pl.Series, options: TimeOptions) -> None:
         try:
             ZoneInfo(options.zone)
-        except (ValueError, OSError, KeyError) as error:
+            pl.Series([], dtype=pl.Datetime("us")).dt.replace_time_zone(options.zone)
+        except (ValueError, OSError, KeyError, pl.exceptions.PolarsError) as error:
             raise InvalidInputError(f"time zone {options.zone!r} does not exist") from error
         self._zone, self._format = options.zone, options.format
         self._formats = [options.format] if options.format else list(FORMATS)
@@ -137,8 +141,9 @@ def guessed_unit(sample: pl.Series) -> str | None:
     )
     if not numbers.len() or numbers.null_count() > numbers.len() / 2:
         return None
-    middle = numbers.median()
-    assert isinstance(middle, float)
+    middle = numbers.filter(numbers.is_finite()).median()
+    if not isinstance(middle, float):
+        return None
     low, high = PLAUSIBLE_SECONDS
     for unit, per_second in PER_SECOND.items():
         if low <= middle / per_second < high:

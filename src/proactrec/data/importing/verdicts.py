@@ -27,8 +27,8 @@ def verdicts(facts: dict[str, Any], about: dict[str, Any]) -> list[Verdict]:
     facts : dict
         From :func:`proactrec.data.importing.facts.facts`.
     about : dict
-        `kinds` (rows by kind of event), `weights`, `time_unit`, `n_suspects`, `rating_columns`,
-        `repeat_share` (events that repeat a user and an item).
+        `kinds` (rows, weight and meaning of each kind of event), `weights`, `time_unit`,
+        `n_suspects`, `rating_columns`, `repeat_share` (events that repeat a user and an item).
     """
     return [
         _interest(facts),
@@ -94,7 +94,8 @@ def _cold(facts: dict[str, Any]) -> Verdict:
     has_content = facts["n_categories"] > 0 or facts["n_with_text"] > 0
     described = facts["n_items"] - facts["n_without_title"]
     if n == 0:
-        return Verdict(what, "yes", "Every item of the catalogue has interactions.")
+        why = "There is none: every item of the catalogue has interactions."
+        return Verdict(what, "no", why)
     if not has_content and described == 0:
         why = (
             f"{n:,} items have no interactions, and no title, text or category says where they lie."
@@ -119,12 +120,12 @@ def _popularity(facts: dict[str, Any]) -> Verdict:
 def _repeats(facts: dict[str, Any], about: dict[str, Any]) -> Verdict:
     share = about["repeat_share"]
     if share == 0:
-        return Verdict("Learn from repeats", "yes", "No user meets an item twice.")
+        return Verdict("Learn from repeats", "no", "There is none: no user meets an item twice.")
     why = (
         f"{share:.1%} of the events repeat a user and an item. Only the first of each counts: "
         "how often somebody comes back is not learnt."
     )
-    return Verdict("Learn from repeats", "no" if share > 0.01 else "yes", why)
+    return Verdict("Learn from repeats", "no", why)
 
 
 def _feedback(about: dict[str, Any]) -> list[Verdict]:
@@ -135,9 +136,17 @@ def _feedback(about: dict[str, Any]) -> list[Verdict]:
             f"The column(s) {names} look like ratings and are not used: a low one counts as liking."
         )
         found.append(Verdict(what, "no", why))
-    if len(about["kinds"]) > 1 and not about["weights"]:
-        kinds = ", ".join(list(about["kinds"])[:6])
-        why = f"All kinds of events count the same ({kinds}): --weight KIND=NUMBER changes that."
+    refused = [one["kind"] for one in about["kinds"] if one["meaning"] == "refusal"]
+    counted = [one["kind"] or "(none)" for one in about["kinds"] if one["weight"]]
+    if refused and not about["weights"]:
+        why = (
+            f"Events of the kinds {', '.join(refused[:6])} say no liking and do not count; nothing "
+            "is learnt from them either."
+        )
+        found.append(Verdict(what, "but", why))
+    if len(counted) > 1 and not about["weights"]:
+        kinds = ", ".join(counted[:6])
+        why = f"These kinds of events count the same: {kinds}. --weight KIND=NUMBER changes that."
         found.append(Verdict("Weigh kinds of events", "but", why))
     return found
 

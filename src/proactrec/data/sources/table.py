@@ -1,13 +1,14 @@
 """Anybody's own logs: events, and optionally items, in CSV, TSV, Parquet or JSON-lines files."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
+from proactrec.data.ids import check_apart
 from proactrec.data.interactions import Interactions, keep_one
 from proactrec.data.sources import columns
 from proactrec.data.sources.files import (
@@ -56,6 +57,11 @@ class TableOptions(Options):
     rating_column: str | None = Field(
         default=None, description="column of ratings, of which a lowest one can be asked"
     )
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        check_apart(self.user_column, self.item_column, self.time_column)
+        return self
 
 
 def load(options: TableOptions, repeats: Repeats = "earliest") -> tuple[Interactions, Catalogue]:

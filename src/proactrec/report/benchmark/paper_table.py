@@ -21,6 +21,11 @@ from proactrec.report.benchmark.figures import (
 from proactrec.report.tables import number_text
 
 SIGNIFICANT = "†"
+PAIRED = (
+    "significantly better than the second best in a paired comparison: the same users, targets and "
+    "luck, compared one by one"
+)
+UNPAIRED = "which the ± of each mean, all by itself, does not show: they may overlap"
 DECIMALS = {"hr": 4, "ioi": 4, "ior": 1, "ior200": 1}  # others: 3
 
 
@@ -133,7 +138,7 @@ def notes(table: PaperTable) -> str:
         + (f"; a method that {ORACLES} stands apart." if first_oracle(table) else "."),
     ]
     if any(cell.is_significant for row in rows for cell in row.cells):
-        sentences.append(f"{SIGNIFICANT} significantly better than the second best.")
+        sentences.append(f"{SIGNIFICANT} {PAIRED}{f', {UNPAIRED}' if spread else ''}.")
     if "ior200" in metrics:
         sentences.append("IoR (cut 200): ranks beyond 200 count as 200.")
     return " ".join(sentences)

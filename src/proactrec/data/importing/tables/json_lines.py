@@ -70,7 +70,21 @@ class JsonLinesTable:
                 if not isinstance(content, dict):
                     problems.add("the line is no JSON object", where, line[:60])
                     continue
-                yield number, _flat(content)
+                flat = _flat(content)
+                if b"\\u" in line and _has_half_characters(flat):
+                    reason = "the line holds half a character (a lone surrogate)"
+                    problems.add(reason, where, line[:60])
+                    continue
+                yield number, flat
+
+
+def _has_half_characters(row: dict[str, str | None]) -> bool:
+    """Whether a name or value holds what no encoding can write."""
+    try:
+        "".join(text for pair in row.items() for text in pair if text).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _flat(content: dict[str, Any], before: str = "") -> dict[str, str | None]:

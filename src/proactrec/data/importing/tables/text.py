@@ -41,6 +41,8 @@ class TextTable:
         self.n_rows: int | None = None
         self.notes: list[str] = []
         self._header_line, header = first_filled_line(path, plain)
+        if header.count('"') % 2:
+            raise DataError(f"{path} opens a quote in its header that the line does not close")
         self._separator = options.separator or _separator(path, header)
         names = next(csv.reader([header], delimiter=self._separator))
         if not options.has_header:
@@ -183,7 +185,10 @@ class TextTable:
 def _separator(path: Path, header: str) -> str:
     if path.with_suffix("").suffix == ".tsv" or path.suffix == ".tsv":
         return "\t"
-    return max(SEPARATORS, key=header.count)
+    found = max(SEPARATORS, key=header.count)
+    if found not in header and "::" in header:
+        raise DataError(f"{path} parts its columns by '::': one character is needed, replace it")
+    return found
 
 
 def _is_data(names: list[str]) -> bool:

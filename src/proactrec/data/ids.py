@@ -1,11 +1,13 @@
-"""Ids of any type as text, exactly as they are."""
+"""Ids of any type as text, exactly as they are, and which texts are none."""
 
 from pathlib import Path
 
 import polars as pl
 
-from proactrec.errors import DataError
+from proactrec.errors import DataError, InvalidInputError
 
+NO_ID = ("", "nan", "null", "none")
+"""Texts that are no id, whatever their case: what programs write where an id is missing."""
 LARGEST_WHOLE_FLOAT = 2.0**53
 """Floats from here on leave out whole numbers: an id up there was rounded before we saw it."""
 
@@ -30,9 +32,23 @@ def texts(values: pl.Series, path: Path) -> pl.Series:
     return values.cast(pl.String)
 
 
+def is_missing(ids: pl.Series) -> pl.Series:
+    """Whether an id is null, blank, or a word that programs write for a missing one."""
+    return ids.str.strip_chars().str.to_lowercase().is_in(NO_ID).fill_null(True)
+
+
 def is_broken(ids: pl.Series) -> pl.Series:
     """Whether an id holds a line end or NUL: what an unclosed quote leaves."""
     return ids.str.contains(r"[\x00\r\n]").fill_null(False)
+
+
+def check_apart(*columns: str | None) -> None:
+    """Refuse one column as that of users, items or times at once; those not named may be any."""
+    named = [name for name in columns if name]
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise InvalidInputError(
+            f"users, items and times must stand in different columns, got {twice[0]!r} twice"
+        )
 
 
 def _of_floats(values: pl.Series, path: Path) -> pl.Series:
