@@ -47,7 +47,8 @@ def tried(uv: str, python: str, wheel: Path, extra: str, versions: str, options:
         ran(folder, uv, "venv", "--quiet", "--python", python, fresh)
         into = ("--python", fresh / "bin" / "python")
         asked = f"{wheel}[{extra}]" if extra else str(wheel)
-        ran(folder, uv, "pip", "install", *into, "--resolution", versions, asked, *options)
+        how = ("--no-build", "--resolution", versions)  # the lowest with a wheel for this Python
+        ran(folder, uv, "pip", "install", *into, *how, asked, *options)
         print(ran(folder, uv, "pip", "freeze", *into), flush=True)
         works(fresh / "bin", folder, has_extras=bool(extra))
         if extra:
