@@ -16,6 +16,7 @@ from pathlib import Path
 
 from installed import EVERYTHING, ran, works
 
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 MINORS = (11, 12, 13)
 CASES = (("all", "lowest-direct"), ("all", "highest"), ("", "lowest-direct"), ("", "highest"))
 """Extra, and uv's word for which versions are taken."""
@@ -46,9 +47,11 @@ def tried(uv: str, python: str, wheel: Path, extra: str, versions: str, options:
         folder.mkdir()
         ran(folder, uv, "venv", "--quiet", "--python", python, fresh)
         into = ("--python", fresh / "bin" / "python")
-        asked = f"{wheel}[{extra}]" if extra else str(wheel)
+        # From the file: to uv, what a wheel needs is not asked by us, and it would take the newest.
+        asked = ("-r", PROJECT, *(("--extra", extra) if extra else ()))
         how = ("--no-build", "--resolution", versions)  # the lowest with a wheel for this Python
-        ran(folder, uv, "pip", "install", *into, *how, asked, *options)
+        ran(folder, uv, "pip", "install", *into, *how, *asked, *options)
+        ran(folder, uv, "pip", "install", *into, "--no-deps", wheel)
         print(ran(folder, uv, "pip", "freeze", *into), flush=True)
         works(fresh / "bin", folder, has_extras=bool(extra))
         if extra:
