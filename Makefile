@@ -5,20 +5,28 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_DATASET ?= demo
 
-.PHONY: demo serve test lint type bench
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+EXTRAS := fast,report,tune,llm,gym,serve,console,telemetry,ray
+DEMO := --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5
+RELEASE := build/release
+
+.PHONY: demo serve test lint type bench package package-matrix audit
 .DEFAULT_GOAL := demo
 
-# torch first and pinned: any other way pip may fetch gigabytes of CUDA.
+# A pip that knows dependency groups; then torch, pinned: any other way pip may fetch gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed: make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,report,tune,llm,gym,serve,console,telemetry,ray,test]'
+	$(INSTALL) 'pip>=25.1'
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) -e '.[$(EXTRAS)]' --group lint --group test
 	touch $(STAMP)
 
+# Three policies with the same users, on both cores; then the report of one of them, from the same stages.
 demo: $(STAMP)
-	$(BIN)/proactrec run --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5 --out runs/demo
-	@echo "open runs/demo/report.html in a browser"
+	$(BIN)/proactrec benchmark --suite short $(DEMO) --store runs/demo/artefacts --out runs/demo/benchmark
+	$(BIN)/proactrec run $(DEMO) --out runs/demo --json >/dev/null
+	@echo "open in a browser: runs/demo/benchmark/benchmark.html (all three), runs/demo/report.html (ITMPRec, user by user)"
 
 # A service with a demo campaign that simulated shoppers visit over HTTP, and its console, until Ctrl-C.
 serve: $(STAMP)
@@ -45,3 +53,30 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/next_items.py
 	$(BIN)/python benchmarks/data_import.py
 	$(BIN)/python benchmarks/recbole_sasrec.py $(BENCH_DATASET) --only-timing
+
+# Wheel and sdist as they are published, in dist/, and tests of what they hold and do.
+package: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m pytest -q tests/test_package.py
+
+# The wheel on every Python 3.11 to 3.13 that is here, with the lowest versions that it allows and the
+# newest ones. TORCH=... are options of uv, which tell where torch comes from.
+TORCH ?= --torch-backend cpu
+package-matrix: package
+	$(BIN)/python -m venv build/uv
+	build/uv/bin/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python tests/package_matrix.py --uv build/uv/bin/uv dist/*.whl -- $(TORCH)
+
+# What `pip install 'proactrec[...]'` brings, with the tested versions: as a software bill of materials
+# (CycloneDX), and what is known against any of it.
+audit: package
+	rm -rf $(RELEASE) build/audit
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	build/audit/bin/pip install --quiet --disable-pip-version-check --group audit
+	$(PYTHON) -m venv --without-pip $(RELEASE)
+	build/audit/bin/pip --python $(RELEASE)/bin/python install --quiet -c constraints.txt torch==2.13.0
+	build/audit/bin/pip --python $(RELEASE)/bin/python install --quiet -c constraints.txt "$$(ls dist/*.whl)[$(EXTRAS)]"
+	build/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/proactrec.cdx.json $(RELEASE)/bin/python
+	build/audit/bin/pip-audit --path $(RELEASE)/lib/python3.*/site-packages

@@ -5,8 +5,8 @@ Shops ask and report without a pause, tell again whatever was not acknowledged (
 Idempotency-Key or event_id), and remember what was. Meanwhile processes are killed, the clock is
 moved, the disk filled, the network cut, instances restarted. At the end the database is held
 against what was acknowledged, against every limit of every campaign, and against a fold of its log.
-Exits 1 if anything is not as promised. Needs Linux, root, `ip`, `mount`, a C compiler and the
-extras `serve` and `test`; without --guide a small one is fitted on the demo data.
+Exits 1 if anything is not as promised. Needs Linux, root, `ip`, `mount`, a C compiler, the extra
+`serve` and the dependency group `test`; without --guide a small one is fitted on the demo data.
 """
 
 import argparse

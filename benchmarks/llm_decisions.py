@@ -3,7 +3,7 @@
 Usage: python benchmarks/llm_decisions.py PAGE.md [--n-rounds 20] [--policy next-item]
 ML-100k (folder in PROACTREC_DATA), one Sci-Fi target, all users. The model is the tiny one of
 tests/llm, trained on the spot and served by a process of its own, which counts its answers.
-Finished stages come from runs/artefacts. Needs the extra test.
+Finished stages come from runs/artefacts. Needs the dependency group `test`.
 """
 
 import argparse

@@ -10,35 +10,32 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from proactrec.config import Options
-from proactrec.encoders.base import Encoder
-from proactrec.policies.base import Decision, EncoderPolicy, View
-from proactrec.policies.ingredients import Ingredients
+import proactrec as pr
 
 
-class MyOptions(Options):
+class MyOptions(pr.Options):
     """Set from the command line with --set policy_options.n_wanted=20."""
 
     n_wanted: int = Field(50, ge=1, description="most relevant items that are considered")
 
 
-class MyPolicy(EncoderPolicy):
+class MyPolicy(pr.EncoderPolicy):
     """The nearest to the target among the `n_wanted` most relevant items that may be shown."""
 
     name: ClassVar[str] = "my-policy"
-    options_type: ClassVar[type[Options]] = MyOptions
+    options_type: ClassVar[type[pr.Options]] = MyOptions
 
-    def __init__(self, encoder: Encoder, options: MyOptions | None = None) -> None:
+    def __init__(self, encoder: pr.Encoder, options: MyOptions | None = None) -> None:
         super().__init__(encoder)
         self.n_wanted = (options or MyOptions()).n_wanted
         self.unit_items = F.normalize(encoder.item_vectors, dim=1)  # (n_items + 1, d)
 
     @classmethod
-    def build(cls, ingredients: Ingredients) -> Self:
+    def build(cls, ingredients: pr.Ingredients) -> Self:
         """The policy on the run's encoder, with the run's options."""
         return cls(ingredients.encoder, ingredients.policy_options(MyOptions))
 
-    def decide(self, view: View) -> Decision:
+    def decide(self, view: pr.View) -> pr.Decision:
         """The item to show to every journey."""
         candidates = view.candidates  # the whole catalogue, or a few items: columns
         relevance = candidates.scores(self.encoder.score(view.places)) + candidates.penalty

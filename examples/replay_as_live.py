@@ -19,14 +19,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from proactrec.data.dataset import Dataset
-from proactrec.data.load import load_dataset
-from proactrec.serving.client import Client
-from proactrec.serving.schemas import EventReport
-from proactrec.store.campaign import Campaign, Goal
+import proactrec as pr
 
 
-def split(dataset: Dataset, folder: Path, share: float = 0.9) -> None:
+def split(dataset: pr.Dataset, folder: Path, share: float = 0.9) -> None:
     """Write the log before and after a moment, and its items."""
     folder.mkdir(parents=True, exist_ok=True)
     items = dataset.items
@@ -46,7 +42,7 @@ def split(dataset: Dataset, folder: Path, share: float = 0.9) -> None:
     pl.DataFrame(about).write_csv(folder / "items.csv")
 
 
-def play(client: Client, after: pl.DataFrame) -> Counter[str]:
+def play(client: pr.Client, after: pl.DataFrame) -> Counter[str]:
     """Every row of a log as a visit; how often what became of a decision."""
     users = after["user_id"].to_list()
     later: dict[str, list[str]] = {}
@@ -57,14 +53,14 @@ def play(client: Client, after: pl.DataFrame) -> Counter[str]:
         one, bought = client.decide(user), later[user].pop(0)
         taken = one.item_id == bought or one.item_id in later[user]
         found[f"{'guided' if one.guided else 'plain'}, {'taken' if taken else 'skipped'}"] += 1
-        answer = EventReport(
+        answer = pr.EventReport(
             event_id=f"answer {number}",
             user_id=user,
             kind="accept" if taken else "skip",
             decision_id=one.decision_id,
             item_id=str(one.item_id),
         )
-        purchase = EventReport(
+        purchase = pr.EventReport(
             event_id=f"log {number}", user_id=user, kind="purchase", item_id=bought
         )
         client.report([answer, purchase])
@@ -86,11 +82,12 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2000, help="visits, at most")
     asked = parser.parse_args()
     if asked.what == "split":
-        split(load_dataset(asked.source, data_dir=asked.data_dir), asked.out)
+        split(pr.load_dataset(asked.source, data_dir=asked.data_dir), asked.out)
         return
     after = pl.read_csv(Path(asked.source) / "after.csv", infer_schema=False)[: asked.n]
-    with Client(asked.api, asked.key) as client:
-        said = Campaign(name=f"{asked.category}, replayed", goal=Goal(category=asked.category))
+    with pr.Client(asked.api, asked.key) as client:
+        goal = pr.Goal(category=asked.category)
+        said = pr.Campaign(name=f"{asked.category}, replayed", goal=goal)
         campaign = client.start(client.create(said).id, without_forecast="a replay").id
         for what, n in play(client, after).most_common():
             print(f"{n:6,} {what}")

@@ -72,6 +72,29 @@ def test_figure_4_is_drawn(protocol: str, toy: Toy, here: Command, tmp_path: Pat
     assert drawn == {f"csv-{protocol}-{world}-by-{kind}.png" for kind in ("favourites", "intents")}
 
 
+def test_the_short_suite_goes_on_from_a_run_and_shows_three_policies_by_round(
+    toy: Toy, here: Command, tmp_path: Path
+) -> None:
+    """As `make demo` does, but for the order."""
+    store = tmp_path / "store"
+    shared = [*toy.files, "--category", "Drama", *FAST, "--n-rounds", "10", "--store", str(store)]
+    outcome = here("run", *shared, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.stderr
+    before = {path.name for path in store.iterdir()}
+    out = tmp_path / "benchmark"
+    outcome = here("benchmark", "--suite", "short", *shared, "--workers", "1", "--out", out)
+    assert outcome.code == 0, outcome.stderr
+    made = [path.name.split("-")[0] for path in store.iterdir() if path.name not in before]
+    assert not {"interest", "encoder", "intents"} & set(made)
+    assert made.count("guidance") == 2  # those of next-item and Foresight
+    shown = [line.split() for line in outcome.stdout.splitlines()]
+    assert ["metric@round", "next-item", "ITMPRec", "Foresight"] in shown
+    for label in ("HR@5", "HR@10", "worth@5", "worth@10"):
+        assert [len(line) for line in shown if line[:1] == [label]] == [4]
+    found = here("compare", "Foresight", "next-item", "--out", out)
+    assert found.code == 0, found.stderr
+
+
 def test_compare_says_who_is_better_in_which_world(done: Path, here: Command) -> None:
     outcome = here("compare", "oracle-lookahead", "nearest-to-target", "--out", done, "--json")
     assert outcome.code == 0, outcome.stderr

@@ -47,7 +47,7 @@ def _asked(
         typer.Option(
             help="Methods to run: table4 (all of the paper's, and points of reference), table3 "
             "(parts of ITMPRec), figure4 (curiosity and intents), beyond (our planner and its "
-            "parts); repeatable.",
+            "parts), short (next-item, ITMPRec and our planner); repeatable.",
             rich_help_panel=GUIDE,
         ),
     ] = ["table4"],  # noqa: B006

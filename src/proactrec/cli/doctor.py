@@ -20,10 +20,15 @@ from proactrec.threads import n_threads
 CORE = ("torch", "numpy", "polars", "faiss-cpu", "pydantic", "safetensors")
 EXTRAS = {
     "report": ("matplotlib", "jinja2"),
+    "fast": ("numba", "openvino"),
+    "llm": ("aiohttp",),
+    "tune": ("optuna",),
     "gym": ("gymnasium",),
-    "fast": ("openvino",),
+    "sentence": ("sentence_transformers",),
     "serve": ("fastapi", "sqlalchemy", "prometheus_client"),
+    "console": ("nicegui",),
     "telemetry": ("opentelemetry",),
+    "ray": ("ray",),
 }
 LEAST_GB = 1.0
 

@@ -323,3 +323,10 @@ class Forecaster:
         if seen is not None:
             is_like_prior = is_within([w.answers[: len(seen)] for w in worlds], seen)
         return Forecast(figures, is_like_prior)
+
+
+def forecast(
+    experiment: Experiment, options: ForecastOptions | None = None, *, progress: Progress = silent
+) -> Forecast:
+    """What a run will achieve, said before its first round: see :class:`Forecaster`."""
+    return Forecaster(experiment, options, progress=progress).forecast()

@@ -201,6 +201,31 @@ def test_a_narrow_terminal_gets_the_last_round(invented_benchmark):
     assert "Other rounds need" in text
 
 
+def test_few_methods_stand_side_by_side_on_a_narrow_terminal(invented_benchmark):
+    """Three of them, with one seed: every round is kept."""
+    few = invented_benchmark(["next-item", "ITMPRec", "oracle-greedy"], n_seeds=1)
+    table = paper_table(few, *PLACE, significant={("ITMPRec", "ioi", 5)})
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(table, 80))
+    lines = [line.split() for line in text.splitlines()]
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "…" not in text
+    assert "Other rounds" not in text
+    for at in (5, 10, 15, 20):
+        (shown,) = [line for line in lines if line[:1] == [f"IoI@{at}"]]
+        means = [f"{cells(table, 'ioi', at)[row.method].mean:.4f}" for row in table.rows]
+        assert [figure.removesuffix("†") for figure in shown[1:]] == means
+    assert sum("†" in line for line in text.splitlines()) == 2  # the figure, and what it means
+    assert "minds)" in text
+
+
+def test_what_was_published_is_never_left_out(invented_benchmark):
+    published = {"ITMPRec": {("hr", 20): 0.4016}}
+    few = invented_benchmark(["next-item", "ITMPRec"], n_seeds=1)
+    text = printed(paper_table(few, *PLACE, published=published), 80)
+    assert "0.4016" in text
+    assert "Other rounds need" in text
+
+
 def test_a_narrow_terminal_keeps_every_metric(invented_benchmark):
     """Rounds of guidance that are no multiple of 5: single figures are later than the others."""
     later = pl.when(pl.col("metric") == "share_of_oracle").then(25).otherwise("round")

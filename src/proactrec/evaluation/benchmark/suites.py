@@ -15,9 +15,15 @@ TABLE_4: dict[str, Changes] = {
     "IPG": {"policy": "ipg"},
     "ITMPRec": {"policy": "itmprec"},
 }
-BEYOND: dict[str, Changes] = {
+SHORT: dict[str, Changes] = {
+    "next-item": {"policy": "next-item"},
     "ITMPRec": {"policy": "itmprec"},
     "Foresight": {"policy": "foresight"},
+}
+"""Plain recommendation, the paper's method and our own planner."""
+BEYOND: dict[str, Changes] = {
+    "ITMPRec": SHORT["ITMPRec"],
+    "Foresight": SHORT["Foresight"],
     "one round": {"policy": "foresight", "policy_options.depth": 1},
     "no learning": {"policy": "foresight", "policy_options.learns": False},
     "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
@@ -66,4 +72,5 @@ SUITES: dict[str, dict[str, Changes]] = {
     "table3": TABLE_3,
     "figure4": FIGURE_4,
     "beyond": {**BEYOND, **REFERENCES},
+    "short": SHORT,
 }

@@ -41,23 +41,32 @@ LATEX_SIGNS = str.maketrans(
 
 
 def terminal_table(table: PaperTable, width: int | None = None) -> Table:
-    """For the terminal: every mean with its interval below.
+    """For the terminal: a row a method, every mean with its interval below.
 
     Parameters
     ----------
     width : int, optional
-        Of the terminal, in characters; where the table is wider, only last rounds are kept.
+        Of the terminal, in characters. Where the table is wider, methods stand side by side, a row
+        a metric and round; where they are too many for that, only last rounds are kept.
     """
     made = _terminal(table)
-    measured = Measurement.get(wide := Console(width=10_000), wide.options, made).maximum
-    if width is None or measured <= width:
+    if width is None or (needed := _width(made)) <= width:
         return made
+    turned = _side_by_side(table)
+    if _width(turned) <= width and not any(row.published for row in table.rows):
+        return turned
     made = _terminal(table.at_last_rounds())
-    made.caption = Text(f"{notes(table)} Other rounds need {measured} columns.")
+    made.caption = Text(f"{notes(table)} Other rounds need {needed} columns.")
     return made
 
 
-def _terminal(table: PaperTable) -> Table:
+def _width(made: Table) -> int:
+    """Characters that a table takes where nothing is narrowed."""
+    wide = Console(width=10_000)
+    return Measurement.get(wide, wide.options, made).maximum
+
+
+def _empty(table: PaperTable, first: str) -> Table:
     made = Table(
         title=Text(place_text(*table[:3])),
         caption=Text(notes(table)),
@@ -65,7 +74,12 @@ def _terminal(table: PaperTable) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    made.add_column("method")
+    made.add_column(first)
+    return made
+
+
+def _terminal(table: PaperTable) -> Table:
+    made = _empty(table, "method")
     for column in table.columns:
         made.add_column(Text(_stacked(column)), justify="right", no_wrap=True)
     for row in table.rows:
@@ -80,17 +94,31 @@ def _terminal(table: PaperTable) -> Table:
     return made
 
 
+def _side_by_side(table: PaperTable) -> Table:
+    """A column a method, and the rounds of a metric one below the other."""
+    made = _empty(table, "metric@round")
+    for row in table.rows:
+        name = f"{row.method} ({ORACLES})" if row.is_oracle else row.method
+        made.add_column(Text(name.replace(" ", "\n")), justify="right", no_wrap=True)
+    for at, column in enumerate(table.columns):
+        if at and column.metric != table.columns[at - 1].metric:
+            made.add_section()
+        cells = [_styled_cell(column, row.cells[at], " ") for row in table.rows]
+        made.add_row(Text(column.label), *cells)
+    return made
+
+
 def _stacked(column: Column) -> str:
     """A long head on several lines, its round on the last."""
     return f"{head(column.metric)} @{column.round}".replace(" ", "\n")
 
 
-def _styled_cell(column: Column, cell: TableCell) -> Text:
+def _styled_cell(column: Column, cell: TableCell, between: str = "\n") -> Text:
     style = "bold" if cell.is_best else "underline" if cell.is_second else ""
     text = Text(cell_number(column, cell.mean), style=style if cell.mean is not None else "dim")
     text = Text().append_text(text).append(SIGNIFICANT * cell.is_significant)
-    below = half_width_text(column, cell).replace(" ", "")
-    return text.append(f"\n{below}", style="dim") if below else text
+    spread = half_width_text(column, cell).replace(" ", "")
+    return text.append(f"{between}{spread}", style="dim") if spread else text
 
 
 def markdown(table: PaperTable) -> str:
