@@ -10,7 +10,7 @@ EXTRAS := fast,report,tune,llm,gym,serve,console,telemetry,ray
 DEMO := --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5
 RELEASE := build/release
 
-.PHONY: demo serve test lint type bench package package-matrix audit
+.PHONY: demo serve test quick test-long lint type bench package package-matrix audit
 .DEFAULT_GOAL := demo
 
 # A pip that knows dependency groups; then torch, pinned: any other way pip may fetch gigabytes of CUDA.
@@ -34,9 +34,21 @@ serve: $(STAMP)
 
 # One thread: toy tensors only lose by two, most of all beside other work. Two processes; a file's
 # tests stay in one, as most of what is trained for tests is trained for those of one file; slow files
-# come first (tests/conftest.py).
+# come first (tests/conftest.py). Bytecode is kept: the tests start hundreds of interpreters.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile \
+	--no-loadscope-reorder
+
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --durations=20
+
+# What trains, plays and starts nothing and needs no PostgreSQL: a rule, in tests/conftest.py.
+quick: $(STAMP)
+	$(PYTEST) -m quick
+
+# Property tests with many more cases than `make test` draws: for a night.
+test-long: $(STAMP)
+	PROACTREC_RAILS_EXAMPLES=600 PROACTREC_HOST_EXAMPLES=60 PROACTREC_CAP_DECISIONS=100000 \
+		$(PYTEST) --durations=20
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -19,10 +19,48 @@ if TYPE_CHECKING:
     from proactrec.testing.databases import Kind
 
 
+LONG_FIXTURES = {
+    *("made_once", "data_dir", "toy"),  # what is fitted, published data, whole journeys
+    *("cli", "start", "serve", "browser", "httpserver"),  # processes, servers and a browser
+}
+LONG_IMPORTS = {"subprocess", "get_context", "live", "Experiment", "rollout", "given"}
+"""Names in a test file that say the same, or that cases are drawn; so do all that begin with
+`fit_`.
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What `make quick` asks for."""
+    config.addinivalue_line("markers", "quick: given by a rule, is_quick in tests/conftest.py")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of slow tests, so that no process is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Begin with slow files, end with quick ones: so no process is left alone at the end."""
+    long, slow = set(), set()
+    for item in items:
+        if isinstance(item, pytest.Function) and is_quick(item):
+            item.add_marker("quick")
+        else:
+            long.add(item.path)
+        if item.get_closest_marker("slow"):
+            slow.add(item.path)
+    items.sort(key=lambda item: (item.path not in slow, item.path not in long))
+
+
+def is_quick(item: pytest.Function) -> bool:
+    """Whether a test trains, plays, draws and starts nothing and needs no PostgreSQL.
+
+    Read off its marks, its fixtures and what its file imports, so that a new test is sorted too.
+    """
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return not (
+        item.get_closest_marker("slow")
+        or any(isinstance(one, str) and one in ("postgresql", "partitioned") for one in given)
+        or LONG_FIXTURES & set(item.fixturenames)
+        or LONG_IMPORTS & vars(item.module).keys()
+        or any(name.startswith("fit_") for name in vars(item.module))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ QUICK = {
     "graphau.embedding_dim": 8,
     "graphau.batch_size": 256,
     "encoder_options.embedding_dim": 8,
+    "encoder_options.stopping.n_epochs": 2,
 }
 OFTEN_OVER = {"protocol.world.mean_accept": 0.9, "protocol.world.patience": 2}
 

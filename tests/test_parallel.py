@@ -16,6 +16,9 @@ import proactrec
 from proactrec.parallel import ALONE, Ranks
 from proactrec.training import TrainingRecord
 
+from .e2e.conftest import Command
+from .e2e.conftest import here as here
+
 SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
 ROOT = Path(proactrec.__file__).parents[1]
 LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -29,6 +32,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "graphau, touched rows": ("graphau", {"table_steps": "touched"}),
     "sasrec, touched rows": ("sasrec", {"dropout": 0.0, "table_steps": "touched"}),
 }
+KILLED = {"own": ("icsrec", {"stopping": {"n_epochs": 4, "patience": 4}})}
+"""It draws partners and dropout, and contrasts rows: not what one process comes to."""
 
 
 class Trained(NamedTuple):
@@ -83,7 +88,7 @@ def outs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """What one process and two ranks came to."""
     folder = tmp_path_factory.mktemp("ranks")
     for n_ranks in (1, 2):
-        trained(folder / str(n_ranks), CASES, n_ranks)
+        trained(folder / str(n_ranks), CASES if n_ranks == 1 else CASES | KILLED, n_ranks)
     return [folder / "1", folder / "2"]
 
 
@@ -102,33 +107,39 @@ def test_two_ranks_come_to_what_one_process_does(name: str, outs: list[Path]) ->
 
 
 @pytest.mark.slow
-def test_ranks_that_were_killed_go_on_as_if_they_had_not_been(tmp_path: Path) -> None:
-    cases = {"own": ("icsrec", {})}  # it draws partners and dropout, and contrasts rows
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    trained(whole, cases, 2, "--n-epochs", 4)
-    at = "--n-epochs", 4, "--checkpoint", tmp_path / "checkpoint.safetensors"
-    trained(killed, cases, 2, *at, "--die-at", 2, code=1)
+def test_ranks_that_were_killed_go_on_as_if_they_had_not_been(
+    outs: list[Path], tmp_path: Path
+) -> None:
+    killed, at = tmp_path / "killed", ("--checkpoint", tmp_path / "checkpoint.safetensors")
+    trained(killed, KILLED, 2, *at, "--die-at", 2, code=1)
     assert not read(killed, "own").weights
-    trained(killed, cases, 2, *at)
-    expected, found = read(whole, "own"), read(killed, "own")
+    trained(killed, KILLED, 2, *at)
+    expected, found = read(outs[1], "own"), read(killed, "own")
     assert_same(*expected.weights)
     assert_same(found.weights[0], expected.weights[0])
     assert found.records == expected.records
 
 
 @pytest.mark.slow
-def test_the_command_trains_by_ranks_and_one_process_finds_the_models(tmp_path: Path) -> None:
+def test_the_command_trains_by_ranks_and_one_process_finds_the_models(
+    here: Command, tmp_path: Path
+) -> None:
     arguments = ["train", "--dataset", "demo", "--encoder", "sasrec", "--out", tmp_path / "run"]
     arguments += ["--set=graphau.stopping.n_epochs=1", "--set=graphau.stopping.min_epochs=1"]
     arguments += ["--set=encoder_options.stopping.n_epochs=1"]
     both = started(*LAUNCH, 2, "-m", "proactrec", *arguments)
     assert both.stdout.count("popularity") == 2, "one rank speaks, of validation and test"
-    alone = started(sys.executable, "-m", "proactrec", *arguments)
-    assert alone.stdout == both.stdout
+    alone = here(*arguments)
+    assert (alone.code, alone.stdout) == (0, both.stdout)
     assert "GraphAU" in both.stderr
     assert "GraphAU" not in alone.stderr
-    refused = started(*LAUNCH, 2, "-m", "proactrec", "run", code=1)
-    assert "error: processes of torchrun must train, got 'run'" in refused.stderr
+
+
+def test_ranks_do_nothing_but_train(here: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused = here("run")
+    assert refused.code == 2
+    assert refused.errors[0].startswith("error: processes of torchrun must train, got 'run'")
 
 
 def test_ranks_share_out_every_row_once() -> None:

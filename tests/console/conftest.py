@@ -99,11 +99,11 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def at(
     guide_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """A service that the tests of a file share."""
+    """A service that the tests of this folder share, as far as one process runs them."""
     with site("sqlite", guide_folder("foresight"), tmp_path_factory.mktemp("site")) as found:
         yield found
 

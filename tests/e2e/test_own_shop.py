@@ -104,10 +104,10 @@ def _address(log: Path) -> str:
     raise AssertionError(log.read_text())
 
 
-def test_the_whole_way_from_a_shops_exports(cli: Command, tmp_path: Path) -> None:
+def test_the_whole_way_from_a_shops_exports(cli: Command, here: Command, tmp_path: Path) -> None:
     orders, articles = exported(tmp_path)
     data, guide = tmp_path / "shop", tmp_path / "guide"
-    outcome = cli(
+    outcome = here(
         "data", "import", str(orders), "--items", str(articles), "--user", "Kunde",
         "--item", "Artikel", "--time", "Zeitpunkt", "--title", "Titel",
         "--category", "Warengruppe", "--time-format", "%d.%m.%Y %H:%M",
@@ -119,15 +119,23 @@ def test_the_whole_way_from_a_shops_exports(cli: Command, tmp_path: Path) -> Non
     assert events["user_id"].n_unique() == N_USERS
     assert {"Jörg Müller 0", "0000001"} < set(events["user_id"])
     fit = ("guide", "fit", "--dataset", str(data), "--filter", "none", "--policy", "foresight")
-    outcome = cli(*fit, *FEW, "--out", str(guide))
+    outcome = here(*fit, *FEW, "--out", str(guide))
     assert outcome.code == 0, outcome.stderr
     with served(guide, tmp_path / "log") as client:
         campaign(client)
     once = cli("work", "--guide", str(guide), "--once")
     assert once.code == 0, once.stderr
     store = tmp_path / "guide.store" / "campaigns.sqlite"
-    checked = cli("campaign", "rebuild", "--store", str(store), "--check")
+    checked = here("campaign", "rebuild", "--store", str(store), "--check")
     assert checked.code == 0, checked.stdout
+
+
+def until_taken_up(client: Client) -> None:
+    """Until decisions know the new article, within seconds."""
+    end = time.monotonic() + 20
+    while client.decide("nobody", candidates=("00099",)).title != "Kind of Blue":
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def campaign(client: Client) -> None:
@@ -139,16 +147,16 @@ def campaign(client: Client) -> None:
         hold_out=0.2,
         rails=CampaignRails(plain_share=0.2, daily_cap=3),
     )
-    made = client.create(said)
-    client.start(made.id, without_forecast="the forecast is tested elsewhere")
     users = [user_of(n) for n in range(20)] + ["neu@example.com"]
     client.items([
         Item(item_id="00099", title="Kind of Blue", categories=("Jazz",)),
         Item(item_id="00004", title="Titel 4", categories=("Jazz",), available=False),
     ])  # fmt: skip
+    until_taken_up(client)
+    made = client.create(said)
+    client.start(made.id, without_forecast="the forecast is tested elsewhere")
     bought = EventReport(event_id="b1", user_id=users[-1], item_id="00008", kind="purchase")
     client.report([bought])
-    time.sleep(5)  # items are taken up within seconds
     for visit in range(4):
         for user in users:
             one = client.decide(user)

@@ -10,6 +10,7 @@ import pytest
 
 from proactrec.store.database import Database
 
+from ..e2e.conftest import here as here
 from ..guidance.fitted import fit
 from .hosting import Shop
 

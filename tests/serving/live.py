@@ -4,13 +4,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx2
 import uvicorn
+from argon2 import PasswordHasher
 
+from proactrec.serving import refreshing
 from proactrec.serving.app import create_app
 from proactrec.serving.client import Client
 from proactrec.serving.connections import Connection
@@ -26,6 +29,10 @@ from proactrec.store.database import Database
 from proactrec.store.keys import Scope
 
 TENANT = "shop"
+LOOK_SECONDS = 0.1
+"""Between two looks of an instance for news, which has a second otherwise."""
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""For keys of tests: the service's own hashing takes a tenth of a second, as it should."""
 
 
 class Live:
@@ -44,7 +51,11 @@ class Live:
         """The answer as it comes, with this service's key unless another is given."""
         headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
         headers |= how.pop("headers", {})
-        return self._raw.request(method, path, headers=headers, **how)
+        return self.bare(method, path, headers=headers, **how)
+
+    def bare(self, method: str, path: str, **how: Any) -> httpx2.Response:
+        """The same without a key."""
+        return self._raw.request(method, path, **how)
 
     def running(self, **said: Any) -> str:
         """Id of a campaign that runs; toward i04 unless told."""
@@ -57,15 +68,15 @@ def campaign(**said: Any) -> Campaign:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what instances look for once a second."""
+    """Wait for what instances look for all the time."""
     end = time.monotonic() + 10
     while not is_so():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def made_key(database: Database, scope: Scope = "admin", tenant: str = TENANT) -> str:
-    with database.writing() as connection:
+    with mock.patch.object(keys, "_HASHER", CHEAP), database.writing() as connection:
         return keys.create(connection, tenant, scope, 0)
 
 
@@ -85,6 +96,18 @@ def live(
     )
     options = SafetyOptions(**safety)
     service = Service(database.apart(), instance, options.door(database))
+    often = mock.patch.object(refreshing, "EVERY_SECONDS", LOOK_SECONDS)
+    with (
+        often,
+        listening(service, options) as port,
+        closing(Live(service, port, made_key(database))) as found,
+    ):
+        yield found
+
+
+@contextmanager
+def listening(service: Service, options: SafetyOptions) -> Iterator[int]:
+    """A thread that serves on a free port."""
     config = uvicorn.Config(
         create_app(service),
         http=Connection,
@@ -100,10 +123,8 @@ def live(
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
-    found = Live(service, listener.getsockname()[1], made_key(database))
     try:
-        yield found
+        yield listener.getsockname()[1]
     finally:
-        found.close()
         server.should_exit = True
         thread.join()

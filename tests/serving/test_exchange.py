@@ -16,7 +16,7 @@ from proactrec.serving.schemas import Item
 from proactrec.store.database import Database
 
 from .crowd import crowd
-from .live import TENANT, Live, live, made_key
+from .live import LOOK_SECONDS, TENANT, Live, live, made_key
 
 PATIENCE = 60.0
 
@@ -96,7 +96,7 @@ def test_a_guide_that_cant_be_opened_leaves_the_old_one(
     with live(database, link) as service:
         link.unlink()
         link.symlink_to(damaged)
-        time.sleep(2.5)
+        time.sleep(8 * LOOK_SECONDS)
         assert guide_of_next(service) == guide_name(old)
         command.activate(guide_folder("foresight"), link)
         until_decided_by(service, guide_name(guide_folder("foresight")))

@@ -14,13 +14,14 @@ from proactrec.measurement.effects import Cell
 from proactrec.measurement.products import table_of
 from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.measuring import measured
+from proactrec.serving.requests import Ask, Noted, Report
 from proactrec.store import campaigns, outcomes
 from proactrec.store.campaigns import Version
 from proactrec.store.outcomes import COLUMNS, Outcomes
 
 from .hosting import DAY, NOON, TENANT, Shop
 
-N_USERS = 400
+N_USERS, AT_ONCE = 400, 20
 
 
 def lived(shop: Shop, uplift: float, *, n: int = N_USERS, **said: Any) -> Version:
@@ -28,11 +29,16 @@ def lived(shop: Shop, uplift: float, *, n: int = N_USERS, **said: Any) -> Versio
     with mock.patch("proactrec.store.campaigns.secrets.token_hex", return_value="c1"):
         version = shop.campaign(hold_out=0.4, **said)  # whose arms are always the same
     rng, users = np.random.default_rng(5), [f"user {k:03}" for k in range(n)]
-    for user in users:
-        shop.now += DAY // n
-        answer = shop.ask(user)
-        chance = 0.3 + uplift * (answer.decided.made.arm != "hold-out")
-        shop.report(answer, "accept" if rng.random() < chance else "skip")
+    for at in range(0, n, AT_ONCE):
+        shop.now += AT_ONCE * DAY // n
+        reports = []
+        for answer in shop.handle([Ask(user) for user in users[at : at + AT_ONCE]]):
+            made = answer.decided.made
+            chance = 0.3 + uplift * (made.arm != "hold-out")
+            kind = "accept" if rng.random() < chance else "skip"
+            event_id = f"of {answer.decision_id}"
+            reports.append(Report(answer.user_id, event_id, kind, made.item_id, answer.decision_id))
+        assert all(isinstance(one, Noted) for one in shop.handle(reports))
     return version
 
 

@@ -20,7 +20,7 @@ from proactrec.serving.schemas import EventReport
 from proactrec.store.database import Database
 from proactrec.testing.databases import fresh_database
 
-from .live import TENANT, Live, live, until
+from .live import LOOK_SECONDS, TENANT, Live, live, until
 
 EVENT = EventReport(event_id="e1", user_id="u01", item_id="i01", kind="accept")
 
@@ -75,7 +75,7 @@ def test_without_the_store_events_are_to_be_told_again(
     assert answer.headers["retry-after"] == "1"
     assert "secret" not in answer.text
     monkeypatch.undo()
-    time.sleep(1.2)  # the instance looks once a second
+    time.sleep(4 * LOOK_SECONDS)
     assert service.client.report([EVENT]).accepted == 1
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_another_process_holds_keeps_nobody_waiting(
         assert (found.decision_id, found.not_guided_because) == (None, "store_unavailable")
         other.execute("ROLLBACK")
     other.close()
-    time.sleep(1.2)
+    time.sleep(4 * LOOK_SECONDS)
     assert service.client.decide("u01").guided
 
 
@@ -140,7 +140,7 @@ def test_nobody_waits_for_a_store_that_does_not_answer(
         time.sleep(0.02)
     back.set()
     monkeypatch.undo()
-    time.sleep(1.2)
+    time.sleep(4 * LOOK_SECONDS)
     assert service.client.decide("u01").guided
 
 

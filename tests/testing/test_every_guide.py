@@ -1,4 +1,4 @@
-"""The contract of guides over policies of every kind, with rails and without."""
+"""The contract of guides over every policy that is served, with rails and without."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from proactrec.guidance.course import Rails
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions
 from proactrec.policies.next_item import NextItem
-from proactrec.policies.registry import policy_type
+from proactrec.policies.registry import SERVED, policy_type
 from proactrec.testing.guides import GuideContract
-from proactrec.testing.toys import Toy
+from proactrec.testing.toys import TINY_IRN, Toy
 
-FORESIGHT = {"n_models": 1, "view_dim": 4}
+OPTIONS = {"n_models": 1, "view_dim": 4, "model": TINY_IRN, "mode": "replan"}
+"""Of whichever policy has them."""
 RAILS = {
     "plain": {"plain_share": 0.4, "relevance_floor": 0.5, "opt_out_share": 0.2},
     "tired": {"pause_after": 1, "pause_rounds": 1, "stop_after": 3, "guided_budget": 3},
@@ -21,8 +22,7 @@ RAILS = {
     "liked": {"acceptance_floor": 0.25, "pause_after": 2},
 }
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in ("itmprec", "ipg", "random", "popular", "target-now")},
-    "foresight": ("foresight", {}),
+    **{name: (name, {}) for name in SERVED},
     **{f"itmprec, {name}": ("itmprec", RAILS[name]) for name in ("plain", "tired", "few")},
     **{f"foresight, {name}": ("foresight", rails) for name, rails in RAILS.items()},
     "random, plain": ("random", RAILS["plain"]),
@@ -38,7 +38,7 @@ class TestEveryGuide(GuideContract):
         self.folder: Path = tmp_path_factory.getbasetemp() / "models"
 
     def make(self, toy: Toy) -> Guide:
-        policy = policy_type(self.name).build(toy.ingredients(self.folder, **FORESIGHT))
+        policy = policy_type(self.name).build(toy.ingredients(self.folder, **OPTIONS))
         rails = Rails(RailsOptions(**self.rails), toy.items) if self.rails else None
         recommender = NextItem(toy.encoder) if self.rails else None
         return Guide(policy, toy.items, rails, recommender, self.shows_again)

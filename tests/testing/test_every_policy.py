@@ -1,6 +1,6 @@
-"""The contract of policies over every entry of the registry, LLM-IPP aside.
+"""The contract of policies over every entry of the registry.
 
-That one asks a server: `tests/llm` holds it to its own checks.
+LLM-IPP, which asks a server, is held to it in `tests/llm/test_contract.py`.
 """
 
 from pathlib import Path

@@ -1,10 +1,11 @@
-"""The contract of worlds over every kind of simulated user."""
+"""The contract of worlds over every kind of simulated user, those of the list among them."""
 
 from typing import Any
 
 import pytest
 
 from proactrec.simulator.world import World, WorldOptions
+from proactrec.simulator.worlds import WORLDS
 from proactrec.testing.toys import Toy
 from proactrec.testing.worlds import WorldContract
 
@@ -17,6 +18,7 @@ CASES: dict[str, dict[str, Any]] = {
     "owners": {"owners": "zero", "after_success": "freeze"},
     "bored": {"boredom": 2.0, "patience": 2},
     "slates": {"n_slots": 3, "position_decay": 0.7, "patience": 1},
+    **{name: world.options.model_dump() for name, world in WORLDS.items()},
 }
 
 

@@ -123,13 +123,13 @@ def serve(
     assert guide is not None
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
+    listener = bound(host, port)  # before a key is made, which would be told to nobody
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
     key = first_key(database, first_key_file)
     visits = None if demo is None else new_key(database, "operate")
     database.close()
-    listener = bound(host, port)
     if key is not None and first_key_file is None:
         print(key, flush=True)
     os.environ[INSTANCE] = "supervisor"

@@ -35,14 +35,10 @@ class Refresher:
     ----------
     database : Database
     instance : Instance
-    every : float, optional
-        Seconds between two looks.
     """
 
-    def __init__(
-        self, database: Database, instance: Instance, *, every: float = EVERY_SECONDS
-    ) -> None:
-        self._database, self._instance, self._every = database, instance, every
+    def __init__(self, database: Database, instance: Instance) -> None:
+        self._database, self._instance = database, instance
         self._common = instance.host.guides
         self._refused = Path(), "", -math.inf  # a guide, and when it could not be opened
         self._revisions: dict[str, int] = {}
@@ -92,7 +88,7 @@ class Refresher:
                 self._instance.store_is(out=True)
             except Exception:  # of news that can't be taken up: decide by what there is
                 LOG.exception("news could not be taken up")
-            if self._ends.wait(self._every):
+            if self._ends.wait(EVERY_SECONDS):
                 return
 
     def _see_erased(self, hot: Hot) -> None:

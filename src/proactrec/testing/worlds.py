@@ -89,7 +89,7 @@ class WorldContract:
         assert chance[~is_shown].isnan().all()
 
     def test_who_accepted_the_target_is_moved_no_more(self) -> None:
-        """Nor is an owner of it, ever."""
+        """Unless the world lets them go on; nor is an owner of it, ever."""
         world = self.make(toy())
         slates = shown(world)
         slates[:, 1] = torch.from_numpy(targets())[:, None]
@@ -99,7 +99,8 @@ class WorldContract:
         assert arrived[:, 1].any()
         is_done = arrived.cumsum(1) > 0
         stays = (found.vectors[:, 1:] == found.vectors[:, :-1]).all(2)
-        assert stays[:, 1:][is_done[:, :-1]].all()
+        goes_on = world.options.after_success == "continue"
+        assert stays[:, 1:][is_done[:, :-1]].all() != goes_on
         assert stays[world.is_owner(pairs(), targets())].all()
 
     def test_who_left_is_shown_nothing(self) -> None:
@@ -109,7 +110,7 @@ class WorldContract:
         left = found.has_left[:, :-1]
         assert (found.has_left[:, 1:] >= left).all()
         assert not found.answers.item_idx[:, 1:][left].any()
-        assert left.any() or world.options.patience is None
+        assert left.any() or (world.options.patience or N_ROUNDS) >= N_ROUNDS - 1
 
 
 def pairs() -> IntArray:
