@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_DATASET ?= demo
 
-.PHONY: demo serve test lint type bench
+.PHONY: demo serve test lint type bench results
 .DEFAULT_GOAL := demo
 
 # torch first and pinned: any other way pip may fetch gigabytes of CUDA.
@@ -36,6 +36,11 @@ lint: $(STAMP)
 
 type: $(STAMP)
 	$(BIN)/mypy
+
+# The tables of all results and studies, and the pictures of the results, from their JSON.
+results: $(STAMP)
+	$(BIN)/python benchmarks/index.py
+	$(BIN)/python benchmarks/plots.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py

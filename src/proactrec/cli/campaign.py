@@ -12,7 +12,7 @@ from rich.table import Table
 
 from proactrec.cli import campaign_report, console, measuring, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
-from proactrec.cli.setup import listed_ids, parsed_setting
+from proactrec.cli.setup import listed_ids
 from proactrec.errors import CampaignStateError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def create(
     """
     import yaml
 
-    from proactrec.config import set_nested
+    from proactrec.config import parsed_setting, set_nested
     from proactrec.serving.guides import Guides
     from proactrec.store import campaigns
     from proactrec.store.campaign import Campaign
