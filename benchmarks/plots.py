@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the pages")
     parser.add_argument("--only", default="", metavar="TEXT", help="pages whose name holds it")
     asked = parser.parse_args()
-    for path in sorted(asked.results.glob(f"*{asked.only}*.json")):
+    paths = [path for path in sorted(asked.results.glob("*.json")) if asked.only in path.stem]
+    for path in paths:
         for name, draw in pictures_of(path).items():
             save_figure(draw(), asked.results / name)
             print(asked.results / name, flush=True)
