@@ -96,7 +96,7 @@ def results_text() -> str:
             ", ".join(_links(by.get(page.path, ()))),
             page.origin["date"],
             str(machines.index(page.origin["machine"]) + 1),
-            f"`{page.origin['commit'][:12]}`",
+            f"`{page.origin['commit'][:12] or 'unknown'}`",
             f"`{page.origin['command']}`",
         )
         for page in known

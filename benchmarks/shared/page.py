@@ -24,7 +24,8 @@ def page_parser(about: str | None, *before: str) -> argparse.ArgumentParser:
 
 def origin() -> dict[str, str]:
     """Where figures come from: command, commit, machine and date."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    command, here = ["git", "rev-parse", "HEAD"], Path(__file__).parent
+    head = subprocess.run(command, cwd=here, capture_output=True, text=True)
     return {
         "command": shlex.join(["python", *sys.argv]),
         "commit": head.stdout.strip(),
