@@ -26,8 +26,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 PUBLISHED_ORDER = ("w/o P", "w/o IIS", "w/o TIAC", "ITMPRec")
 KEPT = (
-    "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol", "seed",
-    "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
+    "dataset", "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol",
+    "seed", "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
     "interest_ranking", "response", "seconds", "peak_memory_mb", "versions",
 )  # fmt: skip
 FIGURES = ("hr", "ioi", "ior")
