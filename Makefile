@@ -10,7 +10,7 @@ EXTRAS := fast,report,tune,llm,gym,serve,console,telemetry,ray
 DEMO := --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5
 RELEASE := build/release
 
-.PHONY: demo serve test quick test-long lint type bench package package-matrix audit
+.PHONY: demo serve test quick test-long lint type bench results package package-matrix audit
 .DEFAULT_GOAL := demo
 
 # A pip that knows dependency groups; then torch, pinned: any other way pip may fetch gigabytes of CUDA.
@@ -56,6 +56,11 @@ lint: $(STAMP)
 
 type: $(STAMP)
 	$(BIN)/mypy
+
+# The tables of all results and studies, and the pictures of the results, from their JSON.
+results: $(STAMP)
+	$(BIN)/python benchmarks/index.py
+	$(BIN)/python benchmarks/plots.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py

@@ -3,20 +3,25 @@
 Usage: python benchmarks/acceptance_worth.py DATASET PAGE.md [--seeds 0 1 2] [--n-targets 10]
     [--n-users 300] [--workers 1] [--data-dir DIR] [--store runs/artefacts] [--set NAME=VALUE]
 ITMPRec stands beside it: the same users, targets and luck. Finished stages lie in the store, so it
-goes on where it was killed. The plot stands beside the page.
+goes on where it was killed. `plots.py` draws the picture.
 """
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cells import parser_of, say, set_up
-from page import origin, write_page
 from proactrec.evaluation.benchmark.grid import grid
 from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.suites import Changes
-from table3 import interval
+from shared.cells import parser_of, say, set_up
+from shared.page import origin, write_page
+from shared.pictures import Pictures
+from shared.tables import interval, table
 from views import WORLDS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORTHS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 OTHER = "ITMPRec"
@@ -27,7 +32,7 @@ FIGURES = ("hr", "ioi", "accepted")
 
 
 def main() -> None:
-    """Run what is missing, write page and plot."""
+    """Run what is missing and write the page."""
     arguments = parser_of(__doc__, n_targets=10, n_users=300).parse_args()
     base, workshop = set_up(arguments)
     cells = grid([base], METHODS, list(WORLDS.values()), arguments.seeds)
@@ -44,14 +49,13 @@ def main() -> None:
         }
         for (world, method, seed), result in zip(places, results, strict=True)
     ]
-    plot = arguments.page.with_suffix(".png")
-    draw(rows, plot)
     content = {
         "origin": origin(),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
         "rows": rows,
     }
-    body = f"![Increase of interest against hit ratio]({plot.name})\n\n{EXPLAINED}\n\n{table(rows)}"
+    picture = f"![Increase of interest against hit ratio]({arguments.page.stem}.png)"
+    body = f"{picture}\n\n{EXPLAINED}\n\n{figures_table(rows)}"
     title = f"What an acceptance is worth to Foresight, on {arguments.dataset}"
     write_page(arguments.page, title, content, body)
     print(body)
@@ -64,31 +68,34 @@ EXPLAINED = (
 )
 
 
-def _over_seeds(rows: list[dict[str, Any]], world: str, method: str) -> dict[str, list[float]]:
+def _over_seeds(
+    rows: Sequence[Mapping[str, Any]], world: str, method: str
+) -> dict[str, list[float]]:
     found = [row for row in rows if (row["world"], row["method"]) == (world, method)]
     return {name: [row[name] for row in found] for name in FIGURES}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row per world and worth."""
-    lines = [
-        "| world | worth | HR@20 | IoI@20 | target accepted |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+def figures_table(rows: list[dict[str, Any]]) -> str:
+    """A row per world and worth."""
+    lines = []
     for world in WORLDS:
         for method in METHODS:
             figures = _over_seeds(rows, world, method)
-            shown = " | ".join(interval(figures[name], 3) for name in FIGURES)
-            lines.append(f"| {world} | {method} | {shown} |")
-    return "\n".join(lines)
+            lines.append([world, method, *(interval(figures[name], 3) for name in FIGURES)])
+    return table(["world", "worth", "HR@20", "IoI@20", "target accepted"], lines)
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def pictures(content: Mapping[str, Any], stem: str) -> Pictures:
+    """The picture of a page, from its JSON."""
+    return {f"{stem}.png": partial(drawn, content["rows"])}
+
+
+def drawn(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     """Increase of interest against hit ratio: a panel per world, a dot per worth."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from proactrec.report.drawing import BLUE, STYLE, VERMILION, save_figure
+    from proactrec.report.drawing import BLUE, STYLE, VERMILION
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.6), layout="constrained")
@@ -108,8 +115,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axes.margins(x=0.2)
         figure.supxlabel("hit ratio over 20 rounds")
         figure.supylabel("increase of interest")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(figure, path)
+    return figure
 
 
 if __name__ == "__main__":

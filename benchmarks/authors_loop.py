@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from page import origin, write_page
+from shared.page import origin, write_page
 
 SIDES = {"ours": "guidance_side.py", "authors": "authors_side.py"}
 CASE = "ITMPRec, official"

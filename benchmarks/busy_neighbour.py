@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
 from proactrec.encoders.iclrec import ICLRec
@@ -31,6 +30,7 @@ from proactrec.journeys import Journeys, Users
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.rng import keys_of
 from proactrec.threads import MapBlocks, block_map, n_cores
+from shared.page import origin, write_page
 
 SPIN, SLEEP, BLOCKS = "teams that spin", "teams that sleep", "blocks of one thread each"
 FIRST = {SPIN: "torch", SLEEP: "proactrec", BLOCKS: "proactrec"}

@@ -13,7 +13,6 @@ Trained vectors lie in runs/cold-items, so it goes on where it was killed. Inter
 seeds (Student's t).
 """
 
-import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from page import origin, write_page
 from proactrec.cold_start import fit_content_map, user_from_category, user_from_items
 from proactrec.content import ContentOptions, content_vectors
 from proactrec.data.catalogue import Catalogue
@@ -35,10 +33,12 @@ from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.graphau import InterestVectors, fit_graphau
 from proactrec.rng import generator
 from proactrec.types import BoolArray, FloatArray, IntArray
-from table3 import interval
+from shared.page import origin, page_parser, write_page
+from shared.tables import interval, table
 
 COLD_ITEMS, COLD_USERS = 0.2, 0.1
 N_TOP = 20
+FIGURES = ("auc", "ndcg")
 FIRST_EVENTS = (1, 3, 5, 10)
 N_NEIGHBOURS = 20
 ONE_EVENT = "mean of the first 1"
@@ -66,8 +66,7 @@ class Split(NamedTuple):
 
 def main() -> None:
     """Measure what is missing and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__)
     parser.add_argument("--datasets", nargs="+", default=["demo", "ml-100k", "lastfm"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
@@ -317,11 +316,11 @@ def section(name: str, seeds: list[int], cells: dict[str, dict[str, Any]]) -> st
         ("items", ITEM_ROWS),
         ("users", {key: key for key in found[0]["users"]}),
     ):
-        lines += [f"| cold {kind} placed by | AUC | NDCG@20 |", "| --- | --- | --- |"]
-        for key, label in labels.items():
-            texts = [interval([cell[kind][key][f] for cell in found], 3) for f in ("auc", "ndcg")]
-            lines.append(f"| {label} | {' | '.join(texts)} |")
-        lines.append("")
+        rows = [
+            [label, *(interval([cell[kind][key][f] for cell in found], 3) for f in FIGURES)]
+            for key, label in labels.items()
+        ]
+        lines += [table([f"cold {kind} placed by", "AUC", "NDCG@20"], rows), ""]
     return "\n".join(lines[:-1])
 
 

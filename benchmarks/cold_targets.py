@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 import torch
 
-from page import origin, write_page
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
@@ -27,16 +26,15 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.rng import generator
 from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray
-from table3 import interval
+from shared.page import origin, page_parser, write_page
+from shared.tables import interval, table
 
 STORE = Path("runs/artefacts")
 
 
 def main() -> None:
     """Measure and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--policies", nargs="+", default=["foresight", "itmprec"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--n-targets", type=int, default=20)
@@ -49,7 +47,7 @@ def main() -> None:
         for policy in arguments.policies
         for seed in arguments.seeds
     ]
-    body = table(rows, arguments.policies)
+    body = figures_table(rows, arguments.policies)
     title = f"Cold targets on {arguments.dataset}"
     write_page(arguments.page, title, {"origin": origin(), "rows": rows}, body)
     print(body)
@@ -128,17 +126,14 @@ def gain(log: GuidanceLog, dataset: Dataset) -> FloatArray:
     return increase
 
 
-def table(rows: list[dict[str, Any]], policies: list[str]) -> str:
+def figures_table(rows: list[dict[str, Any]], policies: list[str]) -> str:
     """Means and intervals over seeds."""
-    lines = [
-        "| policy | IoI@20, warm | IoI@20, cold | cold as a share |",
-        "| --- | --- | --- | --- |",
-    ]
+    lines = []
     for policy in policies:
         own = [row for row in rows if row["policy"] == policy]
         cells = [interval([row[name] for row in own], 3) for name in ("warm", "cold", "share")]
-        lines.append(f"| {policy} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([policy, *cells])
+    return table(["policy", "IoI@20, warm", "IoI@20, cold", "cold as a share"], lines)
 
 
 if __name__ == "__main__":

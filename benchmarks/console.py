@@ -3,9 +3,9 @@
 Usage: python benchmarks/console.py PAGE.md --guide FOLDER [--visits 10000] [--n-decisions 1000000]
        [--pairs 3] [--seconds 30] [--rate 60] [--store runs/console]
 Pages are opened in Debian's Chromium, signed in, `N_LOOKS` times each, on a store with a campaign
-of so many decisions. Visits are those of console_visits.py. The service's latency is measured with
-and without ten open consoles in turn, by the same load (serving_load.py). What was measured is kept
-in `--store`: the same command goes on with what is left, also with a campaign of another size.
+of so many decisions. Visits are those of console_parts/visits.py. The service's latency is measured
+with and without ten open consoles in turn, by the same load (serving_load.py). What was measured is
+kept in `--store`: the same command goes on with what is left, also with a campaign of another size.
 """
 
 import argparse
@@ -25,15 +25,16 @@ from typing import Any
 from playwright.sync_api import Page, expect, sync_playwright
 
 from console_pages import Crowd, counted, fill
-from console_visits import Visitors, signed_in
-from page import origin, write_page
+from console_parts.visits import Visitors, signed_in
 from proactrec.data.items import Items
 from proactrec.files import read_json, write_json
 from proactrec.serving.client import Client
 from proactrec.store.database import Database
 from proactrec.store.watch import Watch
 from serving_load import Load
-from serving_site import PROACTREC, Setting, Site, site
+from serving_parts.site import Setting, Site, site
+from shared.child import PROACTREC
+from shared.page import origin, page_parser, write_page
 
 CHROMIUM, FLAGS = "/usr/bin/chromium", ["--no-sandbox", "--disable-gpu"]
 N_LOOKS, N_CONSOLES, EVERY, REST = 10, 10, 500, 8.0
@@ -51,8 +52,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--visits", type=int, default=10_000)
     parser.add_argument("--n-decisions", type=int, default=1_000_000)

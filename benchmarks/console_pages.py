@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Table, select
 
-from page import origin, write_page
 from proactrec.data.items import Items
 from proactrec.serving.client import Client
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.database import Database, columns_of
 from proactrec.store.tables import ASSIGNMENTS, COUNTED, DECISIONS, EVENTS, JOURNEYS, USERS
 from proactrec.store.watch import Watch
-from serving_site import Setting, site
+from serving_parts.site import Setting, site
+from shared.page import origin, page_parser, write_page
 
 TENANT, SECOND, DAY = "default", 1_000_000, 86_400_000_000
 N_LOOKS, PATIENCE = 10, 900.0
@@ -177,8 +177,7 @@ def body(content: dict[str, Any]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--n-users", type=int, default=100_000)
     parser.add_argument("--n-decisions", type=int, default=1_000_000)

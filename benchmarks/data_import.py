@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from child import taken
-from page import origin, write_page
+from shared.child import taken
+from shared.page import origin, write_page
 
 BLOCK = 2_000_000
 SECONDS_LIMIT, GIB_LIMIT = 60, 6

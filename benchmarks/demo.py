@@ -5,12 +5,10 @@ Same users as `make demo`, whose finished stages in runs/demo are used if they a
 them leave after each round.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from page import origin, write_page
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import CAMPAIGN
 from proactrec.guidance.log import GuidanceLog
@@ -19,6 +17,7 @@ from proactrec.measurement.sums import floats
 from proactrec.report.drawing import BLUE, MUTED, VERMILION, save_figure, styled
 from proactrec.report.line_labels import end_labels
 from proactrec.report.plots import accepted_rounds, banded_line, bootstrap_band, round_axis
+from shared.page import origin, page_parser, write_page
 
 COLOURS = {"next-item": MUTED, "itmprec": VERMILION, "foresight": BLUE}
 CHANGES = {
@@ -38,7 +37,7 @@ COLUMNS = (
 
 def main() -> None:
     """Run the three policies and write page and picture."""
-    page = Path(sys.argv[1])
+    page: Path = page_parser(__doc__).parse_args().page
     heads = ["policy", *(head for _, _, head in COLUMNS)]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     results, logs = {}, {}

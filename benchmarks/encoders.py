@@ -9,15 +9,15 @@ afresh). The epoch with the best validation NDCG@20 counts; intervals are 95 % o
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.encoders.fitting import ENCODERS
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from table3 import interval
+from shared.compact import read_figures
+from shared.page import origin, page_parser, write_page
+from shared.tables import interval
 
 FIGURES = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 BSAREC_LOG = (0.0523, 0.0807, 0.1174, 0.0344, 0.0435, 0.0526)
@@ -26,9 +26,7 @@ PUBLISHED = {("lastfm", "k-core", "bsarec"): ("authors' log", BSAREC_LOG)}
 
 def main() -> None:
     """Train what is missing and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--filter", default="paper")
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -53,7 +51,7 @@ def measured_before(path: Path, about: dict[str, str]) -> dict[str, dict[str, An
     """Cells of the page's JSON, each with its origin; none if they had other settings."""
     if not path.exists():
         return {}
-    content = json.loads(path.read_text())
+    content = read_figures(path)
     if any(
         content["arguments"][name] != about[name] for name in ("dataset", "filter", "item_start")
     ):

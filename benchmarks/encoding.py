@@ -28,13 +28,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from child import taken
-from encoding_ways import WAYS, flop_of, installed
-from page import origin, write_page
+from encoding_parts.ways import WAYS, flop_of, installed
 from proactrec.data.dataset import Dataset, Side
 from proactrec.data.load import load_dataset
 from proactrec.encoders.base import Encoder
 from proactrec.encoders.fitting import ENCODERS
+from shared.child import taken
+from shared.page import origin, write_page
 from speed import has_movielens
 
 NETWORKS = {"sasrec": "SASRec, ICLRec, ICSRec", "bsarec": "BSARec", "mstein": "MStein"}

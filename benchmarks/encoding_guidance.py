@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from encoding_ways import flop_of
+from encoding_parts.ways import flop_of
 from guidance_side import made
-from page import origin, write_page
 from proactrec.encoders.runtime import OpenVINOStates
 from proactrec.evaluation.rollout import rollout
 from proactrec.policies.itmprec import ITMPRec
 from proactrec.types import IntArray
+from shared.page import origin, write_page
 from speed import has_movielens, product_rate
 
 PROTOCOLS = ("official", "common")

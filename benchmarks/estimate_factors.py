@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import random_shop
-from page import origin, write_page
 from proactrec.content import left_singular
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import TrainingSequences
@@ -36,6 +34,8 @@ from proactrec.rng import torch_generator
 from proactrec.simulator.environment import Environment
 from proactrec.tables import adam, rows_of
 from proactrec.threads import one_thread
+from shared import random_shop
+from shared.page import origin, write_page
 
 Measured = tuple[str, Size, float, Callable[[], Any]]
 """A kernel, the size it is measured at, how many units a call does, and the call."""

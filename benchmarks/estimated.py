@@ -14,9 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import random_shop
-from child import taken
-from page import origin, write_page
 from proactrec.encoders.fitting import fit_encoder
 from proactrec.estimating.estimate import GIB, estimated
 from proactrec.estimating.rates import Rates
@@ -26,6 +23,9 @@ from proactrec.files import read_json, write_json
 from proactrec.graphau import GraphAUOptions, fit_graphau
 from proactrec.policies.views import companions
 from proactrec.training import StoppingOptions
+from shared import random_shop
+from shared.child import taken
+from shared.page import origin, write_page
 
 ASKED = 1 / 3
 """How far memory may be from what was said, as a share of what was taken."""

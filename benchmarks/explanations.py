@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from page import origin, write_page
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.graphau import fit_graphau
@@ -25,6 +24,7 @@ from proactrec.measurement.sums import Sums
 from proactrec.policies.foresight import Foresight
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
+from shared.page import origin, page_parser, write_page
 
 N_USERS, N_TARGETS, N_DRAWS, N_LEFT_OUT = 200, 5, 5, 3
 NAMED, ONCE, NEWEST, NEAREST, RANDOM = "named", "singly", "newest", "nearest", "random"
@@ -50,8 +50,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__)
     parser.add_argument("--datasets", nargs="+", default=["demo"])
     parser.add_argument("--policies", nargs="+", default=["itmprec", "foresight"])
     parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))

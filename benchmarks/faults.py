@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from faults_instances import instances
-from faults_outages import clock, disk, network
-from faults_page import body
-from faults_runs import Setting, kills
-from faults_site import PROACTREC
-from page import origin, write_page
+from faults_parts.instances import instances
+from faults_parts.outages import clock, disk, network
+from faults_parts.page import body
+from faults_parts.runs import Setting, kills
 from proactrec.files import write_json
+from shared.child import PROACTREC
+from shared.page import origin, write_page
 
 READY_SECONDS = 10.0
 """After every fault the service must be ready again by then."""

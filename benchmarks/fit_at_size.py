@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from child import taken
-from page import origin, write_page
 from proactrec.files import write_json
-from table3 import interval
+from shared.child import taken
+from shared.page import origin, write_page
+from shared.tables import interval
 
 LIMIT_GIB = 6.0
 SHARES = (0.25, 0.5, 1.0)

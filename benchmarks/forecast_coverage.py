@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.forecast import SEGMENTS, Forecaster, ForecastOptions
@@ -30,7 +29,11 @@ from proactrec.report.tables import label_of
 from proactrec.simulator.hidden import HIDDEN
 from proactrec.simulator.prior import Prior, drawn_world
 from proactrec.types import FloatArray
+from shared.page import origin, page_parser, write_page
+from shared.tables import table
 
+NAMED = ("policy", "worlds", "after")
+"""Heads of what tells a case from others."""
 AFTER = 5
 """Rounds of the campaign that the second forecast has seen."""
 LABELS = {metric: label_of(metric) for metric in CAMPAIGN_METRICS}
@@ -67,9 +70,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--policies", nargs="+", default=["itmprec", "foresight"])
     parser.add_argument("--n-tests", type=int, default=60)
     parser.add_argument("--n-left-out", type=int, default=10, help="test worlds of each such kind")
@@ -217,15 +218,15 @@ def tables(cases: Sequence[Case]) -> Iterator[str]:
         {name: lambda held, row=row: held[:, row : row + 1] for row, name in enumerate(SEGMENTS)},
     )
     yield "## How wide an 80 % interval is at the last round, over everybody"
-    lines = [["policy", "worlds", "after", *LABELS.values()]]
+    lines = []
     for case in cases:
         last = [case.width[:, 0, 0, part.stop - 1].mean() for part in slices.values()]
         lines.append([*_named(case), *(f"{width:.3g}" for width in last)])
-    yield _markdown(lines)
+    yield table([*NAMED, *LABELS.values()], lines)
 
 
 def _table(cases: Sequence[Case], columns: dict[str, Any]) -> str:
-    lines = [["policy", "worlds", "after", *columns]]
+    lines = []
     for case in cases:
         cells = []
         for choose in columns.values():
@@ -240,17 +241,11 @@ def _table(cases: Sequence[Case], columns: dict[str, Any]) -> str:
                 parts.append(f"{by_world.mean():.0%} ({error:.0%})".replace("%", ""))
             cells.append(" / ".join(parts))
         lines.append([*_named(case), *cells])
-    return _markdown(lines)
+    return table([*NAMED, *columns], lines)
 
 
 def _named(case: Case) -> list[str]:
     return [case.policy, f"{case.worlds} (n = {case.n_worlds})", str(case.after or "–")]
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *rest = lines
-    ruled = [head, ["---"] * len(head), *rest]
-    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def _say(stage: str, done: int, total: int, note: str = "") -> None:

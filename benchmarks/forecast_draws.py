@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.forecast import Forecaster, ForecastOptions
 from proactrec.evaluation.prediction import LEVELS, Summary, predicted
 from proactrec.rng import generator
 from proactrec.simulator.prior import N_DRAWN, PlausibleWorld, Prior, drawn_world, world_at
+from shared.page import origin, page_parser, write_page
 
 Draw = Callable[[Prior, int, int], PlausibleWorld]
 
@@ -38,9 +38,7 @@ DRAWS: dict[str, Draw] = {"independent": independent_world, "even": drawn_world}
 
 def main() -> None:
     """Play what is missing, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--n-ensembles", type=int, default=8)
     parser.add_argument("--n-tests", type=int, default=200)
     parser.add_argument("--policy", default="itmprec")

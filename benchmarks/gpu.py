@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from page import origin, write_page
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
@@ -36,6 +35,7 @@ from proactrec.policies.views import Views
 from proactrec.rng import generator, torch_generator
 from proactrec.simulator.world import World, WorldOptions
 from proactrec.training import mean_loss
+from shared.page import origin, write_page
 
 STRIDE = 7919
 """A prime: so many items on, none comes twice in a history."""

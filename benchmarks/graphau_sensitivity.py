@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from page import origin, write_page
 from proactrec.data.load import load_dataset
 from proactrec.files import write_json
 from proactrec.graphau import GraphAUOptions, fit_graphau, spread
+from shared.page import origin, write_page
 
 WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 RANKED = ("ndcg@20", "hr@20")

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from page import origin, write_page
+from shared.page import origin, write_page
 from speed import has_movielens
 
 HERE = Path(__file__).resolve().parent

@@ -4,7 +4,7 @@ Usage: python benchmarks/hour.py PAGE.md [--minutes 60] [--rate 60] [--database 
        [--instances 1] [--kind catalogue] [--n-users 100000] [--n-items 20000]
        [--store runs/serving] [--before docs/results/serving-load.json]
 The service, its guide and its users are those of serving.py. Beside them whoever runs the service
-looks at it, and users leave or want their data (hour_errands.py). Figures are kept every five
+looks at it, and users leave or want their data (hour_parts/errands.py). Figures are kept every five
 minutes: the same command, after it was stopped, goes on with the minutes that are left, on the same
 database. What the same rate took without the rest is read from `--before`.
 """
@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from big_guide import big_guide
-from hour_errands import Errands
-from hour_page import body
-from page import origin, write_page
+from hour_parts.errands import Errands
+from hour_parts.page import body
 from proactrec.files import read_json, write_json
 from serving import CAMPAIGN, N_OFFERED, WARM
-from serving_checks import checks
 from serving_load import Load
-from serving_site import Setting, Site, site
+from serving_parts.checks import checks
+from serving_parts.site import Setting, Site, site
+from shared.compact import read_figures
+from shared.page import origin, page_parser, write_page
 
 PART_MINUTES, LOOK = 5.0, 60.0
 
@@ -40,15 +41,15 @@ def main() -> None:
     setting = Setting(asked.database, asked.instances)
     place = asked.store / f"hour-{setting.database}-{setting.instances}-{asked.kind}-{asked.rate}"
     found = _played(setting, guide, place, asked)
-    content = {"origin": origin(), "campaign": CAMPAIGN, **found}
+    parts = found["parts"]
+    content = {"origin": origin(), "campaign": CAMPAIGN, **found, "parts": [*map(kept, parts)]}
     before = _before(asked, setting)
     write_page(asked.page, "An hour of everything", content, body(found, before))
     print(body(found, before))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=int, default=60)
     parser.add_argument("--database", default="postgresql", choices=("postgresql", "sqlite"))
@@ -61,11 +62,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def kept(part: dict[str, Any]) -> dict[str, Any]:
+    """What the page says: of all looks the last, and no window."""
+    return {n: x for n, x in part.items() if n != "windows"} | {"looks": part["looks"][-1:]}
+
+
 def _before(asked: argparse.Namespace, setting: Setting) -> dict[str, Any] | None:
     """The cell of the load test that had the same rate, and nothing else to do."""
     if not asked.before.exists():
         return None
-    for group in read_json(asked.before)["groups"]:
+    for group in read_figures(asked.before)["groups"]:
         if (group["setting"], group["kind"]) == (setting.name, asked.kind):
             for cell in group["cells"]:
                 if cell["rate"] == asked.rate:

@@ -25,7 +25,6 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from page import origin, write_page
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
@@ -44,6 +43,7 @@ from proactrec.policies.plans import Goal, Plans
 from proactrec.rng import generator, torch_generator
 from proactrec.simulator.world import World
 from proactrec.types import FloatArray, IntArray
+from shared.page import origin, page_parser, write_page
 
 STORE = Path("runs/artefacts")
 WORLDS = ("flat", "medium", "steep")
@@ -56,9 +56,7 @@ COPIES = 5
 
 def main() -> None:
     """Train both, measure them, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--filter", default="paper")
     parser.add_argument("--n-targets", type=int, default=20, help="half to learn, half to measure")
     parser.add_argument("--n-users", type=int, default=300)

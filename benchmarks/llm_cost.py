@@ -10,16 +10,15 @@ import argparse
 import json
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from page import origin, write_page
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import load_dataset
 from proactrec.llm.messages import Message
 from proactrec.llm.prompting import HISTORY_LEN, click_prompt, load_prompt, plan_prompt
 from proactrec.rng import generator
+from shared.page import origin, page_parser, write_page
 
 DOMAINS = {"ml-100k": "movies", "lastfm": "music"}
 N_SAMPLES, PATH_LEN, N_ROUNDS = 300, 19, 20
@@ -40,8 +39,7 @@ json.dump(counts, sys.stdout)
 
 def main() -> None:
     """Count and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--tokenizer-python", required=True)
     arguments = parser.parse_args()
     cells = {}

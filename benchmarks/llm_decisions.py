@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from page import origin, write_page
+from shared.page import origin, page_parser, write_page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "llm"))
 
@@ -127,8 +127,7 @@ class Study:
 
 def main() -> None:
     """Run, kill, resume, replay, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--n-rounds", type=int, default=20)
     parser.add_argument("--policy", default="next-item")
     parser.add_argument("--seed", type=int, default=0)

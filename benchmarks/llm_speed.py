@@ -14,11 +14,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "llm"))
 
 from conftest import Server  # type: ignore[import-not-found]
-from page import origin, write_page
 from proactrec.llm.cache import AnswerCache
 from proactrec.llm.client import LLMClient
 from proactrec.llm.messages import Message
 from proactrec.llm.options import LLMOptions
+from shared.page import origin, page_parser, write_page
 
 LATENCY_S = 0.05
 N_DECISIONS = 18860
@@ -65,7 +65,8 @@ def warm(cache: AnswerCache) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write the page."""
+    asked = page_parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "log", {"latency_s": LATENCY_S})
         try:
@@ -92,7 +93,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     title = "Speed of the language model's client"
-    write_page(Path(sys.argv[1]), title, {"origin": origin(), **found}, "\n".join(lines))
+    write_page(asked.page, title, {"origin": origin(), **found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

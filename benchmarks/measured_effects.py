@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from page import origin, write_page
 from proactrec.files import read_json, write_json
 from proactrec.measurement.effects import Cell, Effect, Plan, effects, users_needed
 from proactrec.measurement.products import Layout, covariates_of, group_of, table_of
 from proactrec.measurement.sample_ratio import ALPHA as BROKEN
 from proactrec.measurement.sample_ratio import p_value
+from shared.page import origin, page_parser, write_page
 
 HOURS = 14 * 24
 FIGURES = ("target", "purchases", "acceptance")
@@ -204,8 +204,7 @@ EFFECTS = (0.03, 0.05)
 
 def main() -> None:
     """Simulate what is not kept yet, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--campaigns", type=int, default=1000)
     parser.add_argument("--users", type=int, default=4000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first campaign")

@@ -20,8 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from child import taken
-from page import origin, write_page
 from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
 from proactrec.estimating import memory
@@ -36,6 +34,8 @@ from proactrec.policies.views import Views
 from proactrec.rng import generator, keys_of, uniform_at
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.response import DistributionResponse
+from shared.child import taken
+from shared.page import origin, write_page
 
 LIMIT_GIB = 4.0
 N_ROUNDS, N_TARGETS, N_HISTORY = 2, 10, 20

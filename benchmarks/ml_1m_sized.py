@@ -8,16 +8,15 @@ job with both cores and the defaults; killed, the same command goes on where it 
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from child import taken
-from page import origin, write_page
 from proactrec.files import read_json, replacing
 from proactrec.rng import generator
+from shared.child import PROACTREC, taken
+from shared.page import origin, write_page
 
 N_USERS, N_ITEMS, N_TOPICS, SIZE = 6_040, 3_706, 60, 12
 LEAST, MOST, TYPICAL, SPREAD = 20, 2_000, 96, 1.0
@@ -36,8 +35,7 @@ def main() -> None:
     out = asked.folder / f"run-{asked.encoder}"
     about = ["--dataset", "ml-1m", "--data-dir", str(data.parent), "--category", "Sci-Fi"]
     how = ["--policy", "foresight", "--encoder", asked.encoder, "--n-targets", str(asked.n_targets)]
-    proactrec = [sys.executable, "-c", "from proactrec.cli.main import main; main()"]
-    done = taken([*proactrec, "run", *about, *how, "--out", str(out)])
+    done = taken([*PROACTREC, "run", *about, *how, "--out", str(out)])
     if done.code:
         raise SystemExit(done.code)
     run = read_json(out / "run.json")

@@ -20,14 +20,14 @@ import numpy as np
 import polars as pl
 import torch
 
-from child import taken
-from page import origin, write_page
 from proactrec.files import read_json, replacing
 from proactrec.guidance.past import no_journeys
 from proactrec.guidance.saved import ABOUT, open_guide
 from proactrec.guidance.tomorrow import People
 from proactrec.journeys import Journeys
 from proactrec.rng import generator
+from shared.child import taken
+from shared.page import origin, write_page
 
 N_EVENTS, N_TODAY, N_FIRST = 30, 3, 15
 """Events of a user before the fit; today's of a known user, and of one who came later."""

@@ -3,7 +3,6 @@
 Usage: python benchmarks/open_bandit.py docs/results/open-bandit.md --data ../shared/data
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from page import origin, write_page
 from proactrec.measurement.bootstrap import Estimate
 from proactrec.measurement.off_policy import Logged, OffPolicy, cross_fitted, off_policy
 from proactrec.types import FloatArray, IntArray
+from shared.page import origin, page_parser, write_page
 
 N_ITEMS, N_POSITIONS = 34, 3
 KEPT = (0.03, 0.3, 1.0)
@@ -36,8 +35,7 @@ class Log(NamedTuple):
 
 def main() -> None:
     """Estimate, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
     folder = arguments.data / "open-bandit"

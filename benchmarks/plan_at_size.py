@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from big_guide import big_guide
-from page import origin, write_page
 from proactrec.files import replacing_folder
 from proactrec.guidance.saved import ABOUT
 from proactrec.rng import generator
+from shared.page import origin, write_page
 
 N_HISTORY, AT_ONCE = 20, 100_000
 """Items that a user had; users that are made at a time."""

@@ -5,21 +5,19 @@ Usage: python benchmarks/rails_price.py DATASET PAGE.md [--policies foresight it
     [--workers 1] [--data-dir DIR] [--store runs/artefacts] [--set NAME=VALUE]
 Every rail at three settings, loose to strict, alone, beside the policy without rails and
 next-item. Finished stages lie in the store, so it goes on where it was killed; `--set` changes
-any setting of all runs. The plot stands beside the page.
+any setting of all runs. `plots.py` draws the picture.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
 
-from cells import parser_of, say, set_up
-from page import origin, write_page
 from proactrec.evaluation.benchmark.grid import grid
 from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.suites import Changes
@@ -28,7 +26,13 @@ from proactrec.guidance.decision import REASONS
 from proactrec.report.tables import MISSING
 from proactrec.rng import generator
 from proactrec.types import FloatArray
-from table3 import interval
+from shared.cells import parser_of, say, set_up
+from shared.page import origin, write_page
+from shared.pictures import Pictures
+from shared.tables import interval, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAIRS_LOOKED_AT = 400
 """Pairs, drawn at random, whose items' places by relevance are measured."""
@@ -51,6 +55,9 @@ DAY = 5
 """Rounds of a day, for daily_cap."""
 CAPS, N_PROTECTED = (10, 5, 2), (1, 2, 4)
 RAILS = (*STEPS, "category_caps", "protected_categories")
+HEADS = ("rail", "setting", "IoI", "share of IoI kept", "HR", "clicks lost", "place",
+         "target accepted", "plain")  # fmt: skip
+GROUP_HEADS = ("guided_pairs", "group of equal_groups", "share guided", "IoI", "HR", "clicks lost")
 
 
 class Setting(NamedTuple):
@@ -68,7 +75,7 @@ class Setting(NamedTuple):
 
 
 def main() -> None:
-    """Run what is missing, write page and plot."""
+    """Run what is missing and write the page."""
     arguments = _arguments()
     base, workshop = set_up(arguments, {"protocol.world.world": arguments.world})
     rows = []
@@ -80,16 +87,16 @@ def main() -> None:
             rows.append({**_named(one), **figures(workshop.experiment(cell.options))})
     policies = [policy for policy in arguments.policies if policy != PLAIN]
     body = "\n\n".join(
-        f"## {policy}\n\n{table(policy, rows)}{group_table(policy, rows)}" for policy in policies
+        f"## {policy}\n\n{rail_table(policy, rows)}{group_table(policy, rows)}"
+        for policy in policies
     )
-    plot = arguments.page.with_suffix(".png")
-    draw(policies, rows, plot)
     content = {
         "origin": origin(),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
         "rows": rows,
     }
-    text = f"![Increase of interest against clicks lost]({plot.name})\n\n{EXPLAINED}\n\n{body}"
+    picture = f"![Increase of interest against clicks lost]({arguments.page.stem}.png)"
+    text = f"{picture}\n\n{EXPLAINED}\n\n{body}"
     write_page(arguments.page, f"What guard rails cost on {arguments.dataset}", content, text)
     print(body)
 
@@ -201,13 +208,9 @@ def _places(scores: FloatArray, gone: list[int], shown: Sequence[int]) -> Iterat
             gone = [*gone, item]
 
 
-def table(policy: str, rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row per setting."""
-    lines = [
-        "| rail | setting | IoI | share of IoI kept | HR | clicks lost | place | target accepted "
-        "| plain |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def rail_table(policy: str, rows: list[dict[str, Any]]) -> str:
+    """A row per setting."""
+    lines = []
     free = {row["seed"]: row["ioi"] for row in rows if _is(row, policy, FREE)}
     for (rail, strength), found in _settings(policy, rows).items():
         kept = [row["ioi"] / free[row["seed"]] for row in found]
@@ -220,16 +223,13 @@ def table(policy: str, rows: list[dict[str, Any]]) -> str:
             interval([row["accepted"] for row in found], 3),
             interval([row["plain"] for row in found], 2),
         )
-        lines.append(f"| {rail or PLAIN} | {strength} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+        lines.append([rail or PLAIN, strength, *figures])
+    return table(HEADS, lines)
 
 
 def group_table(policy: str, rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row per group under `equal_groups`, means over seeds."""
-    lines = [
-        "\n\n| guided_pairs | group of equal_groups | share guided | IoI | HR | clicks lost |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    """A row per group under `equal_groups`, means over seeds; nothing without that rail."""
+    lines = []
     found = [row for row in rows if _is(row, policy, "equal_groups")]
     for strength in dict.fromkeys(row["strength"] for row in found):
         per_seed = [row["groups"] for row in found if row["strength"] == strength]
@@ -238,8 +238,8 @@ def group_table(policy: str, rows: list[dict[str, Any]]) -> str:
                 _mean_of([groups[name][figure] for groups in per_seed])
                 for figure in ("share_guided", "ioi", "hr", "clicks_lost")
             )
-            lines.append(f"| {strength} | {name} | {' | '.join(means)} |")
-    return "\n".join(lines) if found else ""
+            lines.append([strength, name, *means])
+    return f"\n\n{table(GROUP_HEADS, lines)}" if found else ""
 
 
 def _mean_of(values: list[float | None]) -> str:
@@ -267,13 +267,19 @@ def _lost(found: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[float
     return [1 - row["hr"] / plain[row["seed"]] for row in found]
 
 
-def draw(policies: Sequence[str], rows: list[dict[str, Any]], path: Path) -> None:
+def pictures(content: Mapping[str, Any], stem: str) -> Pictures:
+    """The picture of a page, from its JSON."""
+    return {f"{stem}.png": partial(drawn, content["rows"])}
+
+
+def drawn(rows: list[dict[str, Any]]) -> "Figure":
     """Increase of interest against clicks lost, a line per rail from no rails to its strictest."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from proactrec.report.drawing import STYLE, save_figure
+    from proactrec.report.drawing import STYLE
 
+    policies = [name for name in dict.fromkeys(row["policy"] for row in rows) if name != PLAIN]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(policies), 4.4), layout="constrained")
         panels = figure.subplots(1, len(policies), squeeze=False)[0]
@@ -285,8 +291,7 @@ def draw(policies: Sequence[str], rows: list[dict[str, Any]], path: Path) -> Non
             lines, names = axes.get_legend_handles_labels()
             drawn |= dict(zip(names, lines, strict=True))
         figure.legend(drawn.values(), drawn, fontsize=8, frameon=False, loc="outside right center")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(figure, path)
+    return figure
 
 
 def _draw_panel(axes: Any, policy: str, points: pl.DataFrame, colours: Any) -> None:

@@ -24,7 +24,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.data.load import load_dataset
 from proactrec.encoders.base import EncoderOptions
@@ -33,7 +32,8 @@ from proactrec.encoders.sasrec import SASRec
 from proactrec.files import write_json
 from proactrec.ranking import answer_places, ndcg, next_item_figures
 from proactrec.training import StoppingOptions
-from table3 import interval
+from shared.page import origin, write_page
+from shared.tables import interval, table
 
 RECBOLE = "recbole==1.2.1"
 """Without its dependencies: ray, thop, plotly, tabulate and psutil are not loaded for SASRec."""
@@ -55,6 +55,7 @@ PINS = (
     "safetensors==0.8.0",
 )
 TORCH = "torch==2.13.0"
+HEADS = ("model", "seeds", "HR@10", "NDCG@10", "validation NDCG@20", "best epoch", "CPU s to stop")
 HERE = Path(__file__).resolve().parent
 NAME = "events"  # "ml-100k" would make RecBole read its own copy
 Windows = Literal["last", "all"]
@@ -88,7 +89,7 @@ def main() -> None:
     for seed in arguments.seeds:
         if (key := f"RecBole seed={seed}") not in cells:
             keep(key, theirs(dataset, python, seed, arguments))
-    body = table(cells, arguments.windows, arguments.seeds)
+    body = figures_table(cells, arguments.windows, arguments.seeds)
     print(body)
     if arguments.page:
         title = f"SASRec beside RecBole's on {dataset.name}"
@@ -294,14 +295,11 @@ def epoch_time(dataset: Dataset, windows: Windows) -> dict[str, float]:
     return {"seconds": seconds, "cpu_seconds": cpu}
 
 
-def table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> str:
+def figures_table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> str:
     """Markdown: a row per model, then the epoch times."""
     rows = {"RecBole": "RecBole SASRec"}
     rows |= {f"proactrec {name}": f"proactrec SASRec, windows={name}" for name in windows}
-    lines = [
-        "| model | seeds | HR@10 | NDCG@10 | validation NDCG@20 | best epoch | CPU s to stop |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for key, title in rows.items():
         found = [cells[name] for seed in seeds if (name := f"{key} seed={seed}") in cells]
         texts = [
@@ -312,15 +310,15 @@ def table(cells: dict[str, Any], windows: list[Windows], seeds: list[int]) -> st
             ", ".join(str(cell["best_epoch"]) for cell in found),
             ", ".join(f"{cell['cpu_seconds']:.0f}" for cell in found),
         ]
-        lines.append(f"| {title} | {' | '.join(texts)} |")
+        lines.append([title, *texts])
     kept = [
         cells[name]["test_seen_items_kept"]
         for seed in seeds
         if (name := f"RecBole seed={seed}") in cells
     ]
     texts = [interval([figures[name] for figures in kept], 4) for name in ("hr@10", "ndcg@10")]
-    lines.append(f"| RecBole, seen items stay in | {len(kept)} | {' | '.join(texts)} | | | |")
-    return "\n".join([*lines, "", *epoch_table(cells["timing"])])
+    lines.append(["RecBole, seen items stay in", str(len(kept)), *texts, *[""] * 3])
+    return "\n".join([table(HEADS, lines), "", *epoch_table(cells["timing"])])
 
 
 def epoch_table(cell: dict[str, Any]) -> list[str]:

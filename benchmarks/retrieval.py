@@ -11,7 +11,6 @@ first of them. All is time of the processor, so that others on the machine cost 
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from page import origin, write_page
 from proactrec.data.dataset import Histories
 from proactrec.encoders.base import EncoderOptions
 from proactrec.encoders.sasrec import SASRec
@@ -32,6 +30,7 @@ from proactrec.policies.itmprec import ITMPRec
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.views import Views
 from proactrec.rng import generator, keys_of, torch_generator
+from shared.page import origin, page_parser, write_page
 
 N_HISTORY, N_ROUNDS, N_CLUSTERS, BRUTE_ROWS, N_BRUTE = 30, 20, 2_000, 32, 64
 
@@ -54,8 +53,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--n-items", type=int, default=1_000_000)
     parser.add_argument("--n-users", type=int, default=60)
     parser.add_argument("--n-batch", type=int, default=1_000)

@@ -3,22 +3,18 @@
 Usage: python benchmarks/run_page.py RUN docs/results/NAME.md
 """
 
-import argparse
 from pathlib import Path
 
-from page import origin, write_page
 from proactrec.measurement.results import RunResult
+from shared.page import origin, page_parser, write_page
 
 LABELS = {"hr": "HR", "ioi": "IoI", "ior": "IoR", "ior200": "IoR (ranks cut at 200)"}
 
 
 def main() -> None:
     """Write the page and its JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("page", type=Path)
-    arguments = parser.parse_args()
-    result = RunResult.opened(arguments.run)
+    arguments = page_parser(__doc__, "run").parse_args()
+    result = RunResult.opened(Path(arguments.run))
     body = "\n".join([*facts(result), *figures(result), *next_item(result)])
     title = f"{result.policy} on {result.dataset}, protocol {result.protocol}"
     write_page(arguments.page, title, {"origin": origin(), "run": result.content()}, body)

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec import Experiment, ExperimentOptions
+from shared.page import origin, write_page
 
 Changes = dict[str, Any]
 Row = dict[str, Any]

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from big_guide import big_guide
-from page import origin, write_page
 from proactrec.files import read_json, write_json
-from serving_checks import checks
 from serving_load import Load
-from serving_page import body, draw
-from serving_site import PROACTREC, Bare, Setting, Site, site
+from serving_parts.checks import checks
+from serving_parts.page import body
+from serving_parts.pictures import pictures
+from serving_parts.site import Bare, Setting, Site, site
+from shared.child import PROACTREC
+from shared.page import origin, page_parser, write_page
 
 CATEGORY, N_TARGETS = "kind 3", 300
 CAMPAIGN: dict[str, Any] = {
@@ -58,15 +60,24 @@ def main() -> None:
     groups = [
         group(one, kind, guide, arguments) for one, kind in product(settings, arguments.kinds)
     ]
-    content = {"origin": origin(), "campaign": CAMPAIGN, "groups": groups}
-    draw(arguments.page.with_suffix(".png"), groups)
-    write_page(arguments.page, "The service under load", content, body(groups, arguments.page))
-    print(body(groups, arguments.page))
+    content = {"origin": origin(), "campaign": CAMPAIGN, "groups": [*map(kept, groups)]}
+    text = body(groups, pictures(content, arguments.page.stem))
+    write_page(arguments.page, "The service under load", content, text)
+    print(text)
+
+
+def kept(group: dict[str, Any]) -> dict[str, Any]:
+    """What the page says: of all looks the first, the middle and the last, and no window."""
+    cells = []
+    for cell in group["cells"]:
+        looks = cell["looks"]
+        three = [looks[0], looks[len(looks) // 2], looks[-1]]
+        cells.append({n: x for n, x in cell.items() if n != "windows"} | {"looks": three})
+    return {**group, "cells": cells}
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--instances", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--kinds", nargs="+", default=["catalogue", "offered"])

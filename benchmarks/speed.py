@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from page import origin, write_page
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.data.load import DATA_DIR_VARIABLE, load_dataset
@@ -33,6 +32,7 @@ from proactrec.policies.itmprec import ITMPRec
 from proactrec.simulator.world import World
 from proactrec.targets import select_targets
 from proactrec.training import StoppingOptions
+from shared.page import origin, write_page
 
 
 class Timing(Options):

@@ -3,24 +3,25 @@
 Usage: python benchmarks/suggestions.py DATASET STORE PAGE.md [N_TARGETS]
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from page import origin, write_page
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.suggestions import Suggestion, suggest_categories
 from proactrec.types import FloatArray
+from shared.page import origin, page_parser, write_page
 
 MEASURES = {"IoI@20": "ioi", "IoR@20": "ior", "HR@20": "hr"}
 
 
 def main() -> None:
     """Guide toward every category, and write how the suggested order fares."""
-    name, store, page = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    n_targets = int(sys.argv[4]) if len(sys.argv) > 4 else 10
+    parser = page_parser(__doc__, "dataset", "store")
+    parser.add_argument("n_targets", type=int, nargs="?", default=10)
+    asked = parser.parse_args()
+    name, store, n_targets = asked.dataset, Path(asked.store), asked.n_targets
     options = ExperimentOptions(policy="ipg").changed(
         {"dataset.name": name, "protocol.targets.n_targets": n_targets}
     )
@@ -37,7 +38,7 @@ def main() -> None:
     body = _body(rows, correlations)
     print(body)
     content = {"origin": origin(), "rows": rows, "correlations": correlations}
-    write_page(page, f"Suggested categories on {name}", content, body)
+    write_page(asked.page, f"Suggested categories on {name}", content, body)
 
 
 def _measured(options: ExperimentOptions, store: Path, one: Suggestion) -> dict[str, Any]:

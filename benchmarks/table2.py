@@ -3,17 +3,17 @@
 Usage: python benchmarks/table2.py PAGE.md
 """
 
-import sys
 import warnings
 from pathlib import Path
 
-from page import origin, write_page
 from proactrec.data.table2 import QUIRKS, Row, table2
 from proactrec.errors import DataWarning
+from shared.page import origin, page_parser, write_page
 
 
 def main() -> None:
     """Count and write the page."""
+    asked = page_parser(__doc__).parse_args()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         rows = table2()
@@ -25,7 +25,7 @@ def main() -> None:
         "counts": {f"{row.dataset} {row.filter}": row.figures or row.missing for row in rows},
         "warnings": said,
     }
-    write_page(Path(sys.argv[1]), "Table 2: data sets", content, body)
+    write_page(asked.page, "Table 2: data sets", content, body)
 
 
 def _body(rows: list[Row], said: list[str]) -> str:

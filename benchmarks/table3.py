@@ -7,17 +7,16 @@ are over seeds (Student's t); the paper's figures stand beside them.
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import protocol_of
 from proactrec.files import write_json
-from proactrec.measurement.student import T_975
 from proactrec.report.published import published_figures
+from shared.page import origin, write_page
+from shared.tables import interval, table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "ITMPRec": (),
@@ -27,8 +26,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 PUBLISHED_ORDER = ("w/o P", "w/o IIS", "w/o TIAC", "ITMPRec")
 KEPT = (
-    "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol", "seed",
-    "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
+    "dataset", "n_users", "n_items", "n_interactions", "category", "policy", "without", "protocol",
+    "seed", "metrics", "outcome", "pairs", "next_item", "popularity", "interest_vectors",
     "interest_ranking", "response", "seconds", "peak_memory_mb", "versions",
 )  # fmt: skip
 FIGURES = ("hr", "ioi", "ior")
@@ -52,7 +51,7 @@ def main() -> None:
                     cells[key] = run(arguments.dataset, protocol, without, seed)
                     write_json(arguments.out, cells)
                     print(key, cells[key]["metrics"]["ioi"]["20"], flush=True)
-    body = table(arguments.dataset, cells, arguments.protocol, arguments.seeds)
+    body = figures_table(arguments.dataset, cells, arguments.protocol, arguments.seeds)
     print(body)
     if arguments.page:
         title = f"Table 3 on {arguments.dataset}: ITMPRec and its parts"
@@ -72,13 +71,15 @@ def run(dataset: str, protocol: str, without: tuple[str, ...], seed: int) -> dic
     return {**{name: result[name] for name in KEPT}, "origin": origin()}
 
 
-def table(dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list[int]) -> str:
-    """Markdown: a row per protocol and variant."""
-    lines = ["| protocol | variant | HR@20 | IoI@20 | IoR@20 |", "| --- | --- | --- | --- | --- |"]
+def figures_table(
+    dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list[int]
+) -> str:
+    """A row per protocol and variant, published figures first."""
+    lines = []
     published = published_figures(dataset)
     for name in (name for name in PUBLISHED_ORDER if name in published):
         hr, ioi, ior = (published[name][figure, 20] for figure in FIGURES)
-        lines.append(f"| published | {name} | {hr:.4f} | {ioi:.4f} | {ior:.1f} |")
+        lines.append(["published", name, f"{hr:.4f}", f"{ioi:.4f}", f"{ior:.1f}"])
     for protocol in protocols:
         figure_names = FIGURES if protocol == "official" else ("hr", "ioi", "ior200")
         for name in VARIANTS:
@@ -89,18 +90,8 @@ def table(dataset: str, cells: dict[str, Any], protocols: list[str], seeds: list
                 )
                 for figure in figure_names
             ]
-            lines.append(f"| {protocol} | {name} | {' | '.join(texts)} |")
-    return "\n".join(lines)
-
-
-def interval(values: list[float], decimals: int) -> str:
-    """Mean ± half-width of the 95 % interval over seeds."""
-    n = len(values)
-    mean = sum(values) / n
-    if n == 1:
-        return f"{mean:.{decimals}f}"
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    return f"{mean:.{decimals}f} ± {T_975[n - 2] * deviation / math.sqrt(n):.{decimals}f}"
+            lines.append([protocol, name, *texts])
+    return table(["protocol", "variant", "HR@20", "IoI@20", "IoR@20"], lines)
 
 
 if __name__ == "__main__":

@@ -3,22 +3,20 @@
 Usage: proactrec benchmark --dataset ml-100k --filter paper --protocol official --protocol common
        --seed 0 --seed 1 --seed 2 --store runs/artefacts --out runs/table4
        python benchmarks/table4.py runs/table4 docs/results/table4-ml-100k.md
-The plots go beside the page. Differences are paired: same users, targets and luck; the interval is
-a 95 % bootstrap over users, and a verdict needs every seed to agree.
+Differences are paired: same users, targets and luck; the interval is a 95 % bootstrap over users,
+and a verdict needs every seed to agree. `plots.py` draws the pictures.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import polars as pl
-
-from page import origin, write_page
 from proactrec.evaluation.comparison import compare_in
 from proactrec.measurement.comparison import Difference
 from proactrec.measurement.results import CellResult, read_cells
 from proactrec.report.benchmark.figures import file_name
+from shared.page import origin, write_page
+from table4_parts.pictures import names_of
 
 ORDERINGS = (
     ("ITMPRec", "IPG"),
@@ -49,7 +47,7 @@ KEPT = {"dataset", "method", "world", "protocol", "seed", "metrics", "outcome", 
 
 
 def main() -> None:
-    """Write the page, its JSON and its plots."""
+    """Write the page and its JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", help="what `proactrec benchmark` wrote")
     parser.add_argument("page", type=Path)
@@ -58,7 +56,7 @@ def main() -> None:
         "--beside", nargs=2, metavar=("FIRST", "SECOND"), help="two methods to compare seed by seed"
     )
     arguments = parser.parse_args()
-    sections = [section(folder, arguments.page) for folder in arguments.folders]
+    sections = [section(folder, arguments.page.stem) for folder in arguments.folders]
     cells = [cell for one in sections for cell in one.cells]
     content: dict[str, Any] = {
         "origin": origin(),
@@ -82,18 +80,16 @@ class Section(NamedTuple):
     differences: list[dict[str, Any]]
 
 
-def section(folder: Path, page: Path) -> Section:
-    """Tables, pictures and orderings of one benchmark; the pictures go beside the page."""
+def section(folder: Path, stem: str) -> Section:
+    """Tables, pictures and orderings of one benchmark."""
     cells = read_cells(folder)
-    found = differences(folder, {cell.method for cell in cells})
+    methods = {cell.method for cell in cells}
+    found = differences(folder, methods)
     parts: list[str] = []
-    figures = pl.read_parquet(folder / "figures.parquet")
-    for place in figures.select("dataset", "protocol", "world").unique(maintain_order=True).rows():
-        name = file_name(*place)
-        picture = f"{page.stem}-{name}.png"
-        shutil.copyfile(folder / "plots" / f"{name}-interest.png", page.parent / picture)
-        table = (folder / "tables" / f"{name}.md").read_text()
-        parts += [f"## {', '.join(place)}", "", table, f"![IoI over the rounds]({picture})", ""]
+    for place in dict.fromkeys((cell.dataset, cell.protocol, cell.world) for cell in cells):
+        table = (folder / "tables" / f"{file_name(*place)}.md").read_text()
+        shown = [f"![{said}]({name})" for name, said in names_of(stem, place, methods).items()]
+        parts += [f"## {', '.join(place)}", "", table, "\n\n".join(shown), ""]
         parts += [*orderings(found, ", ".join(place)), ""]
     said = [
         {"first": first, "second": second, "place": place, **d._asdict(), "verdict": d.verdict}

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.rollout import rollout
@@ -21,6 +20,7 @@ from proactrec.policies.base import Evidence
 from proactrec.policies.belief import AcceptanceModel
 from proactrec.policies.foresight import Foresight
 from proactrec.rng import generator
+from shared.page import origin, page_parser, write_page
 
 STORE = Path("runs/artefacts")
 WORLDS: dict[str, dict[str, Any]] = {
@@ -34,9 +34,7 @@ AFTER = (0, 1, 5, 19)
 
 def main() -> None:
     """Play every world and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--filter", default="paper")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n-users", type=int, default=300)

@@ -5,8 +5,8 @@ Usage: python benchmarks/worth.py DATASET PAGE.md [--seeds 0 1 2] [--n-targets 2
     [--worlds medium flat steep factors content] [--parts grid interest hazard ablation rails]
     [--only-finished]
 Finished stages lie in the store, so it goes on where it was killed; with --only-finished it plays
-nothing and writes the page from what there is, also while another process plays. The plot stands
-beside the page.
+nothing and writes the page from what there is, also while another process plays. `plots.py` draws
+the picture.
 """
 
 import argparse
@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cells import parser_of, say, set_up
-from page import origin, write_page
 from proactrec.config import digest
 from proactrec.errors import ProactrecError
 from proactrec.evaluation.benchmark.grid import Cell
@@ -25,13 +23,16 @@ from proactrec.evaluation.benchmark.run import run
 from proactrec.evaluation.benchmark.tasks import Workshop
 from proactrec.files import write_text
 from proactrec.measurement.results import CellResult
-from worth_cases import PARTS, WORLDS, Bases, Case, cases_of, named
-from worth_figures import Judge
-from worth_page import body_of, draw
+from shared.cells import parser_of, say, set_up
+from shared.page import origin, write_page
+from worth_parts.cases import PARTS, WORLDS, Bases, Case, cases_of, named
+from worth_parts.figures import Judge
+from worth_parts.page import body_of
+from worth_parts.pictures import pictures
 
 
 def main() -> None:
-    """Play what is missing, seed by seed, and write page and plot."""
+    """Play what is missing, seed by seed, and write the page."""
     arguments = _arguments()
     base, workshop = set_up(arguments)
     ledger = Ledger(arguments.store / f"{arguments.page.stem}-cells.json")
@@ -99,8 +100,6 @@ def _write(
         paths = [(case, path) for case in group if (path := ledger.log_of(case)) is not None]
         found, less = judge.judged(paths)
         rows, differences = rows + found, differences + less
-    plot = arguments.page.with_suffix(".png")
-    is_drawn = draw(rows, plot)
     content = {
         "origin": origin(),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
@@ -108,10 +107,8 @@ def _write(
         "rows": rows,
         "differences": differences,
     }
-    body = body_of(content, plot.name if is_drawn else None)
+    body = body_of(content, pictures(content, arguments.page.stem))
     write_page(arguments.page, f"What campaigns are worth, on {arguments.dataset}", content, body)
-    compact = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    write_text(arguments.page.with_suffix(".json"), compact + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from page import origin, write_page
 from proactrec.data.load import DatasetOptions
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.protocols import CAMPAIGN
@@ -24,6 +23,7 @@ from proactrec.guidance.recorded import train_users
 from proactrec.journeys import Journeys
 from proactrec.policies.base import View
 from proactrec.worth import Worth
+from shared.page import origin, page_parser, write_page
 
 SIZES = (1, 100, 2000)
 ROUND = 4
@@ -31,9 +31,7 @@ ROUND = 4
 
 def main() -> None:
     """Time both, write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("page", type=Path, help="Markdown page to write")
+    parser = page_parser(__doc__, "dataset")
     parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--repeats", type=int, default=15)

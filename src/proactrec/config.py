@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, get_args
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -164,6 +165,17 @@ def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
         if not isinstance(content, dict):
             raise InvalidInputError(f"setting {name} leads through {part!r}, which holds a value")
     content[last] = deepcopy(value)  # later settings may go on inside it
+
+
+def parsed_setting(text: str) -> tuple[str, Any]:
+    """Name and value of a `--set` option."""
+    name, separator, value = text.partition("=")
+    if not separator or not all(name.split(".")):
+        raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"--set {name} has a value that is not YAML: {value!r}") from error
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace as Row
 
 import pytest
 
-from .hosting import Shop
+from proactrec.store.campaign import Campaign
+from proactrec.store.people import id_of
+
+from .hosting import NOON
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -44,8 +48,33 @@ def test_what_was_acknowledged_is_there_once_whatever_is_killed(
         assert restart["failed"] == {}
 
 
-def test_what_is_lost_doubled_or_exceeded_is_told(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_lost_doubled_or_exceeded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setattr("tests.serving.hosting.TENANT", "default", raising=False)
+    from faults_parts import check
+    from faults_parts.load import Event, Seen
+
+    kept = {"item_id": "i", "guided": True, "campaign_id": "c", "arm": "a", "target_id": "t"}
+    row = {**kept, "user_id": "u", "number": 1, "not_guided_because": "", "at": NOON, "version": 1}
+    one, decision = Row(**row, request_key="k"), id_of("default", "u", 1)
+    seen = Seen()
+    seen.decisions["k"] = "u", {**kept, "decision_id": decision, "not_guided_because": None}
+    assert check._decisions([one], seen) == []
+    assert check._decisions([], seen) == ["decision k is there 0 times"]
+    assert check._decisions([one, one], seen) == ["decision k is there 2 times"]
+    other = Row(**{**row, "item_id": "j"}, request_key="k")
+    assert ["acknowledged was" in said for said in check._decisions([other], seen)] == [True]
+    stray = Row(**row, request_key="x")
+    assert check._decisions([one, stray], seen) == ["decision that nobody was told of: x"]
+    assert check._back_in_time([one, Row(**{**row, "number": 2})]) == []
+    earlier = Row(**{**row, "number": 2, "at": NOON - 1})
+    assert len(check._back_in_time([one, earlier])) == 1
+
+    seen.events["e"] = Event("u", decision, "i", "accept")
+    event = Row(event_id="e", user_id="u", decision=1, item_id="i", kind="accept")
+    assert check._events([event], seen) == []
+    assert check._events([event, event], seen) == ["event e is there 2 times"]
+    assert len(check._events([], seen)) == 1
+
+    said = Campaign(name="one", goal={"items": ("t",)}, budget={"total": 1}, rails={"daily_cap": 1})
+    used = check.counted([one, Row(**{**row, "number": 2})], {("c", 1): said})
+    assert {bound.of for bound, n in used.items() if n > bound.most} == {"budgets", "daily_caps"}

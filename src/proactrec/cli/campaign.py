@@ -11,7 +11,7 @@ from rich.table import Table
 
 from proactrec.cli import campaign_report, console, measuring, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
-from proactrec.cli.setup import listed_ids, parsed_setting
+from proactrec.cli.setup import listed_ids
 from proactrec.cli.streams import say
 from proactrec.errors import CampaignStateError, InvalidInputError
 
@@ -73,7 +73,7 @@ def create(
     """
     import yaml
 
-    from proactrec.config import set_nested
+    from proactrec.config import parsed_setting, set_nested
     from proactrec.serving.guides import Guides
     from proactrec.store import campaigns
     from proactrec.store.campaign import Campaign

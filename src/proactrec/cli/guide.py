@@ -9,7 +9,7 @@ from rich.table import Table
 
 from proactrec.cli import console, options, results
 from proactrec.cli.flags import flags_of, given, naming, takes
-from proactrec.cli.setup import parsed_setting
+from proactrec.config import parsed_setting
 from proactrec.errors import InvalidInputError
 from proactrec.fitting.fitting import Fitting
 from proactrec.fitting.guides import fit_guide

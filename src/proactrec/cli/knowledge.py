@@ -9,7 +9,7 @@ from rich.table import Table
 from proactrec.cli import console, options, results
 from proactrec.cli.campaign import BY
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
-from proactrec.cli.setup import parsed_setting
+from proactrec.config import parsed_setting
 
 if TYPE_CHECKING:
     from proactrec.serving.learned import KnowledgeVersion

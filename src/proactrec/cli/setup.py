@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-import yaml
 
 from proactrec.cli import options
 from proactrec.cli.flags import Flag, flags_of, given, naming, own_parameters, parameters, sign
-from proactrec.config import set_nested
+from proactrec.config import parsed_setting, set_nested
 from proactrec.errors import InvalidInputError
 from proactrec.names import spelled
 
@@ -333,14 +332,3 @@ def take_options(
     """Give a command the options of its own, then those of :func:`setup` that are not left out."""
     shared = [*parameters(run_flags()), *own_parameters(setup)]
     sign(command, [*own, *(one for one in shared if one.name not in left_out)])
-
-
-def parsed_setting(text: str) -> tuple[str, Any]:
-    """Name and value of a `--set` option."""
-    name, separator, value = text.partition("=")
-    if not separator or not all(name.split(".")):
-        raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InvalidInputError(f"--set {name} has a value that is not YAML: {value!r}") from error

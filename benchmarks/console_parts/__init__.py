@@ -1,0 +1,1 @@
+"""What `console.py` is made of: visitors without a browser."""

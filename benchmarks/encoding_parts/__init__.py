@@ -1,0 +1,1 @@
+"""What `encoding.py` and `encoding_guidance.py` compare: ways to encode."""

@@ -1,0 +1,1 @@
+"""What `hour.py` is made of: errands beside decisions, and the page."""

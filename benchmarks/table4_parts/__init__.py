@@ -1,0 +1,1 @@
+"""What `table4.py` is made of: the pictures of its pages."""

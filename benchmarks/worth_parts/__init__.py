@@ -1,0 +1,1 @@
+"""What `worth.py` is made of: cases, figures of their logs, the page."""
