@@ -83,7 +83,10 @@ def _wrong(words: list[str]) -> str | None:
 
 def _without_redirections(words: list[str]) -> list[str]:
     to_file = [bool(re.match(r"^\d*[<>]", word)) for word in words]
-    names = [False, *(is_to and word in "<>" for is_to, word in zip(to_file, words, strict=True))]
+    names = [
+        False,
+        *(is_to and word.endswith((">", "<")) for is_to, word in zip(to_file, words, strict=True)),
+    ]
     return [
         word
         for word, is_to, is_name in zip(words, to_file, names[:-1], strict=True)
