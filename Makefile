@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_DATASET ?= demo
 
-.PHONY: demo serve test lint type bench
+.PHONY: demo serve test lint type docs bench
 .DEFAULT_GOAL := demo
 
 # torch first and pinned: any other way pip may fetch gigabytes of CUDA.
@@ -14,6 +14,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,report,tune,llm,gym,serve,console,telemetry,ray,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'pip>=25.1'  # which knows groups
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --group docs
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -36,6 +38,10 @@ lint: $(STAMP)
 
 type: $(STAMP)
 	$(BIN)/mypy
+
+# The documentation as a site, in runs/docs/site. Nothing is fetched; what leads nowhere is an error.
+docs: $(STAMP)
+	$(BIN)/python docs/site/build.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
