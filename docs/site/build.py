@@ -105,7 +105,7 @@ def gallery(source: Path) -> str:
         "The first picture of each page that has one; the page says what it shows, "
         "how it was made, and by which command.",
     ]
-    for path in sorted(found(source)):
+    for path in sorted(found(source) - {"index.md"}):
         lines = (source / path).read_text().splitlines()
         title = next(line.lstrip("# ") for line in lines if line.startswith("# "))
         picture = next((line for line in lines if line.startswith("![")), None)
