@@ -94,10 +94,10 @@ def _names(known: dict[str, ast.Module]) -> Page:
         line = first_line(known[module], there)
         rows.append(f"| [`pr.{name}`]({_place(module)}#{home}) | {line} |")
     text = (
-        "# Python reference\n\nWhat `import proactrec as pr` gives; examples and tutorials need "
-        "nothing else. Behind each name is its page with parameters, shapes and errors. What else "
-        "the modules hold is under *Modules*: it is documented and tested, and may change between "
-        "minor versions.\n\n" + "\n".join(rows) + "\n"
+        "# Python reference\n\nWhat `import proactrec as pr` gives. Behind each name is its page "
+        "with parameters, shapes and errors; all that the modules hold is under *Modules*.\n\n"
+        + "\n".join(rows)
+        + "\n"
     )
     return Page("reference/index.md", "Python", text)
 
