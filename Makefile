@@ -10,7 +10,7 @@ EXTRAS := fast,report,tune,llm,gym,serve,console,telemetry,ray
 DEMO := --dataset demo --n-targets 20 --leaving 0.05 --set encoder_options.stopping.patience=5
 RELEASE := build/release
 
-.PHONY: demo serve test quick test-long lint type bench results package package-matrix audit
+.PHONY: demo serve test quick test-long lint type docs bench results package package-matrix audit
 .DEFAULT_GOAL := demo
 
 # A pip that knows dependency groups; then torch, pinned: any other way pip may fetch gigabytes of CUDA.
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) -e '.[$(EXTRAS)]' --group lint --group test
+	$(INSTALL) -e '.[$(EXTRAS)]' --group lint --group test --group docs
 	touch $(STAMP)
 
 # Three policies with the same users, on both cores; then the report of one of them, from the same stages.
@@ -61,6 +61,10 @@ type: $(STAMP)
 results: $(STAMP)
 	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/plots.py
+
+# The documentation as a site, in runs/docs/site. Nothing is fetched; what leads nowhere is an error.
+docs: $(STAMP)
+	$(BIN)/python docs/site/build.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py

@@ -1,0 +1,62 @@
+"""A page of docs/ as the site has it: links out of the folder, formulas, and plain fences."""
+
+import posixpath
+import re
+from pathlib import Path
+
+from formulas import mathml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
+CODE = re.compile(r"`[^`\n]+`")
+LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+FORMULA = re.compile(r"(?<![\\\w$])\$([^$\n]+)\$(?![\w$])")
+MARKED = re.compile(r"^( *```\w+) (?:run|save=\S+)$", re.M)
+
+
+class BrokenLinkError(Exception):
+    """A page leads to a file that is not there."""
+
+
+def page(text: str, at: str, repository: str) -> str:
+    """A page's text for the site.
+
+    Parameters
+    ----------
+    text : str
+        As it stands in docs/.
+    at : str
+        Its path within docs/.
+    repository : str
+        URL of the repository, where files outside docs/ are.
+
+    Raises
+    ------
+    BrokenLinkError
+        If it names a file outside docs/ that does not exist.
+    """
+    found, end = [], 0
+    for fence in FENCE.finditer(text):
+        found += [_prose(text[end : fence.start()], at, repository), MARKED.sub(r"\1", fence[0])]
+        end = fence.end()
+    return "".join([*found, _prose(text[end:], at, repository)])
+
+
+def _prose(text: str, at: str, repository: str) -> str:
+    """Links and formulas, but not within `code`."""
+    codes = CODE.findall(text)
+    parts = (FORMULA.sub(lambda found: mathml(found[1]), part) for part in CODE.split(text))
+    whole = "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
+    return LINK.sub(lambda found: found[1] + _target(found[2], at, repository) + found[3], whole)
+
+
+def _target(link: str, at: str, repository: str) -> str:
+    if ":" in link or link.startswith("#"):
+        return link
+    path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(at), link))
+    if path.startswith("docs/") and not path.startswith("docs/site/"):
+        return link
+    if not (ROOT / path).exists():
+        raise BrokenLinkError(f"docs/{at} leads to {link}, which is not there")
+    return f"{repository}/{'tree' if (ROOT / path).is_dir() else 'blob'}/main/{path}"

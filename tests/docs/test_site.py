@@ -1,0 +1,113 @@
+"""The site: nothing in it leads nowhere, and nobody is kept out, on paper or on a phone."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+import proactrec as pr
+
+from ..console.browsing import Visit, opened
+from .blocks import ROOT
+
+pytestmark = pytest.mark.slow
+BUILD = ROOT / "docs" / "site" / "build.py"
+SERIOUS = ("serious", "critical")
+PAGES = (
+    *("", "start/first-study/", "start/glossary/", "guide/rails/", "guide/protocols/"),
+    *("findings/", "results/demo/", "gallery/", "reference/", "reference/commands/guide/"),
+    "reference/modules/measurement/sums/",
+)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the built site lies as a version of itself."""
+    pytest.importorskip("material", reason="the group docs is not installed")
+    folder = tmp_path_factory.mktemp("docs")
+    done = subprocess.run(
+        [sys.executable, str(BUILD), "--into", str(folder), "--publish", str(folder / "versions")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "versions"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Says nothing of what it serves."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def site(versions: Path) -> Iterator[str]:
+    """Where the site of this version is."""
+    (newest,) = json.loads((versions / "versions.json").read_text())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(versions)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/{newest['version']}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with opened() as found:
+        yield found
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_no_page_keeps_anybody_out(browser: Browser, site: str, width: int, scheme: str) -> None:
+    visit, wrong = Visit(browser, site, width=width, scheme=scheme), []
+    for path in PAGES:
+        visit.page.goto(path)
+        wrong += [(path, *one) for one in violations(visit.page)]
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, path
+    assert wrong == []
+    assert visit.complaints == []
+    assert visit.hosts == {"127.0.0.1"}
+    visit.close()
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """What axe calls serious, and where."""
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
+
+
+def test_the_reference_has_every_public_name(versions: Path) -> None:
+    (version,) = (path for path in versions.iterdir() if path.is_dir())
+    page = (version / "reference" / "index.html").read_text()
+    assert [name for name in pr.__all__ if f"pr.{name}<" not in page] == []
+
+
+def test_search_finds_pages_and_names(browser: Browser, site: str) -> None:
+    visit = Visit(browser, site)
+    visit.page.goto("")
+    visit.page.keyboard.press("/")
+    visit.page.keyboard.type("receptivity")
+    visit.page.get_by_role("link", name="Protocols").first.wait_for()
+    visit.close()
+
+
+def test_nothing_moves_off_paper(browser: Browser, site: str) -> None:
+    visit = Visit(browser, site)
+    visit.page.emulate_media(media="print")
+    visit.page.set_viewport_size({"width": 720, "height": 1000})  # A4 at 96 dots an inch
+    for path in ("guide/service/", "findings/"):
+        visit.page.goto(path)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 720, path
+    visit.close()
