@@ -178,7 +178,7 @@ def main() -> None:
     if (arguments.model is None) == (arguments.url is None or arguments.llm_model is None):
         parser.error("either --model, or --url and --llm-model")
     options = ExperimentOptions(
-        dataset=DatasetOptions(name="ml-100k", filter="paper"),
+        dataset=DatasetOptions(name="ml-100k"),
         category="Sci-Fi",
         seed=arguments.seed,
         n_users=arguments.n_guided,
