@@ -75,7 +75,8 @@ class Model:
             "domain": "movies",
             "cache": self.folder / "answers.sqlite",
             "replay": replay,
-            **{"concurrency": 2, "timeout_s": PATIENT_S, "give_up_s": PATIENT_S},
+            "concurrency": 16 if self._url else 2,
+            **{"timeout_s": PATIENT_S, "give_up_s": PATIENT_S},
         }
 
     def is_time_left(self, share: float = 1.0) -> bool:
