@@ -46,11 +46,11 @@ PATIENT_S = 24 * 3600.0
 """A busy or paused machine is no failure."""
 USERS_AT_ONCE = 5
 N_DIGIT_USERS, N_BACKWARDS_USERS = 10, 40
-N_INJECTIONS, INJECTIONS_AT_ONCE = 40, 10
+N_INJECTIONS, AT_ONCE = 40, 10
 TITLES = ("harmless words", "an order, fenced", "an order, as it is")
 HARMLESS = "and Other Stories from the Archive of the Studio"
 PATH = {"replan": "never", "path_len": 8, "max_answer_tokens": 120}
-"""A name takes a dozen tokens."""
+SHORT = {"max_answer_tokens": 2}  # a space and the digit
 MODEL, PLANNER = "language model", "LLM-IPP, prompt with two examples"
 POLICIES = ("next-item", "target-now", "itmprec", "foresight")
 T = TypeVar("T")
@@ -260,9 +260,7 @@ def injections(model: Model, run: Experiment, asked: Questions) -> dict[str, Any
         Injected(asked.recent[row], int(asked.item_idx[row]), order)
         for row, order in zip(rows, orders, strict=False)
     ]
-    chunks = [
-        cases[at : at + INJECTIONS_AT_ONCE] for at in range(0, len(cases), INJECTIONS_AT_ONCE)
-    ]
+    chunks = [cases[at : at + AT_ONCE] for at in range(0, len(cases), AT_ONCE)]
     titles = ["", *run.dataset.titles]
 
     def ask(agent: ClickAgent, some: list[Injected]) -> FloatArray:
@@ -271,7 +269,7 @@ def injections(model: Model, run: Experiment, asked: Questions) -> dict[str, Any
         given = [click_probability(answer) for answer in answers]
         return np.array([np.nan if p is None else p for p in given]).reshape(-1, 3)
 
-    found = model.answered("injections", chunks, ask, max_answer_tokens=2)
+    found = model.answered("injections", chunks, ask, **SHORT)
     if not found:
         return {}
     chance = np.nan_to_num(np.concatenate(found))  # (n, 3)
@@ -310,12 +308,10 @@ def injected(case: Injected, titles: list[str]) -> list[tuple[Message, ...]]:
 
 def paths(model: Model, options: ExperimentOptions) -> dict[str, Any]:
     """LLM-IPP beside other policies, for the same users with the same luck."""
-    found = {PLANNER: planned(model, options.changed({"policy": "llm-ipp"}))}
-    if found[PLANNER] is None:
+    if (found := planned(model, options.changed({"policy": "llm-ipp"}))) is None:
         return {}
-    for policy in POLICIES:
-        found[policy] = played(options.changed({"policy": policy}))
-    return found
+    others = {policy: played(options.changed({"policy": policy})) for policy in POLICIES}
+    return {PLANNER: found, **others}
 
 
 def planned(model: Model, options: ExperimentOptions) -> dict[str, Any] | None:
@@ -357,14 +353,11 @@ def given_chances(
     def ask(agent: ClickAgent, chunk: Questions) -> FloatArray:
         return chances(agent, run.world, chunk)
 
-    return model.answered("held-out items", chunks, ask, share, max_answer_tokens=2)
+    return model.answered("held-out items", chunks, ask, share, **SHORT)
 
 
 def held_out(
-    run: Experiment,
-    chunks: list[Questions],
-    found: list[FloatArray],
-    backwards: list[FloatArray],
+    run: Experiment, chunks: list[Questions], found: list[FloatArray], backwards: list[FloatArray]
 ) -> dict[str, Any]:
     """Real next items against random and popular ones, by the model and by simpler answers.
 
@@ -387,8 +380,7 @@ def held_out(
         name: click_model_figures(chance, chance, asked, count, bootstrap)
         for name, chance in given.items()
     }
-    turned = np.nan_to_num(np.concatenate(backwards))
-    turned = turned[: len(first)]
+    turned = np.nan_to_num(np.concatenate(backwards))[: len(first)]
     some = Bootstrap(asked.user_idx[: len(turned)], seed=run.seed)
     figures[MODEL]["order"] = agreement(first[: len(turned)], turned, some)
     return {
