@@ -48,6 +48,12 @@ class TinyServer:
             self._process.communicate()
             self._process = None
 
+    def cpu_seconds(self) -> float:
+        """Processor time that it took since it was started."""
+        assert self._process is not None
+        said = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(said[11]) + int(said[12])) / os.sysconf("SC_CLK_TCK")
+
     def answered(self) -> list[str]:
         """Hashes of prompts, one for each answer, in the order of the answers."""
         return self._log.read_text().split("\n")[:-1]

@@ -57,6 +57,20 @@ def test_key_depends_on_all_that_decides_the_answer_and_on_nothing_else() -> Non
     assert QUESTION.key(elsewhere) == QUESTION.key(OPTIONS)
 
 
+def token(text: str, **logprobs: float) -> dict[str, object]:
+    top = [{"token": name, "logprob": value} for name, value in logprobs.items()]
+    return {"token": text, "logprob": 0.0, "top_logprobs": top}
+
+
+def test_a_space_before_the_answer_is_skipped() -> None:
+    """A base model goes on from "Answer:" with a space, and then the digit."""
+    two = [token(" ", x=-9.0), token("1", zero=-1.5)]
+    said = read_reply(completion(message={"content": " 1"}, logprobs={"content": two}))
+    assert said.top_logprobs == {"zero": -1.5, "1": 0.0}
+    only = read_reply(completion(logprobs={"content": two[:1]}))
+    assert only.top_logprobs == {"x": -9.0, " ": 0.0}
+
+
 def test_reply_with_everything() -> None:
     top = [
         {"token": "1", "logprob": -0.5},

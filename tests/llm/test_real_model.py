@@ -197,6 +197,17 @@ def test_many_at_once_are_answered_as_one_by_one(
     assert agent(tiny, concurrency=CONCURRENCY).probabilities(asked[:CONCURRENCY]) == one_by_one
 
 
+def test_prompts_with_other_tasks_are_not_mixed_up(
+    tiny: TinyServer, agent: MakeAgent, asked: Asked, computed: Any
+) -> None:
+    zero, one = computed.tokenizer.convert_tokens_to_ids(["0", "1"])
+    for domain in ("generic", "music", "generic"):  # the server keeps what it made of a task
+        writer = agent(tiny, domain=domain)
+        rows = [computed(writer.prompt(*pair)) for pair in asked[:3]]
+        expected = [torch.sigmoid(row[one] - row[zero]).item() for row in rows]
+        assert writer.probabilities(asked[:3]) == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_prompt_beyond_the_context_is_an_error_where_the_server_says_so(
     tiny: TinyServer, foreign: TransformersServe, tmp_path: Path
 ) -> None:

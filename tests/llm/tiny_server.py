@@ -6,6 +6,7 @@ prompt, before each answer leaves it. `transformers serve` tells no probabilitie
 that do want a compiler or a GPU.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers reads it
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 KNOWN = {"model", "messages", "max_tokens", "temperature", "seed", "logprobs", "top_logprobs"}
 
@@ -28,12 +29,19 @@ class BadRequestError(Exception):
 
 
 class Served:
-    """The model: one forward pass at a time, as on a single device."""
+    """The model: one forward pass at a time, as on a single device.
+
+    All prompts of a kind begin with the same task, so what the model makes of a prompt's first
+    message is kept for the next one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+        ends = self._model.generation_config.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+        self._task, self._task_cache = torch.zeros(1, 0, dtype=torch.long), DynamicCache()
         self._lock = threading.Lock()
 
     def complete(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -67,13 +75,14 @@ class Served:
                 torch.manual_seed(request["seed"])
             made = self._model.generate(
                 **inputs,
+                past_key_values=self._begun(request["messages"][:1], inputs["input_ids"]),
                 max_new_tokens=n_answer,
                 output_logits=True,
                 return_dict_in_generate=True,
                 **sampling,
             )
         tokens = made.sequences[0, n_prompt:].tolist()
-        is_ended = tokens[-1] == self._tokenizer.eos_token_id
+        is_ended = tokens[-1] in self._ends
         said = tokens[:-1] if is_ended else tokens
         choice: dict[str, Any] = {
             "index": 0,
@@ -95,6 +104,21 @@ class Served:
                 "total_tokens": n_prompt + len(tokens),
             },
         }
+
+    def _begun(self, first: list[Any], tokens: torch.Tensor) -> DynamicCache | None:
+        """Keys and values of the tokens (1, L) that the first message alone begins with, too."""
+        alone = self._tokenizer.apply_chat_template(first, return_tensors="pt", return_dict=True)
+        alone = alone["input_ids"][:, : tokens.shape[1] - 1]  # one token at least is left to read
+        n_same = int((alone == tokens[:, : alone.shape[1]]).cumprod(1).sum())
+        task = tokens[:, :n_same]
+        if not n_same:
+            return None
+        if not torch.equal(task, self._task):
+            cache = DynamicCache(config=self._model.config)
+            with torch.no_grad():
+                self._model(task, past_key_values=cache, logits_to_keep=1)
+            self._task, self._task_cache = task, cache
+        return copy.deepcopy(self._task_cache)
 
     def _told(self, logprobs: torch.Tensor, token: int, n_top: int) -> dict[str, Any]:
         """Log probabilities of a token and of those that might have stood there."""

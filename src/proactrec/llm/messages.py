@@ -126,11 +126,15 @@ def _count(value: object) -> int | None:
 
 
 def _first_token(choice: Mapping[str, Any]) -> dict[str, float] | None:
-    """Log probabilities of the first token and of those that might have stood there."""
+    """Log probabilities of the first token that shows, and of those that might have stood there.
+
+    A space before it is skipped: models that were not made for chat write one ("Answer: 1").
+    """
     try:
-        first = choice["logprobs"]["content"][0]
+        tokens = choice["logprobs"]["content"]
+        first = next((one for one in tokens if one["token"].strip()), tokens[0])
         found = {top["token"]: float(top["logprob"]) for top in reversed(first["top_logprobs"])}
         found.setdefault(first["token"], float(first["logprob"]))
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         return None
     return {token: value for token, value in found.items() if math.isfinite(value)}
