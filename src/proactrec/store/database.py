@@ -33,9 +33,9 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
 NO_TABLE = "42P01"
-NO_DATABASE = "file is not a database"
-"""As SQLite says of another file."""
 """What PostgreSQL calls it."""
+NO_DATABASE = "file is not a database"
+"""What SQLite says of another file."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
