@@ -71,8 +71,6 @@ def create(
 
     Example: proactrec campaign create --store shop.sqlite --guide guides/shop --category Jazz
     """
-    import yaml
-
     from proactrec.config import parsed_setting, set_nested
     from proactrec.serving.guides import Guides
     from proactrec.store import campaigns
@@ -83,7 +81,7 @@ def create(
     if category or target:
         content["goal"] = goal
     if from_ is not None:
-        content = {**content, **(yaml.safe_load(from_.read_text(encoding="utf-8")) or {})}
+        content |= _written(from_)
     for setting, value in map(parsed_setting, set_ or []):
         set_nested(content, setting, value)
     said = Campaign(**content)
@@ -209,6 +207,8 @@ def plan(
     with opened(store) as database, console.progress() as progress:
         guides = opened_guides(database, guide, tenant)
         ids = listed_ids(users) if users else all_users(database, guides, tenant)
+        if not ids:
+            raise InvalidInputError("--users must name a user, got nobody")
         host, planned_for = Host(database, guides), None if day is None else day.date()
         rows = planned(host, tenant, ids, campaign, when, progress, day=planned_for)
     table = pl.DataFrame([row.model_dump(mode="json") for row in rows], infer_schema_length=None)
@@ -272,6 +272,19 @@ def rebuild(
         raise typer.Exit(1)
 
 
+def _written(path: Path) -> dict[str, Any]:
+    """What a file says of a campaign."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"--from must name a YAML or JSON file, {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidInputError(f"--from must name a file of settings, {path} holds none")
+    return found
+
+
 def _become(state: "State", campaign_id: str, store: str, reason: str, tenant: str) -> None:
     from proactrec.store import campaigns
 
@@ -302,9 +315,12 @@ def _time(given: str) -> int:
     from proactrec.serving.schemas import micros
 
     try:
-        return micros(TypeAdapter(AwareDatetime).validate_python(given))
+        found = TypeAdapter(AwareDatetime).validate_python(given)
     except ValidationError as error:
         raise InvalidInputError(f"--at must be a time with its zone, got {given!r}") from error
+    if not 1980 <= found.year <= 2100:
+        raise InvalidInputError(f"--at must be from 1980 to 2100, got {given!r}")
+    return micros(found)
 
 
 def _events(path: Path) -> "pl.DataFrame":

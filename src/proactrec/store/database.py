@@ -34,6 +34,8 @@ BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
 NO_TABLE = "42P01"
 """What PostgreSQL calls it."""
+NO_DATABASE = "file is not a database"
+"""What SQLite says of another file."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -337,4 +339,6 @@ def _told(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreError(f"the store {url.render_as_string()} was lost") from error
+        if NO_DATABASE in str(error.orig):
+            raise StoreError(f"the store {url.render_as_string()} is no database") from error
         raise
