@@ -243,7 +243,8 @@ def demo_vector_env(
 
 def _demo(world: str, store: Path, changes: Mapping[str, Any], progress: Progress) -> Experiment:
     settings = ExperimentOptions().changed({**named_world(world).changes(), **changes})
-    return _experiment(settings.model_dump_json(), store, progress)
+    # A callable is hashable, which its protocol does not say.
+    return _experiment(settings.model_dump_json(), store, progress)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4)

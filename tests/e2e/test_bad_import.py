@@ -242,7 +242,7 @@ BAD_OPTIONS = {
     "negative weight": (["--weight", "view=-1"], "at least 0, got 'view=-1'"),
     "weights without kinds": (["--weight", "buy=1"], "weights need a column of kinds of events"),
     "weights that drop all": (
-        ["--weight", "buy=1", "--event-type", "item"],
+        ["--weight", "buy=1", "--event-type", "item", "--item", "item"],
         "no event has a weight above 0",
     ),
     "weight that nobody reaches": (["--min-weight", "99"], "no user and item reach the weight 99"),

@@ -184,7 +184,7 @@ class Import:
         n_unlisted = int((~catalogue["is_listed"]).sum()) if plan.items else 0
         unused = told.unused_columns(options, plan.events, plan.items)
         kinds = gathered.kinds if options.columns.event_type else {}
-        about = {
+        about: dict[str, Any] = {
             "kinds": told.about_kinds(kinds, options.weights),
             "weights": options.weights,
             "time_unit": gathered.time_unit,
