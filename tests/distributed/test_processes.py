@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from proactrec.distributed.processes import Processes
-from proactrec.distributed.running import Part, here
+from proactrec.distributed.running import Part
+from proactrec.distributed.running import here as done_here
 from proactrec.distributed.shards import Shard
 from proactrec.errors import DataError, InvalidInputError, LostWorkersError
 
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_processes_do_what_is_done_here(folder: Path) -> None:
     work = Sums(folder)
     found = sorted(Processes(2)(work, parts()))
-    assert found == sorted(here(work, parts()))
+    assert found == sorted(done_here(work, parts()))
     assert [content for _, content in found] == [str(100 + at).encode() for at in range(9)]
 
 
@@ -56,7 +57,7 @@ def test_parts_are_read_as_there_is_room(folder: Path) -> None:
 def test_what_a_killed_process_had_is_done_again(folder: Path) -> None:
     found = sorted(Processes(2)(Sums(folder, kills=4), parts()))
     assert (folder / "killed").exists()
-    assert found == sorted(here(Sums(folder), parts()))
+    assert found == sorted(done_here(Sums(folder), parts()))
 
 
 def test_processes_that_die_over_and_over_are_given_up(folder: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_killed_process_changes_no_file(start: Start, long_plan: Long, tmp_pat
 
 @pytest.mark.slow
 def test_a_killed_owner_leaves_nobody_and_the_same_command_goes_on(
-    start: Start, cli: Command, long_plan: Long, tmp_path: Path
+    start: Start, here: Command, long_plan: Long, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     command = [*long_plan.command(out), "--processes", "2"]
@@ -104,7 +105,7 @@ def test_a_killed_owner_leaves_nobody_and_the_same_command_goes_on(
     done = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.parquet")}
     assert 5 <= len(done) < 150
     assert not (out / "summary.json").exists()
-    outcome = cli(*command)
+    outcome = here(*command)
     assert outcome.code == 0, outcome.stderr
     assert contents(out) == long_plan.whole
     assert {path: path.stat().st_mtime_ns for path in done} == done

@@ -135,7 +135,7 @@ class TestGuide:
             assert (tmp_path / "again" / name).read_bytes() == (shop.guide / name).read_bytes()
 
     def test_a_killed_fit_goes_on(
-        self, toy: Toy, start: Callable[..., "subprocess.Popen[str]"], cli: Command, tmp_path: Path
+        self, toy: Toy, start: Callable[..., "subprocess.Popen[str]"], here: Command, tmp_path: Path
     ) -> None:
         long = ["--set=encoder_options.stopping.n_epochs=40"]
         long += ["--set=encoder_options.stopping.min_epochs=40"]
@@ -155,10 +155,10 @@ class TestGuide:
         stop_when(process, tmp_path / "guide.store", f".encoder-*/{CHECKPOINT}", signal.SIGKILL)
         assert not out.exists()
         done = stages(tmp_path / "guide.store")
-        outcome = cli(*command, "--out", out)
+        outcome = here(*command, "--out", out)
         assert (outcome.code, outcome.errors) == (0, [])
         assert done.items() <= stages(tmp_path / "guide.store").items()
-        assert cli(*command, "--out", tmp_path / "whole").code == 0
+        assert here(*command, "--out", tmp_path / "whole").code == 0
         names = {path.relative_to(out) for path in out.rglob("*.safetensors")}
         assert names == {Path("encoder/encoder.safetensors"), Path("intents.safetensors")}
         for name in names:

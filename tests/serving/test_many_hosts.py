@@ -25,8 +25,11 @@ from proactrec.testing.databases import Kind, fresh_database
 from .hosting import DAY, NOON, TENANT, Shop
 
 ROW = "user_id, number, arm, target_id, item_id, plain_id, guided, reason, not_guided_because, at"
+N_EXAMPLES = int(os.environ.get("PROACTREC_HOST_EXAMPLES", "6"))
 SLOW = settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=N_EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
