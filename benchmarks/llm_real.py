@@ -81,7 +81,7 @@ class Model:
 
     def is_time_left(self, share: float = 1.0) -> bool:
         """Whether a further question may be asked within this share of the time."""
-        return time.monotonic() - self._start < share * self._seconds
+        return bool(time.monotonic() - self._start < share * self._seconds)
 
     def answered(
         self,

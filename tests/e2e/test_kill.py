@@ -60,7 +60,7 @@ def uninterrupted(toy: Toy, cli: Command, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_killed_at_every_stage_it_ends_as_if_it_never_was(
-    toy: Toy, start: Start, cli: Command, uninterrupted: Path, tmp_path: Path
+    toy: Toy, start: Start, here: Command, uninterrupted: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     store, done = out / "artefacts", {}
@@ -73,7 +73,7 @@ def test_killed_at_every_stage_it_ends_as_if_it_never_was(
         done = stages(store)
         assert not (out / "metrics.json").exists(), moment
         assert not (out / "report.html").exists(), moment
-    outcome = cli(*toy.run, *LONG, "--out", out)
+    outcome = here(*toy.run, *LONG, "--out", out)
     assert (outcome.code, outcome.errors) == (0, [])
     assert done.items() <= stages(store).items()
     assert {"interest", "encoder", "guidance"} <= {name.rsplit("-", 1)[0] for name in done}

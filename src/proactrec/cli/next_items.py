@@ -147,7 +147,10 @@ def _walks(
 
 def _check_rounds(past: "pl.DataFrame", n_rounds: int | None) -> None:
     """Refuse fewer rounds than there were already."""
-    if n_rounds is None or past.is_empty() or (last := past["round"].max()) <= n_rounds:  # type: ignore[operator]
+    if n_rounds is None or past.is_empty():
+        return
+    last: Any = past["round"].max()
+    if last <= n_rounds:
         return
     raise InvalidInputError(
         f"--n-rounds must be at least the rounds in --journeys, of which the last is {last}, "
