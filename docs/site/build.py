@@ -79,6 +79,8 @@ def build(into: Path) -> list[str]:
 def write(source: Path, repository: str, made: list[reference.Page]) -> None:
     """All pages and files of the site, as its generator reads them."""
     shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("site", "__pycache__"))
+    plots = [str(ROOT / "benchmarks" / "plots.py"), "--results", str(source / "results")]
+    subprocess.run([sys.executable, *plots], check=True, stdout=subprocess.DEVNULL)
     shutil.copytree(
         HERE,
         source / "assets",

@@ -4,6 +4,7 @@ import logging
 import socket
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -25,4 +26,5 @@ def run(options: ConsoleOptions, listener: socket.socket, way: Mapping[str, Any]
         timeout_graceful_shutdown=3,
         **way,
     )
-    uvicorn.Server(config).run([listener])
+    with suppress(KeyboardInterrupt):  # it was told to stop, and has closed what was open
+        uvicorn.Server(config).run([listener])

@@ -120,7 +120,8 @@ def gather(
     DataError
         If a table lacks a column, a type cannot be used, or no row is left.
     """
-    names = [name for name in columns.model_dump().values() if name]
+    named = (name for name in columns.model_dump().values() if name)
+    names = list(dict.fromkeys(named))  # one may be that of kinds, too
     for table in tables:
         check_columns(table, names)
     reader = None
