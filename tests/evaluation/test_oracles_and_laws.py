@@ -145,6 +145,22 @@ def test_oracles_choose_the_best_by_the_law(toy: Any, after_success: str) -> Non
             assert shown == pytest.approx(max(plain.values()), abs=1e-6)
 
 
+def test_a_rollout_notes_who_moved_without_acceptance(toy: Any) -> None:
+    """Interest and rank after every round are those of a replay, though nothing is accepted."""
+    world = world_of(toy, {"reactance": 0.5, "wandering": 0.5}, after_success="continue")
+    world.response = DistributionResponse(1000.0, 5.0)
+    log = rollout(OracleGreedy(), world, toy.dataset, TARGETS, RolloutOptions(n_rounds=4)).log
+    assert not log.accepted.any()
+    environment, rows = Environment(world), torch.arange(len(log.user_idx))
+    environment.reset(log.user_idx, log.target_idx, n_rounds=4)
+    for number in range(5):
+        np.testing.assert_array_equal(log.interest[:, number], environment.interest().numpy())
+        np.testing.assert_array_equal(log.rank[:, number], environment.rank(rows).numpy())
+        if number < 4:
+            environment.step(torch.from_numpy(log.slate[:, number]).long())
+    assert (log.rank[:, 4] != log.rank[:, 0]).any()
+
+
 @pytest.mark.parametrize("name", LAWFUL)
 def test_oracles_play_in_every_world_or_refuse_it_in_one_sentence(toy: Any, name: str) -> None:
     laws = LAWFUL[name][1]

@@ -72,13 +72,14 @@ def random_steps(
     """Standard normal numbers of (seed, user, target, round), arrays (B,): (B, dim)."""
     slot = torch.arange(dim).numpy() + LUCK_OF_WANDERING
     number = (round_idx[:, None] + (slot << 32)[None, :]).ravel()
-    keys = (x.repeat(dim) for x in (seeds, user_idx, target_idx))
-    return normal_of(torch.from_numpy(uniform_at(*keys, number))).view(-1, dim)
+    seed, user, target = (x.repeat(dim) for x in (seeds, user_idx, target_idx))
+    return normal_of(torch.from_numpy(uniform_at(seed, user, target, number))).view(-1, dim)
 
 
 def normal_of(uniform: Tensor) -> Tensor:
     """Standard normal numbers from uniform ones in [0, 1)."""
-    return torch.special.ndtri(uniform + 2.0**-54)
+    normal: Tensor = torch.special.ndtri(uniform + 2.0**-54)
+    return normal
 
 
 def interest_after(

@@ -175,6 +175,12 @@ class Environment:
         self._round += 1
         return feedback
 
+    def moved_rows(self, feedback: Feedback) -> Tensor:
+        """Rows of users who may stand elsewhere after the round of this feedback."""
+        if self.world.options.laws.moves_without_acceptance:
+            return torch.arange(len(feedback.accepted), device=self.world.device)
+        return rows_where(feedback.accepted)
+
     def _move(self, moving: Tensor, item_idx: Tensor, policy_share: KeptShare | None) -> None:
         """Move the users of a mask (B,) by the items (B,) that they accepted."""
         rows = rows_where(moving)
@@ -195,7 +201,8 @@ class Environment:
         after = returned(after, world.user_vectors[self._user_idx], laws)
         if laws.wandering:
             keys = (self._seeds, self._user_idx, self._target_idx, self._round)
-            steps = random_steps(*(x.cpu().numpy() for x in keys), before.shape[1])
+            seed, user, target, round_idx = (x.cpu().numpy() for x in keys)
+            steps = random_steps(seed, user, target, round_idx, before.shape[1])
             after = wandered(after, steps.to(before.device), laws)
         self._users = torch.where(moving[:, None], after, before)
 
