@@ -70,6 +70,8 @@ def test_every_named_world_passes_gymnasiums_checks(world: str, store: Path) -> 
         ("medium-v2", "target"),
         ("leaving-refused-v1", "interest"),
         ("leaving-users-v1", "target"),
+        ("wandering-v1", "interest"),
+        ("days-v1", "accepted"),
     ],
 )
 def test_many_in_one_step_are_the_same_as_one_by_one(world: str, reward: Any, store: Path) -> None:
@@ -119,6 +121,8 @@ def assert_same(found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
         ("leaving-refused-v1", {}),
         ("leaving-users-v1", {"protocol.world.patience": 2}),
         ("medium-v1", {"protocol.world.leaving": 0.2, "policy": "nearest-to-target"}),
+        ("returning-v1", {"policy": "oracle-lookahead"}),
+        ("wandering-v1", {"protocol.world.laws.day": 1.0, "protocol.world.mean_accept": 0.9}),
     ],
 )
 def test_replayed_guidance_ends_where_the_rollout_did(

@@ -36,6 +36,17 @@ DIGESTS = {
     "leaving-refused-v1": "32d35a87ff7fd71f",
     "leaving-users-v1": "399a8ab2763cacd1",
     "slate-v1": "b48e15defd7be4c9",
+    "weak-receptivity-v1": "2ace845f8d90040e",
+    "strong-receptivity-v1": "a65c81f5156e5233",
+    "returning-v1": "e6fca2b5f634be05",
+    "reactance-v1": "53c041303984aaec",
+    "exposure-v1": "5ca2c224a3e1b4af",
+    "diminishing-v1": "fa068b2a6c2493a7",
+    "wandering-v1": "9995122c60eb6c18",
+    "appeal-v1": "b02f9f0808994006",
+    "users-differ-v1": "1428cb0ca316d63c",
+    "days-v1": "eb657c492af80c65",
+    "lapses-v1": "db5c3f37ca28686f",
 }
 """Never changed: whoever wants other users adds another version."""
 

@@ -133,7 +133,7 @@ class Episodes:
         self.accepted[took, self.round[took], slot[took]] = 1
         self.round[played] += 1
         self.info["accept_prob"] = feedback.accept_prob.nan_to_num().cpu().numpy()
-        self._note(feedback.accepted.nonzero()[:, 0])
+        self._note(self.environment.moved_rows(feedback))
         reached = accepted & (item_idx == self.target_idx)
         reward = {
             "interest": self.info["interest"] - before["interest"],
@@ -144,7 +144,8 @@ class Episodes:
         is_done = reached & (self.environment.world.options.after_success != "continue")
         terminated = is_played & (is_done | self.environment.has_left.cpu().numpy())
         truncated = is_played & ~terminated & (self.round == self.n_rounds)
-        return Outcome(reward.astype(np.float64), terminated, truncated)
+        # Time moves users of other rows too, in some worlds: that is nobody's reward.
+        return Outcome(reward.astype(np.float64) * is_played, terminated, truncated)
 
     @property
     def journeys(self) -> Journeys:

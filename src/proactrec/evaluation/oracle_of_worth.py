@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
+from proactrec.errors import InvalidInputError
 from proactrec.evaluation.oracles import LOOKED_AT_ROWS, OracleGreedy
 from proactrec.policies.base import Decision, View
 from proactrec.policies.ingredients import Ingredients
@@ -43,7 +44,8 @@ class OracleWorth(OracleGreedy):
 
     See :mod:`proactrec.policies.plans`: two rounds are imagined, those behind them extrapolated
     by the stopping rule. So it is no upper bound, but what is possible for who knows everything and
-    looks two rounds ahead. Slots after the first are filled as if they were the first.
+    looks two rounds ahead. Slots after the first are filled as if they were the first. Worlds with
+    other laws (see :mod:`proactrec.simulator.laws`) it does not know, and refuses.
     """
 
     name: ClassVar[str] = "oracle-worth"
@@ -56,6 +58,21 @@ class OracleWorth(OracleGreedy):
     def build(cls, ingredients: Ingredients) -> Self:
         """The policy with the run's options."""
         return cls(ingredients.policy_options(OracleWorthOptions))
+
+    def reading(self, minds: Minds) -> Self:
+        """The oracle with these users' minds.
+
+        Raises
+        ------
+        InvalidInputError
+            If the users follow laws that it does not know.
+        """
+        if names := minds.world.options.laws.names:
+            raise InvalidInputError(
+                f"{self.name} knows no laws of drift and response but the paper's, the world has "
+                f"{', '.join(names)}; take oracle-lookahead"
+            )
+        return super().reading(minds)
 
     def decide(self, view: View) -> Decision:
         """The item with the highest expected worth."""

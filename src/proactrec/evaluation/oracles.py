@@ -85,7 +85,8 @@ class OracleLookahead(OracleGreedy):
     Of the `n_candidates` items with the highest expected gain, and one more, it shows the one with
     the highest :math:`p_i (g_i + V(u')) + (1 - p_i) V(u)`, where V is the highest expected gain of
     what may be shown next: 0 once the target was accepted, in the last round, and once the user
-    left. Slots after the first are filled as if they were the first.
+    left. Where users move without acceptance, V(u) is that of the user moved by the refusal, and
+    may be a loss. Slots after the first are filled as if they were the first.
     """
 
     name: ClassVar[str] = "oracle-lookahead"
@@ -117,25 +118,49 @@ class OracleLookahead(OracleGreedy):
         gain = now.expected_gain + penalty  # (B, n_items + 1)
         n_candidates = min(self.options.n_candidates + 1, gain.shape[1])
         best, candidates = gain.topk(n_candidates, dim=1)  # one more: V(u) if the best is refused
-        after_refusal = best[:, :1].expand_as(best).clone()
-        after_refusal[:, 0] = best[:, 1] if n_candidates > 1 else 0
+        after_refusal = self._after_refusal(minds, best, candidates, penalty)
         after_refusal.masked_fill_(minds.leaves[:, None], 0)
         prob = now.accept_prob.gather(1, candidates)
-        after_acceptance = self._best_after(minds, candidates, penalty)
-        value = best + prob * after_acceptance + (1 - prob) * after_refusal.clamp(min=0)
+        after_acceptance = self._after_acceptance(minds, candidates, penalty)
+        value = best + prob * after_acceptance + (1 - prob) * after_refusal
         value = value.masked_fill(best == -torch.inf, -torch.inf)
         score, place = value.max(1)
         item_idx = candidates.gather(1, place[:, None])[:, 0]
         return Decision(item_idx.masked_fill(score == -torch.inf, 0), score)
 
-    def _best_after(self, minds: Minds, candidates: Tensor, penalty: Tensor) -> Tensor:
+    def _after_acceptance(self, minds: Minds, candidates: Tensor, penalty: Tensor) -> Tensor:
         """Highest expected gain of the next round if a candidate is accepted: (B, n_candidates)."""
-        rows = torch.arange(len(candidates), device=candidates.device)
-        rows = rows.repeat_interleave(candidates.shape[1])
-        items = candidates.flatten()
-        imagined = minds.of(rows).accepting(items)
-        gain = imagined.outlook().expected_gain.add_(penalty[rows])
-        gain.scatter_(1, items[:, None], -torch.inf)
-        best = gain.max(1).values.clamp(min=0)
-        best = best.masked_fill(items == imagined.target_idx, 0)  # done, or without effect
+        rows, items = _row_by_row(candidates)
+        best = _best_next(minds.of(rows).accepting(items), items, penalty[rows])
+        options = minds.world.options
+        if options.after_success != "continue" or not options.laws.moves_by_time:
+            best = best.masked_fill(items == minds.target_idx[rows], 0)  # done, or without effect
         return best.view_as(candidates)
+
+    def _after_refusal(
+        self, minds: Minds, best: Tensor, candidates: Tensor, penalty: Tensor
+    ) -> Tensor:
+        """The same if a candidate is refused, the `best` of which stand first."""
+        if minds.world.options.laws.moves_without_acceptance:
+            rows, items = _row_by_row(candidates)
+            imagined = minds.of(rows).refusing(items)
+            return _best_next(imagined, items, penalty[rows]).view_as(candidates)
+        after = best[:, :1].expand_as(best).clone()
+        after[:, 0] = best[:, 1] if best.shape[1] > 1 else 0
+        return after.clamp(min=0)
+
+
+def _row_by_row(candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and items of all candidates (B, K), one after the other: (B * K,) each."""
+    rows = torch.arange(len(candidates), device=candidates.device)
+    return rows.repeat_interleave(candidates.shape[1]), candidates.flatten()
+
+
+def _best_next(imagined: Minds, items: Tensor, penalty: Tensor) -> Tensor:
+    """Highest expected gain of a round in which these items (B,) are not shown again: (B,)."""
+    gain = imagined.outlook().expected_gain.add_(penalty)
+    gain.scatter_(1, items[:, None], -torch.inf)
+    best = gain.max(1).values
+    if imagined.world.options.laws.moves_without_acceptance:  # then no round is without effect
+        return best.masked_fill(best == -torch.inf, 0)
+    return best.clamp(min=0)

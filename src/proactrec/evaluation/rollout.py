@@ -17,7 +17,6 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.notes import Notes
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
 from proactrec.evaluation.pairs import Pairs, guided_pairs
-from proactrec.gpu import rows_where
 from proactrec.guidance.decision import RailCounts, Ruled
 from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
@@ -211,7 +210,7 @@ class _Block:
     def step(self, number: int, slate: Tensor, guided: Tensor, share: KeptShare | None) -> Feedback:
         """Show a slate (B, n_slots), note what happens, and give the answers."""
         feedback = self.environment.step(slate, share)
-        changed = rows_where(feedback.accepted)
+        changed = self.environment.moved_rows(feedback)
         if len(changed):
             self.rank[changed] = self.environment.rank(changed)
         rows = torch.arange(len(slate), device=slate.device)

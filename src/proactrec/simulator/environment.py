@@ -11,6 +11,7 @@ from proactrec.arousal import arousal, kept_share
 from proactrec.errors import InvalidInputError, NotFittedError
 from proactrec.gpu import rows_where
 from proactrec.ranking import penalties, places
+from proactrec.simulator.drifting import diminished, random_steps, refused, returned, wandered
 from proactrec.simulator.dynamics import moved
 from proactrec.simulator.minds import Minds
 from proactrec.simulator.response import Shown
@@ -66,6 +67,10 @@ class Environment:
         self._leaving = world.leaving(users)  # (B, 2)
         self._luck_of_leaving = world.luck_of_leaving(user_idx, target_idx, n_rounds, seeds=seeds)
         self._noise = world.noise(target_idx)
+        self._day = world.day(user_idx, target_idx, n_rounds, seeds=seeds)
+        self._seeds = torch.full_like(users, world.seed)
+        if seeds is not None:
+            self._seeds = torch.from_numpy(seeds).to(device)
         self._target_idx, self._targets = targets, world.item_vectors[targets]
         self._users, self._user_idx = world.user_vectors[users], users
         self._recent, self._share = world.recent[users], world.kept_shares[users]
@@ -73,6 +78,7 @@ class Environment:
         self.is_frozen = self.is_owner.clone()
         self.has_left = torch.zeros_like(self.is_owner)
         self._n_skipped, self._round = torch.zeros_like(users), torch.zeros_like(users)
+        self._n_accepted = torch.zeros_like(users)
 
     def restart(
         self, rows: Tensor, user_idx: IntArray, target_idx: IntArray, seeds: IntArray
@@ -89,7 +95,8 @@ class Environment:
 
         Where users stand stays, and what they accepted of late.
         """
-        stay = {name: vars(self)[name][rows] for name in ("_users", "_recent", "_n_skipped")}
+        names = ("_users", "_recent", "_n_skipped", "_n_accepted")
+        stay = {name: vars(self)[name][rows] for name in names}
         users = self._user_idx[rows].cpu().numpy()
         self.restart(rows, users, target_idx, np.full(len(users), self.world.seed))
         for name, value in stay.items():
@@ -116,6 +123,9 @@ class Environment:
             self._recent,
             self._n_skipped + 1 >= (torch.inf if patience is None else patience),
             self._leaving.to(self.user_vectors.dtype),
+            self._user_idx,
+            self._n_accepted,
+            self._today(),
             self._n_rounds - int(self._round.max()),
         )
 
@@ -150,7 +160,10 @@ class Environment:
             )
         feedback = self._answer(slate)
         accepted, item_idx = feedback.accepted, feedback.item_idx
+        stays = self.is_frozen | self.has_left
         self._move(accepted & ~self.is_frozen, item_idx, policy_share)
+        self._drift(~stays, ~accepted & (item_idx > 0), item_idx)
+        self._n_accepted = self._n_accepted + accepted
         rows = rows_where(accepted)
         newest = torch.cat([self._recent[rows, 1:], item_idx[rows, None]], 1)
         newest = torch.where(accepted[rows, None], newest, self._recent[rows])
@@ -162,6 +175,12 @@ class Environment:
         self._round += 1
         return feedback
 
+    def moved_rows(self, feedback: Feedback) -> Tensor:
+        """Rows of users who may stand elsewhere after the round of this feedback."""
+        if self.world.options.laws.moves_without_acceptance:
+            return torch.arange(len(feedback.accepted), device=self.world.device)
+        return rows_where(feedback.accepted)
+
     def _move(self, moving: Tensor, item_idx: Tensor, policy_share: KeptShare | None) -> None:
         """Move the users of a mask (B,) by the items (B,) that they accepted."""
         rows = rows_where(moving)
@@ -170,6 +189,27 @@ class Environment:
             after = moved(users, self.world.item_vectors[item_idx[rows]], share)
             after = torch.where(moving[rows, None], after, users)
             self._users = self.user_vectors.index_copy(0, rows, after)
+
+    def _drift(self, moving: Tensor, is_refused: Tensor, item_idx: Tensor) -> None:
+        """Move users (B,) by laws that need no acceptance: what they refused, and time."""
+        world, laws = self.world, self.world.options.laws
+        if not laws.moves_without_acceptance:
+            return
+        before = after = self.user_vectors
+        pushed = refused(after, world.item_vectors[item_idx], laws)
+        after = torch.where(is_refused[:, None], pushed, after)
+        after = returned(after, world.user_vectors[self._user_idx], laws)
+        if laws.wandering:
+            keys = (self._seeds, self._user_idx, self._target_idx, self._round)
+            seed, user, target, round_idx = (x.cpu().numpy() for x in keys)
+            steps = random_steps(seed, user, target, round_idx, before.shape[1])
+            after = wandered(after, steps.to(before.device), laws)
+        self._users = torch.where(moving[:, None], after, before)
+
+    def _today(self) -> Tensor:
+        """What logits of acceptance gain in this round: (B,)."""
+        last = self._day.shape[1] - 1
+        return self._day.gather(1, self._round.clamp(max=last)[:, None])[:, 0]
 
     def _leave(self, accepted: Tensor, is_shown: Tensor) -> Tensor:
         """Who leaves after this round, out of patience or by chance: (B,)."""
@@ -200,9 +240,8 @@ class Environment:
         world = self.world
         interest = (self.user_vectors * world.item_vectors[item_idx]).sum(1)
         boredom = world.boredom(self._recent, item_idx)
-        prob = world.response.respond(
-            Shown(self._user_idx, item_idx, self._recent, interest, self._noise, boredom)
-        )
+        shown = Shown(self._user_idx, item_idx, self._recent, interest, self._noise, boredom)
+        prob = world.answered(shown, self._today())
         prob = prob * world.options.position_decay**slot
         luck = self._luck[:, slot].gather(1, self._round[:, None])[:, 0]
         is_shown = item_idx > 0
@@ -216,6 +255,10 @@ class Environment:
         return penalties(world.owned, users.numpy(), n_rows, world.device)
 
     def _kept_share(self, rows: Tensor, policy_share: KeptShare | None) -> Tensor:
+        share = self._first_kept_share(rows, policy_share)
+        return diminished(share, self._n_accepted[rows], self.world.options.laws)
+
+    def _first_kept_share(self, rows: Tensor, policy_share: KeptShare | None) -> Tensor:
         options = self.world.options
         if options.receptivity == "policy" and policy_share is not None:
             return policy_share(rows)

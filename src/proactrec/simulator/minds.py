@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from proactrec.errors import InvalidInputError
+from proactrec.simulator.drifting import (
+    diminished_once_more,
+    interest_after,
+    kept_of_refused,
+    refused,
+    returned,
+)
 from proactrec.simulator.dynamics import moved
+from proactrec.simulator.laws import LawOptions
 from proactrec.simulator.response import DistributionResponse
 from proactrec.simulator.world import World
 
@@ -18,15 +26,27 @@ class Outlook(NamedTuple):
     accept_prob: Tensor  # (B, n_items + 1)
     interest: Tensor  # (B, n_items + 1), interest in the target after accepting the item
     now: Tensor  # (B, 1), interest in the target now
+    refused: Tensor | None = None  # (B, n_items + 1), after refusing it, where that differs
 
     @property
     def expected_gain(self) -> Tensor:
-        """Chance of acceptance times the gain in interest that it brings: (B, n_items + 1)."""
-        return self.accept_prob * (self.interest - self.now)
+        """Expected gain in interest of showing the items: (B, n_items + 1).
+
+        Chance of acceptance times what it brings, and of refusal times what that brings, if users
+        are moved by it.
+        """
+        gain = self.accept_prob * (self.interest - self.now)
+        if self.refused is None:
+            return gain
+        return gain + (1 - self.accept_prob) * (self.refused - self.now)
 
 
 class Minds(NamedTuple):
-    """Hidden state of some users, for oracles: real, or imagined after an accepted item."""
+    """Hidden state of some users, for oracles: real, or imagined after an answer.
+
+    Laws of drift and response are known, and the day it is; other days, and where users will
+    wander, are nobody's to know: imagined users have an average day, and do not wander.
+    """
 
     world: World
     user_vectors: Tensor  # (B, d)
@@ -36,6 +56,9 @@ class Minds(NamedTuple):
     recent: Tensor  # (B, N_RECENT), newest items, which may bore
     leaves: Tensor  # (B,), whether a refusal now is the last that the user bears
     leaving: Tensor  # (B, 2), chances of leaving after an acceptance and after a refusal
+    user_idx: Tensor  # (B,)
+    n_accepted: Tensor  # (B,), on this journey
+    day: Tensor  # (B,), what logits of acceptance gain in this round
     rounds_left: int
 
     @classmethod
@@ -52,35 +75,85 @@ class Minds(NamedTuple):
 
     def accepting(self, item_idx: Tensor) -> "Minds":
         """As they would be after accepting these items (B,)."""
-        shown = self.world.item_vectors[item_idx]
+        shown, laws = self.world.item_vectors[item_idx], self.world.options.laws
+        after = moved(self.user_vectors, shown, self.kept_share)
         return self._replace(
-            user_vectors=moved(self.user_vectors, shown, self.kept_share),
+            user_vectors=returned(after, self._start, laws),
+            kept_share=diminished_once_more(self.kept_share, self.n_accepted, laws),
+            n_accepted=self.n_accepted + 1,
+            day=torch.zeros_like(self.day),
             recent=torch.cat([self.recent[:, 1:], item_idx[:, None]], 1),
             leaves=torch.full_like(self.leaves, self.world.options.patience == 1),
             rounds_left=self.rounds_left - 1,
         )
 
+    def refusing(self, item_idx: Tensor) -> "Minds":
+        """As they would be after refusing these items (B,), where that is not their last round.
+
+        Who leaves by it is not told apart: see `leaves`.
+        """
+        shown, laws = self.world.item_vectors[item_idx], self.world.options.laws
+        after = refused(self.user_vectors, shown, laws)
+        return self._replace(
+            user_vectors=returned(after, self._start, laws),
+            day=torch.zeros_like(self.day),
+            rounds_left=self.rounds_left - 1,
+        )
+
     def outlook(self, among: Tensor | None = None) -> Outlook:
         """What every item would bring, in the first slot of a slate; or those `among` (B, K)."""
-        items, share, response = (
-            self.world.item_vectors,
-            self.kept_share[:, None],
-            self.world.response,
+        items, share, laws = self.world.item_vectors, self.kept_share[:, None], self._laws
+        targets = items[self.target_idx]
+        near = None if among is None else items[among]
+
+        def beside(vectors: Tensor) -> Tensor:  # inner products (B, n_items + 1) or (B, K)
+            return vectors @ items.T if near is None else torch.einsum("bd,bkd->bk", vectors, near)
+
+        interest, toward = beside(self.user_vectors), beside(targets)
+        prob = self._accept_prob(interest, among)
+        now = (self.user_vectors * targets).sum(1, keepdim=True)
+        if not (laws.returning or laws.moves_by_refusal):
+            # Length of share * user + (1 - share) * item, both of length one; padding is not shown.
+            length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
+            after = (share * now + (1 - share) * toward).div_(length)
+            return Outlook(prob, after, now)
+        start, home = self._start, None
+        if laws.returning:
+            of_user, of_target = (
+                (start * x).sum(1, keepdim=True) for x in (self.user_vectors, targets)
+            )
+            home = (of_user, beside(start), of_target)
+        after, if_refused = (
+            interest_after(kept, interest, now, toward, home, laws)
+            for kept in (share, kept_of_refused(laws))
         )
+        return Outlook(prob, after, now, if_refused)
+
+    @property
+    def _laws(self) -> LawOptions:
+        return self.world.options.laws
+
+    @property
+    def _start(self) -> Tensor:
+        """Where users began: (B, d)."""
+        return self.world.user_vectors[self.user_idx]
+
+    def _accept_prob(self, interest: Tensor, among: Tensor | None) -> Tensor:
+        """Chances of acceptance by interest in all items, or those `among`: as `interest`."""
+        response, leanings = self.world.response, self.world.leanings
         if not isinstance(response, DistributionResponse):
             raise InvalidInputError("oracles know only the click model `distribution` by heart")
-        targets, boredom = items[self.target_idx], self.world.boredom(self.recent)
-        if among is None:
-            interest, toward = self.user_vectors @ items.T, targets @ items.T  # (B, n_items + 1)
-        else:
-            near = items[among]
-            interest, toward = (
-                torch.einsum("bd,bkd->bk", x, near) for x in (self.user_vectors, targets)
-            )
-            boredom = boredom.gather(1, among) if isinstance(boredom, Tensor) else boredom
-        prob = response.accept_prob(interest, self.noise[:, None], boredom)
-        now = (self.user_vectors * targets).sum(1, keepdim=True)
-        # Length of share * user + (1 - share) * item, both of length one; padding is never shown.
-        length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
-        after = (share * now + (1 - share) * toward).div_(length)
-        return Outlook(prob, after, now)
+        boredom = self.world.boredom(self.recent)
+        if among is not None and isinstance(boredom, Tensor):
+            boredom = boredom.gather(1, among)
+        if leanings is None:
+            return response.accept_prob(interest, self.noise[:, None], boredom)
+        return leanings.accept_prob(
+            response,
+            interest,
+            self.noise[:, None],
+            boredom,
+            users=self.user_idx[:, None],
+            items=slice(None) if among is None else among,
+            day=self.day[:, None],
+        ).to(interest.dtype)

@@ -13,11 +13,15 @@ from proactrec.errors import InvalidInputError
 from proactrec.gpu import Held
 from proactrec.rng import generator, uniforms
 from proactrec.simulator.boredom import carried_categories, share_alike
+from proactrec.simulator.drifting import normal_of
 from proactrec.simulator.dynamics import Receptivity, kept_share_per_user
+from proactrec.simulator.laws import LawOptions
+from proactrec.simulator.leanings import LUCK_OF_DAYS, Leanings
 from proactrec.simulator.response import (
     N_RECENT,
     DistributionResponse,
     Response,
+    Shown,
     WorldName,
     calibrated_response,
 )
@@ -42,6 +46,7 @@ class WorldOptions(Options):
             "leaving",
             "leaving_refused",
             "frailty",
+            "laws",
         }
     )
 
@@ -94,12 +99,17 @@ class WorldOptions(Options):
     position_decay: float = Field(
         1.0, gt=0, le=1, description="chance that slot k, from 0, is looked at: this to the k"
     )
+    laws: LawOptions = Field(LawOptions(), description="laws of drift and response, all off")
 
     @model_validator(mode="after")
     def _slots_have_luck(self) -> Self:
         if self.n_slots > 1 and self.random_numbers != "per_pair":
             raise InvalidInputError(
                 f"n_slots must be 1 where random_numbers is shared_stream, got {self.n_slots}"
+            )
+        if self.n_slots > 1 and (self.laws.reactance or self.laws.exposure):
+            raise InvalidInputError(
+                f"n_slots must be 1 where laws have reactance or exposure, got {self.n_slots}"
             )
         return self
 
@@ -123,7 +133,8 @@ class World:
     Raises
     ------
     InvalidInputError
-        If users may be bored, but there are no categories, or the click model knows no boredom.
+        If users may be bored, but there are no categories, or the click model knows no boredom;
+        if it is another than `distribution`, and laws of response are on.
     """
 
     def __init__(
@@ -165,6 +176,7 @@ class World:
             drawn = rng.gamma(1 / spread, spread, dataset.n_users)
             self._frailty = torch.from_numpy(drawn).to(self.device)
         self._carried = self._boring_categories(dataset) if self.options.boredom else None
+        self.leanings = self._leanings() if self.options.laws.changes_answers else None
 
     def luck(
         self,
@@ -212,6 +224,38 @@ class World:
         drawn = uniforms(seed, user_idx, target_idx, n_rounds, slot=LUCK_OF_LEAVING)
         return torch.from_numpy(drawn).to(self.device)
 
+    def day(
+        self,
+        user_idx: IntArray,
+        target_idx: IntArray,
+        n_rounds: int,
+        *,
+        seeds: IntArray | None = None,
+    ) -> Tensor:
+        """What logits of acceptance gain by the day: (n_pairs, n_rounds), by luck of its own.
+
+        One column of zeros where every day is the same.
+        """
+        if not self.options.laws.day:
+            return torch.zeros(len(user_idx), 1, dtype=torch.float64, device=self.device)
+        seed = self.seed if seeds is None else seeds
+        drawn = uniforms(seed, user_idx, target_idx, n_rounds, slot=LUCK_OF_DAYS)
+        return self.options.laws.day * normal_of(torch.from_numpy(drawn)).to(self.device)
+
+    def answered(self, shown: Shown, day: Tensor) -> Tensor:
+        """Chance that users accept what they were shown, on such a day (B,): (B,)."""
+        if self.leanings is None:
+            return self.response.respond(shown)
+        return self.leanings.accept_prob(
+            self._known_response("laws of response need"),
+            shown.interest.double(),
+            shown.noise,
+            shown.boredom,
+            users=shown.user_idx,
+            items=shown.item_idx,
+            day=day,
+        )
+
     def noise(self, target_idx: IntArray) -> Tensor | float:
         """Percentages added to the acceptance probabilities: (n_pairs,), or 0."""
         if self._noise is None:
@@ -235,9 +279,19 @@ class World:
     def _boring_categories(self, dataset: Dataset) -> Tensor:
         if not dataset.items.category_names:
             raise InvalidInputError(f"boredom needs categories, {dataset.name} has none")
-        if not isinstance(self.response, DistributionResponse):
-            raise InvalidInputError("boredom needs the click model `distribution`")
+        self._known_response("boredom needs")
         return carried_categories(dataset).to(self.device)
+
+    def _leanings(self) -> Leanings:
+        self._known_response("laws of response need")
+        n_users, n_items = len(self.user_vectors), len(self.item_vectors) - 1
+        laws = self.options.laws
+        return Leanings.drawn(laws, n_users, n_items, seed=self.seed, device=self.device)
+
+    def _known_response(self, needs: str) -> DistributionResponse:
+        if not isinstance(self.response, DistributionResponse):
+            raise InvalidInputError(f"{needs} the click model `distribution`")
+        return self.response
 
 
 def _official_noise(n_targets: int) -> Tensor:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from proactrec.names import spelled, unknown
+from proactrec.simulator.laws import LawOptions
 from proactrec.simulator.response import WorldName
 from proactrec.simulator.world import WorldOptions
 
@@ -20,6 +21,33 @@ class NamedWorld(NamedTuple):
 
 
 SLOPED: tuple[WorldName, ...] = ("flat", "medium", "steep")
+LAWFUL: dict[str, tuple[str, LawOptions]] = {
+    "returning-v1": (
+        "users go a tenth of the way back to their start every round",
+        LawOptions(returning=0.1),
+    ),
+    "reactance-v1": ("a refused item pushes users away from it", LawOptions(reactance=0.1)),
+    "exposure-v1": (
+        "a refused item still draws users toward it, a little",
+        LawOptions(exposure=0.05),
+    ),
+    "diminishing-v1": (
+        "every accepted item moves users less than the one before",
+        LawOptions(diminishing=0.2),
+    ),
+    "wandering-v1": ("users wander by themselves every round", LawOptions(wandering=0.1)),
+    "appeal-v1": ("some items are accepted more by everybody", LawOptions(appeal=1.0)),
+    "users-differ-v1": (
+        "some users accept more, and some choose more sharply",
+        LawOptions(user_bias=1.0, user_slope=0.5),
+    ),
+    "days-v1": ("users have better and worse days", LawOptions(day=1.0)),
+    "lapses-v1": (
+        "a tenth is accepted whatever it is, and a tenth refused",
+        LawOptions(lapses=0.1, ceiling=0.9),
+    ),
+}
+"""One law each, or two that belong together; see docs/guide/worlds.md for sources."""
 WORLDS: dict[str, NamedWorld] = {
     "flat-v1": NamedWorld("interest hardly decides what is accepted", WorldOptions(world="flat")),
     "medium-v1": NamedWorld("interest decides as strongly as by default"),
@@ -86,6 +114,19 @@ WORLDS: dict[str, NamedWorld] = {
         "three items a round; the second and third are looked at less often",
         WorldOptions(n_slots=3, position_decay=0.7),
     ),
+    **{
+        f"{name}-receptivity-v1": NamedWorld(
+            f"medium-v2, but an accepted item leaves {round(100 * kept)} % of the old vector",
+            WorldOptions(after_success="continue", kept_share=kept),
+        )
+        for name, kept in (("weak", 0.95), ("strong", 0.6))
+    },
+    **{
+        name: NamedWorld(
+            f"medium-v2, and {about}", WorldOptions(after_success="continue", laws=laws)
+        )
+        for name, (about, laws) in LAWFUL.items()
+    },
 }
 """Other users are another version (`medium-v2`); a version is never changed."""
 

@@ -63,7 +63,10 @@ class WorldContract:
         assert torch.equal(first.answers.accepted, again.answers.accepted)
 
     def test_only_an_accepted_item_moves_a_user(self) -> None:
-        """What was accepted was shown; refusals, and rounds without an item, change nothing."""
+        """What was accepted was shown; refusals, and rounds without an item, change nothing.
+
+        Unless a law of the world says that they do.
+        """
         world = self.make(toy())
         slates = shown(world)
         slates[::4, 1::2] = 0
@@ -75,7 +78,12 @@ class WorldContract:
         assert (item_idx[accepted] > 0).all()
         assert (slates == item_idx[:, :, None]).any(2)[accepted].all()
         stays = (found.vectors[:, 1:] == found.vectors[:, :-1]).all(2)
-        assert stays[~accepted].all()
+        laws = world.options.laws
+        moves = accepted | laws.moves_by_time | (laws.moves_by_refusal & (item_idx > 0))
+        assert stays[~moves].all()
+        is_free = ~world.is_owner(pairs(), targets())
+        if laws.moves_without_acceptance:
+            assert not stays[is_free[:, None] & moves & ~accepted].all()
         assert not stays.all()
 
     def test_chances_are_chances_of_what_was_shown(self) -> None:
