@@ -20,7 +20,7 @@ IN_ORDER = (
         *("threads", "gpu", "parallel", "ranking", "tables", "training"),
         *("arousal", "graphau", "intents", "content", "cold_start"),
     ),
-    ("encoders", "irn"),
+    ("encoders", "irn", "prorl"),
     ("targets", "suggestions", "retrieval"),
     ("journeys",),
     ("policies",),

@@ -16,7 +16,7 @@ from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.past import JOURNEY_COLUMNS, checked_journeys, no_journeys
 from proactrec.guidance.saved import SavedGuide
 from proactrec.guidance.tomorrow import People, next_items
-from proactrec.testing.toys import TINY_IRN
+from proactrec.testing.toys import TINY_IRN, TINY_PRORL
 from proactrec.training import StoppingOptions
 
 N_USERS, N_ITEMS, N_EACH = 24, 30, 9
@@ -28,6 +28,8 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "foresight": ("foresight", FORESIGHT),
     "irn, replan": ("irn", {"model": TINY_IRN, "mode": "replan"}),
     "irn, plan once": ("irn", {"model": TINY_IRN, "mode": "plan_once"}),
+    "prorl, replan": ("prorl", {"model": TINY_PRORL, "mode": "replan"}),
+    "prorl, plan once": ("prorl", {"model": TINY_PRORL}),
     "nearest": ("nearest-to-target", {}),
     "popular": ("popular", {}),
     "random": ("random", {}),

@@ -43,7 +43,7 @@ def test_all_others_are_guided_as_before(policy: str, fitted: Path, tmp_path: Pa
         assert_frame_equal(one, other, check_exact=True)
 
 
-@pytest.mark.parametrize("policy", ["foresight", "irn, replan", "itmprec"])
+@pytest.mark.parametrize("policy", ["foresight", "irn, replan", "prorl, replan", "itmprec"])
 def test_no_byte_of_the_user_is_left(policy: str, fitted: Path, tmp_path: Path) -> None:
     def holding(folder: Path) -> set[str]:
         contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

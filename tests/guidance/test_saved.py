@@ -76,7 +76,9 @@ def later_items(n: int) -> pl.DataFrame:
     return pl.DataFrame(rows, ["item_id", "title", "categories"], orient="row")
 
 
-@pytest.mark.parametrize("policy", ["foresight", "itmprec", "irn, replan", "nearest", "random"])
+@pytest.mark.parametrize(
+    "policy", ["foresight", "itmprec", "irn, replan", "prorl, replan", "nearest", "random"]
+)
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

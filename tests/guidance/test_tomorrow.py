@@ -344,7 +344,9 @@ class TestRails:
             people.journeys(no_journeys(), ["i00"], 6)
 
 
-@pytest.mark.parametrize("policy", ["foresight", "itmprec", "irn, plan once", "random"])
+@pytest.mark.parametrize(
+    "policy", ["foresight", "itmprec", "irn, plan once", "prorl, plan once", "random"]
+)
 def test_users_together_are_users_one_by_one(policy: str, fitted: Path) -> None:
     guide, targets = open_guide(fitted / policy), ("i03", "i10")
     together, before = played(people_of(guide), targets)

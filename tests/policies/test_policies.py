@@ -69,7 +69,8 @@ OPTIONS = {
 NAMES = sorted(
     name
     for name in POLICIES
-    if not issubclass(policy_type(name), ReadsMinds) and name not in ("irn", "foresight", "llm-ipp")
+    if not issubclass(policy_type(name), ReadsMinds)
+    and name not in ("irn", "prorl", "foresight", "llm-ipp")
 )
 """Oracles and models with a training of their own are tested elsewhere."""
 

@@ -13,11 +13,15 @@ from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import Policy
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.testing.policies import PolicyContract
-from proactrec.testing.toys import N_ROUNDS, TINY_IRN, Toy
+from proactrec.testing.toys import N_ROUNDS, TINY_IRN, TINY_PRORL, Toy, dataset_of
 
 RAW = {"guidance": "dot", "relevance_link": "raw", "intent_link": "raw", "intent_weight": 3.0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in POLICIES if name not in ("foresight", "irn", "llm-ipp")},
+    **{
+        name: (name, {})
+        for name in POLICIES
+        if name not in ("foresight", "irn", "prorl", "llm-ipp")
+    },
     "ipg, product": ("ipg", {"no_gain": "product"}),
     "ipg, raw": ("ipg", RAW),
     "itmprec, product": ("itmprec", {"no_gain": "product"}),
@@ -27,6 +31,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"model": TINY_IRN, "mode": "plan_once", "n_rounds": N_ROUNDS},
     ),
     "irn, replan": ("irn", {"model": TINY_IRN, "mode": "replan"}),
+    "prorl, plan once": ("prorl", {"model": TINY_PRORL, "n_rounds": N_ROUNDS}),
+    "prorl, replan": ("prorl", {"model": TINY_PRORL, "mode": "replan"}),
     "foresight": ("foresight", {"n_models": 1, "view_dim": 4}),
     "foresight, one round": ("foresight", {"n_models": 1, "depth": 1, "other_views": ()}),
     "oracle-lookahead, three candidates": ("oracle-lookahead", {"n_candidates": 3}),
@@ -41,10 +47,14 @@ class TestEveryPolicy(PolicyContract):
 
     @property
     def may_run_out(self) -> bool:  # type: ignore[override]
-        return self.case == "irn, plan once"
+        return self.case.endswith("plan once")
 
     def make(self, toy: Toy) -> Policy:
         name, options = CASES[self.case]
+        if name == "prorl":  # which links neighbours by their categories
+            known, categories = toy.dataset.histories, [["even"], ["odd"]] * 7
+            rows = [known.of(user).tolist() for user in range(toy.dataset.n_users)]
+            toy = toy._replace(dataset=dataset_of(rows, categories))
         policy = policy_type(name).build(toy.ingredients(self.folder, **options))
         return policy.reading(toy.minds()) if isinstance(policy, ReadsMinds) else policy
 

@@ -10,6 +10,7 @@ POLICIES = {
     "ipg": "proactrec.policies.ipg:IPG",
     "next-item": "proactrec.policies.next_item:NextItem",
     "irn": "proactrec.policies.irn:IRNPolicy",
+    "prorl": "proactrec.policies.prorl:ProRLPolicy",
     "nearest-to-target": "proactrec.policies.reference:Nearest",
     "target-now": "proactrec.policies.reference:TargetNow",
     "popular": "proactrec.policies.reference:Popular",

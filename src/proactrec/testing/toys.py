@@ -39,6 +39,18 @@ TINY_IRN: dict[str, Any] = {
     "stopping": {"n_epochs": 1},
 }
 """Options of an IRN that is fitted in no time."""
+TINY_PRORL: dict[str, Any] = {
+    "embedding_dim": 8,
+    "n_layers": 1,
+    "inner_dim": 16,
+    "history_len": 1,
+    "max_path_len": 3,
+    "largest_share": 1.0,
+    "judge": {"embedding_dim": 8, "max_seq_len": 6, "stopping": {"n_epochs": 1}},
+    "pretraining": {"stopping": {"n_epochs": 1}},
+    "reinforcing": {"n_prompts": 4, "n_samples": 2, "n_steps": 2, "stopping": {"n_epochs": 2}},
+}
+"""Options of a ProRL that is fitted in no time."""
 
 
 class Toy(NamedTuple):

@@ -6,7 +6,10 @@ import polars as pl
 
 from proactrec.measurement.results import CellResult, Figure
 
-TRAINED = ("interest", "encoder", "intents", "irn", "belief")
+TRAINED = (
+    *("interest", "encoder", "intents", "irn", "belief"),
+    *("prorl-judge", "prorl-start", "prorl"),
+)
 """Stages that a method trains before it guides."""
 REFERENCE = "oracle-lookahead"
 """Whose increase of interest the others' is a share of."""
