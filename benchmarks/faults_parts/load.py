@@ -136,6 +136,8 @@ class Shop(threading.Thread):
             if is_acknowledged(told):
                 found: dict[str, Any] = told.body
                 return found
+            if _is_over(told):
+                return None
             if time.monotonic() > self._load.gives_up_at:
                 self._load.seen.unanswered.append(f"{path} {body}: {told}")
                 return None
@@ -207,6 +209,12 @@ class Load:
 
 def _is_kept(told: Told) -> bool:
     return told.status == 200 and told.body["decision_id"] is not None
+
+
+def _is_over(told: Told) -> bool:
+    """Whether its campaign was stopped meanwhile: nothing is kept of it then."""
+    is_answer = told.status == 200 and "not_guided_because" in told.body
+    return is_answer and told.body["not_guided_because"] == "campaign_stopped"
 
 
 def _is_taken(told: Told) -> bool:

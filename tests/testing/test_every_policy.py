@@ -13,7 +13,7 @@ from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import Policy
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.testing.policies import PolicyContract
-from proactrec.testing.toys import N_ROUNDS, TINY_IRN, TINY_PRORL, Toy, dataset_of
+from proactrec.testing.toys import N_ROUNDS, TINY_IRN, TINY_PRORL, Toy
 
 RAW = {"guidance": "dot", "relevance_link": "raw", "intent_link": "raw", "intent_weight": 3.0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -51,10 +51,7 @@ class TestEveryPolicy(PolicyContract):
 
     def make(self, toy: Toy) -> Policy:
         name, options = CASES[self.case]
-        if name == "prorl":  # which links neighbours by their categories
-            known, categories = toy.dataset.histories, [["even"], ["odd"]] * 7
-            rows = [known.of(user).tolist() for user in range(toy.dataset.n_users)]
-            toy = toy._replace(dataset=dataset_of(rows, categories))
+        toy = toy.sorted() if name == "prorl" else toy
         policy = policy_type(name).build(toy.ingredients(self.folder, **options))
         return policy.reading(toy.minds()) if isinstance(policy, ReadsMinds) else policy
 

@@ -257,8 +257,8 @@ class Instance:
     async def _watch(self) -> None:
         """Let nobody wait for a store that does not answer."""
         while True:
-            await asyncio.sleep(min(0.25, self._patience / 4))
             self._tell_figures()
+            await asyncio.sleep(min(0.25, self._patience / 4))
             is_late = time.monotonic() - self._batches.since > self._patience
             if not self._batches.is_busy or not (is_late or self.is_store_out):
                 continue

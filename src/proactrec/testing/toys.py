@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -66,6 +66,12 @@ class Toy(NamedTuple):
     def items(self) -> Items:
         """The catalogue."""
         return self.dataset.items
+
+    def sorted(self) -> Self:
+        """The same with items in two categories, by which ProRL links neighbours."""
+        known, categories = self.dataset.histories, [["even"], ["odd"]] * (len(self.items) // 2)
+        rows = [known.of(user).tolist() for user in range(self.dataset.n_users)]
+        return self._replace(dataset=dataset_of(rows, categories))
 
     def ingredients(self, folder: Path | None = None, **options: Any) -> ToyIngredients:
         """What a policy is built from; models of its own are fitted in `folder`."""
