@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from shared.page import origin, write_page
+from shared.page import origin, page_parser, write_page
 
 SIDES = {"ours": "guidance_side.py", "authors": "authors_side.py"}
 CASE = "ITMPRec, official"
@@ -40,8 +40,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--n-targets", type=int, default=2)

@@ -16,7 +16,7 @@ import numpy as np
 from proactrec.files import read_json, replacing
 from proactrec.rng import generator
 from shared.child import PROACTREC, taken
-from shared.page import origin, write_page
+from shared.page import origin, page_parser, write_page
 
 N_USERS, N_ITEMS, N_TOPICS, SIZE = 6_040, 3_706, 60, 12
 LEAST, MOST, TYPICAL, SPREAD = 20, 2_000, 96, 1.0
@@ -53,8 +53,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
+    parser = page_parser(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/ml-1m-sized"))
     parser.add_argument("--encoder", default="iclrec")
     parser.add_argument("--n-targets", type=int, default=5)

@@ -154,8 +154,7 @@ class _LogMeanKernel(torch.autograd.Function):
             torch.mm(kernel, unit, out=gradient[rows])
             return kernel.sum()
 
-        side_by_side = map if unit.is_cuda else shared
-        parts = side_by_side(tile, range(own.start, own.stop, TILE_ROWS))
+        parts = shared(tile, range(own.start, own.stop, TILE_ROWS))
         total = together.total(sum(parts, unit.new_zeros(())))
         ctx.save_for_backward(gradient * (8 / total))
         value: Tensor = (torch.log(total / (n * (n - 1))) - 4) * ((own.stop - own.start) / n)

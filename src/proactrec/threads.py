@@ -166,12 +166,12 @@ def spare_cores(side_by_side: MapBlocks) -> Iterator[None]:
 
 
 @contextmanager
-def idle_cores() -> Iterator[None]:
+def idle_cores(device: "torch.device | None" = None) -> Iterator[None]:
     """Torch works in one thread meanwhile, and what is shared out is done on all that it may use.
 
-    Also a decorator.
+    What is done on a GPU is shared out to nobody.
     """
-    with block_map() as side_by_side, spare_cores(side_by_side):
+    with block_map(device) as side_by_side, spare_cores(side_by_side):
         yield
 
 

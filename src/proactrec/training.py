@@ -48,7 +48,6 @@ class TrainingRecord(Options):
         return max(self.epochs, key=lambda record: record.score)
 
 
-@idle_cores()
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -100,7 +99,8 @@ def train(
         record, best = _load(checkpoint, model, optimizer)
     together = ranks()
     together.check(len(record.epochs))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    gpus = range(torch.cuda.device_count())
+    with idle_cores(next(model.parameters()).device), torch.random.fork_rng(devices=gpus):
         while not _is_finished(record, stopping):
             epoch = len(record.epochs)
             rng = torch_generator(seed, stage, epoch)

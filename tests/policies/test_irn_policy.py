@@ -9,7 +9,7 @@ import torch
 
 from proactrec.irn.network import IRN, IRNOptions
 from proactrec.journeys import Journeys
-from proactrec.policies import irn as irn_module
+from proactrec.policies import base
 from proactrec.policies.base import Candidates, View
 from proactrec.policies.irn import IRNPolicy, IRNPolicyOptions
 from proactrec.testing.toys import dataset_of, histories_of, toy
@@ -93,7 +93,7 @@ def test_planned_paths_repeat_nothing_that_the_user_knows(
         items = paths[user].long().tolist()
         assert len(set(items)) == N_ROUNDS
         assert min(items) > 5 + user  # also of what is too old to be read
-    monkeypatch.setattr(irn_module, "PLANNED_ROWS", 4)
+    monkeypatch.setattr(base, "PLANNED_ROWS", 4)
     assert torch.equal(policy.place(begun()), paths)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from proactrec.journeys import Journeys
-from proactrec.policies import prorl as prorl_module
+from proactrec.policies import base
 from proactrec.policies.base import Candidates, View
 from proactrec.policies.prorl import ProRLPolicy, ProRLPolicyOptions
 from proactrec.prorl.network import ProRL
@@ -76,7 +76,7 @@ def test_a_plan_is_the_greedy_path_then_the_target_then_further_paths(
         with torch.no_grad():
             memory = model.read(torch.tensor([grown]), TARGETS[user : user + 1])
             assert int(write(model, memory, written, greedy)[0, 0]) == after
-    monkeypatch.setattr(prorl_module, "PLANNED_ROWS", 4)
+    monkeypatch.setattr(base, "PLANNED_ROWS", 4)
     assert torch.equal(policy.place(begun()), plan)
 
 

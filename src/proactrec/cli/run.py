@@ -19,6 +19,7 @@ from proactrec.measurement.results import RESULT
 
 if TYPE_CHECKING:
     from proactrec.distributed.running import Runner
+    from proactrec.evaluation.experiment import Experiment
     from proactrec.progress import Progress
 
 
@@ -31,13 +32,10 @@ def run(asked: Setup) -> None:
     Example: proactrec run --dataset ml-100k --data-dir data --category Sci-Fi --out runs/scifi
     """
     results.require_report()
-    command = shlex.join(["proactrec", *sys.argv[1:]])
     with console.progress() as progress:
         experiment = begun(asked, progress)
-        experiment.check()  # a refused run leaves the settings of an earlier one
-        results.save_settings(asked, command)
-        console.warn(results.concerns(experiment))
-        result = results.measured(experiment, command)
+        _settle(asked, experiment)
+        result = results.measured(experiment, _typed())
     results.save_ids(asked.out, experiment.dataset)
     results.save_result(asked.out, result)
     page = results.save_report(asked.out, experiment, result)
@@ -144,10 +142,8 @@ def _simulate_in_shards(asked: Setup, users: Path | None, shard_size: int, run: 
     out = asked.out / "simulation"
     with console.progress() as progress:
         experiment = asked.experiment(progress)
-        experiment.check()  # a refused run leaves the settings of an earlier one
         check_apart(experiment)
-        results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
-        console.warn(results.concerns(experiment))
+        _settle(asked, experiment)
         summary = simulated(
             experiment,
             out,
@@ -170,9 +166,7 @@ def _simulate_in_shards(asked: Setup, users: Path | None, shard_size: int, run: 
 def _simulate(asked: Setup) -> None:
     with console.progress() as progress:
         experiment = begun(asked, progress)
-        experiment.check()  # a refused run leaves the settings of an earlier one
-        results.save_settings(asked, shlex.join(["proactrec", *sys.argv[1:]]))
-        console.warn(results.concerns(experiment))
+        _settle(asked, experiment)
         path, log = experiment.log_path, experiment.log
     results.save_ids(asked.out, experiment.dataset)
     about = {
@@ -187,3 +181,15 @@ def _simulate(asked: Setup) -> None:
         console.Terminal().print(
             f"{about['n_decisions']:,} items shown to {about['n_pairs']:,} journeys: {path}"
         )
+
+
+def _settle(asked: Setup, experiment: "Experiment") -> None:
+    """Keep the settings of a run that nothing refuses; a refused one leaves those of an earlier."""
+    experiment.check()
+    results.save_settings(asked, _typed())
+    console.warn(results.concerns(experiment))
+
+
+def _typed() -> str:
+    """The command, as it was typed."""
+    return shlex.join(["proactrec", *sys.argv[1:]])

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset, Histories
-from proactrec.encoders.layers import CausalTransformer
+from proactrec.encoders.layers import CausalTransformer, check_heads
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
@@ -56,11 +56,7 @@ class EncoderOptions(LargeTableOptions):
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> Self:
-        if self.embedding_dim % self.n_heads:
-            raise InvalidInputError(
-                f"embedding_dim must be a multiple of n_heads, "
-                f"got {self.embedding_dim} and {self.n_heads}"
-            )
+        check_heads(self.embedding_dim, self.n_heads)
         return self
 
 

@@ -8,11 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from proactrec.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from proactrec.encoders.base import EncoderOptions
 
 MASKED = -10_000.0
 """Added to masked attention scores: finite, so that an all-padding sequence gives no NaN."""
+
+
+def check_heads(embedding_dim: int, n_heads: int) -> None:
+    """Refuse attention heads that can't share the dimensions evenly."""
+    if embedding_dim % n_heads:
+        raise InvalidInputError(
+            f"embedding_dim must be a multiple of n_heads, got {embedding_dim} and {n_heads}"
+        )
 
 
 class TransformerLayer(nn.Module):

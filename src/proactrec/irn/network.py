@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from proactrec.config import Options
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import ENCODE_ROWS
-from proactrec.encoders.layers import TransformerLayer, dropout
+from proactrec.encoders.layers import TransformerLayer, check_heads, dropout
 from proactrec.encoders.saved import ItemModel, read_model, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.gpu import at_once
@@ -58,11 +58,7 @@ class IRNOptions(Options):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        if self.embedding_dim % self.n_heads:
-            raise InvalidInputError(
-                f"embedding_dim must be a multiple of n_heads, "
-                f"got {self.embedding_dim} and {self.n_heads}"
-            )
+        check_heads(self.embedding_dim, self.n_heads)
         if self.min_piece_len > self.max_seq_len:
             raise InvalidInputError(
                 f"min_piece_len must be at most max_seq_len, "

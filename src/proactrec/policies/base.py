@@ -1,6 +1,7 @@
 """What a policy sees and what it answers; the choice of the best item that may be shown."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
@@ -11,6 +12,9 @@ from proactrec.encoders.base import Encoder
 from proactrec.journeys import REFUSED, Journeys, Rows
 from proactrec.policies.ingredients import Ingredients
 from proactrec.ranking import best_item
+
+PLANNED_ROWS = 512
+"""Journeys planned at once: bounds the memory of their penalties."""
 
 
 class Decision(NamedTuple):
@@ -265,6 +269,13 @@ class EncoderPolicy(Policy):
         """User vectors of the encoder."""
         length, side = self.encoder.options.max_seq_len, journeys.users.padding
         return self.encoder.encode(journeys.sequence(length, side))
+
+
+def planned(journeys: Journeys, plan: Callable[[Journeys], Tensor]) -> Tensor:
+    """Paths as places, floats (n, n_rounds): items that `plan` gives journeys before round 1."""
+    begun = journeys.before(1)
+    starts = range(0, len(begun.user), PLANNED_ROWS)
+    return torch.cat([plan(begun.of(slice(at, at + PLANNED_ROWS))) for at in starts]).float()
 
 
 def next_planned(view: View) -> Decision:

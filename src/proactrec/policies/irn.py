@@ -7,7 +7,6 @@ item is what the other policies do.
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -15,13 +14,11 @@ from proactrec.config import Options
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRN, IRNOptions, load_irn
 from proactrec.journeys import Journeys
-from proactrec.policies.base import Decision, Policy, View, next_planned
+from proactrec.policies.base import Decision, Policy, View, next_planned, planned
 from proactrec.policies.ingredients import Ingredients, Training
 
 ANYBODY = ""
 """Id of a user after all known ones, unknown to every model: the mean of those it was fitted on."""
-PLANNED_ROWS = 512
-"""Journeys planned at once: bounds the memory of their penalties."""
 
 
 class IRNPolicyOptions(Options):
@@ -83,10 +80,7 @@ class IRNPolicy(Policy):
             return self.model.state_before_objective(
                 self._sequence(journeys), self._known(journeys), journeys.target_idx
             )
-        begun = journeys.before(1)
-        starts = range(0, len(begun.user), PLANNED_ROWS)
-        plans = [self._plan(begun.of(slice(at, at + PLANNED_ROWS))) for at in starts]
-        return torch.cat(plans).float()
+        return planned(journeys, self._plan)
 
     def decide(self, view: View) -> Decision:
         """The best item by its state, or the planned one."""

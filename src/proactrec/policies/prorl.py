@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from proactrec.config import Options
 from proactrec.encoders.fitting import fit_encoder, load_encoder
 from proactrec.journeys import REFUSED, Journeys
-from proactrec.policies.base import Decision, Policy, View, next_planned
+from proactrec.policies.base import Decision, Policy, View, next_planned, planned
 from proactrec.policies.ingredients import Ingredients, Training
 from proactrec.prorl.fitting import (
     drawn_prompts,
@@ -29,8 +29,6 @@ from proactrec.prorl.options import ProRLOptions
 from proactrec.prorl.paths import greedy, write
 from proactrec.prorl.rewards import judge_by
 
-PLANNED_ROWS = 512
-"""Journeys planned at once: bounds the memory of their penalties."""
 NOT_YET = -1e9
 """Score of a target before a path may end: it is shown where nothing else is left."""
 
@@ -83,10 +81,7 @@ class ProRLPolicy(Policy):
         """States and whether the path may end here (n, d + 1), or planned items (n, n_rounds)."""
         if self.prorl_options.mode == "replan":
             return self._state(journeys)
-        begun = journeys.before(1)
-        starts = range(0, len(begun.user), PLANNED_ROWS)
-        plans = [self._plan(begun.of(slice(at, at + PLANNED_ROWS))) for at in starts]
-        return torch.cat(plans).float()
+        return planned(journeys, self._plan)
 
     @torch.no_grad()
     def decide(self, view: View) -> Decision:

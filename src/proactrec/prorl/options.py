@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from proactrec.config import Options
 from proactrec.encoders.base import EncoderOptions, NextItemLoss
+from proactrec.encoders.layers import check_heads
 from proactrec.errors import InvalidInputError
 from proactrec.training import StoppingOptions
 
@@ -104,11 +105,7 @@ class ProRLOptions(Options):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        if self.embedding_dim % self.n_heads:
-            raise InvalidInputError(
-                f"embedding_dim must be a multiple of n_heads, "
-                f"got {self.embedding_dim} and {self.n_heads}"
-            )
+        check_heads(self.embedding_dim, self.n_heads)
         if self.item_start == "judge" and self.judge.embedding_dim != self.embedding_dim:
             raise InvalidInputError(
                 f"embedding_dim must be judge.embedding_dim where item_start is 'judge', "

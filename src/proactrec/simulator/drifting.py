@@ -108,8 +108,8 @@ def interest_after(
     :math:`\beta e_u + (1 - \beta) e_i` has the squared length
     :math:`\beta^2 + (1 - \beta)^2 + 2 \beta (1 - \beta) e_u^\top e_i`, as all are of length one.
     """
-    length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * near).sqrt()
-    after = (share * now + (1 - share) * toward) / length
+    length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * near).sqrt_()
+    after = (share * now + (1 - share) * toward).div_(length)
     if home is None:
         return after
     of_user, of_items, of_target = home

@@ -112,22 +112,20 @@ class Minds(NamedTuple):
         interest, toward = beside(self.user_vectors), beside(targets)
         prob = self._accept_prob(interest, among)
         now = (self.user_vectors * targets).sum(1, keepdim=True)
-        if not (laws.returning or laws.moves_by_refusal):
-            # Length of share * user + (1 - share) * item, both of length one; padding is not shown.
-            length = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * interest).sqrt_()
-            after = (share * now + (1 - share) * toward).div_(length)
-            return Outlook(prob, after, now)
-        start, home = self._start, None
+        home = None
         if laws.returning:
+            start = self._start
             of_user, of_target = (
                 (start * x).sum(1, keepdim=True) for x in (self.user_vectors, targets)
             )
             home = (of_user, beside(start), of_target)
-        after, if_refused = (
-            interest_after(kept, interest, now, toward, home, laws)
-            for kept in (share, kept_of_refused(laws))
-        )
-        return Outlook(prob, after, now, if_refused)
+
+        def after(kept: Tensor | float) -> Tensor:
+            return interest_after(kept, interest, now, toward, home, laws)
+
+        is_moved = laws.returning or laws.moves_by_refusal
+        if_refused = after(kept_of_refused(laws)) if is_moved else None
+        return Outlook(prob, after(share), now, if_refused)
 
     @property
     def _laws(self) -> LawOptions:
