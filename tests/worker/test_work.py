@@ -133,8 +133,9 @@ def test_one_at_a_time_has_the_lock(database: Database) -> None:
         with only_one(database) as second:
             assert second is None
         first()
-    with only_one(database) as third:
-        assert third is not None
+    for _ in range(50):  # let go of at once, not when the server notices
+        with only_one(database) as next_one:
+            assert next_one is not None
 
 
 def test_who_waits_has_it_when_the_other_lets_go(database: Database) -> None:

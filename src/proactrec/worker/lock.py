@@ -3,7 +3,7 @@
 import fcntl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -63,7 +63,11 @@ def _held_by_server(database: Database) -> Iterator[tuple[Callable[[], bool], Ch
         try:
             yield lambda: asked(f"SELECT pg_try_advisory_lock({Turn.WORK:d})"), check
         finally:
-            connection.invalidate()  # ends the session, and the lock with it
+            # The session's end lets go too, but some time after the client has left; and a session
+            # that is lost already has nothing to let go of.
+            with suppress(StoreError):
+                asked("SELECT pg_advisory_unlock_all()")
+            connection.invalidate()
 
 
 @contextmanager
