@@ -1,7 +1,7 @@
 """The items that a model or a data set knows, by inside index: what they are called and are."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,18 +101,21 @@ class Items:
         """Every category by its folded name; of several spellings the one of most items."""
         return {name.casefold(): name for name in reversed(self.category_names)}
 
-    def places_of(self, category: str) -> tuple[str, ...]:
-        """All categories, ascending, that a name may mean; none if there is no such category.
+    def places_of(self, *categories: str) -> tuple[str, ...]:
+        """All categories that names may mean; none for a name that no category has.
 
         A whole path means itself alone. An end of one (``Knives``, ``Kitchen > Knives``) means
         every path that ends so. Case, and blanks around arrows, make no difference.
         """
+        return tuple(path for name in categories for path in self._meant(name))
+
+    def _meant(self, category: str) -> list[str]:
         for name in (category.casefold(), spelled(category).casefold()):
             if name in self._by_folded_name:
-                return (self._spelling[name],)
+                return [self._spelling[name]]
             if name in self._by_end:
-                return tuple(sorted(self._spelling[path] for path in self._by_end[name]))
-        return ()
+                return sorted(self._spelling[path] for path in self._by_end[name])
+        return []
 
     def category(self, category: str) -> str:
         """The category of a name, as :meth:`places_of` understands it: its whole path.
@@ -164,6 +167,12 @@ class Items:
             np.concatenate([self.train_counts, np.zeros(later.height, np.int64)]),
             (*self.texts, *text) if self.texts else (),
         )
+
+    def are_in(self, item_idx: Iterable[int], categories: Iterable[str]) -> bool:
+        """Whether any of some items is in any of these categories, named by whole paths."""
+        asked = {name.casefold() for name in categories}
+        told = (name for item in item_idx for name in with_ancestors(self.categories[item - 1]))
+        return any(name.casefold() in asked for name in told)
 
     def save(self, path: Path) -> None:
         """Write a table (Parquet) with a row an item."""

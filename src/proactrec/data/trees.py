@@ -46,6 +46,16 @@ def lowest(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if path not in above)
 
 
+def shared(paths: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Categories that both are in, the lowest only.
+
+    >>> shared(["Home > Kitchen > Knives"], ["Home > Kitchen > Pans", "Home > Sale"])
+    ('Home > Kitchen',)
+    """
+    known = with_ancestors(others)
+    return lowest([name for name in with_ancestors(paths) if name in known])
+
+
 def joined(names: Iterable[str]) -> str:
     """The path of these levels, outermost first; blank ones are left out."""
     return ARROW.join(name.strip() for name in names if name.strip())
