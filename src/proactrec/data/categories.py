@@ -1,4 +1,4 @@
-"""Which categories items have: from any list column, so deep, the largest only, spellings merged."""
+"""Which categories items have: of any list column, how deep, the largest, spellings merged."""
 
 import re
 import unicodedata

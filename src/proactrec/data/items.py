@@ -200,7 +200,7 @@ class Items:
         )
 
     def carry(self, categories: Sequence[str]) -> BoolArray:
-        """Whether an item is in any of these categories, see :meth:`of_category`: (n_items + 1,)."""
+        """Whether an item is in any of these, see :meth:`of_category`: (n_items + 1,)."""
         found = np.zeros(len(self) + 1, dtype=bool)
         for name in categories:
             found[self.of_category(name)] = True
