@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proactrec.data.items import Items
-from proactrec.data.trees import MOST_LEVELS, joined, levels, lowest, with_ancestors, within
+from proactrec.data.trees import MOST_LEVELS, joined, levels, lowest, shared, with_ancestors, within
 from proactrec.errors import InvalidInputError, UnknownIdError
 
 KNIVES, PANS, SPOONS = "Home > Kitchen > Knives", "Home > Kitchen > Pans", "Garden > Tools > Spoons"
@@ -73,6 +73,17 @@ def test_what_is_nowhere_is_unknown(name: str) -> None:
 def test_parents_beside_what_lies_in_them_are_said_once() -> None:
     assert lowest(["Home", KNIVES, "Gifts", "Home > Kitchen"]) == (KNIVES, "Gifts")
     assert joined(["Home ", "", " Kitchen"]) == "Home > Kitchen"
+
+
+def test_items_share_the_lowest_categories_that_both_are_in() -> None:
+    assert shared([KNIVES, "Gifts"], [PANS, "Home > Sale"]) == ("Home > Kitchen",)
+    assert shared([KNIVES, "Gifts"], ["Gifts", KNIVES]) == (KNIVES, "Gifts")
+    assert shared([KNIVES], [SPOONS]) == ()
+
+
+def test_some_items_are_in_a_category_if_one_is() -> None:
+    assert SHOP.are_in([6, 4], ["garden"])
+    assert not SHOP.are_in([6, 4], ["Home", "Gifts"])
 
 
 def test_levels_beyond_all_measure_stay_in_one_name() -> None:
