@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from proactrec.data.dataset import Dataset
-from proactrec.evaluation.category_metrics import category_figures
+from proactrec.evaluation.category_metrics import Watched, category_figures, metrics_of
 from proactrec.evaluation.hidden_metrics import (
     increase_of_cut_rank,
     increase_of_interest,
@@ -53,6 +53,15 @@ CAMPAIGN_METRICS: dict[str, Metric] = {
     "ior200": increase_of_cut_rank,
 }
 """What a campaign is judged by, before (:mod:`.forecast`) and after (:mod:`.uplift`)."""
+
+
+def campaign_metrics(watched: Watched) -> dict[str, Metric]:
+    """What a campaign is judged by, and the figures of watched categories, as ``Home: ioi``."""
+    return CAMPAIGN_METRICS | {
+        f"{category}: {name}": metric
+        for category, by_name in metrics_of(watched).items()
+        for name, metric in by_name.items()
+    }
 
 
 def evaluate(
