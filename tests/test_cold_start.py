@@ -54,6 +54,13 @@ def test_items_with_common_words_and_categories_are_near() -> None:
     assert not content_vectors(TITLES, CATEGORIES)[5].any()  # nothing is known
 
 
+def test_items_are_the_nearer_the_deeper_their_categories_meet() -> None:
+    paths = [["Home > Kitchen > Knives"]] * 2 + [["Home > Kitchen > Pans"]] * 2
+    paths += [["Home > Garden"]] * 2 + [["Music"]] * 2
+    near = cosine(content_vectors([""] * 8, paths))
+    assert near[0, 1] > near[0, 2] + 0.1 > near[0, 4] + 0.2 > near[0, 6] + 0.3
+
+
 def test_texts_count_as_words() -> None:
     texts = ["for rain", "for sun", "for sun", "for rain", "for rain", ""]
     near = cosine(content_vectors(TITLES, CATEGORIES, texts))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proactrec.config import Options
+from proactrec.data.trees import with_ancestors
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.rng import torch_generator
 from proactrec.threads import one_thread
@@ -78,7 +79,8 @@ def content_vectors(
     if texts is None:
         documents = list(titles)
     least, weight = options.min_items, options.category_weight
-    category_block = _weighted((list(names) for names in categories), least, weight)
+    carried = (list(with_ancestors(names)) for names in categories)
+    category_block = _weighted(carried, least, weight)
     if options.encoder == "sentence":
         words = options.text_weight * F.normalize(_sentences(documents, options), dim=1)
         return torch.cat([words, _reduced([category_block], options, seed)], dim=1)

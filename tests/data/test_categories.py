@@ -8,6 +8,7 @@ import pytest
 
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.categories import CategoryOptions, choose_categories
+from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.data.load import load_dataset
 from proactrec.errors import DataError
@@ -86,3 +87,39 @@ def test_items_left_without_a_category_are_kept() -> None:
     assert len(fewer.items.category_names) == 2
     assert fewer.item_ids == plain.item_ids
     assert sum(not names for names in fewer.categories) > 0
+
+
+PATHS = {
+    "a": ["Home > Kitchen > Knives"],
+    "b": ["home > kitchen > Pans", "Gifts"],
+    "c": ["Home > Kitchen > Pans"],
+    "d": ["Home > Garden"],
+}
+
+
+def of_tree(**options: Any) -> dict[str, list[str]]:
+    lists = pl.Series(list(PATHS.values()), dtype=pl.List(pl.String))
+    items = pl.DataFrame({"item_id": list(PATHS), "title": list(PATHS), "categories": lists})
+    catalogue = choose_categories(Catalogue(items), EVENTS, CategoryOptions(**options))
+    built = Dataset.build("shop", EVENTS, catalogue)
+    return {one: list(names) for one, names in zip(built.item_ids, built.categories, strict=True)}
+
+
+def test_items_of_what_is_not_kept_go_up_the_tree() -> None:
+    kept = of_tree(merge_spellings=True, min_items=2)
+    pans, kitchen = "Home > Kitchen > Pans", "Home > Kitchen"
+    assert kept == {"a": [kitchen], "b": [pans], "c": [pans], "d": ["Home"]}
+    assert of_tree(merge_spellings=True, top=1) == {one: ["Home"] for one in "abcd"}
+
+
+def test_a_tree_can_be_cut() -> None:
+    assert of_tree(depth=2)["a"] == ["Home > Kitchen"]
+    assert of_tree(depth=1) == {"a": ["Home"], "b": ["home", "Gifts"], "c": ["Home"], "d": ["Home"]}
+
+
+def test_paths_are_spelled_level_by_level() -> None:
+    found = of_tree(merge_spellings=True)
+    assert found["b"] == ["Home > Kitchen > Pans", "Gifts"]
+    assert {one: names for one, names in found.items() if one != "b"} == {
+        one: names for one, names in PATHS.items() if one != "b"
+    }

@@ -147,6 +147,34 @@ def test_groups_come_from_a_file(toy: Toy, here: Command, tmp_path: Path) -> Non
         assert said in outcome.errors[0]
 
 
+def test_a_watched_category_is_told_beside_the_same_figures(
+    toy: Toy, here: Command, copied: Path, finished: Path
+) -> None:
+    weights = copied / "weights.csv"
+    command = [*toy.run, "--watch", "drama", "--item-weights", weights, "--out", copied]
+    weights.write_text("item_id,weight\ni1,2.5\n\ni2,0\n")
+    outcome = here(*command)
+    assert outcome.code == 0, outcome.stderr
+    result = read(copied)
+    assert list(result.pop("categories")["Drama"]["metrics"]) == [
+        "users_with_one",
+        "share_of_accepted",
+        "ioi",
+    ]
+    assert result["metrics"] == read(finished)["metrics"]
+    assert "Drama: share of accepted (before: " in (copied / "report.html").read_text()
+    for text, said in (
+        ("i1,a", "lines of item_id,weight, from 0 on and an item once, line 1 is 'i1,a'"),
+        ("i1,1\ni1,2", "line 2 is 'i1,2'"),
+        ("i1,-1", "line 1 is 'i1,-1'"),
+        ("x,1", "1 of 1 items with weights are not in csv, first 'x'"),
+    ):
+        weights.write_text(text)
+        outcome = here(*command)
+        assert (outcome.code, len(outcome.errors)) == (2, 1)
+        assert said in outcome.errors[0]
+
+
 def test_run_leaves_figures_report_and_settings(finished: Path) -> None:
     result = read(finished)
     sizes = {"n_users": N_USERS, "n_items": N_ITEMS, "n_interactions": N_USERS * N_EACH}

@@ -47,6 +47,13 @@ def test_the_largest_category_links_nothing_where_it_is_held_by_too_many() -> No
     assert linking_categories(only.items, 0.25) == ("all",)
 
 
+def test_in_a_tree_no_category_that_holds_too_much_links_what_lies_in_it() -> None:
+    paths = [["Shop > Home > Knives"], ["Shop > Home > Pans"], ["Shop > Home > Pans"], ["Shop"]]
+    items = dataset_of([[1, 2, 3, 4]], paths).items
+    assert set(linking_categories(items, 0.5)) == {"Shop > Home > Knives", "Shop > Home > Pans"}
+    assert "Shop > Home" in linking_categories(items, 0.75)
+
+
 def test_held_out_rows_are_of_other_users() -> None:
     known = histories_of([[7, 1, 4, 5, 8, 2, 6, 4]] * 20)
     kept, held_out = split_prompts(mine(known, shop().items, **WHOLE), np.random.default_rng(0))

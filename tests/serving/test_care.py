@@ -6,8 +6,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from proactrec.data.items import Items
 from proactrec.errors import BusyError
 from proactrec.serving.batches import all_users
 from proactrec.serving.choosing import known_of
@@ -20,6 +22,7 @@ from proactrec.serving.refreshing import Refresher
 from proactrec.serving.requests import Answer, Ask, Refused, Report
 from proactrec.store import care
 from proactrec.store.backup import backup, restore
+from proactrec.store.campaign import Campaign, CampaignRails, Goal
 from proactrec.store.care import Care, Heads
 from proactrec.store.database import Database, Hot
 from proactrec.store.erased import rows_of
@@ -97,6 +100,16 @@ def test_nobody_is_guided_to_excluded_categories(two: Shop) -> None:
     assert why(two.ask("u07")) == "nothing_passes"
     say(two)
     assert targets() & comedies
+
+
+def test_an_excluded_name_means_all_its_places_in_a_tree() -> None:
+    paths = (("Women > Sale",), ("Men > Sale",), ("Men > Shoes",))
+    items = Items("shop", tuple("abc"), tuple("ABC"), paths, np.zeros(4, np.int64))
+    said = Campaign(
+        name="x", goal=Goal(items=("c",)), rails=CampaignRails(protected_categories=("Shoes",))
+    )
+    found = Care(excluded_categories=("sale", "none")).on(said, items)
+    assert found.rails.protected_categories == ("Shoes", "Men > Sale", "Women > Sale")
 
 
 def test_an_erased_user_is_new_to_every_instance(two: Shop) -> None:

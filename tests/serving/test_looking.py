@@ -14,7 +14,7 @@ from proactrec.serving import shelf
 from proactrec.serving.client import Client
 from proactrec.serving.finding import categories_seen, items_found
 from proactrec.serving.guides import Guides
-from proactrec.serving.looking import ItemSeen
+from proactrec.serving.looking import CategorySeen, ItemSeen, as_tree
 from proactrec.serving.schemas import DecisionRequest, Item
 from proactrec.serving.shelf import Shelf
 from proactrec.serving.words import NOT_GUIDED
@@ -120,6 +120,17 @@ def test_items_of_a_tenant_are_its_own(service: Live) -> None:
 
 
 # Categories
+
+
+def test_a_tree_is_told_from_its_roots_and_else_as_it_was() -> None:
+    def seen(name: str) -> CategorySeen:
+        figures = {"items": 1, "available": 1, "reach": 0.0, "seen": 0.0, "score": 0.0}
+        return CategorySeen(name=name, **figures, distance=None, reasons=())
+
+    order = ["A > B", "C > D > E", "F", "A", "A > G", "A > B > H", "C", "A > B > I"]
+    told = [one.name for one in as_tree([seen(name) for name in order])]
+    assert told == ["F", "A", "A > B", "A > B > H", "A > B > I", "A > G", "C", "C > D > E"]
+    assert [one.name for one in as_tree([seen("b"), seen("a")])] == ["b", "a"]
 
 
 def test_categories_are_judged_by_what_known_users_had(service: Live, guides: Guides) -> None:

@@ -104,6 +104,7 @@ def row_of(person: Person, opted_out_at: int | None) -> list[int]:
         "objected": int(objects or (opted_out_at is not None and is_within(opted_out_at))),
         "accepted": inside.count(1),
         "answered": len(inside),
+        "targets": len({item for item, when in taken if item == "lamp" and is_within(when)}),
     }
     return [numbers[name] for name in COLUMNS]
 
@@ -186,6 +187,7 @@ def test_figures_have_their_columns() -> None:
     }
     assert told["acceptance"] == ("accepted", "answered")
     assert told["target"] == ("target", "1")
+    assert told["target_share"] == ("targets", "taken")
     assert LAYOUT.n_covariates == 4
 
 

@@ -28,6 +28,7 @@ FLAGS = {
         "columns.time",
         "item_columns.title",
         category="item_columns.categories",
+        levels="item_columns.levels",
     ),
     **FILES,
     **flags_of(
@@ -82,7 +83,7 @@ def _confirm(plan: Plan, *, is_sure: bool) -> None:
     console.errors.print(table)
     if is_sure:
         return
-    names = ", ".join(option(guess.meaning) for guess, _ in plan.guesses)
+    names = ", ".join(dict.fromkeys(option(guess.meaning) for guess, _ in plan.guesses))
     if not sys.stdin.isatty():
         raise InvalidInputError(
             f"the guessed columns need a yes: give --yes, or name them ({names})"

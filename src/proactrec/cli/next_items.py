@@ -27,6 +27,7 @@ FLAGS = {
         time_column="columns.time",
         title_column="item_columns.title",
         category_column="item_columns.categories",
+        levels="item_columns.levels",
     ),
     **FILES,
 }

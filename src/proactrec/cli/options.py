@@ -28,6 +28,7 @@ DATA = {
         category_source="categories.source",
         top_categories="categories.top",
         min_category_size="categories.min_items",
+        category_depth="categories.depth",
     ),
 }
 DataDir = Annotated[

@@ -19,6 +19,7 @@ FILES = {
         "items",
         "item_columns.text",
         "category_separator",
+        "level_separator",
         items_id="item_columns.item",
     ),
     **flags_of(

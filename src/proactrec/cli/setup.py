@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -70,6 +71,7 @@ def run_flags() -> dict[str, Flag]:
     by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
     return {
         **flags_of(ExperimentOptions, GUIDE, *own, target="target_items"),
+        **flags_of(ExperimentOptions, GUIDE, "protocol.metrics.watch"),
         **options.DATA,
         **{
             name: flag._replace(default=None, decided_by="the protocol's")
@@ -141,6 +143,14 @@ def setup(
             rich_help_panel=GUIDE,
         ),
     ] = None,
+    item_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of item_id,weight lines: what items weigh in the interest in categories of "
+            "--watch; 1 if not given.",
+            rich_help_panel=GUIDE,
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -180,6 +190,8 @@ def setup(
         changes["policy"] = spelled(changes["policy"], POLICIES)
     if groups is not None:
         changes["rails.equal_groups"] = _listed_groups(groups)
+    if item_weights is not None:
+        changes["protocol.metrics.item_weights"] = _listed_weights(item_weights)
     if named_world is not None:
         changes |= _named_world(named_world, is_alone=not OF_WORLD & changes.keys())
     changes |= options.named_worth(worth, "protocol.worth")
@@ -286,6 +298,26 @@ def _listed_groups(path: Path) -> dict[str, str]:
         if not (user_id and group) or found.setdefault(user_id, group) != group:
             raise InvalidInputError(
                 f"--groups must hold lines of user_id,group, a user once, line {number} is {line!r}"
+            )
+    return found
+
+
+def _listed_weights(path: Path) -> dict[str, float]:
+    """Weight of every item of a file; a first line of the columns' names is left aside."""
+    found: dict[str, float] = {}
+    lines = _lines(path, "--item-weights must name a file of item_id,weight lines")
+    for number, line in enumerate(lines, start=1):
+        item_id, _, weight = (part.strip() for part in line.rpartition(","))
+        if not line.strip() or (number, item_id, weight) == (1, "item_id", "weight"):
+            continue
+        try:
+            own = float(weight)
+        except ValueError:
+            own = -1.0
+        if not (item_id and isfinite(own) and own >= 0) or found.setdefault(item_id, own) != own:
+            raise InvalidInputError(
+                f"--item-weights must hold lines of item_id,weight, from 0 on and an item once, "
+                f"line {number} is {line!r}"
             )
     return found
 

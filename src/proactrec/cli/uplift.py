@@ -75,7 +75,9 @@ def uplift(
         if adjust
         else None
     )
-    found = measured.uplift_of_logs(*logs, first.protocol.measured, covariates=covariates)
+    found = measured.uplift_of_logs(
+        *logs, first.protocol.measured, covariates=covariates, watched=first.watched
+    )
     rows = [_row(one, effect) for one in found]
     if json:
         results.print_json(rows)

@@ -76,6 +76,7 @@ METRICS = {
 }
 FIGURES = {
     "target": "users who take a target",
+    "target_share": "targets among items taken",
     "taken": "items a user takes",
     "purchases": "purchases of a user",
     "objections": "users who opt out or complain",

@@ -1,7 +1,8 @@
-"""Which categories items have: from any list column, the largest only, spellings merged."""
+"""Which categories items have: of any list column, how deep, the largest, spellings merged."""
 
 import re
 import unicodedata
+from typing import ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
+from proactrec.data.trees import ARROW, levels, with_ancestors, within
 from proactrec.errors import DataError
 
 NOT_SPELLED = re.compile(r"[^\w+#]|_")
@@ -17,6 +19,8 @@ NOT_SPELLED = re.compile(r"[^\w+#]|_")
 
 class CategoryOptions(Options):
     """What becomes a category, instead of what the source says."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"depth"})
 
     source: str | None = Field(
         default=None,
@@ -33,6 +37,11 @@ class CategoryOptions(Options):
     min_items: int | None = Field(
         default=None, ge=1, description="fewest items of a category that is kept"
     )
+    depth: int | None = Field(
+        default=None,
+        ge=1,
+        description="levels of a tree that are kept; what lies deeper goes up to them",
+    )
 
 
 def choose_categories(
@@ -40,7 +49,8 @@ def choose_categories(
 ) -> Catalogue:
     """The catalogue with other categories; sizes count items that somebody touched.
 
-    Items that are left without a category are kept.
+    In a tree, an item of a category that is not kept goes up to the next one that is. Items that
+    are left without a category are kept.
 
     Raises
     ------
@@ -49,9 +59,13 @@ def choose_categories(
     """
     table = _from_column(catalogue.table, options.source)
     carried = table.select("item_id", name="categories").explode("name").drop_nulls("name")
+    if options.depth is not None:
+        cut = [ARROW.join(levels(name)[: options.depth]) for name in carried["name"]]
+        carried = carried.with_columns(name=pl.Series(cut, dtype=pl.String))
     touched = interactions.table.select("item_id").unique()
     if options.merge_spellings:
         carried = _merged(carried, touched)
+    carried = _with_ancestors(carried)
     kept = _sizes(carried, touched)
     if options.min_items is not None:
         kept = kept.filter(pl.col("n_items") >= options.min_items)
@@ -87,22 +101,29 @@ def _sizes(carried: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _with_ancestors(carried: pl.DataFrame) -> pl.DataFrame:
+    """Every item with its categories and all that these lie in."""
+    above = pl.Series([within(name) for name in carried["name"]], dtype=pl.List(pl.String))
+    return carried.with_columns(name=above).explode("name")
+
+
 def _merged(carried: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
-    """Every name in the spelling that most items carry."""
-    names = carried["name"].unique().to_list()
+    """Every name, level by level, in the spelling that most items carry."""
+    own = carried["name"].unique().to_list()
+    names = with_ancestors(own)
     spelled = pl.DataFrame({"name": names, "key": [_key(name) for name in names]})
-    sizes = spelled.join(_sizes(carried, touched), on="name", how="left")
+    sizes = spelled.join(_sizes(_with_ancestors(carried), touched), on="name", how="left")
     first = (
         sizes.sort("n_items", "name", descending=[True, False], nulls_last=True)
         .group_by("key", maintain_order=True)
-        .agg(merged=pl.col("name").first())
+        .agg(pl.col("name").first())
     )
-    renamed = spelled.join(first, on="key").select("name", "merged")
-    return carried.join(renamed, on="name", how="left", maintain_order="left").select(
-        "item_id", name="merged"
-    )
+    last = {key: levels(name)[-1] for key, name in first.rows()}
+    merged = {name: ARROW.join(last[_key(one)] for one in within(name)) for name in own}
+    return carried.with_columns(pl.col("name").replace_strict(merged, return_dtype=pl.String))
 
 
 def _key(name: str) -> str:
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return NOT_SPELLED.sub("", plain) or plain
+    """What spellings of a name have in common, level by level."""
+    plain = [unicodedata.normalize("NFKC", level).casefold() for level in levels(name)]
+    return ARROW.join(NOT_SPELLED.sub("", level) or level for level in plain)

@@ -12,6 +12,7 @@ import polars as pl
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions, Removal
 from proactrec.data.items import Items
+from proactrec.data.trees import lowest
 from proactrec.errors import DataError
 from proactrec.types import IntArray
 
@@ -151,7 +152,7 @@ class Dataset:
             titles=tuple(
                 known.select(pl.coalesce(pl.col("title").replace("", None), "item_id"))["title"]
             ),
-            categories=tuple(tuple(names) for names in known["categories"].to_list()),
+            categories=tuple(map(lowest, known["categories"].to_list())),
             histories=Histories(
                 np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
                 indexed["item_idx"].to_numpy().astype(np.int64),

@@ -1,9 +1,7 @@
 """One guidance run from data to figures: where fitting, simulated users and metrics meet."""
 
-import platform
 import time
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
-from proactrec.encoders.runtime import runtime_packages
 from proactrec.errors import InvalidInputError
+from proactrec.evaluation.category_metrics import Watched
 from proactrec.evaluation.hidden_models import FITTED, Fitted, fit_hidden
 from proactrec.evaluation.metrics import by_group, evaluate
 from proactrec.evaluation.oracles import ReadsMinds
@@ -24,7 +22,7 @@ from proactrec.evaluation.responses import response_type
 from proactrec.evaluation.rollout import Trace, rollout
 from proactrec.files import read_json, write_json
 from proactrec.fitting.artefacts import CHECKPOINT, Artefact
-from proactrec.fitting.device import peak_memory_mb
+from proactrec.fitting.device import peak_memory_mb, versions
 from proactrec.fitting.fitting import Fitting
 from proactrec.fitting.models import read_vectors
 from proactrec.fitting.options import FittingOptions
@@ -44,7 +42,6 @@ from proactrec.types import IntArray
 
 FIGURES_VERSION = 3
 """Part of the names of figures: raised when those of a log change."""
-PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
 Part = Literal["P", "IIS", "TIAC"]
 
 
@@ -166,7 +163,7 @@ class Experiment:
     def check(self) -> None:
         """Refuse what the data set shows to be impossible, before anything is trained."""
         self.fitting.check()
-        _ = self.guided_users
+        _ = self.guided_users, self.watched
 
     @cached_property
     def targets(self) -> Targets:
@@ -196,6 +193,11 @@ class Experiment:
             device=self.device,
             response=self._response(),
         )
+
+    @cached_property
+    def watched(self) -> Watched:
+        """Categories whose figures are told."""
+        return Watched.of(self.dataset.items, self.protocol.metrics)
 
     def _response(self) -> Response | None:
         if self._response_kind is None:
@@ -256,12 +258,8 @@ class Experiment:
             usual = options.model_copy(update=changes)
             plain = Experiment(usual, self.store.root, device=self.device, **self._same).log
         names, group = groups_of(options.rails, self.dataset)
-        found = by_group(self.log, plain, group, names, self.protocol.measured)
         told = self._happened["notes"]["rails"]["groups"]
-        for name, figures in found.items():
-            may, is_guided = told[name]["campaigns"], told[name]["guided"]
-            figures["share_guided"] = is_guided / may if may else 0.0
-        return found
+        return by_group(self.log, plain, group, names, self.protocol.measured, told=told)
 
     def result(self) -> RunResult:
         """Figures, and how they came about; all but :data:`VOLATILE` is the same every time."""
@@ -296,10 +294,7 @@ class Experiment:
             seconds={**self.seconds, **self._happened.get("seconds", {})},
             usage=self._happened.get("usage", {}),
             peak_memory_mb=round(peak_memory_mb(), 1),
-            versions={
-                "python": platform.python_version(),
-                **{name: version(name) for name in (*PACKAGES, *runtime_packages())},
-            },
+            versions=versions(),
             device=self.device,
             threads=torch.get_num_threads(),
             options=self.options.model_dump(mode="json"),
@@ -336,6 +331,7 @@ class Experiment:
                     self.targets.item_idx,
                     self.protocol.rollout,
                     user_idx=self.guided_users,
+                    watched=self.watched.weights,
                     progress=self.progress,
                 )
                 spent = round(time.perf_counter() - start, 3)
@@ -362,6 +358,8 @@ class Experiment:
         }
         if self.options.hidden != "interest":
             inputs["hidden"] = self.options.hidden
+        if self.watched.names:
+            inputs["watched"] = self.protocol.metrics.model_dump(include={"watch", "item_weights"})
         if self.options.n_users is not None:
             inputs["n_users"] = self.options.n_users
         if self._response_kind is not None:

@@ -28,7 +28,7 @@ from pydantic import Field
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.metrics import campaign_metrics
 from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
 from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, is_within, predicted
 from proactrec.evaluation.rollout import rollout
@@ -53,7 +53,7 @@ SEGMENTS = (
 )
 """Everybody; thirds of the audience by train history; thirds of each target's users by interest."""
 FORECAST_VERSION = 2
-SHARES = ("hr", "target_accepted")
+SHARES = ("hr", "target_accepted", "users_with_one", "share_of_accepted")
 """Metrics between 0 and 1."""
 DRAWN = {"world", "mean_accept", "receptivity", "kept_share"}
 """Settings of a world that are always drawn."""
@@ -90,8 +90,8 @@ def limits(figures: Sequence[tuple[str, int]]) -> tuple[FloatArray, FloatArray]:
     ends = dict.fromkeys(SHARES, (0.0, 1.0))
     low, high = np.array(
         [
-            (1.0, number) if metric == "rounds_to_target" else ends.get(metric, (-np.inf, np.inf))
-            for metric, number in figures
+            (1.0, number) if name == "rounds_to_target" else ends.get(name, (-np.inf, np.inf))
+            for name, number in ((metric.rpartition(": ")[2], at) for metric, at in figures)
         ]
     ).T
     return low, high
@@ -188,6 +188,7 @@ class Forecaster:
         self.audience = Audience.of(experiment)
         n_rounds = experiment.protocol.rollout.n_rounds
         self.metrics = experiment.protocol.measured.up_to(n_rounds)
+        self.judged_by = campaign_metrics(experiment.watched)
         self._progress = progress
         self._vectors: dict[Hidden, Vectors] = {}
 
@@ -249,11 +250,12 @@ class Forecaster:
             users = np.sort(rng.choice(users, n_users, replace=False))
         options = run.protocol.rollout.model_copy(update={"n_traced": 0})
         targets = run.targets.item_idx
-        return rollout(run.guide, simulated, run.dataset, targets, options, user_idx=users).log
+        how = {"user_idx": users, "watched": run.watched.weights}
+        return rollout(run.guide, simulated, run.dataset, targets, options, **how).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""
-        figures = Sums.beside([metric(log, self.metrics) for metric in CAMPAIGN_METRICS.values()])
+        figures = Sums.beside([metric(log, self.metrics) for metric in self.judged_by.values()])
         masks = self.audience.segments(log.user_idx, log.target_idx)
         means, variances, counts = [], [], []
         for mask in masks:
@@ -300,7 +302,7 @@ class Forecaster:
             The campaign's answers so far, as :meth:`answers` counts them.
         """
         worlds = self.ensemble() if worlds is None else worlds
-        names = [(m, p) for m in CAMPAIGN_METRICS for p in self.metrics.rounds]
+        names = [(m, p) for m in self.judged_by for p in self.metrics.rounds]
         figures, is_like_prior = [], True
         median, bounds = predicted(worlds, self.audience.n_users, seen)
         ends = limits(names)

@@ -13,7 +13,7 @@ def increase_of_interest(log: GuidanceLog, options: MetricOptions) -> Sums:
 
     A pair that ended early keeps its last state; an owner under ``owners="zero"`` counts as 0.
     """
-    return _change(log, log.interest, options)
+    return increase_of(log, log.interest, options)
 
 
 def increase_of_rank(log: GuidanceLog, options: MetricOptions) -> Sums:
@@ -22,7 +22,7 @@ def increase_of_rank(log: GuidanceLog, options: MetricOptions) -> Sums:
     Ranks are 0-based among the items outside the user's train history, cut at `rank_cut` if set.
     """
     rank = log.rank if options.rank_cut is None else np.minimum(log.rank, options.rank_cut - 1)
-    return _change(log, -rank, options)
+    return increase_of(log, -rank, options)
 
 
 def increase_of_cut_rank(log: GuidanceLog, options: MetricOptions) -> Sums:
@@ -50,8 +50,8 @@ def offered_acceptance(log: GuidanceLog, options: MetricOptions) -> Sums:
     return Sums(log.user_idx, log.target_idx, total, counts)
 
 
-def _change(log: GuidanceLog, state: FloatArray | IntArray, options: MetricOptions) -> Sums:
-    """Mean change of a state per pair, from before guidance to round P."""
+def increase_of(log: GuidanceLog, state: FloatArray | IntArray, options: MetricOptions) -> Sums:
+    """Mean change per pair of a state (n_pairs, n_rounds + 1), from before guidance to round P."""
     back = 1 if options.timing == "before" else 0
     change = np.stack([state[:, p - back] - state[:, 0] for p in options.rounds], 1)
     change = floats(change * log.is_counted[:, None])

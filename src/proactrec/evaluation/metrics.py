@@ -1,11 +1,12 @@
 """The metrics by name, and the figures that keep them honest, from a guidance log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from proactrec.data.dataset import Dataset
+from proactrec.evaluation.category_metrics import Watched, category_figures, metrics_of
 from proactrec.evaluation.hidden_metrics import (
     increase_of_cut_rank,
     increase_of_interest,
@@ -54,6 +55,15 @@ CAMPAIGN_METRICS: dict[str, Metric] = {
 """What a campaign is judged by, before (:mod:`.forecast`) and after (:mod:`.uplift`)."""
 
 
+def campaign_metrics(watched: Watched) -> dict[str, Metric]:
+    """What a campaign is judged by, and the figures of watched categories, as ``Home: ioi``."""
+    return CAMPAIGN_METRICS | {
+        f"{category}: {name}": metric
+        for category, by_name in metrics_of(watched).items()
+        for name, metric in by_name.items()
+    }
+
+
 def evaluate(
     log: GuidanceLog,
     dataset: Dataset,
@@ -61,7 +71,8 @@ def evaluate(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All figures of a log: `metrics` at rounds, single `outcome` figures, counts of `pairs`.
+    """All figures of a log: `metrics` at rounds, single `outcome` figures, counts of `pairs`, and
+    those of `categories` if any are watched.
 
     Every estimate has a 95 % percentile bootstrap interval over guided users, except `coverage`, a
     count of distinct items over all users, which resampling users can only lower.
@@ -104,7 +115,16 @@ def evaluate(
             "n_owners_counted_as_zero": int((~log.is_counted).sum()),
             **({"n_left": int(log.has_left.sum())} if log.has_left.any() else {}),
         },
+        **_of_categories(log, dataset, options, weights),
     }
+
+
+def _of_categories(
+    log: GuidanceLog, dataset: Dataset, options: MetricOptions, weights: FloatArray
+) -> dict[str, Any]:
+    if not options.watch:
+        return {}
+    return {"categories": category_figures(log, dataset, options, weights)}
 
 
 def by_group(
@@ -113,6 +133,8 @@ def by_group(
     group: IntArray,
     names: tuple[str, ...],
     options: MetricOptions | None = None,
+    *,
+    told: Mapping[str, Mapping[str, int]] | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """HR and IoI at the last of the rounds for groups of users; those without campaigns left out.
 
@@ -125,6 +147,8 @@ def by_group(
         below theirs (negative: above), None where that or its clicks are none.
     group : int array, shape (n_users,)
         Place of every user's group in `names`.
+    told : mapping, optional
+        How many campaigns of each group there were, and were guided; with it comes `share_guided`.
     """
     options = (options or MetricOptions()).up_to(log.n_rounds)
 
@@ -147,6 +171,9 @@ def by_group(
             "n_pairs": int(rows.sum()),
             **figures,
         }
+        if told is not None:
+            n_all, n_guided = told[name]["campaigns"], told[name]["guided"]
+            found[name]["share_guided"] = n_guided / n_all if n_all else 0.0
     return found
 
 

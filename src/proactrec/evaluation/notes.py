@@ -11,6 +11,7 @@ from proactrec.guidance.log import GuidanceLog
 from proactrec.rng import generator
 from proactrec.simulator.environment import Feedback
 from proactrec.simulator.world import World
+from proactrec.types import FloatArray
 
 
 class Notes:
@@ -20,9 +21,18 @@ class Notes:
     ----------
     n_traced : int
         Journeys, drawn at random, whose hidden vectors are kept.
+    watched : float array, shape (n_watched, n_items + 1), optional
+        What items weigh in further interests that are noted.
     """
 
-    def __init__(self, world: World, pairs: Pairs, n_rounds: int, n_traced: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        pairs: Pairs,
+        n_rounds: int,
+        n_traced: int,
+        watched: FloatArray | None = None,
+    ) -> None:
         self.pairs, self.n_rounds = pairs, n_rounds
         n_pairs = len(pairs.user_idx)
         n_traced = min(n_traced, n_pairs)
@@ -38,6 +48,11 @@ class Notes:
         self.accepted, self.guided = (zeros(yes, n_pairs, n_rounds) for _ in range(2))
         self.interest = zeros(real, n_pairs, n_rounds + 1)
         self.rank = zeros(whole, n_pairs, n_rounds + 1)
+        self.directions = zeros(real, 0, world.user_vectors.shape[1])  # (n_watched, d)
+        if watched is not None and len(watched):
+            weights = torch.from_numpy(watched).to(world.device)
+            self.directions = weights @ world.item_vectors.double()
+        self.watched = zeros(real, n_pairs, n_rounds + 1, len(self.directions))
         self.is_counted, self.left_after = zeros(yes, n_pairs), zeros(whole, n_pairs)
         self.slate = zeros(whole, n_pairs, n_rounds, world.options.n_slots)
 

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from proactrec.config import Options
 from proactrec.measurement.sums import Sums, floats
@@ -16,7 +16,7 @@ ROUNDS = (5, 10, 15, 20)
 class MetricOptions(Options):
     """What exactly the metrics are; defaults as in the protocol `common`."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"worth"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"worth", "watch", "item_weights"})
 
     rounds: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         ROUNDS, min_length=1, description="rounds P at which figures are given"
@@ -32,6 +32,15 @@ class MetricOptions(Options):
         None, ge=1, description="ranks from this on count as the last one before it (D24)"
     )
     worth: Worth = Field(ONLY_INTEREST, description="what journeys are for")
+    watch: tuple[str, ...] = Field(
+        (),
+        description="category whose figures are told, whatever is promoted: who accepts of it, its "
+        "share of what is accepted, interest in it",
+    )
+    item_weights: dict[str, NonNegativeFloat] = Field(
+        {},
+        description="what items weigh in the interest in a category, by id; 1 if not given",
+    )
 
     def up_to(self, n_rounds: int) -> "MetricOptions":
         """The same for guidance of so many rounds: no round that was not played."""

@@ -87,6 +87,7 @@ def rollout(
     pairs: Pairs | None = None,
     users: Users | None = None,
     places: Places | None = None,
+    watched: FloatArray | None = None,
     n_workers: int | None = None,
     progress: Progress = silent,
 ) -> RolloutResult:
@@ -108,6 +109,8 @@ def rollout(
         Everybody of the data set as the guide knows them, if it was fitted on others too.
     places : Places, optional
         Where all users stand at first, see :meth:`Guide.places_of_users`, if that is known.
+    watched : float array, shape (n_watched, n_items + 1), optional
+        What items weigh in further interests that the log holds, e.g. in categories.
     n_workers : int, optional
         Threads that play blocks side by side; on the CPU as :mod:`proactrec.threads` says.
     """
@@ -125,7 +128,7 @@ def rollout(
     if guide.rails is not None:
         guide = replace(guide, rails=guide.rails.to(world.device))
     users = users or train_users(dataset, guide, options.padding)
-    notes = Notes(world, pairs, options.n_rounds, options.n_traced)
+    notes = Notes(world, pairs, options.n_rounds, options.n_traced, watched)
     user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
     journeys = Journeys.begun(users, user, target, options.n_rounds)
     n_workers = n_workers or (n_threads() if world.device.type == "cpu" else 1)
@@ -225,6 +228,8 @@ class _Block:
         notes.interest[self.rows, number] = self.environment.interest()
         notes.rank[self.rows, number] = self.rank
         notes.trace[self._traced, number] = users[self._of_trace].to(notes.trace.dtype)
+        if len(notes.directions):
+            notes.watched[self.rows, number] = users.double() @ notes.directions.T
 
 
 class _Play:

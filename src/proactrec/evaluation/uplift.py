@@ -6,7 +6,8 @@ import numpy as np
 
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
-from proactrec.evaluation.metrics import CAMPAIGN_METRICS
+from proactrec.evaluation.category_metrics import Watched
+from proactrec.evaluation.metrics import CAMPAIGN_METRICS, campaign_metrics
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.log import GuidanceLog
@@ -22,19 +23,27 @@ def uplift_of_logs(
     *,
     covariates: FloatArray | None = None,
     metrics: Sequence[str] = tuple(CAMPAIGN_METRICS),
+    watched: Watched | None = None,
 ) -> list[Uplift]:
-    """The average effect of guidance, see :func:`uplift`, by two logs of as many rounds."""
+    """The average effect of guidance, see :func:`uplift`, by two logs of as many rounds.
+
+    With `watched`, what both logs watched, also that on these categories.
+    """
     if guided.n_rounds != held_out.n_rounds:
         raise InvalidInputError(
             f"guided and held_out must have as many rounds, got {guided.n_rounds} and "
             f"{held_out.n_rounds}"
         )
     options = (options or MetricOptions()).up_to(guided.n_rounds)
+    chosen = {metric: CAMPAIGN_METRICS[metric] for metric in metrics}
+    if watched is not None:
+        more = campaign_metrics(watched)
+        chosen |= {name: more[name] for name in more if name not in CAMPAIGN_METRICS}
     first, second = (
-        Sums.beside([CAMPAIGN_METRICS[metric](log, options) for metric in metrics])
+        Sums.beside([metric(log, options) for metric in chosen.values()])
         for log in (guided, held_out)
     )
-    figures = [(metric, number) for metric in metrics for number in options.rounds]
+    figures = [(metric, number) for metric in chosen for number in options.rounds]
     return uplift(first, second, figures, covariates=covariates)
 
 

@@ -1,12 +1,23 @@
-"""Where models are trained and policies guide, the CPU or a GPU, and the memory it took."""
+"""Where models are trained and policies guide, the CPU or a GPU: with which versions and memory."""
 
+import platform
 import resource
 import sys
+from importlib.metadata import version
 
 import torch
 
+from proactrec.encoders.runtime import runtime_packages
 from proactrec.errors import InvalidInputError
 from proactrec.policies.base import Policy
+
+PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that figures come from."""
+    packages = (*PACKAGES, *runtime_packages())
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def device_for(policy: type[Policy], device: str) -> str:

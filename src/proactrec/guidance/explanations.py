@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from proactrec.data.dataset import Histories
+from proactrec.data.trees import shared
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS
 from proactrec.guidance.replay import Replay
@@ -309,7 +310,7 @@ class Explainer:
             knows_policy=knows,
             causes=tuple(Cause(self._name(cause), rounds[cause]) for cause in causes),
             instead=instead,
-            shared=tuple(name for name in item.categories if name in target.categories),
+            shared=shared(item.categories, target.categories),
             figures=figures,
             what_if=what_if,
         )

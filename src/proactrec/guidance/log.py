@@ -39,6 +39,8 @@ class GuidanceLog:
         Whether the policy chose what was shown, and not a guard rail; by default always.
     left_after : int array, shape (n_pairs,), optional
         Round after which the user left; 0, the default: stayed to the end.
+    watched : float array, shape (n_pairs, n_rounds + 1, n_watched), optional
+        Further interests of the simulated user, e.g. in categories; by default none.
     """
 
     user_idx: IntArray
@@ -52,6 +54,7 @@ class GuidanceLog:
     slate: IntArray = field(default_factory=lambda: np.empty((0, 0, 0), np.int64))
     guided: BoolArray = field(default_factory=lambda: np.empty((0, 0), bool))
     left_after: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    watched: FloatArray = field(default_factory=lambda: np.empty((0, 0, 0)))
 
     def __post_init__(self) -> None:
         if not self.slate.size:
@@ -60,6 +63,8 @@ class GuidanceLog:
             object.__setattr__(self, "guided", self.is_shown)
         if not self.left_after.size:
             object.__setattr__(self, "left_after", np.zeros_like(self.user_idx))
+        if not self.watched.size:
+            object.__setattr__(self, "watched", np.zeros((*self.interest.shape, 0)))
 
     @property
     def n_rounds(self) -> int:
@@ -119,6 +124,10 @@ class GuidanceLog:
                     for slot in range(n_slots if n_slots > 1 else 0)
                 },
                 **({"guided": rows(np.pad(self.guided, ((0, 0), (1, 0))))} if is_railed else {}),
+                **{
+                    f"watched_{at}": rows(self.watched[:, :, at]).astype(np.float32)
+                    for at in range(self.watched.shape[2])
+                },
                 **(
                     {"left_after": np.repeat(self.left_after, per_pair).astype(np.int16)}
                     if self.has_left.any()
@@ -135,6 +144,7 @@ class GuidanceLog:
         def grid(column: str) -> NDArray[Any]:
             return table[column].to_numpy().reshape(-1, per_pair)
 
+        watched = [column for column in table.columns if column.startswith("watched_")]
         slots = [column for column in table.columns if column.startswith("slot_")] or ["item_idx"]
         return cls(
             user_idx=grid("user_idx")[:, 0].astype(np.int64),
@@ -150,6 +160,9 @@ class GuidanceLog:
             left_after=grid("left_after")[:, 0].astype(np.int64)
             if "left_after" in table.columns
             else np.empty(0, np.int64),
+            watched=np.stack([grid(one).astype(np.float64) for one in watched], 2)
+            if watched
+            else np.empty((0, 0, 0)),
         )
 
     def save(self, path: Path) -> None:

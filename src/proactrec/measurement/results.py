@@ -69,6 +69,19 @@ class GroupFigures(Options):
     share_guided: float = 0.0
 
 
+class CategoryFigures(Options):
+    """A category that was watched, whatever was promoted."""
+
+    n_items: int
+    share_before: Figure = Field(description="of its items among all that users had before")
+    interest_before: Figure | None = Field(None, description="hidden users' interest in it")
+    metrics: dict[str, dict[int, Figure]] = Field(
+        {},
+        description="by round: share of users who accepted of it, its share of what was "
+        "accepted, increase of interest in it",
+    )
+
+
 class Spent(Options):
     """What was asked of a language model, and paid."""
 
@@ -114,6 +127,7 @@ class RunResult(Options):
     outcome: dict[str, Figure] = Field({}, description="of all rounds")
     pairs: PairCounts = PairCounts()
     groups: dict[str, GroupFigures] = Field({}, description="under the rail equal_groups")
+    categories: dict[str, CategoryFigures] = Field({}, description="those that are watched")
     next_item: dict[str, dict[str, float]] = Field({}, description="of the encoder, by split")
     popularity: dict[str, dict[str, float]] = Field(
         {}, description="the same of the most popular items"
@@ -166,6 +180,7 @@ class CellResult(Options):
     metrics: MetricFigures = Field({}, description="by metric, then round")
     outcome: dict[str, Figure] = Field({}, description="of all rounds")
     pairs: PairCounts = PairCounts()
+    categories: dict[str, CategoryFigures] = Field({}, description="those that are watched")
     next_item: dict[str, dict[str, float]] = Field({}, description="of the encoder, by split")
     curves: dict[str, tuple[float, ...]] = Field(
         {}, description="mean interest and rank, share of targets accepted, at rounds 0, 1, …"
@@ -182,6 +197,7 @@ class GuidanceFigures(Options):
     outcome: dict[str, Figure]
     pairs: PairCounts
     groups: dict[str, GroupFigures] = Field({}, description="under the rail equal_groups")
+    categories: dict[str, CategoryFigures] = Field({}, description="those that are watched")
     curves: dict[str, tuple[Figure, ...]] = Field({}, description="IoI and IoR after every round")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from proactrec.data.dataset import Histories
 from proactrec.data.items import Items
+from proactrec.data.trees import within
 from proactrec.errors import InvalidInputError
 from proactrec.types import BoolArray, IntArray
 
@@ -30,11 +31,14 @@ class Prompts(NamedTuple):
 
 
 def linking_categories(items: Items, largest_share: float) -> tuple[str, ...]:
-    """Categories that link neighbours: all but the largest, where it is held by too many items."""
-    names = items.category_names
-    if len(names) < 2 or items.category_sizes[names[0]] <= largest_share * len(items):
-        return names
-    return names[1:]
+    """Categories that link neighbours: all but the largest, where it is held by too many items.
+
+    In a tree all that are held by too many and have others in them.
+    """
+    names, most = items.category_names, largest_share * len(items)
+    parents = {one for name in names for one in within(name)[:-1]}
+    too_wide = {one for one in (*names[:1], *parents) if items.category_sizes[one] > most}
+    return names if len(names) < 2 else tuple(name for name in names if name not in too_wide)
 
 
 def mine(

@@ -16,6 +16,7 @@ from proactrec.serving.words import NOT_GUIDED
 
 MEASURED = {
     "target": "took a target",
+    "target_share": "targets among items taken",
     "taken": "items taken",
     "purchases": "purchases",
     "objections": "opted out or complained",

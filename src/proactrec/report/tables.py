@@ -26,10 +26,18 @@ def label_of(name: str) -> str:
 
 
 def metric_rows(result: RunResult) -> list[MetricRow]:
-    """Metrics in the order of `result`, with one cell per round."""
+    """Metrics in the order of `result`, then of categories that were watched: a cell per round."""
+    labelled = [(label_of(name), by_round) for name, by_round in result.metrics.items()]
+    for category, figures in result.categories.items():
+        before = number_text(figures.share_before.mean, 3)
+        more = {"share_of_accepted": f" (before: {before})"}
+        labelled += [
+            (f"{category}: {label_of(name)}{more.get(name, '')}", by_round)
+            for name, by_round in figures.metrics.items()
+        ]
     return [
-        MetricRow(label_of(name), interval_texts([by_round.get(at) for at in result.rounds]))
-        for name, by_round in result.metrics.items()
+        MetricRow(label, interval_texts([by_round.get(at) for at in result.rounds]))
+        for label, by_round in labelled
     ]
 
 

@@ -134,9 +134,8 @@ def withdrawn(made: Made, person: Person, live: Live | None, items: Items) -> st
     if because := never_guided(live, person):
         return because
     where = (items.index.get(one, 0) for one in (made.item_id, made.target_id))
-    carried = {name.casefold() for idx in where if idx for name in items.categories[idx - 1]}
-    protected = live.version.said.rails.protected_categories  # those of care among them
-    return "nothing_passes" if carried.intersection(map(str.casefold, protected)) else ""
+    protected = items.places_of(*live.version.said.rails.protected_categories)  # care's among them
+    return "nothing_passes" if items.are_in([idx for idx in where if idx], protected) else ""
 
 
 def is_audience(live: Live, person: Person, n_items: int) -> bool:

@@ -167,13 +167,12 @@ class Guides:
 
     def live(self, version: Version, care: Care) -> Live:
         """A campaign prepared for deciding, with what holds for all of its tenant."""
-        said = care.on(version.said, self.items.category_sizes)
+        said = care.on(version.said, self.items)
         return Live(version._replace(said=said), self.left(self.targets(version.said), care))
 
     def left(self, targets: IntArray, care: Care) -> IntArray:
         """Those targets to which care lets anybody be led."""
-        names = self.items.category_sizes
-        excluded = self.items.carry([one for one in care.excluded_categories if one in names])
+        excluded = self.items.carry(self.items.places_of(*care.excluded_categories))
         return targets[~excluded[targets]]
 
     def targets(self, said: Campaign) -> IntArray:

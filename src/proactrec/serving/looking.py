@@ -1,9 +1,11 @@
 """What whoever makes or watches a campaign looks at: items, categories, goals, users, and a key."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
 
+from proactrec.data.trees import within
 from proactrec.serving.schemas import Journey, Schema
 from proactrec.store.keys import ALLOWS, Scope
 
@@ -58,6 +60,21 @@ class CategoriesSeen(Schema):
     """All categories, the most promising first."""
 
     categories: tuple[CategorySeen, ...]
+
+
+def as_tree(categories: Sequence[CategorySeen]) -> list[CategorySeen]:
+    """The same categories, each followed by those in it; else in the order that they have."""
+    by_name = {one.name: one for one in categories}
+    inside: dict[str, list[str]] = {}
+    for name in by_name:
+        above = next((one for one in within(name)[-2::-1] if one in by_name), "")
+        inside.setdefault(above, []).append(name)
+    found, rest = [], inside.get("", [])[::-1]
+    while rest:
+        name = rest.pop()
+        found.append(by_name[name])
+        rest += inside.get(name, [])[::-1]
+    return found
 
 
 class TargetSeen(Schema):

@@ -22,6 +22,7 @@ from proactrec.store.outcomes import COLUMNS, FIGURES, LAYOUT, Outcomes, outcome
 
 NAMES = {
     "target": "share of users who take a target",
+    "target_share": "share of targets among the items that users take",
     "taken": "items a user takes",
     "purchases": "purchases of a user",
     "objections": "share of users who opt out or complain",

@@ -23,7 +23,7 @@ def looked_at(connection: Connection, tenant: str, said: Campaign, guides: Guide
     """Where a campaign would lead, in the order of its targets, and how many users it means."""
     cares, meant = care.current(connection, tenant), guides.targets(said)
     targets = guides.left(meant, cares)
-    audience = cares.on(said, guides.items.category_sizes).audience
+    audience = cares.on(said, guides.items).audience
     erased = rows_of(Hot(connection), tenant, guides.name)
     known = guides.saved.known
     n_known = len(audience_of(connection, tenant, audience, known, erased))

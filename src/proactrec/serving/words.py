@@ -44,7 +44,7 @@ NOT_GUIDED = {
 }
 """Every code of `not_guided_because`, in a sentence."""
 
-SHARES = ("target", "objections", "acceptance")
+SHARES = ("target", "target_share", "objections", "acceptance")
 """Figures of a measurement that are shares."""
 
 

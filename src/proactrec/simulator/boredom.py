@@ -4,14 +4,19 @@ import torch
 from torch import Tensor
 
 from proactrec.data.dataset import Dataset
+from proactrec.data.trees import with_ancestors
 
 
-def carried_categories(dataset: Dataset) -> Tensor:
-    """1 where an item carries a category, else 0: (n_items + 1, n_categories), row 0 padding."""
+def carried_categories(dataset: Dataset, *, ancestors: bool = False) -> Tensor:
+    """1 where an item carries a category, else 0: (n_items + 1, n_categories), row 0 padding.
+
+    With `ancestors` also where it carries one that lies in it.
+    """
     names = {name: place for place, name in enumerate(dataset.items.category_names)}
     carried = torch.zeros(dataset.n_items + 1, len(names))
     for item, categories in enumerate(dataset.categories, start=1):
-        carried[item, [names[name] for name in categories]] = 1
+        carries = with_ancestors(categories) if ancestors else categories
+        carried[item, [names[name] for name in carries]] = 1
     return carried
 
 

@@ -77,7 +77,7 @@ def _neighbours(dataset: Dataset, touched: Tensor) -> Tensor:
 def _content(dataset: Dataset, touched: Tensor) -> Tensor:
     if not dataset.items.category_names:
         raise InvalidInputError(f"hidden content needs categories, {dataset.name} has none")
-    has = carried_categories(dataset)
+    has = carried_categories(dataset, ancestors=True)
     shared = F.normalize(has - has[1:].mean(0), dim=1)
     own = torch.randn(len(has), OWN_DIM, generator=torch_generator(0, "hidden content"))
     return torch.cat([shared, OWN_SHARE * F.normalize(own, dim=1)], 1)

@@ -189,8 +189,8 @@ class Guardrails(Options):
 class Measure(Options):
     """What a campaign is judged by, said before anybody looks."""
 
-    metric: Literal["target", "taken", "purchases", "objections", "acceptance"] = Field(
-        "target", description="the figure by which it is decided; others are told beside it"
+    metric: Literal["target", "target_share", "taken", "purchases", "objections", "acceptance"] = (
+        Field("target", description="the figure by which it is decided; others are told beside it")
     )
     window_hours: float = Field(
         168, gt=0, description="how long a user is looked at from the first decision on"

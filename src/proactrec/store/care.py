@@ -1,12 +1,12 @@
 """Whom nobody guides, and what nobody is guided to, whatever campaigns say: by versions."""
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 from pydantic import Field
 from sqlalchemy import Connection, func, insert, select
 
 from proactrec.config import Options
+from proactrec.data.items import Items
 from proactrec.store import audit, turns
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Hot
@@ -28,14 +28,16 @@ class Care(Options):
         (), description="names of groups whose users are never guided, e.g. minors"
     )
     excluded_categories: tuple[str, ...] = Field(
-        (), description="categories whose items nobody is guided to: no targets and no steps"
+        (),
+        description="categories whose items nobody is guided to: no targets and no steps; a name "
+        "that stands at several places of a tree means all of them",
     )
 
-    def on(self, said: Campaign, categories: Collection[str]) -> Campaign:
-        """What a campaign says with it, where these are the categories that there are."""
+    def on(self, said: Campaign, items: Items) -> Campaign:
+        """What a campaign says with it, where these are the items that there are."""
         groups = (*said.audience.except_groups, *self.excluded_groups)
         own = said.rails.protected_categories
-        protected = (*own, *(one for one in self.excluded_categories if one in categories))
+        protected = (*own, *items.places_of(*self.excluded_categories))
         audience = said.audience.model_copy(update={"except_groups": groups})
         rails = said.rails.model_copy(update={"protected_categories": protected})
         return said.model_copy(update={"audience": audience, "rails": rails})

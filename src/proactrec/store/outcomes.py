@@ -30,12 +30,13 @@ MOST = 1000
 """A user's counts are cut off here: some robot would be most of the variance."""
 BEFORE = ("taken_before", "target_before", "answered_before", "accepted_before")
 """Known when a user comes: items taken, whether a target is among them, answers and acceptances."""
-WITHIN = ("target", "taken", "purchases", "objected", "accepted", "answered")
+WITHIN = ("target", "taken", "purchases", "objected", "accepted", "answered", "targets")
 """In the window: whether a target was taken, items taken, purchases, whether they opted out or
-complained, answers that accept, answers."""
+complained, answers that accept, answers, and targets among the items taken."""
 COLUMNS = BEFORE + WITHIN
 FIGURES = {
     "target": ("target", None),
+    "target_share": ("targets", "taken"),
     "taken": ("taken", None),
     "purchases": ("purchases", None),
     "objections": ("objected", None),
@@ -116,6 +117,7 @@ SUMS = f"""{WHOSE}, matured AS (
     MAX(is_taken * is_before * is_target) AS target_before,
     MAX(is_taken * is_within * is_target) AS target,
     COUNT(DISTINCT CASE WHEN is_taken * is_within = 1 THEN item_id END) AS taken,
+    COUNT(DISTINCT CASE WHEN is_taken * is_within * is_target = 1 THEN item_id END) AS targets,
     SUM(CASE WHEN kind = 'purchase' THEN is_within ELSE 0 END) AS purchases,
     MAX(CASE WHEN kind IN ('complaint', 'opt-out') THEN is_within ELSE 0 END) AS objected
   FROM placed GROUP BY user_id
@@ -163,9 +165,10 @@ class Outcomes(NamedTuple):
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Self:
-        """What :meth:`as_json` told."""
+        """What :meth:`as_json` told, by an older version perhaps: of newer columns nothing."""
+        size = 1 + len(COLUMNS)
         cells = [
-            Cell(epoch, arm, frozenset(groups), np.array(table))
+            Cell(epoch, arm, frozenset(groups), np.pad(table, (0, size - len(table))))
             for epoch, arm, groups, table in told["cells"]
         ]
         return cls(dict(told["shares"]), dict(told["n_users"]), cells)

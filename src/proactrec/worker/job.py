@@ -114,7 +114,7 @@ def _plan(database: Database, folder: Path, job: Job) -> Plan:
         knows = knowledge.newest_versions(connection, guides.name).get(job.tenant, 0)
         guides.learned(job.tenant, knows, known_at(connection, job.tenant, knows, guides))
         cares = care.current(connection, job.tenant)
-        meant = cares.on(version.said, guides.items.category_sizes).audience
+        meant = cares.on(version.said, guides.items).audience
         erased = rows_of(Hot(connection), job.tenant, guides.name)
         audience = audience_of(connection, job.tenant, meant, guides.saved.known, erased)
     return Plan(version, guides, audience, cares)

@@ -127,7 +127,7 @@ def _own(plan: Plan) -> list[str]:
 
 def _guides(plan: Plan, said: Campaign, what: str) -> list[Guide]:
     """Those of all arms of a campaign that says something else."""
-    said = plan.care.on(said, plan.guides.items.category_sizes)
+    said = plan.care.on(said, plan.guides.items)
     other = plan.version._replace(campaign_id=f"{plan.version.campaign_id} {what}", said=said)
     return [plan.guides.of(other, arm.name) for arm in said.arms]
 

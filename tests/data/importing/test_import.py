@@ -272,6 +272,34 @@ def test_categories_written_as_lists(value: str, tmp_path: Path) -> None:
     assert pl.read_parquet(out / "items.parquet")["categories"][0].to_list() == ["Action", "War"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "options", "told"),
+    [
+        ({"category": ["Home>Kitchen|Sale", "Home>Garden"]}, {}, True),
+        ({"category": ["Home/Kitchen|Sale", "Home/Garden"]}, {"level_separator": "/"}, True),
+        ({"main_category": ["Home", "Home"], "sub_category": ["Kitchen", "Garden"]}, {}, False),
+    ],
+)
+def test_categories_that_lie_in_others(
+    columns: dict[str, list[str]], options: dict[str, Any], told: bool, tmp_path: Path
+) -> None:
+    path = csv(tmp_path, [("a", "x", T, ""), ("a", "y", T, "")])
+    items = tmp_path / "items.parquet"
+    pl.DataFrame({"item": ["x", "y"], **columns}).write_parquet(items)
+    result, out = imported(tmp_path, path, items=(str(items),), **options)
+    carried = dict(pl.read_parquet(out / "items.parquet").select("item_id", "categories").rows())
+    assert (carried["x"][0], carried["y"]) == ("Home > Kitchen", ["Home > Garden"])
+    assert result["facts"]["categories"]["Home"] == 2
+    assert any("categories are trees" in note for note in result["notes"]) == told
+    flat = imported(tmp_path, path, items=(str(items),), level_separator="")[1]
+    assert not any(
+        " > " in name
+        for names in pl.read_parquet(flat / "items.parquet")["categories"].to_list()
+        for name in names
+        if told
+    )
+
+
 def test_two_imports_of_one_log_are_the_same(tmp_path: Path) -> None:
     rows = [(f"u{n % 50}", f"i{n * n % 97}", T + n % 1000, "") for n in range(3000)]
     path = csv(tmp_path, rows)

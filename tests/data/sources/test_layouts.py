@@ -187,14 +187,15 @@ def test_amazon_2018(place: Place) -> None:
     events, catalogue = read("amazon-2018", place)
     assert rows(events)[0] == ("A3CIUOJXQ5VDQ2", "B0000530HU", 1472688000, 5.0)
     assert titles(catalogue) == {"B0000530HU": "Old Spice & Co", "B1": ""}
-    assert categories(catalogue) == {"B0000530HU": ["Beauty & Care", "Shaving"], "B1": []}
+    assert categories(catalogue) == {"B0000530HU": ["Beauty & Care > Shaving"], "B1": []}
+    assert categories(catalogue, "levels")["B0000530HU"] == ["Beauty & Care", "Shaving"]
     assert categories(catalogue, "brand") == {"B0000530HU": ["Old Spice"], "B1": []}
 
 
 def test_amazon_2023(place: Place) -> None:
     events, catalogue = read("amazon-2023", place)
     assert rows(events)[0] == ("AGKHLEW2SOWHNMFQIJGBECAF7INQ", "B00YQ6X8EO", 1588687728923, 5.0)
-    assert categories(catalogue) == {"B00YQ6X8EO": ["Hair", "Sprays"], "B2": []}
+    assert categories(catalogue) == {"B00YQ6X8EO": ["Hair > Sprays"], "B2": []}
     assert categories(catalogue, "main_category")["B2"] == ["All Beauty"]
 
 

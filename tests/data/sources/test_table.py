@@ -47,6 +47,18 @@ def test_items_bring_titles_and_categories(tmp_path: Path) -> None:
     assert catalogue.table.rows() == [("a", "One, two", ["x", "y"]), ("b", "B", [])]
 
 
+def test_levels_of_categories_are_told_by_what_stands_between_them(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + "u1,a,3\nu1,b,2\n")
+    text = "item_id,title,categories\na,A,Home/Kitchen|Sale/\nb,B,Home > Garden\n"
+    items = write(tmp_path, text, "items.csv")
+    for separator, expected in (
+        ("/", [["Home > Kitchen", "Sale"], ["Home > Garden"]]),
+        (None, [["Home/Kitchen", "Sale/"], ["Home > Garden"]]),
+    ):
+        options = TableOptions(events=path, items=items, level_separator=separator)
+        assert load(options)[1].table["categories"].to_list() == expected
+
+
 def test_columns_can_have_other_names(tmp_path: Path) -> None:
     path = write(tmp_path, "who\twhat\nu\tb\nu\ta\n", "log.tsv")
     items = write(tmp_path, "what\ttags\na\tx;y\nb\t\n", "items.tsv")

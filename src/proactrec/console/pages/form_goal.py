@@ -9,7 +9,7 @@ from proactrec.console.elements import Cell, Field, attributes, box, button, not
 from proactrec.console.frame import filled
 from proactrec.console.pages.form_values import FieldError, counted, whole
 from proactrec.console.sessions import Session
-from proactrec.serving.looking import CategorySeen, ItemsSeen
+from proactrec.serving.looking import CategorySeen, ItemsSeen, as_tree
 from proactrec.store.campaign import Goal
 
 MOST_FOUND = 20
@@ -39,7 +39,7 @@ class GoalFields:
         self._session = session
         self._categories = {one.name: one for one in categories}
         self._items = {one: titles.get(one, "") for one in given.items}
-        choices = {one.name: f"{one.name} ({one.available} items)" for one in categories}
+        choices = {one.name: f"{one.name} ({one.available} items)" for one in as_tree(categories)}
         there = {name: said for name, said in choices.items() if self._categories[name].available}
         if given.category is not None:
             there.setdefault(given.category, choices.get(given.category, given.category))
@@ -47,7 +47,8 @@ class GoalFields:
             "Category",
             given.category or BY_ITEMS,
             choices={**there, BY_ITEMS: "single items, chosen below"},
-            hint="The most promising ones stand first, by a rule of thumb.",
+            hint="The most promising ones stand first, by a rule of thumb; each is followed by "
+            "those in it.",
             on_change=self._reasons,
         )
         self._why = attributes(box(), aria_live="polite")

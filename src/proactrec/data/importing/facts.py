@@ -8,6 +8,7 @@ import polars as pl
 from proactrec.data.clock import iso
 from proactrec.data.describe import Chart, long_tail
 from proactrec.data.importing.behaviour import DAY, MICROSECONDS
+from proactrec.data.trees import with_ancestors
 from proactrec.types import IntArray
 
 K = 5
@@ -68,8 +69,10 @@ def facts(pairs: pl.DataFrame, catalogue: pl.DataFrame, *, has_dates: bool) -> d
 
 
 def category_sizes(catalogue: pl.DataFrame) -> dict[str, int]:
-    """Number of items of every category, most first, then by name."""
-    counted = catalogue["categories"].explode().drop_nulls().value_counts(name="n")
+    """Number of items of every category, most first, then by name; in a tree of those above too."""
+    names = [with_ancestors(own) for own in catalogue["categories"].to_list()]
+    lists = pl.Series("categories", names, dtype=pl.List(pl.String))
+    counted = lists.explode().drop_nulls().value_counts(name="n")
     return dict(counted.sort("n", "categories", descending=[True, False]).rows())
 
 

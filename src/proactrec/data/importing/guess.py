@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from proactrec.data.importing.names import LANGUAGES, plain_name
+from proactrec.data.importing.nesting import are_nested, level_columns
 from proactrec.data.importing.options import EventColumns, ItemColumns
 from proactrec.data.importing.times import looks_as_times
 from proactrec.errors import InvalidInputError
@@ -101,14 +102,19 @@ def guess_items(
         guesses.append(Guess("item", column, why))
 
     def free() -> list[str]:
-        taken = [found["item"], found.get("title"), *found.get("categories", ())]
+        several = (*found.get("categories", ()), *found.get("levels", ()))
+        taken = [found["item"], found.get("title"), *several]
         return [name for name in sample.columns if name not in taken]
 
     if "title" not in found and (named := _named(free(), "title")):
         found["title"] = named[0]
         guesses.append(Guess("title", *named))
+    if not {"levels", "categories"} & found.keys():
+        found["levels"] = _levels(sample, free())
+        why = "by its name, and what it holds lies in what the one before holds"
+        guesses += [Guess("levels", name, why) for name in found["levels"]]
     if "categories" not in found:
-        named = _named(free(), "category")
+        named = None if found.get("levels") else _named(free(), "category")
         found["categories"] = named[:1] if named else ()
         guesses += [Guess("category", *named)] if named else []
     if "text" not in found:
@@ -118,17 +124,35 @@ def guess_items(
     return ItemColumns(**found), guesses
 
 
-def guess_separator(values: Iterable[str]) -> str | None:
+def guess_separator(values: Iterable[str], level_separator: str | None = None) -> str | None:
     """What stands between categories: what at least a tenth of the values hold; None for nothing.
 
-    Values that are written as lists (`["a", "b"]`) need none.
+    Values that are written as lists (`["a", "b"]`) need none. Where categories lie in others, a
+    comma counts before a name only with which other values begin: it stands within names as well
+    (`Home > Pots, Pans & Lids`).
     """
     texts = [value for value in values if not value.lstrip().startswith("[")]
     for separator in SEPARATORS:
         n = sum(separator in text for text in texts)
-        if n and n >= len(texts) / 10:
+        if separator == level_separator or not n or n < len(texts) / 10:
+            continue
+        if not level_separator or separator != "," or _begin_anew(texts, level_separator):
             return separator
     return None
+
+
+def _begin_anew(texts: Sequence[str], level_separator: str) -> bool:
+    """Whether most of what follows a comma is a path from the outermost level on."""
+    roots = {text.split(level_separator)[0].split(",")[0].strip() for text in texts}
+    later = [part.split(level_separator)[0].strip() for t in texts for part in t.split(",")[1:]]
+    return sum(name in roots for name in later) > len(later) / 2
+
+
+def _levels(sample: pl.DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns of which each holds what lies in what the one before holds."""
+    names = level_columns([name for name in columns if not sample[name].dtype.is_nested()])
+    rows = sample.select(pl.col(names).cast(pl.String, strict=False)).rows() if names else []
+    return names if are_nested(rows) else ()
 
 
 def _named(

@@ -154,7 +154,7 @@ class Import:
         plan, options = self.plan, self.plan.options
         found = items.none()
         if plan.items:
-            found = items.read_items(plan.items, options.item_columns, options.category_separator)
+            found = items.read_items(plan.items, options)
             _check_share(found.problems, found.n_rows, options.max_bad_share, plan.items)
         counts = pairs.group_by("item").agg(n_users=pl.len()).sort("item")
         touched = counts.select(ids.texts(pl.col("item")).alias("item_id"), "n_users")
@@ -215,6 +215,7 @@ class Import:
             "columns": options.columns.model_dump(),
             "item_columns": options.item_columns.model_dump() if plan.items else None,
             "category_separator": found.separator,
+            "level_separator": found.level_separator,
             "guesses": [guess._asdict() for guess, _ in plan.guesses],
             "files": [
                 {"path": str(t.path), "rows": t.n_rows, "bytes": t.path.stat().st_size}

@@ -10,9 +10,11 @@ import polars as pl
 
 from proactrec.data import ids
 from proactrec.data.importing.guess import guess_separator
-from proactrec.data.importing.options import ItemColumns
+from proactrec.data.importing.nesting import guess_levels
+from proactrec.data.importing.options import ImportOptions, ItemColumns
 from proactrec.data.importing.problems import Problems, sift
 from proactrec.data.importing.tables.base import LINE, Table, TornTableError, check_columns
+from proactrec.data.trees import ARROW, joined
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
@@ -20,6 +22,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "categories": pl.List(pl.String),
     "text": pl.String,
 }
+FLAT = " / "
+"""What stands for an arrow in a name that is no path."""
 
 
 class FoundItems(NamedTuple):
@@ -31,30 +35,43 @@ class FoundItems(NamedTuple):
     n_conflicts: int  # items whose rows give different titles
     problems: Problems
     separator: str | None
+    level_separator: str | None
 
 
-def read_items(tables: Sequence[Table], columns: ItemColumns, separator: str | None) -> FoundItems:
+def read_items(tables: Sequence[Table], options: ImportOptions) -> FoundItems:
     """Items of all tables; rows of one item are merged: first title and text, all categories."""
-    problems, frames, n_rows = Problems(), [], 0
-    category_columns, text_columns = list(columns.categories or ()), list(columns.text or ())
+    problems, frames, n_rows, columns = Problems(), [], 0, options.item_columns
+    several = (*(columns.categories or ()), *(columns.levels or ()), *(columns.text or ()))
     singles = [columns.item, columns.title or None]
-    wanted = list(dict.fromkeys([*filter(None, singles), *category_columns, *text_columns]))
+    wanted = list(dict.fromkeys([*filter(None, singles), *several]))
     for table in tables:
         check_columns(table, wanted)
         rows, found = _read(table, wanted)
         problems.take(found)
         n_rows += rows.height + found.n
         frames.append(_cleaned(rows, table, columns, problems))
-    items = pl.concat(frames) if frames else pl.DataFrame(schema=SCHEMA)
-    if separator is None:
-        sample = items["categories"].list.explode().drop_nulls()
-        separator = guess_separator(sample.head(10_000).to_list())
-    return _merged(items, separator, n_rows, problems)
+    items = pl.concat(frames) if frames else pl.DataFrame(schema={**SCHEMA, "path": pl.String})
+    separators = _separators(items, options.category_separator, options.level_separator)
+    return _merged(items, *separators, n_rows, problems)
 
 
 def none() -> FoundItems:
     """The items of an import without item files."""
-    return FoundItems(pl.DataFrame(schema=SCHEMA), 0, 0, 0, Problems(), None)
+    return FoundItems(pl.DataFrame(schema=SCHEMA), 0, 0, 0, Problems(), None, None)
+
+
+def _separators(
+    items: pl.DataFrame, separator: str | None, level_separator: str | None
+) -> tuple[str | None, str | None]:
+    """What stands between categories, and between levels; guessed where not given."""
+    sample = items["categories"].list.explode().drop_nulls().head(10_000).to_list()
+    if level_separator is None:
+        lists = ([v] if separator is None else v.split(separator) for v in sample)
+        single = (part for parts in lists for part in parts)
+        level_separator = guess_levels(p for v in single for p in category_names(v, None, None))
+    if separator is None:
+        separator = guess_separator(sample, level_separator)
+    return separator, level_separator
 
 
 def _read(table: Table, names: list[str]) -> tuple[pl.DataFrame, Problems]:
@@ -92,23 +109,29 @@ def _cleaned(
             "title": titles.fill_null("").str.strip_chars(),
             "categories": _lists([rows[name] for name in columns.categories or ()], rows.height),
             "text": _joined([_texts(rows[name], table.path) for name in columns.text or ()], empty),
+            "path": _paths(
+                [_texts(rows[name], table.path) for name in columns.levels or ()], empty
+            ),
         }
     )
     return frame.filter(is_good)
 
 
 def _merged(
-    items: pl.DataFrame, separator: str | None, n_rows: int, problems: Problems
+    items: pl.DataFrame,
+    separator: str | None,
+    level_separator: str | None,
+    n_rows: int,
+    problems: Problems,
 ) -> FoundItems:
-    distinct = items["categories"].list.explode().drop_nulls().unique()
-    names = {value: category_names(value, separator) for value in distinct.to_list()}
+    distinct = items["categories"].list.explode().drop_nulls().unique().to_list()
+    names = {value: category_names(value, separator, level_separator) for value in distinct}
     split = items.select("item_id", value="categories").explode("value").drop_nulls()
     split_names = [names[value] for value in split["value"].to_list()]
     lists = pl.Series("name", split_names, dtype=pl.List(pl.String))
+    named = split.select("item_id", name=lists).explode("name").drop_nulls("name")
     categories = (
-        split.with_columns(name=lists)
-        .explode("name")
-        .drop_nulls("name")
+        pl.concat([named, items.filter(pl.col("path") != "").select("item_id", name="path")])
         .group_by("item_id", maintain_order=True)
         .agg(categories=pl.col("name").unique(maintain_order=True))
     )
@@ -131,16 +154,29 @@ def _merged(
         int((merged["n_titles"] > 1).sum()),
         problems,
         separator,
+        level_separator,
     )
 
 
-def category_names(value: str, separator: str | None) -> list[str]:
-    """Distinct names in a value: split at the separator, or read as the list that it writes."""
+def category_names(
+    value: str, separator: str | None, level_separator: str | None = None
+) -> list[str]:
+    """Distinct names in a value: split at the separator, or read as the list that it writes.
+
+    With a `level_separator` they are paths, see :mod:`proactrec.data.trees`; with "" none is.
+    """
     if value.lstrip().startswith("["):
         parts = _written_list(value)
     else:
         parts = value.split(separator) if separator else [value]
-    return list(dict.fromkeys(part for part in (str(p).strip() for p in parts) if part))
+    names = (_path(str(part), level_separator) for part in parts)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _path(name: str, level_separator: str | None) -> str:
+    if level_separator:
+        return joined(name.split(level_separator))
+    return name.strip() if level_separator is None else name.strip().replace(ARROW, FLAT)
 
 
 def _written_list(value: str) -> list[Any]:
@@ -180,6 +216,14 @@ def _texts(values: pl.Series, path: Path) -> pl.Series:
     if isinstance(values.dtype, (pl.List, pl.Array)):
         return values.cast(pl.List(pl.String)).list.join(" ", ignore_nulls=True)
     return ids.texts(values, path)
+
+
+def _paths(texts: list[pl.Series], empty: pl.Series) -> pl.Series:
+    """The path of the levels that each row names."""
+    if not texts:
+        return empty
+    rows = zip(*(text.fill_null("").to_list() for text in texts), strict=True)
+    return pl.Series([joined(row) for row in rows], dtype=pl.String)
 
 
 def _joined(texts: list[pl.Series], empty: pl.Series) -> pl.Series:

@@ -37,6 +37,11 @@ class ItemColumns(Options):
     categories: tuple[str, ...] | None = Field(
         None, description="column of categories, or several; '' for none"
     )
+    levels: tuple[str, ...] | None = Field(
+        None,
+        description="columns of a category and of those in it, outermost first; guessed if not "
+        "given, '' for none",
+    )
     text: tuple[str, ...] | None = Field(
         None, description="column of further text (descriptions, plots, …), or several; '' for none"
     )
@@ -96,6 +101,11 @@ class ImportOptions(Options):
     time: TimeOptions = TimeOptions()
     category_separator: str | None = Field(
         None, description="what stands between two categories; guessed if not given"
+    )
+    level_separator: str | None = Field(
+        None,
+        description="what stands between a category and one that lies in it, e.g. `/`; guessed if "
+        "not given, '' if none lies in another",
     )
     weights: dict[str, float] = Field(
         {}, description="weight of a kind of event; with any given, kinds that are not count 0"

@@ -23,7 +23,12 @@ def unused_columns(
     columns = options.item_columns
     used = {
         "events": set(options.columns.model_dump().values()),
-        "items": {columns.item, columns.title, *(columns.categories or ()), *(columns.text or ())},
+        "items": {
+            *(columns.item, columns.title),
+            *(columns.categories or ()),
+            *(columns.levels or ()),
+            *(columns.text or ()),
+        },
     }
     return {
         kind: [
@@ -92,6 +97,11 @@ def id_notes(users: Ids, items: Ids) -> list[str]:
 def item_notes(found: FoundItems, n_unlisted: int, catalogue: pl.DataFrame) -> list[str]:
     """What was done to make one row of every item."""
     notes = []
+    if found.level_separator:
+        notes.append(
+            f"categories are trees: {found.level_separator!r} stands between one and those in it "
+            "(--level-separator '' if not)"
+        )
     if found.n_merged:
         notes.append(f"{found.n_merged:,} further rows of items were joined with their first row")
     if found.n_conflicts:

@@ -16,6 +16,7 @@ from proactrec.data.sources.files import (
 )
 from proactrec.data.sources.items import complete_catalogue, name_lists
 from proactrec.data.sources.records import read_columns
+from proactrec.data.trees import joined
 from proactrec.errors import InvalidInputError
 from proactrec.types import Repeats
 
@@ -45,6 +46,10 @@ def load_2018(root: Path, repeats: Repeats = "earliest") -> tuple[Interactions, 
 
     Fields of a review: `reviewerID`, `asin`, `overall`, `unixReviewTime` (seconds); of goods:
     `asin`, `title`, `category`, `brand`. All may end in `.gz`.
+
+    The names in `category` lead from the outermost category down: they become one path, see
+    :mod:`proactrec.data.trees`. Some lists go on with features of the good; `CategoryOptions.depth`
+    cuts them. The column `levels` has the names as they are.
 
     Raises
     ------
@@ -86,10 +91,17 @@ def _goods(path: Path, layout: Layout) -> pl.DataFrame:
     rows = read_columns(path, [layout.item], optional=("title", *names))
     check_columns_exist(rows, [layout.item], path)
     columns = {name: name_lists(rows[name]) for name in names}
-    columns["categories"] = columns[layout.categories]
+    columns["levels"] = columns[layout.categories]
+    columns["categories"] = _paths(columns["levels"])
     titles = [html.unescape(title or "") for title in rows["title"]]
     items = pl.DataFrame({"item_id": rows[layout.item], "title": titles})
     return items.with_columns(values.alias(name) for name, values in columns.items())
+
+
+def _paths(levels: pl.Series) -> pl.Series:
+    """Every list of names as the one path that they make."""
+    paths = [[joined(names)] if names else [] for names in levels.to_list()]
+    return pl.Series(paths, dtype=pl.List(pl.String))
 
 
 def _only_files(root: Path, suffix: str) -> tuple[Path, Path]:

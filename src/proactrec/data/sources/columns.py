@@ -14,6 +14,7 @@ from proactrec.data import ids as rules
 from proactrec.data.clock import PLAUSIBLE_SECONDS
 from proactrec.data.importing.times import PER_SECOND, guessed_unit
 from proactrec.data.sources.files import raise_bad_values
+from proactrec.data.trees import joined
 from proactrec.errors import DataError, DataWarning
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,12 +71,22 @@ def titles(values: pl.Series, item_ids: pl.Series, path: Path) -> pl.Series:
     return texts.fill_null(item_ids)
 
 
-def categories(values: pl.Series, separator: str, path: Path) -> pl.Series:
-    """Lists of distinct category names; texts are split at the separator, null is no category."""
+def categories(
+    values: pl.Series, separator: str, path: Path, *, level_separator: str | None = None
+) -> pl.Series:
+    """Lists of distinct category names; texts are split at the separator, null is no category.
+
+    A name with `level_separator` in it becomes a path, see :mod:`proactrec.data.trees`.
+    """
     if not isinstance(values.dtype, pl.List):
         values = _texts(values, path).str.split(separator)
     name = pl.element().cast(pl.String).str.strip_chars()
     cleaned = values.list.eval(name.filter(name != ""))
+    if level_separator is not None:
+        told = cleaned.list.explode().drop_nulls().unique()
+        paths = {one: joined(one.split(level_separator)) for one in told}
+        one = pl.element().replace(paths)
+        cleaned = cleaned.list.eval(one.filter(one != ""))
     return cleaned.list.unique(maintain_order=True).fill_null([])
 
 

@@ -29,7 +29,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 class TableOptions(Options):
     """Which files and columns hold the logs; the type of a file is read off its name."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"rating_column"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"rating_column", "level_separator"})
 
     events: Path = Field(
         description="events: .csv, .tsv, .jsonl (each may end in .gz) or .parquet; for recbole the "
@@ -53,6 +53,12 @@ class TableOptions(Options):
     )
     category_separator: str = Field(
         default="|", min_length=1, description="what stands between two categories"
+    )
+    level_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what stands between a category and one that lies in it, where that is no "
+        "` > `, e.g. `/`",
     )
     rating_column: str | None = Field(
         default=None, description="column of ratings, of which a lowest one can be asked"
@@ -120,7 +126,9 @@ def read_items(rows: pl.DataFrame, options: TableOptions, path: Path) -> Catalog
         table = table.with_columns(title=titles)
     if options.category_column:
         values = rows[options.category_column]
-        categories = columns.categories(values, options.category_separator, path)
+        categories = columns.categories(
+            values, options.category_separator, path, level_separator=options.level_separator
+        )
         table = table.with_columns(categories=categories)
     return Catalogue(table)
 

@@ -125,7 +125,8 @@ def _measure(workshop: Workshop, options: ExperimentOptions) -> dict[str, Any]:
         mean = np.where(log.is_counted[:, None], state, state[:, :1]).mean(0).tolist()
         return [mean[0], *mean[:-1]] if options.protocol.measured.timing == "before" else mean
 
-    shared = {n: getattr(result, n) for n in CellResult.model_fields if hasattr(result, n)}
+    said = result.model_fields_set
+    shared = {n: getattr(result, n) for n in CellResult.model_fields if n in said}
     every = MetricOptions(rounds=tuple(range(1, log.n_rounds + 1)))
     accepted = [0.0, *target_acceptance(log, every).numerator.mean(0).tolist()]
     curves = {"interest": curve(log.interest), "rank": curve(log.rank), "accepted": accepted}
