@@ -67,9 +67,11 @@ def run_flags() -> dict[str, Flag]:
         "protocol.world.receptivity",
         "protocol.world.leaving",
     )
+    goal = flags_of(ExperimentOptions, GUIDE, goal="goal.target", target_chooser="goal.chooser")
     by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
     return {
         **flags_of(ExperimentOptions, GUIDE, *own, target="target_items"),
+        **goal,
         **options.DATA,
         **{
             name: flag._replace(default=None, decided_by="the protocol's")

@@ -336,6 +336,7 @@ class Experiment:
                     self.targets.item_idx,
                     self.protocol.rollout,
                     user_idx=self.guided_users,
+                    goal=self.fitting.goal,
                     progress=self.progress,
                 )
                 spent = round(time.perf_counter() - start, 3)

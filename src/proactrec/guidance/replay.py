@@ -65,9 +65,11 @@ class Replay:
         log, n_past = self.log, number - 1
         user, target, at = (
             torch.from_numpy(x).to(self._device)
-            for x in (log.user_idx[rows], log.target_idx[rows], rows)
+            for x in (log.user_idx[rows], log.targets[rows, number - 1], rows)
         )
         begun = Journeys.begun(self.users, user, target, log.n_rounds)
+        if log.has_goal:
+            begun = begun._replace(drawn_by=torch.zeros_like(target))
         shown = log.item_idx[rows]
         answer = np.where(shown > 0, log.accepted[rows], UNKNOWN).astype(np.int8)
         beside = log.slate[rows, :n_past].reshape(len(rows), -1)

@@ -318,7 +318,8 @@ class Scene:
         has[owner, item] = True
         is_closed = has[:, self.targets]
         is_closed[:, np.isin(self.targets, sorted(self.plan.guides.unavailable))] = True
-        best = best_targets(self.guides[0], begun, torch.from_numpy(self.targets), is_closed)
+        items, closed = torch.from_numpy(self.targets), torch.from_numpy(is_closed)
+        best = best_targets(self.guides[0], begun, items, closed).numpy()
         if not best.any():
             raise InvalidInputError(
                 "everybody of the audience has all targets, or all are sold out"
