@@ -1,6 +1,6 @@
 """What exactly the metrics are; sums that a real campaign can know, of what was shown to whom."""
 
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import Field
@@ -51,16 +51,21 @@ class Observed(Protocol):
         """(n_pairs,)."""
 
     @property
-    def is_target(self) -> BoolArray:
-        """(n_pairs, n_rounds), whether what was shown is the target, or an item of the goal."""
-
-    @property
     def item_idx(self) -> IntArray:
         """(n_pairs, n_rounds), 0 where nothing was shown."""
 
     @property
     def accepted(self) -> BoolArray:
         """(n_pairs, n_rounds)."""
+
+
+@runtime_checkable
+class KnowsTargets(Protocol):
+    """A log that says itself what is a target: of users who are led to any item of a goal."""
+
+    @property
+    def is_target(self) -> BoolArray:
+        """(n_pairs, n_rounds), whether what was shown is the target, or an item of the goal."""
 
 
 def hit_ratio(log: Observed, options: MetricOptions) -> Sums:
@@ -95,7 +100,7 @@ def target_acceptance(log: Observed, options: MetricOptions) -> Sums:
 
 def targets_accepted(log: Observed, options: MetricOptions) -> Sums:
     """Mean number of targets accepted in the first P rounds: one at most, or of a goal's items."""
-    hit = log.accepted & log.is_target
+    hit = _hits(log)
     n_accepted = floats(np.stack([hit[:, :p].sum(1) for p in options.rounds], 1))
     n_accepted = np.where(log.target_idx[:, None] > 0, n_accepted.clip(max=1), n_accepted)
     return Sums(log.user_idx, log.target_idx, n_accepted, np.ones_like(n_accepted))
@@ -125,5 +130,12 @@ def observed_worth(log: Observed, options: MetricOptions) -> Sums:
 
 def _waited(log: Observed) -> IntArray:
     """Round in which the target was first accepted, past all others where it never was."""
-    hit = log.accepted & log.is_target
+    hit = _hits(log)
     return np.where(hit.any(1), hit.argmax(1) + 1, np.iinfo(np.int64).max)
+
+
+def _hits(log: Observed) -> BoolArray:
+    """Whether the target, or an item of the goal, was accepted: (n_pairs, n_rounds)."""
+    if isinstance(log, KnowsTargets):
+        return log.accepted & log.is_target
+    return log.accepted & (log.item_idx == log.target_idx[:, None])

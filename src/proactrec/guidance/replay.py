@@ -127,6 +127,8 @@ class Replay:
             journeys = self.journeys(self._everything, number + 1)
             accepted = torch.from_numpy(self.log.accepted[:, number - 1]).to(self._device)
             places = guide.renewed(places, journeys, accepted)
+            if self.log.has_goal and guide.policy.knows_target:  # another may have come
+                places = guide.places(journeys)
         return Together(guides, Recorded(ledger) if isinstance(ledger, MemoryLedger) else FREE)
 
     def _taught(self, guide: Guide, journeys: Journeys, places: Tensor) -> Guide:

@@ -156,9 +156,10 @@ class Environment:
 
     def interest(self) -> Tensor:
         r"""Inner product with the target, :math:`e_t^\top e_u`; mean of a goal's items: (B,)."""
+        aim = self._targets
         if self._goal is not None:
-            return self.user_vectors @ self.world.item_vectors[self._goal].mean(0)
-        return (self.user_vectors * self._targets).sum(1)
+            aim = self.world.item_vectors[self._goal].mean(0)
+        return (self.user_vectors * aim).sum(1)
 
     def rank(self, rows: Tensor) -> Tensor:
         """0-based place of the target among items outside the train history, of these rows."""
