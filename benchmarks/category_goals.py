@@ -13,6 +13,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,18 @@ COMPARED = [
     for policy in (FORESIGHT, ITMPREC)
     for fixed in (PREMATCHED, NEAREST)
 ]
-FIGURES = ("target_accepted", "targets_accepted", "hr", "ioi")
-OPTIONS = MetricOptions(rounds=(20,))
+TARGET = "target_accepted"
+FIGURES: dict[str, tuple[str, int]] = {
+    "one@5": (TARGET, 5),
+    "one@20": (TARGET, 20),
+    "led@20": (TARGET, 20),
+    "accepted@20": ("targets_accepted", 20),
+    "hr@20": ("hr", 20),
+    "ioi@20": ("ioi", 20),
+}
+"""Metrics at rounds; `led` counts only what users were led to when it was shown."""
+TWICE = {"twice one@5": "one@5", "twice one@20": "one@20", "twice led@20": "led@20"}
+"""Differences from twice a figure of what is fixed."""
 Logs = dict[tuple[str, str], dict[int, GuidanceLog]]
 
 
@@ -147,9 +158,9 @@ def row_of(policy: str, way: str, logs: dict[int, GuidanceLog]) -> dict[str, Any
     figures: dict[str, list[float]] = {name: [] for name in (*FIGURES, "shown", "targets")}
     for log in logs.values():
         for name in FIGURES:
-            sums = GOAL_METRICS[name](log, OPTIONS)
+            sums = sums_of(log, name)
             figures[name].append(float(sums.numerator.sum() / sums.denominator.sum()))
-        figures["shown"].append(float((log.is_target & log.is_shown).sum(1).mean()))
+        figures["shown"].append(float(log.is_target.sum(1).mean()))
         figures["targets"].append(float(1 + (np.diff(log.targets, axis=1) != 0).sum(1).mean()))
     return {"policy": policy, "way": way, "n": len(logs), "figures": figures}
 
@@ -160,12 +171,11 @@ def compared(logs: Logs) -> Iterator[dict[str, Any]]:
         seeds = sorted(set(logs[first]) & set(logs[second]))
         if not seeds:
             continue
-        for name in (*FIGURES, "twice"):
-            a, b = (
-                {seed: {name: sums_of(logs[method][seed], name, is_second)} for seed in seeds}
-                for method, is_second in ((first, False), (second, True))
-            )
-            (found,) = paired_differences(a, b, OPTIONS.rounds)
+        for name in (*FIGURES, *TWICE):
+            own, times = TWICE.get(name, name), 2 if name in TWICE else 1
+            a = {seed: {name: sums_of(logs[first][seed], own)} for seed in seeds}
+            b = {seed: {name: sums_of(logs[second][seed], own, times)} for seed in seeds}
+            (found,) = paired_differences(a, b, (20,))
             yield {
                 "policy": first[0],
                 "fixed": second[1],
@@ -175,12 +185,13 @@ def compared(logs: Logs) -> Iterator[dict[str, Any]]:
             }
 
 
-def sums_of(log: GuidanceLog, name: str, is_second: bool) -> Sums:
-    """Sums of a figure; of `twice` the users who accept, counted double in the second method."""
-    sums = GOAL_METRICS["target_accepted" if name == "twice" else name](log, OPTIONS)
-    if name != "twice" or not is_second:
-        return sums
-    return Sums(sums.user_idx, sums.target_idx, 2 * sums.numerator, sums.denominator)
+def sums_of(log: GuidanceLog, name: str, times: int = 1) -> Sums:
+    """Sums of a figure, so many times."""
+    metric, number = FIGURES[name]
+    if name.startswith("led"):
+        log = replace(log, of_goal=log.item_idx == log.led_to)
+    sums = GOAL_METRICS[metric](log, MetricOptions(rounds=(number,)))
+    return replace(sums, numerator=times * sums.numerator)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,32 @@ from shared.tables import interval, table
 
 Row = dict[str, Any]
 COLUMNS = {
-    "target_accepted": ("users with one", 3),
-    "targets_accepted": ("items accepted", 2),
-    "hr": ("HR", 3),
-    "ioi": ("IoI in the category", 4),
+    "one@5": ("users with one @5", 3),
+    "one@20": ("@20", 3),
+    "led@20": ("by a target @20", 3),
+    "accepted@20": ("items accepted", 2),
+    "hr@20": ("HR", 3),
+    "ioi@20": ("IoI in the category", 4),
     "shown": ("of it shown", 1),
     "targets": ("targets", 1),
 }
 NAMES = {
-    "target_accepted": "users with one",
-    "targets_accepted": "items accepted",
-    "hr": "HR",
-    "ioi": "IoI in the category",
-    "twice": "users with one, less twice as many",
+    "one@5": "users with one @5",
+    "one@20": "@20",
+    "led@20": "by a target @20",
+    "accepted@20": "items accepted",
+    "hr@20": "HR",
+    "ioi@20": "IoI in the category",
+}
+TWICE = {
+    "twice one@5": "users with one @5",
+    "twice one@20": "@20",
+    "twice led@20": "by a target @20",
 }
 EXPLAINED = (
     "One journey a user: 20 rounds, one item shown in each, whoever guides. *Users with one*: "
-    "share of users who accepted at least one item of the category, as target or on the way. "
+    "share of users who accepted at least one item of the category, as target or on the way, by "
+    "round 5 and by round 20; *by a target*: who accepted one that they were led to at the time. "
     "*Items accepted*: of the category, mean a user. *HR*: accepted share of all that was shown. "
     "*IoI in the category*: what the hidden users' mean interest in all its items gained. *Of it "
     "shown*: items of the category among the 20. *Targets*: that a user was led to, one after the "
@@ -77,15 +86,15 @@ def _differences(found: Sequence[Row]) -> str:
     if not found:
         return ""
     beside = dict.fromkeys((one["policy"], one["fixed"]) for one in found)
-    body = []
+    plain, twice = [], []
     for policy, fixed in beside:
-        own = {
-            o["figure"]: o["difference"]
-            for o in found
-            if (o["policy"], o["fixed"]) == (policy, fixed)
-        }
-        body.append([policy, f"chosen − {fixed}", *(_text(own[name]) for name in NAMES)])
-    return table(["policy", "difference", *NAMES.values()], body)
+        of = [one for one in found if (one["policy"], one["fixed"]) == (policy, fixed)]
+        own = {one["figure"]: one["difference"] for one in of}
+        plain.append([policy, f"chosen − {fixed}", *(_text(own[name]) for name in NAMES)])
+        twice.append([policy, f"chosen − 2 × {fixed}", *(_text(own[name]) for name in TWICE)])
+    heads = ["policy", "difference"]
+    tables = table([*heads, *NAMES.values()], plain), table([*heads, *TWICE.values()], twice)
+    return "\n\n".join(tables)
 
 
 def _text(difference: Sequence[float]) -> str:
