@@ -175,6 +175,11 @@ def setup(
         raise InvalidInputError(
             f"--n-targets must be left out where --target names them, got {values['n_targets']}"
         )
+    if values.get("goal") not in (None, "every") and values.get("n_targets") is not None:
+        raise InvalidInputError(
+            f"--n-targets must be left out with --goal {values['goal']}, which takes all of the "
+            f"category, got {values['n_targets']}"
+        )
     data = options.dataset_options({**values, "filter": values.get("filter") or chosen.filter})
     flags = {n: f for n, f in run_flags().items() if f.model is ExperimentOptions}
     changes = given(flags, values)

@@ -12,7 +12,10 @@ from proactrec.cli.flags import option, own_parameters
 from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
 
-LEFT_OUT = ("category", "target", "policy", "without", "n_rounds", "encoder", "encoder_folder")
+LEFT_OUT = (
+    *("category", "target", "goal", "target_chooser", "policy", "without", "n_rounds"),
+    *("encoder", "encoder_folder"),
+)
 N_SHOWN = 20
 
 app = typer.Typer(invoke_without_command=True)

@@ -11,7 +11,10 @@ from proactrec.cli.flags import own_parameters
 from proactrec.cli.setup import setup, take_options
 
 RESULT, JOURNAL, SHOWN = "tuning.json", "trials.journal", 10
-LEFT_OUT = ("policy", "without", "encoder_folder", "target", "n_targets", "n_rounds", "category")
+LEFT_OUT = (
+    *("policy", "without", "encoder_folder", "target", "goal", "target_chooser", "n_targets"),
+    *("n_rounds", "category"),
+)
 
 
 def tune(
