@@ -1,8 +1,8 @@
 """A category as the goal: whichever of its items suits, beside a pre-matched target for each user.
 
 Usage: python benchmarks/category_goals.py DATASET PAGE.md [--categories Sci-Fi Horror War Musical]
-    [--seeds 0 1 2] [--n-users 300] [--workers 1] [--data-dir DIR] [--store runs/artefacts]
-    [--only-finished] [--tried]
+    [--policies Foresight ITMPRec target-now next-item] [--seeds 0 1 2] [--n-users 300]
+    [--workers 1] [--data-dir DIR] [--store runs/artefacts] [--only-finished] [--tried]
 One journey a user, 20 items shown to each, the same users and the same luck whoever guides and
 whatever the targets. Finished cells lie in the store, so it goes on where it was killed; with
 --only-finished it plays nothing and writes the page from what there is. --tried adds what was
@@ -83,6 +83,7 @@ def main() -> None:
     """Play what is missing, seed by seed, and write the page."""
     parser = parser_of(__doc__, n_targets=50, n_users=300)
     parser.add_argument("--categories", nargs="+", default=list(CATEGORIES))
+    parser.add_argument("--policies", nargs="+", default=list(dict(METHODS.keys())))
     parser.add_argument("--only-finished", action="store_true")
     parser.add_argument("--tried", action="store_true")
     arguments = parser.parse_args()
@@ -101,6 +102,8 @@ def cells_of(base: ExperimentOptions, arguments: argparse.Namespace, seed: int) 
     methods = {**METHODS, **(TRIED if arguments.tried else {})}
     for category in arguments.categories:
         for (policy, way), changes in methods.items():
+            if policy not in arguments.policies:
+                continue
             options = base.changed({**changes, "category": category, "seed": seed})
             yield Cell(f"{policy}, {way}", options, category)
 

@@ -156,10 +156,9 @@ class Environment:
 
     def interest(self) -> Tensor:
         r"""Inner product with the target, :math:`e_t^\top e_u`; mean of a goal's items: (B,)."""
-        aim = self._targets
-        if self._goal is not None:
-            aim = self.world.item_vectors[self._goal].mean(0)
-        return (self.user_vectors * aim).sum(1)
+        users, world = self.user_vectors, self.world
+        aim = self._targets if self._goal is None else world.item_vectors[self._goal].mean(0)
+        return (users * aim).sum(1)
 
     def rank(self, rows: Tensor) -> Tensor:
         """0-based place of the target among items outside the train history, of these rows."""
