@@ -74,7 +74,7 @@ FIGURES: dict[str, tuple[str, int]] = {
     "ioi@20": ("ioi", 20),
 }
 """Metrics at rounds; `led` counts only what users were led to when it was shown."""
-TWICE = {"twice one@5": "one@5", "twice one@20": "one@20", "twice led@20": "led@20"}
+TWICE = {f"twice {name}": name for name in ("one@5", "one@20", "led@20", "accepted@20")}
 """Differences from twice a figure of what is fixed."""
 Logs = dict[tuple[str, str], dict[int, GuidanceLog]]
 

@@ -25,11 +25,7 @@ NAMES = {
     "hr@20": "HR",
     "ioi@20": "IoI in the category",
 }
-TWICE = {
-    "twice one@5": "users with one @5",
-    "twice one@20": "@20",
-    "twice led@20": "by a target @20",
-}
+TWICE = {f"twice {name}": NAMES[name] for name in ("one@5", "one@20", "led@20", "accepted@20")}
 EXPLAINED = (
     "One journey a user: 20 rounds, one item shown in each, whoever guides. *Users with one*: "
     "share of users who accepted at least one item of the category, as target or on the way, by "

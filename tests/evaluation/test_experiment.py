@@ -431,6 +431,8 @@ def test_a_goal_is_part_of_what_a_run_is(options: Maker, store: Path) -> None:
     ]
     assert len({run.log_path for run in runs}) == 3
     assert "goal" not in ExperimentOptions().model_dump()
+    with pytest.raises(InvalidInputError, match=re.escape("goal.chooser needs goal.target chosen")):
+        options(goal={"target": "nearest", "chooser": "foresight"})
     rails = RailsOptions(protected_categories=("Song",))
     closed = Experiment(options(goal={"target": "chosen"}, rails=rails), store)
     with pytest.raises(InvalidInputError, match="protected_categories"):

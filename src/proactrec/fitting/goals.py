@@ -1,10 +1,11 @@
 """Whether users have a journey to every target, or one to whichever suits."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from proactrec.config import Options
+from proactrec.errors import InvalidInputError
 from proactrec.names import spelled
 from proactrec.policies.base import PredictsAcceptance
 from proactrec.policies.registry import POLICIES, policy_type
@@ -31,6 +32,16 @@ class GoalOptions(Options):
     @classmethod
     def _known_policy(cls, name: str | None) -> str | None:
         return None if name is None else spelled(name, POLICIES)
+
+    @model_validator(mode="after")
+    def _only_where_it_is_chosen(self) -> Self:
+        for name in ("chooser", "reweigh"):
+            value = getattr(self, name)
+            if value is not None and self.target != "chosen":
+                raise InvalidInputError(
+                    f"goal.{name} needs goal.target chosen, got {value!r} with {self.target!r}"
+                )
+        return self
 
     @property
     def is_on(self) -> bool:
