@@ -250,9 +250,10 @@ class Forecaster:
         if n_users is not None and n_users < len(users):
             rng = generator(world.seed, "sampled users")
             users = np.sort(rng.choice(users, n_users, replace=False))
-        options, targets = run.protocol.rollout.model_copy(update={"n_traced": 0}), run.targets
-        whom = {"user_idx": users, "goal": run.fitting.goal}
-        return rollout(run.guide, simulated, run.dataset, targets.item_idx, options, **whom).log
+        options = run.protocol.rollout.model_copy(update={"n_traced": 0})
+        whom: Any = {"user_idx": users, "goal": run.fitting.goal}
+        about = run.guide, simulated, run.dataset, run.targets.item_idx, options
+        return rollout(*about, **whom).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""

@@ -137,5 +137,5 @@ def _waited(log: Observed) -> IntArray:
 def _hits(log: Observed) -> BoolArray:
     """Whether the target, or an item of the goal, was accepted: (n_pairs, n_rounds)."""
     if isinstance(log, KnowsTargets):
-        return log.accepted & log.is_target
+        return np.asarray(log.accepted & log.is_target)
     return log.accepted & (log.item_idx == log.target_idx[:, None])

@@ -200,7 +200,7 @@ class Fitting(Models):
     def goal(self) -> Goal | None:
         """The targets as items of which whichever suits is led to, if that is asked for."""
         asked = self.options.goal
-        if not asked.is_on:
+        if asked.target == "every":
             return None
         items = self.targets.item_idx
         rows = torch.from_numpy(items).to(self.device)
@@ -223,7 +223,7 @@ class Fitting(Models):
     @cached_property
     def _choosing(self) -> "Fitting":
         """What fits the policy that says which target suits, where it is another."""
-        changes = {"policy": self.options.goal.chooser, "policy_options": {}}
+        changes: dict[str, Any] = {"policy": self.options.goal.chooser, "policy_options": {}}
         return self._beside(self.options.model_copy(update=changes))
 
     @property

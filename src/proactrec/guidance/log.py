@@ -87,7 +87,7 @@ class GuidanceLog:
     @property
     def has_goal(self) -> bool:
         """Whether users were led to whichever item of a goal suited."""
-        return self.led_to.shape[1] > 0
+        return bool(self.led_to.shape[1])
 
     @property
     def targets(self) -> IntArray:
