@@ -11,9 +11,11 @@ from proactrec.data.catalogue import Catalogue
 from proactrec.data.dataset import Dataset
 from proactrec.data.interactions import Interactions
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.graphau import InterestVectors
 from proactrec.targets import (
     TargetOptions,
     _shuffled_everything,
+    fixed_targets,
     given_targets,
     prematch,
     prematch_scores,
@@ -136,3 +138,21 @@ def test_bad_targets_are_refused(dataset: Dataset) -> None:
 def test_share_seen_counts_train_histories_only(dataset: Dataset) -> None:
     # Item 2 is held out from nobody, item 4 from its one reader, item 6 from one of two.
     assert share_seen(dataset, np.array([2, 4, 6])).tolist() == [3 / 3, 0, 1 / 3]
+
+
+def test_fixed_targets_are_the_best_that_a_user_does_not_have(dataset: Dataset) -> None:
+    """Of items 2, 3 and 5 with pre-match scores 4, 4 and 2; all users have item 2 … or 3."""
+    owned, items, users = dataset.before("train"), np.array([3, 2, 5]), np.arange(3)
+    have = [set(owned.of(user).tolist()) & {2, 3, 5} for user in users]
+    vectors = InterestVectors(USERS, ITEMS)
+    for way, scores in (
+        ("prematched", np.array([[4, 4, 2]] * 3)),
+        ("nearest", (USERS @ ITEMS[items].T).numpy()),
+    ):
+        wanted = []
+        for user in users:
+            left = [at for at, item in enumerate(items) if item not in have[user]]
+            wanted.append(int(items[max(left, key=lambda at: scores[user, at])]) if left else 0)
+        found = fixed_targets(way, vectors, users, items, owned)  # type: ignore[arg-type]
+        assert found.tolist() == wanted
+    assert fixed_targets("nearest", vectors, users, np.array([2]), owned)[1] == 0

@@ -103,6 +103,7 @@ class Journeys(NamedTuple):
     is_over: Tensor  # (n,) bool: nothing more is shown
     number: Tensor  # (n,), by which the host knows them
     also_shown: Tensor  # (n, k), beside what `shown` names, in any order; 0: nothing
+    drawn_by: Tensor  # (n,), item by whose key draws go: the target; 0 where that may change
 
     @classmethod
     def begun(cls, users: Users, user: Tensor, target_idx: Tensor, n_rounds: int) -> Self:
@@ -121,6 +122,7 @@ class Journeys(NamedTuple):
             first < 1,
             torch.arange(len(user), device=user.device),
             shown[:, :0],
+            target_idx,
         )
 
     def of(self, rows: Rows) -> Self:
@@ -162,7 +164,7 @@ class Journeys(NamedTuple):
 
     def drawing(self, item_key: IntArray) -> tuple[IntArray, IntArray]:
         """Keys of users and targets (n,), by which a journey's luck goes."""
-        return self.users.key[self.user_rows], item_key[self.target_idx.cpu().numpy()]
+        return self.users.key[self.user_rows], item_key[self.drawn_by.cpu().numpy()]
 
     def at(self, part: BoolArray | IntArray) -> Tensor:
         """Values of users (n_users,) for every journey: (n,)."""

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from proactrec.config import Options
-from proactrec.data.dataset import Dataset
+from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.graphau import InterestVectors
 from proactrec.rng import generator
 from proactrec.types import FloatArray, IntArray
 
@@ -112,6 +113,39 @@ def select_targets(
     if options.pool is not None and options.pool < len(pool):
         pool = np.sort(_shuffled(pool, options, seed)[: options.pool])
     return prematch(user_vectors, item_vectors, pool, options.n_targets)
+
+
+def fixed_targets(
+    way: Literal["nearest", "prematched"],
+    vectors: InterestVectors,
+    user_idx: IntArray,
+    items: IntArray,
+    owned: Histories,
+) -> IntArray:
+    r"""One item for every user for good, 0 for those who have all: (n_users,).
+
+    Parameters
+    ----------
+    way : "nearest" or "prematched"
+        :math:`\arg\max_i e_i^\top e_u`, or :math:`\arg\max_i \sum_u e_i^\top e_u`, the best
+        pre-match score, over those of `items` that the user does not have; the first of equals.
+    vectors : InterestVectors
+    user_idx : int array, shape (n_users,)
+    items : int array, shape (k,)
+    owned : Histories
+        Of everybody.
+    """
+    users, of_items = (x.double().cpu() for x in vectors)
+    scores = np.tile(prematch_scores(users, of_items, items), (len(user_idx), 1))
+    if way == "nearest":
+        scores = (users[user_idx] @ of_items[items].T).numpy()
+    place = np.full(len(of_items), -1)
+    place[items] = np.arange(len(items))
+    row, item_idx = owned.rows(user_idx)
+    has = place[item_idx] >= 0
+    scores[row[has], place[item_idx[has]]] = -np.inf
+    best = items[scores.argmax(1)]
+    return np.where(np.isneginf(scores).all(1), 0, best)
 
 
 def check_choice(dataset: Dataset, category: str, options: TargetOptions) -> None:

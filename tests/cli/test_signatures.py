@@ -114,7 +114,10 @@ def test_wrong_options_load_nothing_heavy() -> None:
         (["--k", "0"], "--k must be at least 1, got 0"),
         (["--world", "stepe"], "must be flat, medium, steep or official (did you mean steep?)"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
-        (["--wrold", "flat"], "No such option: --wrold (Possible options: --named-world, --world)"),
+        (
+            ["--wrold", "flat"],
+            "No such option: --wrold (Possible options: --goal, --named-world, --world)",
+        ),
     ],
 )
 def test_option_rule_and_value_are_told(arguments: list[str], sentence: str) -> None:

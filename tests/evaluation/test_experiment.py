@@ -402,3 +402,38 @@ def test_mistakes_are_told_before_work_starts(options: Maker, tmp_path: Path) ->
     ):
         unnamed.fitting.category  # noqa: B018 - raises
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "goal", [{"target": "chosen"}, {"target": "nearest"}, {"target": "chosen", "chooser": "ipg"}]
+)
+def test_a_goal_gives_every_user_one_journey(
+    goal: dict[str, str], options: Maker, store: Path, tmp_path: Path
+) -> None:
+    """To any item of the category, whatever the number of targets; figures, report and replay."""
+    run = Experiment(options("campaign", goal=goal), store)
+    result, log, rows = run.result(), run.log, np.arange(N_USERS)
+    assert log.user_idx.tolist() == rows.tolist()
+    assert {target.item_idx for target in result.targets} == set(range(1, 11))
+    assert set(np.unique(log.led_to)) <= set(range(1, 11))
+    assert (np.diff(log.led_to, axis=1) != 0).any() == (goal["target"] == "chosen")
+    hits = (log.accepted & log.of_goal).sum(1)
+    assert result.metrics["targets_accepted"][5].mean == pytest.approx(hits.mean())
+    assert result.metrics["target_accepted"][5].mean == pytest.approx((hits > 0).mean())
+    np.testing.assert_array_equal(run.replay().decide(rows, 3).item_idx, log.item_idx[:, 2])
+    assert "whichever item of the goal suits" in save_report(tmp_path, run, result).read_text()
+
+
+def test_a_goal_is_part_of_what_a_run_is(options: Maker, store: Path) -> None:
+    runs = [
+        Experiment(options("campaign", **goal), store)
+        for goal in ({}, {"goal": {"target": "chosen"}}, {"goal": {"target": "nearest"}})
+    ]
+    assert len({run.log_path for run in runs}) == 3
+    assert "goal" not in ExperimentOptions().model_dump()
+    with pytest.raises(InvalidInputError, match=re.escape("goal.chooser needs goal.target chosen")):
+        options(goal={"target": "nearest", "chooser": "foresight"})
+    rails = RailsOptions(protected_categories=("Song",))
+    closed = Experiment(options(goal={"target": "chosen"}, rails=rails), store)
+    with pytest.raises(InvalidInputError, match="protected_categories"):
+        _ = closed.targets

@@ -18,7 +18,8 @@ from proactrec.evaluation.protocols import COMMON, PROTOCOLS, Protocol
 from proactrec.evaluation.rollout import rollout
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.course import Rails
-from proactrec.guidance.explanations import Explainer, Explanation
+from proactrec.guidance.explained import Explanation
+from proactrec.guidance.explanations import Explainer
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions

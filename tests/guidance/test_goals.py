@@ -10,15 +10,14 @@ from proactrec.guidance.guide import Guide
 from proactrec.guidance.rails import RailsOptions
 from proactrec.guidance.recorded import train_users
 from proactrec.journeys import OPEN_ENDED, Journeys
-from proactrec.policies.base import Promises
-from proactrec.types import BoolArray
+from proactrec.policies.base import PredictsAcceptance, Promises
 
 from .toys import N_ITEMS, N_USERS, Toy
 
 ITEMS = torch.arange(2, N_ITEMS + 1, 2)
 
 
-def asked(toy: Toy, name: str) -> tuple[Guide, Journeys, BoolArray]:
+def asked(toy: Toy, name: str) -> tuple[Guide, Journeys, torch.Tensor]:
     """A guide, its users before any round, and what is closed to them: all of it to the first."""
     guide = toy.guide(name, RailsOptions())
     everybody = torch.arange(N_USERS)
@@ -29,16 +28,18 @@ def asked(toy: Toy, name: str) -> tuple[Guide, Journeys, BoolArray]:
         closed[row] = np.isin(ITEMS, begun.users.history.of(row))
         closed[row, row % 4 :: 4] = True
     closed[0] = True
-    return guide, begun, closed
+    return guide, begun, torch.from_numpy(closed)
 
 
 @pytest.mark.parametrize("name", ["ipg", "foresight", "taught"])
 def test_the_best_that_is_left_is_chosen(toy: Toy, name: str) -> None:
-    """The most relevant, or of some of these the most promising, each weighed alone."""
+    """The most relevant; of some that are likeliest accepted the most promising, weighed alone."""
     guide, begun, closed = asked(toy, name)
     found = best_targets(guide, begun, ITEMS, closed)
     assert guide.recommender is not None
     scores = guide.recommender.encoder.score(guide.recommender.place(begun))
+    if isinstance(guide.policy, PredictsAcceptance):
+        scores = guide.policy.chances(guide.view(begun, guide.places(begun)))
     assert found[0] == 0
     for row in range(1, N_USERS):
         left = [item for item, shut in zip(ITEMS.tolist(), closed[row], strict=True) if not shut]
@@ -67,7 +68,7 @@ def test_one_by_one_and_in_blocks_it_is_the_same(
     guide, begun, closed = asked(toy, name)
     whole = best_targets(guide, begun, ITEMS, closed)
     rows = torch.arange(N_USERS).split(1)
-    alone = [best_targets(guide, begun.of(row), ITEMS, closed[row.numpy()]) for row in rows]
-    np.testing.assert_array_equal(np.concatenate(alone), whole)
+    alone = [best_targets(guide, begun.of(row), ITEMS, closed[row]) for row in rows]
+    np.testing.assert_array_equal(torch.cat(alone), whole)
     monkeypatch.setattr(guide_module, "MAX_BLOCK", 5)
     np.testing.assert_array_equal(best_targets(guide, begun, ITEMS, closed), whole)

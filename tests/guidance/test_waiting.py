@@ -15,7 +15,8 @@ from proactrec.evaluation.protocols import CAMPAIGN, Protocol
 from proactrec.evaluation.rollout import rollout
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.course import Rails
-from proactrec.guidance.explanations import Explainer, Explanation, ItemName, ToldJourney
+from proactrec.guidance.explained import Explanation, ItemName, ToldJourney
+from proactrec.guidance.explanations import Explainer
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.rails import RailsOptions

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from proactrec.serving.choosing import known_of
 from proactrec.serving.requests import Ask, Noted, Refused, Report
 from proactrec.store.campaign import HOLD_OUT, Campaign
 from proactrec.store.tables import CAMPAIGN_VERSIONS
@@ -237,6 +238,23 @@ def test_a_target_that_is_sold_out_is_left_for_another(shop: Shop) -> None:
     assert second.target_id not in ("", first)
     host.replace_guides(shop.guides)
     assert shop.ask("u00").decided.made.target_id == second.target_id
+
+
+def test_a_target_that_a_cap_closed_is_left_for_another(shop: Shop) -> None:
+    shop.campaign(goal={"category": "War"}, rails={"item_cap_total": 1})
+    war = set(shop.items.of_category("War").tolist())
+    offered, led, n_left = set[int](), dict[str, int](), 0
+    for _ in range(3):
+        for user in ("u00", "u01", "u02", "u03"):
+            own = war.difference(known_of(user, shop.guides, ()).items)
+            made = shop.ask(user).decided.made
+            target = shop.items.index[made.target_id]
+            assert target not in offered or own <= offered
+            n_left += led.get(user, target) in offered - {target}
+            led[user] = target
+            if made.guided:
+                offered.add(shop.items.index[made.item_id])
+    assert n_left
 
 
 def test_rounds_end_a_journey(shop: Shop) -> None:

@@ -102,5 +102,5 @@ def _show(found: Study, files: list[Path]) -> None:
         output.print(f"written: {path}", soft_wrap=True, highlight=False)
 
 
-take_options(study, parameters(OWN | ONE_TARGET), ("response",))
+take_options(study, parameters(OWN | ONE_TARGET), ("response", "goal", "target_chooser"))
 app.command()(study)

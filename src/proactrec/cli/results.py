@@ -134,6 +134,9 @@ def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
 
     log, trace = experiment.log, experiment.trace
     items = experiment.hidden_interest.item_vectors.numpy()  # the trace is of hidden vectors
+    where = items[log.target_idx[trace.pairs]]
+    if log.has_goal:  # its middle
+        where = items[experiment.targets.item_idx].mean(0)[None].repeat(len(trace.pairs), 0)
     return write_report(
         out / REPORT,
         result=result,
@@ -141,7 +144,7 @@ def save_report(out: Path, experiment: "Experiment", result: RunResult) -> Path:
         dataset=experiment.dataset,
         traced_pairs=trace.pairs,
         vectors=trace.vectors,
-        target_vectors=items[log.target_idx[trace.pairs]],
+        target_vectors=where,
         forecast=_forecast(out / FORECAST, experiment),
     )
 

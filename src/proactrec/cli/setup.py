@@ -68,10 +68,12 @@ def run_flags() -> dict[str, Flag]:
         "protocol.world.receptivity",
         "protocol.world.leaving",
     )
+    goal = flags_of(ExperimentOptions, GUIDE, goal="goal.target", target_chooser="goal.chooser")
     by_protocol = {**flags_of(ExperimentOptions, GUIDE, *settled), "filter": options.DATA["filter"]}
     return {
         **flags_of(ExperimentOptions, GUIDE, *own, target="target_items"),
         **flags_of(ExperimentOptions, GUIDE, "protocol.metrics.watch"),
+        **goal,
         **options.DATA,
         **{
             name: flag._replace(default=None, decided_by="the protocol's")
@@ -182,6 +184,11 @@ def setup(
     if values.get("target") and values.get("n_targets") is not None:
         raise InvalidInputError(
             f"--n-targets must be left out where --target names them, got {values['n_targets']}"
+        )
+    if values.get("goal") not in (None, "every") and values.get("n_targets") is not None:
+        raise InvalidInputError(
+            f"--n-targets must be left out with --goal {values['goal']}, which takes all of the "
+            f"category, got {values['n_targets']}"
         )
     data = options.dataset_options({**values, "filter": values.get("filter") or chosen.filter})
     flags = {n: f for n, f in run_flags().items() if f.model is ExperimentOptions}

@@ -13,8 +13,8 @@ from proactrec.cli.setup import setup, take_options
 from proactrec.errors import InvalidInputError
 
 LEFT_OUT = (
-    *("category", "target", "policy", "without", "n_rounds", "encoder", "encoder_folder"),
-    *("watch", "item_weights"),
+    *("category", "target", "goal", "target_chooser", "policy", "without", "n_rounds"),
+    *("encoder", "encoder_folder", "watch", "item_weights"),
 )
 N_SHOWN = 20
 

@@ -12,8 +12,8 @@ from proactrec.cli.setup import setup, take_options
 
 RESULT, JOURNAL, SHOWN = "tuning.json", "trials.journal", 10
 LEFT_OUT = (
-    *("policy", "without", "encoder_folder", "target", "n_targets", "n_rounds", "category"),
-    *("watch", "item_weights"),
+    *("policy", "without", "encoder_folder", "target", "goal", "target_chooser", "n_targets"),
+    *("n_rounds", "category", "watch", "item_weights"),
 )
 
 

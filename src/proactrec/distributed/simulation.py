@@ -106,6 +106,11 @@ def check_apart(experiment: Experiment) -> None:
             f"journeys of policy {kind.name}, which learns from everybody's answers round by "
             f"round, can't be played in shards: {ALONE}"
         )
+    if experiment.options.goal.is_on:
+        raise InvalidInputError(
+            "journeys to a goal (goal.target must be every, got "
+            f"{experiment.options.goal.target!r}) can't be played in shards: {ALONE}"
+        )
     if rails.spans_users:
         raise InvalidInputError(
             f"journeys within rails that count them together ({', '.join(rails.said())}) can't be "

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proactrec.errors import DataError, InvalidInputError, UnknownIdError
-from proactrec.evaluation.metrics import METRICS
+from proactrec.evaluation.metrics import GOAL_METRICS, METRICS
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.comparison import Difference, paired_differences
@@ -35,7 +35,10 @@ def compared_logs(
         )
     options = options.up_to(max(n_rounds, default=1))
     a, b = (
-        {seed: {name: METRICS[name](log, options) for name in metrics} for seed, log in of.items()}
+        {
+            seed: {name: GOAL_METRICS[name](log, options) for name in metrics}
+            for seed, log in of.items()
+        }
         for of in (first, second)
     )
     return paired_differences(a, b, options.rounds)

@@ -79,6 +79,11 @@ class Episodes:
         self.n_rounds = guidance.n_rounds if n_rounds is None else n_rounds
         for name, value in (("n_rounds", self.n_rounds), ("history_length", history_length)):
             check_whole(name, value, at_least=1)
+        if experiment.options.goal.is_on:
+            raise InvalidInputError(
+                "goal.target must be every for episodes, which lead to one target each, got "
+                f"{experiment.options.goal.target!r}"
+            )
         self.reward, world = reward, experiment.world
         self._shows_again, self.history_length = guidance.exclude == "accepted", history_length
         self.pairs, _ = guided_pairs(world, experiment.guided_users, experiment.targets.item_idx)

@@ -332,6 +332,7 @@ class Experiment:
                     self.protocol.rollout,
                     user_idx=self.guided_users,
                     watched=self.watched.weights,
+                    goal=self.fitting.goal,
                     progress=self.progress,
                 )
                 spent = round(time.perf_counter() - start, 3)

@@ -134,6 +134,9 @@ class Audience(NamedTuple):
         interest = (vectors.item_vectors[targets] @ vectors.user_vectors.T).double().numpy()
         owns = np.zeros((data.n_users, data.n_items + 1), bool)
         owns[train.user_idx, train.item_idx] = True
+        if experiment.options.goal.is_on:  # the goal as one target, closeness by its mean
+            owns[:, 0], interest = owns[:, targets].all(1), interest.mean(0, keepdims=True)
+            targets = np.zeros(1, np.int64)
         free = [users[~owns[users, target]] for target in targets]
         closeness = np.stack([_thirds(x, who) for x, who in zip(interest, free, strict=True)])
         plays = free if experiment.protocol.world.owners == "drop" else [users] * len(targets)
@@ -249,9 +252,9 @@ class Forecaster:
             rng = generator(world.seed, "sampled users")
             users = np.sort(rng.choice(users, n_users, replace=False))
         options = run.protocol.rollout.model_copy(update={"n_traced": 0})
-        targets = run.targets.item_idx
-        how = {"user_idx": users, "watched": run.watched.weights}
-        return rollout(run.guide, simulated, run.dataset, targets, options, **how).log
+        about = run.guide, simulated, run.dataset, run.targets.item_idx, options
+        whom: Any = {"user_idx": users, "goal": run.fitting.goal, "watched": run.watched.weights}
+        return rollout(*about, **whom).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""

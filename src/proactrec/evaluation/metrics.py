@@ -19,6 +19,7 @@ from proactrec.evaluation.observed_metrics import (
     hit_ratio,
     rounds_to_target,
     target_acceptance,
+    targets_accepted,
 )
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.bootstrap import (
@@ -44,6 +45,8 @@ METRICS: dict[str, Metric] = {
     "rounds_to_target": rounds_to_target,
     "worth": worth,
 }
+GOAL_METRICS: dict[str, Metric] = {**METRICS, "targets_accepted": targets_accepted}
+"""Where users are led to whichever item of a goal suits: a row for each user."""
 CAMPAIGN_METRICS: dict[str, Metric] = {
     "hr": hit_ratio,
     "target_accepted": target_acceptance,
@@ -84,7 +87,8 @@ def evaluate(
     def estimates(sums: Sums) -> list[Estimate]:
         return ratio_estimates(sums.by_user(), weights)
 
-    names = [name for name in METRICS if name != "ior200" or options.rank_cut is None]
+    metrics = GOAL_METRICS if log.has_goal else METRICS
+    names = [name for name in metrics if name != "ior200" or options.rank_cut is None]
     per_pair = floats(np.stack([log.reached, log.rank[:, 0] == 0], 1))
     once = Sums(log.user_idx, log.target_idx, per_pair, np.ones_like(per_pair))
     accepted, first = estimates(once)
@@ -95,7 +99,7 @@ def evaluate(
             name: {
                 str(p): estimate.as_dict()
                 for p, estimate in zip(
-                    options.rounds, estimates(METRICS[name](log, options)), strict=True
+                    options.rounds, estimates(metrics[name](log, options)), strict=True
                 )
             }
             for name in names

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from proactrec.evaluation.pairs import Pairs
+from proactrec.guidance.goals import Goal
 from proactrec.guidance.log import GuidanceLog
 from proactrec.rng import generator
 from proactrec.simulator.environment import Feedback
 from proactrec.simulator.world import World
-from proactrec.types import FloatArray
+from proactrec.types import FloatArray, IntArray
 
 
 class Notes:
@@ -23,6 +24,8 @@ class Notes:
         Journeys, drawn at random, whose hidden vectors are kept.
     watched : float array, shape (n_watched, n_items + 1), optional
         What items weigh in further interests that are noted.
+    goal : Goal, optional
+        To whose items they lead; the pairs' targets are then the first.
     """
 
     def __init__(
@@ -32,8 +35,9 @@ class Notes:
         n_rounds: int,
         n_traced: int,
         watched: FloatArray | None = None,
+        goal: Goal | None = None,
     ) -> None:
-        self.pairs, self.n_rounds = pairs, n_rounds
+        self.pairs, self.n_rounds, self.goal = pairs, n_rounds, goal
         n_pairs = len(pairs.user_idx)
         n_traced = min(n_traced, n_pairs)
         self.traced = np.sort(generator(world.seed, "traced").choice(n_pairs, n_traced, False))
@@ -55,12 +59,28 @@ class Notes:
         self.watched = zeros(real, n_pairs, n_rounds + 1, len(self.directions))
         self.is_counted, self.left_after = zeros(yes, n_pairs), zeros(whole, n_pairs)
         self.slate = zeros(whole, n_pairs, n_rounds, world.options.n_slots)
+        self.led_to = zeros(whole, n_pairs, 0 if goal is None else n_rounds)
 
     @property
     def log(self) -> GuidanceLog:
         """What happened, on the CPU."""
-        own = (part.name for part in fields(GuidanceLog) if part.name not in Pairs._fields)
-        return GuidanceLog(*self.pairs, **{name: getattr(self, name).cpu().numpy() for name in own})
+        made = (*Pairs._fields, "of_goal")
+        own = (part.name for part in fields(GuidanceLog) if part.name not in made)
+        found = {name: getattr(self, name).cpu().numpy() for name in own}
+        if self.goal_items is None:
+            return GuidanceLog(*self.pairs, **found)
+        users, of_goal = self.pairs.user_idx, np.isin(found["item_idx"], self.goal_items)
+        return GuidanceLog(users, np.zeros_like(users), **found, of_goal=of_goal)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether answers teach the goal's own chooser."""
+        return self.goal is not None and self.goal.is_shared
+
+    @property
+    def goal_items(self) -> IntArray | None:
+        """Items of the goal, if there is one: (k,)."""
+        return None if self.goal is None else self.goal.items.cpu().numpy()
 
     def round(
         self, rows: slice, number: int, slate: Tensor, feedback: Feedback, guided: Tensor

@@ -1,6 +1,6 @@
 """What exactly the metrics are; sums that a real campaign can know, of what was shown to whom."""
 
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat
@@ -68,6 +68,15 @@ class Observed(Protocol):
         """(n_pairs, n_rounds)."""
 
 
+@runtime_checkable
+class KnowsTargets(Protocol):
+    """A log that says itself what is a target: of users who are led to any item of a goal."""
+
+    @property
+    def is_target(self) -> BoolArray:
+        """(n_pairs, n_rounds), whether what was shown is the target, or an item of the goal."""
+
+
 def hit_ratio(log: Observed, options: MetricOptions) -> Sums:
     r"""HR@P: share of shown items that were accepted in the first P rounds.
 
@@ -90,9 +99,20 @@ def hit_ratio(log: Observed, options: MetricOptions) -> Sums:
 
 
 def target_acceptance(log: Observed, options: MetricOptions) -> Sums:
-    """Share of pairs whose user accepted the target itself in the first P rounds."""
+    """Share of pairs whose user accepted the target itself in the first P rounds.
+
+    On the way to a goal: any item of it.
+    """
     reached = floats(_waited(log)[:, None] <= np.array(options.rounds))
     return Sums(log.user_idx, log.target_idx, reached, np.ones_like(reached))
+
+
+def targets_accepted(log: Observed, options: MetricOptions) -> Sums:
+    """Mean number of targets accepted in the first P rounds: one at most, or of a goal's items."""
+    hit = _hits(log)
+    n_accepted = floats(np.stack([hit[:, :p].sum(1) for p in options.rounds], 1))
+    n_accepted = np.where(log.target_idx[:, None] > 0, n_accepted.clip(max=1), n_accepted)
+    return Sums(log.user_idx, log.target_idx, n_accepted, np.ones_like(n_accepted))
 
 
 def rounds_to_target(log: Observed, options: MetricOptions) -> Sums:
@@ -108,16 +128,23 @@ def rounds_to_target(log: Observed, options: MetricOptions) -> Sums:
 def observed_worth(log: Observed, options: MetricOptions) -> Sums:
     """Worth@P but for interest: of accepted targets, and of all accepted items, by round P.
 
-    Mean over pairs of `worth.target` where the target was accepted, and `worth.step` for each
-    accepted item, the target among them.
+    Mean over pairs of `worth.target` where the target was accepted, for each item of a goal that
+    was, and `worth.step` for each accepted item, the target among them.
     """
     n_accepted = np.stack([log.accepted[:, :p].sum(1) for p in options.rounds], 1)
-    reached, worth = target_acceptance(log, options), options.worth
+    reached, worth = targets_accepted(log, options), options.worth
     gained = worth.target * reached.numerator + worth.step * n_accepted
     return Sums(log.user_idx, log.target_idx, gained, reached.denominator)
 
 
 def _waited(log: Observed) -> IntArray:
     """Round in which the target was first accepted, past all others where it never was."""
-    hit = log.accepted & (log.item_idx == log.target_idx[:, None])
+    hit = _hits(log)
     return np.where(hit.any(1), hit.argmax(1) + 1, np.iinfo(np.int64).max)
+
+
+def _hits(log: Observed) -> BoolArray:
+    """Whether the target, or an item of the goal, was accepted: (n_pairs, n_rounds)."""
+    if isinstance(log, KnowsTargets):
+        return np.asarray(log.accepted & log.is_target)
+    return log.accepted & (log.item_idx == log.target_idx[:, None])

@@ -16,8 +16,9 @@ from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.notes import Notes
 from proactrec.evaluation.oracles import MovesUsers, ReadsMinds
-from proactrec.evaluation.pairs import Pairs, guided_pairs
+from proactrec.evaluation.pairs import Pairs, guided_pairs, led_pairs
 from proactrec.guidance.decision import RailCounts, Ruled
+from proactrec.guidance.goals import Goal
 from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.ledger import FREE, Ledger, MemoryLedger
 from proactrec.guidance.log import GuidanceLog
@@ -88,6 +89,7 @@ def rollout(
     users: Users | None = None,
     places: Places | None = None,
     watched: FloatArray | None = None,
+    goal: Goal | None = None,
     n_workers: int | None = None,
     progress: Progress = silent,
 ) -> RolloutResult:
@@ -104,13 +106,17 @@ def rollout(
     user_idx : int array, optional
         Users to guide; everybody by default.
     pairs : Pairs, optional
-        Who is guided to what; by default all of them to every target that they don't have.
+        Who is guided to what; by default all of them to every target that they don't have, or to
+        the goal. With a goal: every user's first target.
     users : Users, optional
         Everybody of the data set as the guide knows them, if it was fitted on others too.
     places : Places, optional
         Where all users stand at first, see :meth:`Guide.places_of_users`, if that is known.
     watched : float array, shape (n_watched, n_items + 1), optional
         What items weigh in further interests that the log holds, e.g. in categories.
+    goal : Goal, optional
+        Of `targets`: every user has one journey, to whichever of them suits. Its luck belongs to
+        (seed, user, round), whatever the targets.
     n_workers : int, optional
         Threads that play blocks side by side; on the CPU as :mod:`proactrec.threads` says.
     """
@@ -119,27 +125,26 @@ def rollout(
         user_idx = np.arange(dataset.n_users)
     if not len(targets):
         raise InvalidInputError("targets must hold at least one item, got none")
-    n_owners = 0
-    if pairs is None:
-        pairs, n_owners = guided_pairs(world, user_idx, targets)
-    if isinstance(guide, Policy):
-        guide = Guide(guide, dataset.items)
-    guide = options.told(guide)
+    guide = options.told(guide if isinstance(guide, Guide) else Guide(guide, dataset.items))
     if guide.rails is not None:
         guide = replace(guide, rails=guide.rails.to(world.device))
     users = users or train_users(dataset, guide, options.padding)
-    notes = Notes(world, pairs, options.n_rounds, options.n_traced, watched)
-    user, target = (torch.from_numpy(x).to(world.device) for x in pairs)
-    journeys = Journeys.begun(users, user, target, options.n_rounds)
+    n_owners = 0
+    if pairs is None and goal is not None:
+        pairs, n_owners = led_pairs(guide, goal, users, user_idx, options.n_rounds)
+    elif pairs is None:
+        pairs, n_owners = guided_pairs(world, user_idx, targets)
+    notes = Notes(world, pairs, options.n_rounds, options.n_traced, watched, goal)
+    journeys = _begun(users, pairs, notes, world.device)
     n_workers = n_workers or (n_threads() if world.device.type == "cpu" else 1)
-    with _shared_out(guide, world.device, len(user), n_workers) as map_blocks:
+    n_pairs = len(pairs.user_idx)
+    with _shared_out(guide, world.device, n_pairs, n_workers) as map_blocks:
         of_users = places or guide.places_of_users(journeys)
-        if guide.is_shared:
-            play = _Play(guide, world, journeys, of_users, notes, slice(0, len(user)))
+        if guide.is_shared or notes.teaches:
+            play = _Play(guide, world, journeys, of_users, notes, slice(0, n_pairs))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            n_pairs, size, extra = len(user), guide.at_once(journeys), {}
-            plays = []
+            plays, size, extra = [], guide.at_once(journeys), {}
             blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
 
             def whole(block: slice) -> _Play:
@@ -174,6 +179,13 @@ def _keeps_busy(n: int, size: int, n_workers: int) -> bool:
     return n >= BUSY_ENOUGH * n_turns * size * n_workers
 
 
+def _begun(users: Users, pairs: Pairs, notes: Notes, device: torch.device) -> Journeys:
+    """Journeys before their first round."""
+    user, target = (torch.from_numpy(x).to(device) for x in pairs)
+    begun = Journeys.begun(users, user, target, notes.n_rounds)
+    return begun if notes.goal is None else begun._replace(drawn_by=torch.zeros_like(target))
+
+
 def _play_together(
     play: "_Play", dataset: Dataset, map_blocks: MapBlocks, progress: Progress
 ) -> dict[str, Any]:
@@ -201,7 +213,7 @@ class _Block:
         self.part, self.rows = part, slice(start + part.start, start + part.stop)
         self.environment, self._notes = Environment(world), notes
         pairs = notes.pairs.user_idx[self.rows], notes.pairs.target_idx[self.rows]
-        self.environment.reset(*pairs, n_rounds=notes.n_rounds)
+        self.environment.reset(*pairs, n_rounds=notes.n_rounds, goal=notes.goal_items)
         notes.is_counted[self.rows] = ~self.environment.is_owner
         self.rank = self.environment.rank(torch.arange(len(pairs[0]), device=world.device))
         first, last = np.searchsorted(notes.traced, [self.rows.start, self.rows.stop])
@@ -245,6 +257,7 @@ class _Play:
         rows: slice,
     ) -> None:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
+        self.goal = notes.goal
         self._rows, self._number = rows, 0  # of the round
         n, size = rows.stop - rows.start, guide.at_once(journeys)
         parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
@@ -258,6 +271,7 @@ class _Play:
         """Play a round; gives what a policy is told of it, if it learns."""
         self._renew(map_blocks)
         self._number += 1
+        self._lead(ledger)
         slots = self._slots(ledger, map_blocks)
         slate = torch.stack([ruled.item_idx for ruled in slots], 1)
         guided = torch.stack([ruled.guided for ruled in slots], 1)
@@ -272,10 +286,14 @@ class _Play:
         ruled = _of_slot(slots, feedback.slot)
         if self.guide.rails is not None:
             self.counts.note(self.journeys, ruled)
+        before = self.journeys
         stayed = self._answered(slate, ruled, feedback)
-        if not isinstance(self.guide.policy, Learner):
+        if not (isinstance(self.guide.policy, Learner) or self.notes.teaches):
             return None
-        return evidence_of(ruled, feedback.item_idx, feedback.accepted, stayed)
+        evidence = evidence_of(ruled, feedback.item_idx, feedback.accepted, stayed)
+        if self.goal is not None:
+            self.goal = self.goal.taught(before.of(feedback.item_idx.nonzero()[:, 0]), evidence)
+        return evidence
 
     def over(self) -> "_Play":
         """Let go of what only rounds need."""
@@ -291,7 +309,8 @@ class _Play:
         self.notes.left(self._rows, self._number, has_left & ~after.is_over)
         is_over = after.is_over | has_left
         if self.world.options.after_success == "stop":
-            is_over |= feedback.accepted & (feedback.item_idx == after.target_idx)
+            arrives = [b.environment.has_arrived(feedback.item_idx[b.part]) for b in self._blocks]
+            is_over |= feedback.accepted & torch.cat(arrives)
         self.journeys, self._accepted = after._replace(is_over=is_over), feedback.accepted
         return ~has_left
 
@@ -306,6 +325,20 @@ class _Play:
             self.guide.renewed(self.places.of(part), self.journeys.of(part), accepted[part])
 
         list(map_blocks(renew, self._blocks))
+
+    def _lead(self, ledger: Ledger) -> None:
+        """Lead users to other items of the goal, where theirs are closed or others suit better."""
+        if self.goal is None:
+            return
+        before = self.journeys
+        target = self.goal.target_now(self.guide, before, ledger, self._number)
+        self.journeys = before._replace(target_idx=target)
+        self.notes.led_to[self._rows, self._number - 1] = target
+        for block in self._blocks:
+            block.environment.lead(target[block.part])
+        moved = (target != before.target_idx).nonzero()[:, 0]
+        if self.guide.policy.knows_target and len(moved):
+            self.places.own[moved] = self.guide.policy.place(self.journeys.of(moved))
 
     def _slots(self, ledger: Ledger, map_blocks: MapBlocks) -> list[Ruled]:
         """The decision for every slot, each without what stands in those before."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from proactrec.config import Options, merged
@@ -17,15 +18,24 @@ from proactrec.files import read_json, write_json
 from proactrec.fitting.models import Models
 from proactrec.fitting.options import DEFAULT_CATEGORIES, Conventions, FittingOptions
 from proactrec.guidance.course import Rails
+from proactrec.guidance.goals import Goal
 from proactrec.guidance.guide import Guide, check_prediction
-from proactrec.guidance.rails import check_rails
+from proactrec.guidance.rails import check_rails, targets_in
 from proactrec.intents import Intents, fit_intents
 from proactrec.plugins import source_of
 from proactrec.policies.base import Policy
 from proactrec.policies.ingredients import Fit, OptionsT
 from proactrec.policies.next_item import NextItem
 from proactrec.ranking import next_item_figures, popularity_places
-from proactrec.targets import Targets, check_choice, given_targets, select_targets, share_seen
+from proactrec.targets import (
+    Targets,
+    check_choice,
+    fixed_targets,
+    given_targets,
+    prematch,
+    select_targets,
+    share_seen,
+)
 
 RAILS_VERSION = 4
 """Part of the names of guidance within rails: raised when they come to rule otherwise."""
@@ -93,6 +103,8 @@ class Fitting(Models):
         check_rails(self.options.rails, self.dataset)
         if self.options.target_items:
             given_targets(self.dataset, self.options.target_items)
+        elif self.options.goal.is_on:
+            targets_in(self.options.rails, self.items, self.category)
         else:
             check_choice(self.dataset, self.category, self.conventions.targets)
 
@@ -107,6 +119,9 @@ class Fitting(Models):
     def _found_targets(self) -> Targets:
         if self.options.target_items:
             return given_targets(self.dataset, self.options.target_items)
+        if self.options.goal.is_on:
+            found = targets_in(self.options.rails, self.items, self.category)
+            return prematch(*self.interest, found, len(found))
         wanted = self.conventions.targets
         if wanted.space == "graphau":
             users, items = self.interest
@@ -181,6 +196,36 @@ class Fitting(Models):
         rails = Rails(self.options.rails, self.items, seed=self.seed)
         return Guide(self.policy, self.items, rails, NextItem(self.encoder))
 
+    @cached_property
+    def goal(self) -> Goal | None:
+        """The targets as items of which whichever suits is led to, if that is asked for."""
+        asked = self.options.goal
+        if asked.target == "every":
+            return None
+        items = self.targets.item_idx
+        rows = torch.from_numpy(items).to(self.device)
+        if asked.target == "chosen":
+            return Goal(rows, self._chooser_guide, every=asked.reweigh)
+        everybody = np.arange(self.dataset.n_users)
+        fixed = fixed_targets(asked.target, self.interest, everybody, items, self.known)
+        return Goal(rows, fixed=torch.from_numpy(fixed).to(self.device))
+
+    @cached_property
+    def _chooser_guide(self) -> Guide | None:
+        """Who says which target suits; None: the guide itself."""
+        asked = self.options.goal
+        if asked.chooser is None and not asked.needs_encoder(self.options.policy):
+            return None
+        recommender = NextItem(self.encoder) if asked.needs_encoder(self.options.policy) else None
+        policy = self.policy if asked.chooser is None else self._choosing.policy
+        return Guide(policy, self.items, None, recommender)
+
+    @cached_property
+    def _choosing(self) -> "Fitting":
+        """What fits the policy that says which target suits, where it is another."""
+        changes: dict[str, Any] = {"policy": self.options.goal.chooser, "policy_options": {}}
+        return self._beside(self.options.model_copy(update=changes))
+
     @property
     def policy_settings(self) -> dict[str, Any]:
         """What of the policy's options decides what is shown."""
@@ -203,6 +248,11 @@ class Fitting(Models):
             **more,
             **self._base,
         }
+        if self.options.goal.is_on:
+            inputs["goal"] = self.options.goal.model_dump()
+            if self.options.goal.chooser is not None:
+                chooser = self._choosing
+                inputs["chooser"] = [chooser._policy_source, chooser.policy_settings]
         if rails.is_on:
             inputs["rails"] = {"version": RAILS_VERSION, **rails.said()}
         if self.options.needs_encoder:
@@ -255,8 +305,12 @@ class Fitting(Models):
         chooser = self.options.choosing_targets()
         if chooser is self.options:
             return self
+        return self._beside(chooser)
+
+    def _beside(self, options: FittingOptions) -> "Fitting":
+        """The same with other options, in the same store."""
         return Fitting(
-            chooser,
+            options,
             self.store.root,
             self.conventions,
             data_dir=self._data_dir,

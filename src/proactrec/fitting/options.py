@@ -1,7 +1,7 @@
 """What is to be trained, and what a protocol has to say of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator
 
@@ -9,6 +9,7 @@ from proactrec.config import Options, set_nested
 from proactrec.content import ContentOptions
 from proactrec.data.load import DatasetOptions
 from proactrec.encoders.fitting import ENCODERS
+from proactrec.fitting.goals import GoalOptions
 from proactrec.graphau import GraphAUOptions
 from proactrec.guidance.rails import RailsOptions
 from proactrec.intents import IntentOptions
@@ -27,6 +28,8 @@ DEFAULT_CATEGORIES = {
 
 class FittingOptions(Options):
     """Everything that decides a trained policy, its rails and its targets."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"goal"})
 
     dataset: DatasetOptions = Field(
         DatasetOptions(),
@@ -63,6 +66,9 @@ class FittingOptions(Options):
     rails: RailsOptions = Field(
         RailsOptions(), description="what guidance may never do, whichever policy guides"
     )
+    goal: GoalOptions = Field(
+        GoalOptions(), description="whether users have a journey to every target, or one"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="decides everything random")
 
     @field_validator("policy")
@@ -84,8 +90,9 @@ class FittingOptions(Options):
 
     @property
     def needs_encoder(self) -> bool:
-        """Whether an encoder is to be trained: the policy stands on one, or rails ask it."""
-        return policy_type(self.policy).needs_encoder or self.rails.is_on
+        """Whether an encoder is to be trained: the policy stands on one, or rails or a goal ask."""
+        asked = self.rails.is_on or self.goal.needs_encoder(self.policy)
+        return policy_type(self.policy).needs_encoder or asked
 
     def choosing_targets(self) -> Self:
         """The options whose encoder chooses the targets, where the protocol wants an encoder's."""

@@ -86,6 +86,21 @@ class Rails:
             found = found | (nothing.scatter_add(1, journeys.shown, once) >= self.options.item_cap)
         return found
 
+    def closed(self, journeys: Journeys, items: Tensor) -> Tensor:
+        """Whether items (k,) are no targets of journeys (any more), full caps among why: (n, k)."""
+        device = journeys.shown.device
+        found = (
+            (self.is_forbidden | self.is_protected).to(device)[items].expand(len(journeys.user), -1)
+        )
+        if self._capped is not None:
+            capped = self._capped.to(device)
+            is_full = self._caps.to(device) <= capped[:, journeys.shown].sum(2).T  # (n, n_caps)
+            found = found | (is_full.float() @ capped[:, items].float() > 0)
+        if self.options.item_cap is not None:
+            times = (journeys.shown[:, :, None] == items).sum(1)
+            found = found | (times >= self.options.item_cap)
+        return found
+
     def course(self, journeys: Journeys) -> Course:
         """What earlier answers mean for the round that comes."""
         now = self._standing(journeys)

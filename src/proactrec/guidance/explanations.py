@@ -10,7 +10,8 @@ believes: nothing of the simulator's users enters.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from proactrec.data.dataset import Histories
 from proactrec.data.trees import shared
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.decision import GUIDED, REASONS
+from proactrec.guidance.explained import Cause, Explanation, Former, ItemName, ToldJourney
 from proactrec.guidance.replay import Replay
 from proactrec.journeys import UNKNOWN
 from proactrec.policies.base import EncoderPolicy, Explains, Policy, View
@@ -33,62 +35,6 @@ WEIGHED_ROWS = 256
 """Histories that a policy is asked about at once."""
 ROUNDING = 1e-3
 """Share of the best score by which a shown item may lag: it was scored in another batch."""
-
-
-@dataclass(frozen=True)
-class ItemName:
-    """What people call an item."""
-
-    item_id: str
-    title: str
-    categories: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cause:
-    """An item of a user's history that a choice builds on."""
-
-    item: ItemName
-    accepted_in: int | None
-    """Round of this journey in which it was accepted; None: it was there before."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why one item was shown; :mod:`proactrec.guidance.wording` makes sentences of it."""
-
-    round: int
-    item: ItemName
-    accepted: bool
-    is_target: bool
-    is_promoted: bool
-    rail: str | None
-    """What made the round plain; None: no rail."""
-    knows_policy: bool
-    """False: the policy gives no reasons, and causes are no more than the nearest items."""
-    causes: tuple[Cause, ...]
-    """The strongest first; each was found with those before it left out."""
-    instead: ItemName | None
-    """Shown if the causes had not been in the history; None: the same item still, or unknown."""
-    shared: tuple[str, ...]
-    """Categories that the item shares with the target."""
-    figures: dict[str, float]
-    """As :meth:`proactrec.policies.base.Explains.reasons` has them; else cosines of the run's item
-    vectors: `similarity_now`, `similarity_after` and `item_to_target`."""
-    what_if: ItemName | None
-    """Shown if the item asked about had not been in the history; None: unknown, or not asked."""
-
-
-@dataclass(frozen=True)
-class ToldJourney:
-    """What one user was shown on the way to one target."""
-
-    user_id: str
-    target: ItemName
-    n_rounds: int
-    left_out: ItemName | None
-    """What `what_if` leaves out of the history."""
-    explanations: tuple[Explanation, ...]
 
 
 class Moment(NamedTuple):
@@ -232,6 +178,8 @@ class Explainer:
     ) -> list[ToldJourney]:
         """Journeys of a user to every target, in the order of the log.
 
+        On the way to a goal: one for each target in turn, see :class:`Former`.
+
         Parameters
         ----------
         target_id : str, optional
@@ -253,21 +201,42 @@ class Explainer:
         if number is not None and not 1 <= number <= self.log.n_rounds:
             raise InvalidInputError(f"round must be in [1, {self.log.n_rounds}], got {number}")
         asked = None if left_out is None else self._asked(rows, left_out)
-        found: list[list[Explanation]] = [[] for _ in rows]
+        legs = [leg for row in rows for leg in self._legs(int(row), target_id)]
+        found: list[list[Explanation]] = [[] for _ in legs]
         for one in range(1, self.log.n_rounds + 1) if number is None else (number,):
-            for n, row in enumerate(rows):
-                if self.log.item_idx[row, one - 1]:
-                    found[n].append(self._explained(int(row), one, asked))
+            for n, (row, rounds) in enumerate(legs):
+                if one in rounds and self.log.item_idx[row, one - 1]:
+                    found[n].append(self._explained(row, one, asked))
         return [
             ToldJourney(
                 user_id,
-                self._name(int(self.log.target_idx[row])),
+                self._name(int(self.log.targets[row, rounds[0] - 1])),
                 self.log.n_rounds,
                 None if asked is None else self._name(asked),
                 tuple(explanations),
+                self._former(row, rounds[0]),
             )
-            for row, explanations in zip(rows, found, strict=True)
+            for (row, rounds), explanations in zip(legs, found, strict=True)
+            if explanations or not self.log.has_goal
         ]
+
+    def _legs(self, row: int, target_id: str | None) -> list[tuple[int, range]]:
+        """A row of the log with the rounds to each of its targets in turn, or to one of them."""
+        targets = self.log.targets[row]
+        turns = [0, *(np.flatnonzero(np.diff(targets)) + 1).tolist(), len(targets)]
+        legs = [(row, range(a + 1, b + 1)) for a, b in pairwise(turns)]
+        wanted = None if target_id is None else self._item(target_id, "target")
+        return [leg for leg in legs if wanted in (None, targets[leg[1][0] - 1])]
+
+    def _former(self, row: int, number: int) -> Former | None:
+        """What the user was led to before the target of a round, if that is another's first."""
+        if number == 1:
+            return None
+        before = int(self.log.targets[row, number - 2])
+        past = self.log.item_idx[row, : number - 1] == before
+        is_taken = bool((past & self.log.accepted[row, : number - 1]).any())
+        because = "accepted" if is_taken else "refused" if past.any() else "other"
+        return Former(self._name(before), because)
 
     @torch.no_grad()
     def moment(self, row: int, number: int) -> Moment:
@@ -289,7 +258,7 @@ class Explainer:
 
     def _explained(self, row: int, number: int, asked: int | None) -> Explanation:
         moment = self.moment(row, number)
-        item_idx, target_idx = moment.item_idx, int(self.log.target_idx[row])
+        item_idx, target_idx = moment.item_idx, int(self.log.targets[row, number - 1])
         knows, instead, what_if = moment.is_explained, None, None
         if knows:
             causes, figures = moment.causes(self.n_causes), moment.reasons()
@@ -343,12 +312,14 @@ class Explainer:
             raise InvalidInputError(f"user {user_id!r} was not guided in this run: {why}")
         if target_id is not None:
             target_idx = self._item(target_id, "target")
-            if target_idx not in self.log.target_idx:
-                ids = [self._name(int(i)).item_id for i in np.unique(self.log.target_idx)]
+            if target_idx not in self.log.targets:
+                ids = [self._name(int(i)).item_id for i in np.unique(self.log.targets)]
                 raise InvalidInputError(
                     f"target must be one of this run's ({', '.join(ids)}), got {target_id!r}"
                 )
-            is_wanted = is_wanted & (self.log.target_idx == target_idx)
+            is_wanted = is_wanted & (self.log.targets == target_idx).any(1)
+            if not is_wanted.any() and self.log.has_goal:
+                raise InvalidInputError(f"user {user_id!r} was not led to target {target_id!r}")
             if not is_wanted.any():
                 raise InvalidInputError(
                     f"user {user_id!r} was not guided to target {target_id!r}: has it already"

@@ -22,15 +22,18 @@ class GuidanceLog:
     Parameters
     ----------
     user_idx, target_idx : int arrays, shape (n_pairs,)
+        Target 0: whichever of a goal suited, see `led_to`.
     item_idx : int array, shape (n_pairs, n_rounds)
         Item shown; 0 where nothing was. Of a slate: the item taken, else the first.
     accept_prob : float array, shape (n_pairs, n_rounds)
         The simulated user's chance of accepting it, or any of a slate; NaN where nothing was shown.
     accepted : bool array, shape (n_pairs, n_rounds)
     interest : float array, shape (n_pairs, n_rounds + 1)
-        Inner product of the simulated user's vector and the target's.
+        Inner product of the simulated user's vector and the target's; its mean over the items of a
+        goal.
     rank : int array, shape (n_pairs, n_rounds + 1)
-        0-based place of the target among all items outside the user's train history.
+        0-based place of the target among all items outside the user's train history; of the best
+        item of a goal that is outside, too.
     is_counted : bool array, shape (n_pairs,)
         False for owners of the target under `owners="zero"`: they add 0 to IoI and IoR.
     slate : int array, shape (n_pairs, n_rounds, n_slots), optional
@@ -41,6 +44,10 @@ class GuidanceLog:
         Round after which the user left; 0, the default: stayed to the end.
     watched : float array, shape (n_pairs, n_rounds + 1, n_watched), optional
         Further interests of the simulated user, e.g. in categories; by default none.
+    led_to : int array, shape (n_pairs, n_rounds), optional
+        Target of every round, on the way to a goal; by default none has one.
+    of_goal : bool array, shape (n_pairs, n_rounds), optional
+        Whether what was shown is an item of the goal.
     """
 
     user_idx: IntArray
@@ -55,6 +62,8 @@ class GuidanceLog:
     guided: BoolArray = field(default_factory=lambda: np.empty((0, 0), bool))
     left_after: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     watched: FloatArray = field(default_factory=lambda: np.empty((0, 0, 0)))
+    led_to: IntArray = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    of_goal: BoolArray = field(default_factory=lambda: np.empty((0, 0), bool))
 
     def __post_init__(self) -> None:
         if not self.slate.size:
@@ -65,6 +74,10 @@ class GuidanceLog:
             object.__setattr__(self, "left_after", np.zeros_like(self.user_idx))
         if not self.watched.size:
             object.__setattr__(self, "watched", np.zeros((*self.interest.shape, 0)))
+        if not self.led_to.size:
+            nothing = np.empty((len(self.user_idx), 0), np.int64)
+            object.__setattr__(self, "led_to", nothing)
+            object.__setattr__(self, "of_goal", nothing.astype(bool))
 
     @property
     def n_rounds(self) -> int:
@@ -77,14 +90,33 @@ class GuidanceLog:
         return self.item_idx > 0
 
     @property
+    def has_goal(self) -> bool:
+        """Whether users were led to whichever item of a goal suited."""
+        return bool(self.led_to.shape[1])
+
+    @property
+    def targets(self) -> IntArray:
+        """Target of every round, shape (n_pairs, n_rounds)."""
+        if self.has_goal:
+            return self.led_to
+        return np.broadcast_to(self.target_idx[:, None], self.item_idx.shape)
+
+    @property
+    def is_target(self) -> BoolArray:
+        """Whether the target, or any item of the goal, was shown, shape (n_pairs, n_rounds)."""
+        if self.has_goal:
+            return self.of_goal & self.is_shown
+        return np.asarray(self.item_idx == self.target_idx[:, None])
+
+    @property
     def reached(self) -> BoolArray:
-        """Whether the user accepted the target itself, shape (n_pairs,)."""
+        """Whether the user accepted the target, or an item of the goal, shape (n_pairs,)."""
         return np.asarray(self.is_target_accepted.any(axis=1))
 
     @property
     def is_target_accepted(self) -> BoolArray:
-        """Whether the target itself was accepted in a round, shape (n_pairs, n_rounds)."""
-        return np.asarray(self.accepted & (self.item_idx == self.target_idx[:, None]))
+        """Whether it was accepted in a round, shape (n_pairs, n_rounds)."""
+        return np.asarray(self.accepted & self.is_target)
 
     @property
     def has_left(self) -> BoolArray:
@@ -105,11 +137,11 @@ class GuidanceLog:
 
         per_pair = n_rounds + 1
         n_slots = self.slate.shape[2]
-        is_railed = bool((self.guided != self.is_shown).any())
+        goal, is_railed = self.has_goal, bool((self.guided != self.is_shown).any())
         return pl.DataFrame(
             {
                 "user_idx": np.repeat(self.user_idx, per_pair).astype(np.int32),
-                "target_idx": np.repeat(self.target_idx, per_pair).astype(np.int32),
+                "target_idx": rows(np.hstack([self.targets[:, :1], self.targets])).astype(np.int32),
                 "round": np.tile(np.arange(per_pair, dtype=np.int16), n_pairs),
                 "item_idx": rows(np.pad(self.item_idx, ((0, 0), (1, 0)))).astype(np.int32),
                 "accept_prob": rows(np.hstack([before, self.accept_prob])).astype(np.float32),
@@ -133,6 +165,7 @@ class GuidanceLog:
                     if self.has_left.any()
                     else {}
                 ),
+                **({"of_goal": rows(np.pad(self.of_goal, ((0, 0), (1, 0))))} if goal else {}),
             }
         )
 
@@ -146,9 +179,13 @@ class GuidanceLog:
 
         watched = [column for column in table.columns if column.startswith("watched_")]
         slots = [column for column in table.columns if column.startswith("slot_")] or ["item_idx"]
+        target_idx, to_goal = grid("target_idx").astype(np.int64), {}
+        if "of_goal" in table.columns:
+            to_goal = {"led_to": target_idx[:, 1:], "of_goal": grid("of_goal")[:, 1:]}
+            target_idx = np.zeros_like(target_idx)
         return cls(
             user_idx=grid("user_idx")[:, 0].astype(np.int64),
-            target_idx=grid("target_idx")[:, 0].astype(np.int64),
+            target_idx=target_idx[:, 0],
             item_idx=grid("item_idx")[:, 1:].astype(np.int64),
             accept_prob=grid("accept_prob")[:, 1:].astype(np.float64),
             accepted=grid("accepted")[:, 1:],
@@ -163,6 +200,7 @@ class GuidanceLog:
             watched=np.stack([grid(one).astype(np.float64) for one in watched], 2)
             if watched
             else np.empty((0, 0, 0)),
+            **to_goal,
         )
 
     def save(self, path: Path) -> None:

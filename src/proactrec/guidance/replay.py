@@ -65,9 +65,11 @@ class Replay:
         log, n_past = self.log, number - 1
         user, target, at = (
             torch.from_numpy(x).to(self._device)
-            for x in (log.user_idx[rows], log.target_idx[rows], rows)
+            for x in (log.user_idx[rows], log.targets[rows, number - 1], rows)
         )
         begun = Journeys.begun(self.users, user, target, log.n_rounds)
+        if log.has_goal:
+            begun = begun._replace(drawn_by=torch.zeros_like(target))
         shown = log.item_idx[rows]
         answer = np.where(shown > 0, log.accepted[rows], UNKNOWN).astype(np.int8)
         beside = log.slate[rows, :n_past].reshape(len(rows), -1)
@@ -125,6 +127,8 @@ class Replay:
             journeys = self.journeys(self._everything, number + 1)
             accepted = torch.from_numpy(self.log.accepted[:, number - 1]).to(self._device)
             places = guide.renewed(places, journeys, accepted)
+            if self.log.has_goal and guide.policy.knows_target:  # another may have come
+                places = guide.places(journeys)
         return Together(guides, Recorded(ledger) if isinstance(ledger, MemoryLedger) else FREE)
 
     def _taught(self, guide: Guide, journeys: Journeys, places: Tensor) -> Guide:

@@ -171,7 +171,7 @@ class People:
         row, column = closed["user"].to_numpy(), place[closed["target"].to_numpy()]
         is_closed = np.zeros((len(everybody), len(items)), bool)
         is_closed[row[column >= 0], column[column >= 0]] = True
-        best = best_targets(guide, begun, items, is_closed)
+        best = best_targets(guide, begun, items, torch.from_numpy(is_closed)).numpy()
         return np.where(best > 0, best, int(items[0]))
 
     def rows_of(self, journeys: Journeys) -> IntArray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from proactrec.guidance.explanations import Cause, Explanation, ItemName, ToldJourney
+from proactrec.guidance.explained import Cause, Explanation, ItemName, ToldJourney
 
 RAILS = {
     "opted_out": "guidance is switched off for you",
@@ -17,6 +17,12 @@ RAILS = {
     "daily_cap": "the guided rounds of your day are used up",
 }
 """Why a round is plain, by the rail; see :mod:`proactrec.guidance.decision`."""
+NEXT_TARGET = "From here on you are led to “{target}”, as {why}."
+WHY_NEXT = {
+    "accepted": "you took “{before}”",
+    "refused": "you passed over “{before}”",
+    "other": "“{before}” is closed by a rule, or suits less by now",
+}
 STEP = "Promoted: shown to lead you toward “{target}”."
 TARGET = "Promoted: this is the item that you are led to."
 PLAIN = "Not promoted: a plain recommendation, as {rail}."
@@ -61,6 +67,8 @@ WHAT_IF_SAME = "Without “{left_out}” in your history, the same would have be
 def told(path: ToldJourney) -> dict[str, Any]:
     """A journey as JSON takes it, each explanation with its sentences as `words`."""
     content = asdict(path)
+    if path.former is None:
+        del content["former"]
     for explanation, found in zip(path.explanations, content["explanations"], strict=True):
         found["words"] = in_words(path, explanation)
     return content
@@ -90,7 +98,7 @@ def told_to_customer(path: ToldJourney) -> dict[str, Any]:
 def in_words(path: ToldJourney, explanation: Explanation) -> list[str]:
     """Sentences about one item of a journey; only of figures that its policy has."""
     target = path.target.title
-    sentences = [_kind(explanation, target), _causes(explanation)]
+    sentences = [_next_target(path, explanation), _kind(explanation, target), _causes(explanation)]
     if _leads(explanation):
         sentences += [_closer(explanation, target), _shared(explanation, target)]
     sentences += _expected(explanation)
@@ -102,7 +110,7 @@ def in_words(path: ToldJourney, explanation: Explanation) -> list[str]:
 def in_plain_words(path: ToldJourney, explanation: Explanation) -> list[str]:
     """Those of the sentences that have no figures in them."""
     target = path.target.title
-    sentences = [_kind(explanation, target), _causes(explanation)]
+    sentences = [_next_target(path, explanation), _kind(explanation, target), _causes(explanation)]
     if _leads(explanation):
         sentences.append(_shared(explanation, target))
     return [sentence for sentence in (*sentences, _what_if(path, explanation)) if sentence]
@@ -110,6 +118,14 @@ def in_plain_words(path: ToldJourney, explanation: Explanation) -> list[str]:
 
 def _called_item(item: ItemName) -> dict[str, Any]:
     return {"title": item.title, "categories": item.categories}
+
+
+def _next_target(path: ToldJourney, explanation: Explanation) -> str:
+    """Said with the first item on the way to another target than before."""
+    if path.former is None or explanation is not path.explanations[0]:
+        return ""
+    why = WHY_NEXT[path.former.because].format(before=path.former.item.title)
+    return NEXT_TARGET.format(target=path.target.title, why=why)
 
 
 def _kind(explanation: Explanation, target: str) -> str:

@@ -238,7 +238,7 @@ def _journeys(
         {
             "user_id": data.user_ids[log.user_idx[row]],
             "history": [data.titles[i - 1] for i in before.of(log.user_idx[row])[-N_HISTORY:]],
-            "target": data.titles[log.target_idx[row] - 1],
+            "target": data.titles[log.targets[row, 0] - 1],
             "click_models": {name: _journey(data, one, row) for name, one in logs.items()},
         }
         for row in rows.tolist()
@@ -253,7 +253,7 @@ def _journey(data: Dataset, log: GuidanceLog, row: int) -> dict[str, Any]:
         "rounds": [
             {
                 "title": data.titles[item - 1],
-                "is_target": bool(item == log.target_idx[row]),
+                "is_target": bool(log.is_target[row, number]),
                 "accepted": bool(log.accepted[row, number]),
                 "chance": known_or_none(log.accept_prob[row, number]),
             }

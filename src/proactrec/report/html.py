@@ -34,6 +34,8 @@ MEANINGS = {
     "P rounds.",
     "target_accepted": "Share of (user, target) pairs whose user accepted the target itself in the "
     "first P rounds.",
+    "targets_accepted": "Mean number of items of the goal that a user accepted in the first P "
+    "rounds.",
     "rounds_to_target": "Mean round in which the target was accepted; P where it was not by then. "
     "The less, the better.",
     "worth": "Mean worth of a journey after P rounds: of the target, if it was accepted, of every "
@@ -148,7 +150,7 @@ def _facts(result: RunResult, log: GuidanceLog) -> list[tuple[str, str]]:
         ("users", result.n_users),
         ("items", result.n_items),
         ("interactions", result.n_interactions),
-        ("targets", len(np.unique(log.target_idx))),
+        ("targets", len(np.unique(log.led_to if log.has_goal else log.target_idx))),
         ("pairs of user and target", len(log.user_idx)),
         ("rounds", log.n_rounds),
         (

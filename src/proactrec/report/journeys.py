@@ -62,7 +62,7 @@ def _journey(log: GuidanceLog, dataset: Dataset, before: Histories, pair: int) -
         Round(
             number=number,
             item=item_of(dataset, int(shown)),
-            is_target=bool(shown == target),
+            is_target=bool(log.is_target[pair, number - 1]),
             accepted=bool(log.accepted[pair, number - 1]),
             accept_prob=f"{log.accept_prob[pair, number - 1]:.0%}",
             interest=number_text(float(interest[number]), 3),
@@ -114,7 +114,9 @@ def heat_map(
 
 
 def item_of(dataset: Dataset, item_idx: int) -> Item:
-    """What is shown of an item of the data set."""
+    """What is shown of an item of the data set; of 0: of a goal of several."""
+    if not item_idx:
+        return Item("whichever item of the goal suits", ())
     return Item(dataset.titles[item_idx - 1], dataset.categories[item_idx - 1])
 
 

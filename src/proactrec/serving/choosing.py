@@ -9,7 +9,7 @@ from proactrec.guidance.walks import Round, Walk
 from proactrec.journeys import REFUSED
 from proactrec.serving.guides import Guides, Live
 from proactrec.serving.requests import Ask
-from proactrec.store.budgets import ALL, ITEM, Limit, Limits, limits_of
+from proactrec.store.budgets import ALL, ITEM, TOTAL, Limit, Limits, limits_of
 from proactrec.store.campaign import HOLD_OUT
 from proactrec.store.people import Made, Person, day_of
 
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
     arm: str
     because: str  # why nobody may guide; empty: the arm may
     owned: frozenset[int]  # what the user has
-    open: tuple[int, ...] = ()  # targets that are left, none of which is begun
+    open: tuple[int, ...] = ()  # targets that are left
     target_idx: int = 0  # the one that is begun; 0: none is
 
     @property
@@ -161,7 +161,7 @@ def is_capped(live: Live, person: Person, at: int) -> bool:
 def targets_left(
     live: Live, person: Person, owned: frozenset[int], guides: Guides
 ) -> tuple[int, tuple[int, ...]]:
-    """The target that a user is on the way to, or 0, and those that may be begun.
+    """The target that a user is on the way to, or 0, and all that are left.
 
     A target is closed for whoever has it, refused it for good or has had all its rounds, and for
     everybody while it is sold out.
@@ -179,11 +179,9 @@ def targets_left(
             closed.add(target)
     most = version.said.rounds
     closed.update(target for target, n in going.items() if most is not None and n >= most)
-    meant = set(live.targets.tolist())
-    latest = [target for target in going if target in meant and target not in closed]
-    if latest:
-        return latest[-1], ()
-    return 0, tuple(target for target in live.targets.tolist() if target not in closed)
+    left = tuple(target for target in live.targets.tolist() if target not in closed)
+    latest = [target for target in going if target in set(left)]
+    return latest[-1] if latest else 0, left
 
 
 def walk_of(turn: Turn, target_idx: int, known: Known, guides: Guides) -> Walk:
@@ -226,6 +224,18 @@ def item_caps(turn: Turn, item_id: str) -> Limits:
     if turn.live is None:
         return {}
     return {limit: a for limit, a in offers(turn, item_id).items() if limit.scope != ALL}
+
+
+def full_targets(turn: Turn, used: Mapping[Limit, int], items: Items) -> frozenset[int]:
+    """Targets left to a turn to which others were guided as often as they ever may be."""
+    if turn.live is None or turn.live.version.said.rails.item_cap_total is None:
+        return frozenset()
+    most, campaign_id = turn.live.version.said.rails.item_cap_total, turn.live.version.campaign_id
+    limits = {
+        target: Limit(campaign_id, f"{ITEM}{items.item_ids[target - 1]}", TOTAL)
+        for target in turn.open
+    }
+    return frozenset(target for target, limit in limits.items() if used.get(limit, 0) >= most)
 
 
 def full_items(turn: Turn, used: Mapping[Limit, int]) -> list[str]:

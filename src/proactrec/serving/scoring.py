@@ -14,7 +14,14 @@ from proactrec.guidance.guide import Guide, Places
 from proactrec.guidance.walks import journeys_of
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, PredictsAcceptance
-from proactrec.serving.choosing import Known, Turn, full_items, item_caps, walk_of
+from proactrec.serving.choosing import (
+    Known,
+    Turn,
+    full_items,
+    full_targets,
+    item_caps,
+    walk_of,
+)
 from proactrec.serving.guides import Guides
 from proactrec.store.budgets import Limit, settled
 
@@ -92,7 +99,7 @@ def scored(
     for key, rows in _grouped(turns).items():
         some = [turns[row] for row in rows]
         guide, is_guiding = _guide_of(some[0], key, guides)
-        some = _with_targets(some, known, guides, guide)
+        some = _with_targets(some, known, guides, used)
         scored = _decided(some, known, guides, guide, used)
         if not is_guiding:
             scored = [one._replace(guided=False, because=_why_plain(one)) for one in scored]
@@ -123,25 +130,34 @@ def _guide_of(turn: Turn, key: tuple[str, str], guides: Guides) -> tuple[Guide, 
 
 
 def _with_targets(
-    turns: list[Turn], known: Mapping[str, Known], guides: Guides, guide: Guide
+    turns: list[Turn], known: Mapping[str, Known], guides: Guides, used: Mapping[Limit, int]
 ) -> list[Turn]:
-    """With a target for whoever has begun none."""
-    rows = [row for row, turn in enumerate(turns) if turn.open and not turn.target_idx]
+    """With a target for whoever has begun none, or one that a cap has closed meanwhile."""
+    full = [full_targets(turn, used, guides.items) for turn in turns]
+    rows = [row for row, turn in enumerate(turns) if _is_asked(turn, full[row])]
     if not rows:
         return turns
     some = [turns[row] for row in rows]
     live = some[0].live
     assert live is not None
     items = torch.from_numpy(live.targets)
-    is_closed = ~np.array([np.isin(live.targets, turn.open) for turn in some])
+    left = [set(turns[row].open).difference(full[row]) or turns[row].open for row in rows]
+    is_closed = ~np.array([np.isin(live.targets, tuple(targets)) for targets in left])
     walks = [walk_of(t, t.open[0], known[t.person.user_id], guides) for t in some]
     # Who is held out gets the target that the first arm would lead to: they are compared.
     chooser = guides.of(live.version, live.version.said.arms[0].name)
-    best = best_targets(chooser, journeys_of(walks), items, is_closed)
+    best = best_targets(chooser, journeys_of(walks), items, torch.from_numpy(is_closed))
     turns = list(turns)
     for row, target in zip(rows, best.tolist(), strict=True):
         turns[row] = turns[row]._replace(target_idx=target)
     return turns
+
+
+def _is_asked(turn: Turn, full: frozenset[int]) -> bool:
+    """Whether a turn is to be led elsewhere: to a first target, or from a full one to another."""
+    if not turn.target_idx:
+        return bool(turn.open)
+    return turn.target_idx in full and len(full) < len(turn.open)
 
 
 @torch.no_grad()

@@ -50,24 +50,35 @@ class Environment:
         *,
         n_rounds: int,
         seeds: IntArray | None = None,
+        goal: IntArray | None = None,
     ) -> None:
-        """Begin with these pairs, at round 1; with luck of their own `seeds`, if given."""
+        """Begin with these pairs, at round 1; with luck of their own `seeds`, if given.
+
+        Parameters
+        ----------
+        goal : int array, shape (k,), optional
+            Items to any of which users may be led, see :meth:`lead`. Luck then goes by target 0,
+            whatever the target; interest is the mean interest in these, rank that of the best.
+        """
         if len(user_idx) != len(target_idx):
             raise InvalidInputError(
                 f"user_idx and target_idx must match, got {len(user_idx)} and {len(target_idx)}"
             )
         world, device = self.world, self.world.device
         users, targets = (torch.from_numpy(x).to(device) for x in (user_idx, target_idx))
+        self._goal = None if goal is None else torch.from_numpy(goal).to(device)
+        drawn_by = target_idx if goal is None else np.zeros_like(target_idx)
         luck = [
-            world.luck(user_idx, target_idx, n_rounds, slot=slot, seeds=seeds)
+            world.luck(user_idx, drawn_by, n_rounds, slot=slot, seeds=seeds)
             for slot in range(world.options.n_slots)
         ]
         self._luck = torch.stack(luck, 1)  # (B, n_slots, n_rounds)
         self._n_rounds = n_rounds
         self._leaving = world.leaving(users)  # (B, 2)
-        self._luck_of_leaving = world.luck_of_leaving(user_idx, target_idx, n_rounds, seeds=seeds)
+        self._luck_of_leaving = world.luck_of_leaving(user_idx, drawn_by, n_rounds, seeds=seeds)
         self._noise = world.noise(target_idx)
-        self._day = world.day(user_idx, target_idx, n_rounds, seeds=seeds)
+        self._day = world.day(user_idx, drawn_by, n_rounds, seeds=seeds)
+        self._drawn_by = torch.from_numpy(drawn_by).to(device)
         self._seeds = torch.full_like(users, world.seed)
         if seeds is not None:
             self._seeds = torch.from_numpy(seeds).to(device)
@@ -102,6 +113,20 @@ class Environment:
         for name, value in stay.items():
             vars(self)[name][rows] = value
 
+    def lead(self, target_idx: Tensor) -> None:
+        """Lead users to these targets (B,) of their goal from now on.
+
+        Luck stays, and all that they did.
+        """
+        self._target_idx, self._targets = target_idx, self.world.item_vectors[target_idx]
+        self._noise = self.world.noise(target_idx.cpu().numpy())
+
+    def has_arrived(self, item_idx: Tensor) -> Tensor:
+        """Whether items (B,) are what users are led to: the target, or any item of the goal."""
+        if self._goal is None:
+            return item_idx == self._target_idx
+        return torch.isin(item_idx, self._goal)
+
     @property
     def user_vectors(self) -> Tensor:
         """Hidden interest of every pair's user now: (B, d)."""
@@ -130,13 +155,18 @@ class Environment:
         )
 
     def interest(self) -> Tensor:
-        r"""Inner product with the target, :math:`e_t^\top e_u`: (B,)."""
-        return (self.user_vectors * self._targets).sum(1)
+        r"""Inner product with the target, :math:`e_t^\top e_u`; mean of a goal's items: (B,)."""
+        users, world = self.user_vectors, self.world
+        aim = self._targets if self._goal is None else world.item_vectors[self._goal].mean(0)
+        return (users * aim).sum(1)
 
     def rank(self, rows: Tensor) -> Tensor:
         """0-based place of the target among items outside the train history, of these rows."""
         world, targets, users = self.world, self._target_idx[rows], self._user_idx[rows]
         scores = self.user_vectors[rows] @ world.item_vectors.T
+        if self._goal is not None:  # the best item of it that they did not have
+            open_to_them = (scores + self.owned_penalty(rows))[:, self._goal]
+            targets = self._goal[open_to_them.argmax(1)]
         if world.held is not None:
             return world.held.places(scores, targets, users)
         return places(scores, targets, world.owned, users.numpy())
@@ -169,7 +199,7 @@ class Environment:
         newest = torch.where(accepted[rows, None], newest, self._recent[rows])
         self._recent = self._recent.index_copy(0, rows, newest)
         if options.after_success != "continue":
-            self.is_frozen |= accepted & (item_idx == self._target_idx)
+            self.is_frozen |= accepted & self.has_arrived(item_idx)
         self._n_skipped = (self._n_skipped + (item_idx > 0)).masked_fill(accepted, 0)
         self.has_left = self.has_left | self._leave(accepted, item_idx > 0)
         self._round += 1
@@ -200,7 +230,7 @@ class Environment:
         after = torch.where(is_refused[:, None], pushed, after)
         after = returned(after, world.user_vectors[self._user_idx], laws)
         if laws.wandering:
-            keys = (self._seeds, self._user_idx, self._target_idx, self._round)
+            keys = (self._seeds, self._user_idx, self._drawn_by, self._round)
             seed, user, target, round_idx = (x.cpu().numpy() for x in keys)
             steps = random_steps(seed, user, target, round_idx, before.shape[1])
             after = wandered(after, steps.to(before.device), laws)

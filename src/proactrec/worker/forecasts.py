@@ -24,7 +24,7 @@ from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predict
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.fitting.artefacts import CHECKPOINT, ArtefactStore
 from proactrec.graphau import GraphAUOptions, fit_graphau
-from proactrec.guidance.goals import best_targets
+from proactrec.guidance.goals import Goal, best_targets
 from proactrec.guidance.guide import Guide
 from proactrec.guidance.log import GuidanceLog
 from proactrec.guidance.recorded import train_users
@@ -42,7 +42,7 @@ from proactrec.store.care import Care
 from proactrec.types import IntArray
 from proactrec.worth import Worth
 
-FORECAST_VERSION = 1
+FORECAST_VERSION = 2
 METRICS = {
     "target_acceptance": target_acceptance,
     "acceptance": hit_ratio,
@@ -54,6 +54,11 @@ MOST_USERS, MOST_KNOWN = 300, 2000
 """Users played in a world; users that hidden interest is fitted on."""
 MOST_NEIGHBOURS = 5000
 """Items up to which worlds of neighbours are made: their table is items × items."""
+TO_ONE = "every user is led to one target, the one that suits best"
+TO_A_CATEGORY = (
+    "every user is led to the item of the category that suits best, and to another once it was "
+    "accepted or refused; target acceptance is of any of them, interest that in all of them"
+)
 SHARES = ("target_acceptance", "acceptance")
 
 
@@ -247,7 +252,7 @@ class Scene:
         found: list[list[Sums]] = [[] for _ in ways]
         for arm, pairs in self._by_arm(self._sampled(world.seed)):
             for parts, guides in zip(found, ways, strict=True):
-                log = self._log(guides[arm], own, pairs)
+                log = self._log(guides[arm], guides[0], own, pairs)
                 parts.append(Sums.beside([metric(log, options) for metric in METRICS.values()]))
         return [Sums.together(parts) for parts in found]
 
@@ -273,7 +278,7 @@ class Scene:
                 f"mean acceptance of what users would take next is {prior.mean_accept[0]:.0%} to "
                 f"{prior.mean_accept[1]:.0%}, and interest is of the kinds "
                 f"{', '.join(prior.hidden)}",
-                "every user is led to one target, the one that suits best",
+                TO_ONE if said.goal.category is None else TO_A_CATEGORY,
                 "the whole audience is reached at once; caps by day, caps of items over users and "
                 "budgets are not played",
             ],
@@ -297,16 +302,33 @@ class Scene:
             if end > at
         ]
 
-    def _log(self, guide: Guide, world: World, pairs: Pairs) -> GuidanceLog:
+    def _log(self, guide: Guide, chooser: Guide, world: World, pairs: Pairs) -> GuidanceLog:
         options = RolloutOptions(
             n_rounds=self.plan.n_rounds,
             exclude="accepted" if guide.shows_again else "shown",
             end="unknown",
             n_traced=0,
         )
-        return rollout(
-            guide, world, self.dataset, self.targets, options, pairs=pairs, users=self.users
-        ).log
+        how: Any = {"pairs": pairs, "users": self.users, "goal": self._goal(guide, chooser)}
+        return rollout(guide, world, self.dataset, self.targets, options, **how).log
+
+    def _goal(self, guide: Guide, chooser: Guide) -> Goal | None:
+        """The items of a category, as the service leads to them; None: targets were named.
+
+        Who is not guided keeps the first: it changes nothing of what is shown.
+        """
+        if self.plan.version.said.goal.category is None:
+            return None
+        items = torch.from_numpy(self.targets[~np.isin(self.targets, self._sold_out)])
+        if guide.policy.guides:
+            return Goal(items, None if guide is chooser else chooser)
+        fixed = torch.zeros(len(self.users.key), dtype=torch.int64)
+        fixed[self.pairs.user_idx] = torch.from_numpy(self.pairs.target_idx)
+        return Goal(items, fixed=fixed)
+
+    @property
+    def _sold_out(self) -> list[int]:
+        return sorted(self.plan.guides.unavailable)
 
     def _pairs(self) -> Pairs:
         """Every user with the target that suits best, of those that they don't have."""
@@ -317,8 +339,9 @@ class Scene:
         has = np.zeros((len(users.key), self.dataset.n_items + 1), bool)
         has[owner, item] = True
         is_closed = has[:, self.targets]
-        is_closed[:, np.isin(self.targets, sorted(self.plan.guides.unavailable))] = True
-        best = best_targets(self.guides[0], begun, torch.from_numpy(self.targets), is_closed)
+        is_closed[:, np.isin(self.targets, self._sold_out)] = True
+        items, closed = torch.from_numpy(self.targets), torch.from_numpy(is_closed)
+        best = best_targets(self.guides[0], begun, items, closed).numpy()
         if not best.any():
             raise InvalidInputError(
                 "everybody of the audience has all targets, or all are sold out"

@@ -1,0 +1,1 @@
+"""What `category_goals.py` is made of: the page."""
