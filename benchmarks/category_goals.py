@@ -45,8 +45,10 @@ WAYS: dict[str, Changes] = {
     CHOSEN: {"goal.target": "chosen"},
 }
 BY_FORESIGHT: Changes = {"goal.target": "chosen", "goal.chooser": "foresight"}
+FOLLOW: Changes = {"policy_options.targets_follow": True}
 METHODS: dict[tuple[str, str], Changes] = {
     **{(FORESIGHT, way): {"policy": "foresight", **asked} for way, asked in WAYS.items()},
+    (FORESIGHT, "chosen, others follow"): {"policy": "foresight", **WAYS[CHOSEN], **FOLLOW},
     **{(ITMPREC, way): {"policy": "itmprec", **WAYS[way]} for way in (PREMATCHED, NEAREST)},
     (ITMPREC, "chosen by relevance"): {"policy": "itmprec", **WAYS[CHOSEN]},
     (ITMPREC, CHOSEN): {"policy": "itmprec", **BY_FORESIGHT},

@@ -110,6 +110,17 @@ def test_a_refused_target_is_worth_more_only_where_it_may_be_shown_again() -> No
     assert float(twice[0, 2] - once[0, 2]) == pytest.approx(later)
 
 
+def test_where_another_target_follows_it_is_worth_what_this_one_would_be() -> None:
+    alone, followed = (
+        value_of(plans_of(), goal_of(), WORTH, ahead_of(another=x)) for x in (False, True)
+    )
+    assert torch.equal(alone[:, :2], followed[:, :2])
+    q = CHANCE[0] * 0.95 + 0.2 * 0.8
+    after = CHANCE[2] * 0.95 * waited(INTEREST + GAIN[2], AFTER[2], q, 6)
+    after += (1 - CHANCE[2]) * 0.8 * waited(INTEREST, OTHER[2], q, 6)
+    assert float(followed[0, 2] - alone[0, 2]) == pytest.approx(WORTH.target * after)
+
+
 def test_of_a_closed_target_nothing_is_waited_for() -> None:
     found = value_of(plans_of(), goal_of(is_waited=False), WORTH, ahead_of())
     expected = [by_hand(plan, WORTH, LEAVING, is_waited=False) for plan in range(3)]

@@ -145,6 +145,8 @@ def _waited(log: Observed) -> IntArray:
 
 def _hits(log: Observed) -> BoolArray:
     """Whether the target, or an item of the goal, was accepted: (n_pairs, n_rounds)."""
+    is_target: BoolArray = log.item_idx == log.target_idx[:, None]
     if isinstance(log, KnowsTargets):
-        return np.asarray(log.accepted & log.is_target)
-    return log.accepted & (log.item_idx == log.target_idx[:, None])
+        is_target = log.is_target
+    hits: BoolArray = log.accepted & is_target
+    return hits

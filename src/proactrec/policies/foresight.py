@@ -52,7 +52,7 @@ ENDING_DISCOUNT = 0.8
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow"})
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, description="items whose consequences are imagined")
@@ -87,6 +87,9 @@ class ForesightOptions(Options):
     worth: Worth = Field(Worth(), description="what it serves, and how many users leave")
     goes_on: bool = Field(
         False, description="guidance goes on after the target was accepted, for interest in it"
+    )
+    targets_follow: bool = Field(
+        False, description="another target takes the place of one that is settled, as of a goal"
     )
     longest_wait: int = Field(
         64, ge=0, description="rounds ahead among which the best one for the target is sought"
@@ -390,9 +393,8 @@ class Foresight(Policy):
         return value_of(plans, goal, self.options.worth, self._ahead(view))
 
     def _ahead(self, view: View) -> Ahead:
-        options, leaving = self.options, self._leaving[None]
-        discount = options.discount
+        options, discount = self.options, self.options.discount
         if discount is None:
             discount = 0.0 if options.goes_on else ENDING_DISCOUNT
-        left, again = view.rounds_left, view.shows_again
-        return Ahead(left, leaving, again, discount, options.longest_wait)
+        left, leaving, wait = view.rounds_left, self._leaving[None], options.longest_wait
+        return Ahead(left, leaving, view.shows_again, discount, wait, options.targets_follow)

@@ -14,8 +14,9 @@ T of :mod:`~proactrec.policies.stopping`, it is worth
 
 with the n rounds left after this one and :math:`q = a_i + b_i`. The target itself is worth
 :math:`p\,(w_s g + w_a + w_t)` and what interest may gain after it; once refused, it is closed,
-unless it may be shown again. So it is shown as soon as nothing that may come of waiting is worth
-more: its chance grows with interest, and users leave.
+unless it may be shown again. Where another target takes its place, that one is taken to be like
+it: :math:`w_t` times T after either answer is added. So it is shown as soon as nothing that may
+come of waiting is worth more: its chance grows with interest, and users leave.
 """
 
 from typing import NamedTuple
@@ -78,6 +79,7 @@ class Ahead(NamedTuple):
     shows_again: bool  # what was refused
     discount: float  # of a round's gain beside that of the one before
     longest: int = WAITS[-1]  # wait that is thought of
+    another: bool = False  # target takes the place of one that was accepted or refused
 
 
 def is_open(journeys: Journeys, *, shows_again: bool) -> Tensor:
@@ -144,9 +146,10 @@ def value_of(plans: Plans, goal: Goal, worth: Worth, ahead: Ahead) -> Tensor:
     if not worth.target:
         return value
     after, other = _by_answer(_stops(plans, goal, staying, ahead).value, plans)
-    if not ahead.shows_again:
+    if not (ahead.shows_again or ahead.another):
         other = other.masked_fill(plans.is_target, 0)
-    after = after.masked_fill(plans.is_target, 0)
+    if not ahead.another:
+        after = after.masked_fill(plans.is_target, 0)
     return value + worth.target * goal.is_open * (accepted * after + refused * other)
 
 
