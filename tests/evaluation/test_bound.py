@@ -22,7 +22,7 @@ from proactrec.testing.toys import dataset_of
 from proactrec.worth import Worth
 
 N_EXAMPLES = int(os.environ.get("PROACTREC_BOUND_EXAMPLES", "60"))
-COARSE = BoundOptions(interest_step=0.02, mass_ratio=1.1, chance_ratio=1.1)
+COARSE = BoundOptions(interest_step=0.01, chance_ratio=1.1)
 INTEREST = Worth(target=0, step=0, interest=1)
 ITEMS, HAD, USER = (1, 2, 3, 4, 5), (6, 7), 0
 DATASET = dataset_of([[*HAD, 1, 2], [*ITEMS, *HAD]])
