@@ -47,10 +47,10 @@ ROUNDING = 1e-6
 class BoundOptions(Options):
     """How finely states are told apart, and prices that are tried: the more, the lower it gets."""
 
-    interest_step: float = Field(0.002, gt=0, le=0.1, description="width of cells of s")
-    chance_ratio: float = Field(1.04, gt=1, le=2, description="of chances within a cell of x")
+    interest_step: float = Field(0.0015, gt=0, le=0.1, description="width of cells of s")
+    chance_ratio: float = Field(1.08, gt=1, le=2, description="of chances within a cell of x")
     prices: tuple[float, ...] = Field(
-        (0.0, 0.05, 0.1, 0.15),
+        (0.0, 0.02, 0.04, 0.06),
         min_length=1,
         description="of a unit of an item's nearness to the target, above that of the nearest "
         "item that could be left over",
@@ -123,7 +123,8 @@ def _edges(response: DistributionResponse, ratio: float) -> list[float]:
 class Groups(NamedTuple):
     """Items other than the target, in groups by nearness to it, the nearest first."""
 
-    most: Tensor  # (G,), largest inner product with the target in a group
+    toward: Tensor  # (n_items,), inner products with the target
+    most: Tensor  # (G,), the largest of them in a group
     least: Tensor  # (G,)
     of_item: Tensor  # (n_items,), its group
     spare: float  # inner product of the nearest item that no journey has a round for
@@ -132,10 +133,7 @@ class Groups(NamedTuple):
     def of(cls, toward: Tensor, target: int, n_rounds: int) -> "Groups":
         """Groups of 1, 2, 3, ... items, up to as many items as there are rounds, and of the rest.
 
-        Parameters
-        ----------
-        toward : float tensor, shape (n_items,)
-            Inner products with the target.
+        By inner products with the target (n_items,), whose own group is without meaning.
         """
         order = toward.argsort(descending=True)
         order = order[order != target]
@@ -144,11 +142,12 @@ class Groups(NamedTuple):
         ends = [end for end in ends if end < n_served] + [n_served] * (n_served > 0)
         rank = torch.empty(len(toward), dtype=torch.long)
         rank[order] = torch.arange(len(order))
-        rank[target] = 0  # it has no price, and is asked for none
+        rank[target] = 0
         most = order[torch.tensor([0, *ends])]
         least = order[torch.tensor([*ends, len(order)]) - 1]
         of_item = torch.searchsorted(torch.tensor(ends), rank, right=True)
-        return cls(toward[most], toward[least], of_item, float(toward[order[n_served]]))
+        spare = float(toward[order[n_served]])
+        return cls(toward, toward[most], toward[least], of_item, spare)
 
     def prices(self, of_unit: float) -> Tensor:
         """Of an item of each group: (G,)."""
@@ -202,38 +201,67 @@ def values_of(journey: Journey, cells: Cells, steps: Steps, prices: Tensor) -> l
 
 
 class Start(NamedTuple):
-    """Users who accepted nothing yet, and items."""
+    """Users who accepted nothing yet, and the K items that may be best for each."""
 
     interest: Tensor  # (B,), in the target
-    x: Tensor  # (B, n_items)
-    may: Tensor  # (B, n_items) bool, what may be shown
-    toward: Tensor  # (n_items,), inner products with the target
-    target: int  # its column
+    chance: Tensor  # (B, K), of acceptance
+    after: Tensor  # (B, K), interest after it
+    group: Tensor  # (B, K)
+    n_may: Tensor  # (B, G), items of each group that may be shown
+    target_chance: Tensor  # (B,)
+    target_after: Tensor  # (B,)
+
+    @classmethod
+    def of(cls, journey: Journey, x: Tensor, may: Tensor, target: int, groups: Groups) -> "Start":
+        """By inner products with items (B, n_items), and whether these may be shown."""
+        after = journey.after(x[:, target, None], groups.toward, x)
+        chance = journey.response.accept_prob(x) * may
+        own = chance[:, target].clone(), after[:, target].clone()
+        chance[:, target] = 0  # it is no step
+        is_dear = groups.of_item < len(groups.most) - 1
+        column = _undominated(chance, after, is_dear)
+        group = groups.of_item.expand_as(x)
+        n_may = torch.zeros(len(x), len(groups.most), dtype=x.dtype)
+        n_may.scatter_add_(1, group, (may & (chance > 0)).to(x.dtype))
+        return cls(
+            x[:, target], *(y.gather(1, column) for y in (chance, after, group)), n_may, *own
+        )
+
+
+def _undominated(chance: Tensor, after: Tensor, always: Tensor) -> Tensor:
+    """Columns of items (B, n) beside which none is better in both; and of others that fill up.
+
+    And of those that are looked at `always` (n,).
+    """
+    order = after.masked_fill(chance == 0, -2).argsort(1, descending=True)
+    chance = chance.gather(1, order)
+    keep = (chance > 0) & ((chance >= chance.cummax(1).values) | always[order])
+    n_kept = int(keep.sum(1).max())
+    return order.gather(1, keep.to(torch.int8).topk(max(n_kept, 1), 1).indices)
 
 
 def value_of(
     journey: Journey, cells: Cells, values: list[Values], start: Start, prices: Tensor
 ) -> Tensor:
-    """Value of users where they stand at first, who pay prices (n_items,): (B,)."""
-    worth, target = journey.worth, start.target
-    after = journey.after(start.interest[:, None], start.toward, start.x)  # (B, n_items)
-    place, chance = cells.place(after), journey.response.accept_prob(start.x) * start.may
-    own, own_after = worth.interest * start.interest, worth.interest * after
-    paid = journey.paid(prices, chance)
-    is_step = torch.arange(len(prices), device=prices.device) != target
+    """Value of users where they stand at first, who pay prices (G,): (B,)."""
+    worth, won_place = journey.worth, cells.place(start.target_after)
+    place, paid = cells.place(start.after), journey.paid(prices[start.group], start.chance)
+    own, own_after, own_won = (
+        worth.interest * x for x in (start.interest, start.after, start.target_after)
+    )
     found = Values(own, own)
     for value in values[: journey.n_rounds]:
         best, refused = [], []
         for now, later in zip(found, value, strict=True):
             nothing, loses = journey.left(now, own)
             then, _ = journey.left(later[place], own_after)
-            gain = (chance * (worth.step + then - loses[:, None]) - paid) * is_step
+            gain = start.chance * (worth.step + then - loses[:, None]) - paid
             best.append(torch.maximum(nothing, loses + gain.amax(1).clamp(min=0)))
             refused.append(loses)
-        won, _ = journey.left(value.closed[place[:, target]], own_after[:, target])
-        then = won if journey.goes_on else own_after[:, target]
+        won, _ = journey.left(value.closed[won_place], own_won)
+        wins = worth.target + worth.step + (won if journey.goes_on else own_won)
         loses = refused[0 if journey.shows_again else 1]
-        gain = chance[:, target] * (worth.target + worth.step + then - loses).clamp(min=0)
+        gain = start.target_chance * (wins - loses).clamp(min=0)
         found = Values(torch.maximum(best[0], loses + gain), best[1])
     return found.open
 
@@ -259,12 +287,12 @@ def upper_bounds(
     InvalidInputError
         If the world has users that the proof is not of.
     """
-    journey = _journey(world, worth, n_rounds, shows_again)
+    options, journey = options or BoundOptions(), _journey(world, worth, n_rounds, shows_again)
     found = np.empty(len(pairs.user_idx))
     for target in np.unique(pairs.target_idx):
         rows = pairs.target_idx == target
-        start = _start(world, pairs.user_idx[rows], int(target))
-        found[rows] = _bound_of_target(journey, start, options or BoundOptions()).numpy()
+        bound = _bound_of_target(world, pairs.user_idx[rows], int(target), journey, options)
+        found[rows] = bound.numpy()
     return found
 
 
@@ -292,26 +320,21 @@ def _journey(world: World, worth: Worth, n_rounds: int, shows_again: bool) -> Jo
     )
 
 
-def _start(world: World, user_idx: IntArray, target: int) -> Start:
+def _bound_of_target(
+    world: World, user_idx: IntArray, target: int, journey: Journey, options: BoundOptions
+) -> Tensor:
+    """Of the journeys of these users (B,) to one target: (B,)."""
     items = world.item_vectors[1:].double().cpu()
     users = world.user_vectors[torch.from_numpy(user_idx).to(world.device)].double().cpu()
-    toward = items @ items[target - 1]
-    penalty = penalties(world.owned, user_idx, len(items) + 1, "cpu")[:, 1:]
+    may = penalties(world.owned, user_idx, len(items) + 1, "cpu")[:, 1:] == 0
+    groups = Groups.of(items @ items[target - 1], target - 1, journey.n_rounds)
     x = (users @ items.T).clamp(min=-1, max=1)
-    return Start(x[:, target - 1], x, penalty == 0, toward, target - 1)
-
-
-def _bound_of_target(journey: Journey, start: Start, options: BoundOptions) -> Tensor:
-    """Of the journeys of these users (B,) to one target: (B,)."""
+    start = Start.of(journey, x, may, target - 1, groups)
     cells = Cells.of(journey.response, float(start.interest.min()), options)
-    groups = Groups.of(start.toward, start.target, journey.n_rounds)
     steps = Steps.of(journey, cells, groups)
     scale, found = journey.worth.interest + journey.worth.target, []
     for price in options.prices:
         prices = groups.prices(price * scale)
-        of_item = prices[groups.of_item]
-        of_item[start.target] = 0
         values = values_of(journey, cells, steps, prices)
-        value = value_of(journey, cells, values, start, of_item)
-        found.append(value + (start.may * of_item).sum(1))
+        found.append(value_of(journey, cells, values, start, prices) + start.n_may @ prices)
     return torch.stack(found).amin(0) - journey.worth.interest * start.interest

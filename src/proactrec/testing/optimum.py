@@ -1,10 +1,11 @@
 """The most that any policy can expect, where every order of a few items can be tried."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
 from proactrec.evaluation.oracles import OracleGreedy
@@ -12,12 +13,17 @@ from proactrec.guidance.recorded import train_users
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, View
 from proactrec.simulator.environment import Environment
-from proactrec.simulator.world import World
+from proactrec.simulator.response import DistributionResponse
+from proactrec.simulator.world import World, WorldOptions
+from proactrec.testing.toys import dataset_of
 from proactrec.types import FloatArray
 from proactrec.worth import Worth
 
 Choice = Callable[[FloatArray, Sequence[int], Sequence[bool]], int]
 """Of the item to show, by where the user stands, what was shown and how it was answered."""
+
+
+TARGET, ITEMS, HAD = 1, (1, 2, 3, 4, 5), (6, 7)
 
 
 class Small(NamedTuple):
@@ -112,3 +118,22 @@ class Small(NamedTuple):
             return int(oracle.reading(minds).decide(view).item_idx)
 
         return choose
+
+
+def drawn(
+    seed: int, dim: int, *, slope: float, worth: Worth, n_rounds: int = 3, **options: Any
+) -> Small:
+    """A random instance for the first of two users, who may be shown :data:`ITEMS`.
+
+    Vectors of items and users crowd around a direction, more or less, as fitted ones do.
+    """
+    dataset = dataset_of([[*HAD, 1, 2], [*ITEMS, *HAD]])  # the last two are held out
+    draw = torch.Generator().manual_seed(seed)
+    crowded, offset = torch.rand(2, generator=draw).tolist()
+    vectors = torch.randn(len(dataset.items) + 3, dim, generator=draw)
+    vectors = F.normalize(vectors + crowded * torch.randn(dim, generator=draw), dim=1)
+    vectors[2] = 0  # padding
+    response = DistributionResponse(slope, offset - 0.3)
+    settings, targets = WorldOptions(**options), np.array([TARGET])
+    world = World(dataset, vectors[:2], vectors[2:], targets, settings, response=response)
+    return Small(dataset, world, worth, TARGET, ITEMS, n_rounds)
