@@ -92,6 +92,7 @@ def test_more_prices_lower_it_and_users_stand_for_themselves() -> None:
         ({"receptivity": "per-user"}, "receptivity=per-user"),
         ({"patience": 3, "n_slots": 2}, "n_slots=2, patience=3"),
         ({"laws": {"returning": 0.1}}, "returning"),
+        ({"after_success": "freeze"}, "after_success=freeze"),
     ],
 )
 def test_other_users_are_refused(toy: Any, options: dict[str, Any], told: str) -> None:
@@ -101,3 +102,10 @@ def test_other_users_are_refused(toy: Any, options: dict[str, Any], told: str) -
     message = re.escape(f"the bound is of worlds like medium-v2, got {told}")
     with pytest.raises(InvalidInputError, match=message):
         upper_bounds(world, pairs, Worth(), n_rounds=3)
+
+
+def test_users_who_have_their_target_are_refused(toy: Any) -> None:
+    owner = int(toy.dataset.before("train").of(0)[0])
+    pairs = Pairs(np.array([0]), np.array([owner]))
+    with pytest.raises(InvalidInputError, match="users must not have their targets, got 1 who do"):
+        upper_bounds(toy.world(), pairs, Worth(), n_rounds=3)

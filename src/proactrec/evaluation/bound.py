@@ -285,9 +285,11 @@ def upper_bounds(
     Raises
     ------
     InvalidInputError
-        If the world has users that the proof is not of.
+        If the world has users that the proof is not of, or one of these has the target.
     """
     options, journey = options or BoundOptions(), _journey(world, worth, n_rounds, shows_again)
+    if n_owners := int(world.is_owner(*pairs).sum()):
+        raise InvalidInputError(f"users must not have their targets, got {n_owners} who do")
     found = np.empty(len(pairs.user_idx))
     for target in np.unique(pairs.target_idx):
         rows = pairs.target_idx == target
@@ -301,9 +303,10 @@ def _journey(world: World, worth: Worth, n_rounds: int, shows_again: bool) -> Jo
     usual = {"receptivity": "constant", "n_slots": 1, "noise": "none", "boredom": 0.0}
     usual |= {"patience": None, "frailty": 0.0}
     wrong = [*options.laws.names]
-    for name, value in usual.items():
-        if getattr(options, name) != value:
-            wrong.append(f"{name}={getattr(options, name)}")
+    found = {name: getattr(options, name) for name in usual}
+    wrong += [f"{name}={value}" for name, value in found.items() if value != usual[name]]
+    if options.after_success == "freeze":
+        wrong.append("after_success=freeze")
     if not isinstance(response, DistributionResponse):
         raise InvalidInputError("the bound knows only the click model `distribution`")
     if wrong:
