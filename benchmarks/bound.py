@@ -10,6 +10,9 @@ was killed. The optimum of small instances comes from dynamic programming over a
 
 import argparse
 import json
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,7 @@ GOALS: dict[str, tuple[str, str, float, str, Worth]] = {
 }
 """Part and oracle of `worth.py`, share that leaves, figure, and what the bound is of."""
 RIVALS = ("Foresight", "ITMPRec")
-N_SMALL = 100
+N_SMALL = 50
 SMALL: dict[str, dict[str, Any]] = {
     f"{dim} dimensions, {n_rounds} rounds": {"dim": dim, "n_rounds": n_rounds}
     for dim in (2, 4, 8)
@@ -61,7 +64,10 @@ def main() -> None:
     ]
     for row in rows:
         row["reached"] = reached(figures, row)
-    small = [{"instances": name, **of_small(about)} for name, about in SMALL.items()]
+    small = [
+        {"instances": name, **kept.of({**about, "n": N_SMALL}, partial(of_small, about))}
+        for name, about in SMALL.items()
+    ]
     content = {
         "origin": origin(),
         "options": BoundOptions().model_dump(),
@@ -75,29 +81,33 @@ def main() -> None:
 
 
 class Kept:
-    """Bounds that were computed."""
+    """Figures that were computed, by what they are of."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.bounds: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self._found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
-    def of(self, options: ExperimentOptions, goal: str, workshop: Workshop) -> dict[str, float]:
-        """Mean bound of an experiment's journeys, and the interest that they lack at first."""
-        content = {**named(options), "bound": BoundOptions().model_dump(), "goal": goal}
-        key = digest(content)
-        if key not in self.bounds:
-            experiment = workshop.experiment(options)
-            world, targets = experiment.world, experiment.targets.item_idx
-            pairs, _ = guided_pairs(world, experiment.guided_users, targets)
-            n_rounds = options.protocol.rollout.n_rounds
-            bound = upper_bounds(world, pairs, GOALS[goal][4], n_rounds=n_rounds)
-            users, items = world.user_vectors[pairs.user_idx], world.item_vectors[pairs.target_idx]
-            lacking = float((1 - (users * items).sum(1)).mean())
-            self.bounds[key] = {"bound": float(bound.mean()), "lacking": lacking}
-            write_text(self._path, json.dumps(self.bounds))
-            print(options.seed, goal, options.protocol.world.world, self.bounds[key], flush=True)
-        found: dict[str, float] = self.bounds[key]
+    def of(self, content: dict[str, Any], make: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What was made of such content, or is made now."""
+        key = digest({**content, "bound": BoundOptions().model_dump()})
+        if key not in self._found:
+            self._found[key] = make()
+            write_text(self._path, json.dumps(self._found))
+            print(time.strftime("%H:%M:%S"), self._found[key], flush=True)
+        found: dict[str, float] = self._found[key]
         return found
+
+
+def bound_of(options: ExperimentOptions, goal: str, workshop: Workshop) -> dict[str, float]:
+    """Mean bound of an experiment's journeys, and the interest that they lack at first."""
+    experiment = workshop.experiment(options)
+    world, targets = experiment.world, experiment.targets.item_idx
+    pairs, _ = guided_pairs(world, experiment.guided_users, targets)
+    n_rounds = options.protocol.rollout.n_rounds
+    bound = upper_bounds(world, pairs, GOALS[goal][4], n_rounds=n_rounds)
+    users, items = world.user_vectors[pairs.user_idx], world.item_vectors[pairs.target_idx]
+    lacking = float((1 - (users * items).sum(1)).mean())
+    return {"bound": float(bound.mean()), "lacking": lacking}
 
 
 def row_of(
@@ -115,7 +125,8 @@ def row_of(
         case = bases._replace(seed=seed).case(
             (part, world), leaving, oracle, {"policy": "oracle-lookahead"}
         )
-        found.append(kept.of(case.options, goal, workshop))
+        content = {**named(case.options), "goal": goal}
+        found.append(kept.of(content, partial(bound_of, case.options, goal, workshop)))
     return {
         "world": world,
         "goal": goal,
