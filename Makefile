@@ -48,6 +48,7 @@ quick: $(STAMP)
 # Property tests with many more cases than `make test` draws: for a night.
 test-long: $(STAMP)
 	PROACTREC_RAILS_EXAMPLES=600 PROACTREC_HOST_EXAMPLES=60 PROACTREC_CAP_DECISIONS=100000 \
+		PROACTREC_BOUND_EXAMPLES=5000 \
 		$(PYTEST) --durations=20
 
 lint: $(STAMP)
