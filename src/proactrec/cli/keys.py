@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from proactrec.cli.console import Terminal
+from proactrec.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from proactrec.store.database import Database
@@ -36,7 +37,15 @@ Store = Annotated[
     ),
 ]
 GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
-Tenant = Annotated[str, typer.Option(help="Whose users, campaigns and keys.")]
+
+
+def _named(tenant: str) -> str:
+    if not tenant.strip() or "\0" in tenant:
+        raise InvalidInputError(f"--tenant must be a name, got {tenant!r}")
+    return tenant
+
+
+Tenant = Annotated[str, typer.Option(callback=_named, help="Whose users, campaigns and keys.")]
 
 
 @app.command()

@@ -230,7 +230,7 @@ def _check_ranks(arguments: list[str]) -> None:
             "do the rest in one process, which finds the models in the store"
         )
     if os.environ.get("RANK", "0") != "0":
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

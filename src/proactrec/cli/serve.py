@@ -59,7 +59,10 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8080,
     instances: Annotated[
-        int, typer.Option(min=1, help="Processes that answer; several need PostgreSQL to gain.")
+        int,
+        typer.Option(
+            min=1, max=256, help="Processes that answer; several need PostgreSQL to gain."
+        ),
     ] = 1,
     lease_block: Annotated[
         int,
@@ -168,7 +171,9 @@ def first_key(database: "Database", file: Path | None = None) -> str | None:
             return None
     if file is None:
         return new_key(database, "admin")
-    with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as lines:
+    with open(
+        file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)
+    ) as lines:
         key = new_key(database, "admin")
         lines.write(f"{key}\n")
     return key

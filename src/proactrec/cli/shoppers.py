@@ -50,6 +50,8 @@ def shoppers(
 
     dataset = load(options.dataset_options(values), data_dir=data_dir)
     with Client(api, key) as client:
+        console.note(f"asking the service at {api}")
+        client.campaigns()  # who can't be reached is told before anything takes long
         if category is not None:
             begin(client, category)
         visitors = _shoppers(dataset, world, n_users, n_rounds, seed)

@@ -1,12 +1,12 @@
 """How the console is reached, which service it shows, and how people sign in."""
 
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
+from proactrec.serving.calling import checked_url
 
 
 class ConsoleOptions(Options):
@@ -27,12 +27,7 @@ class ConsoleOptions(Options):
     @field_validator("api", "oidc_issuer")
     @classmethod
     def _a_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        found = urlsplit(url)
-        if found.scheme not in ("http", "https") or not found.hostname:
-            raise InvalidInputError(f"a URL must begin with http:// or https://, got {url!r}")
-        return url.rstrip("/")
+        return None if url is None else checked_url(url)
 
     @model_validator(mode="after")
     def _both(self) -> Self:

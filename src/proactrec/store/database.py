@@ -281,6 +281,8 @@ def _read(url: str) -> URL:
         read = make_url(given)
     except ArgumentError:
         read = None
+    if read is not None and read.get_backend_name() == "sqlite" and not read.database:
+        raise InvalidInputError(f"a database is in a file, or postgresql://..., got {url!r}")
     if read is None or read.get_backend_name() not in ("sqlite", "postgresql"):
         scheme = given.split("://", 1)[0]  # the rest may hold a password
         raise InvalidInputError(
