@@ -43,7 +43,7 @@ def test_a_run_of_many_rounds_says_what_it_takes(tmp_path: Path, n_users: int | 
 
 
 def test_vectors_that_memory_can_not_hold_are_refused(tmp_path: Path) -> None:
-    size = size_of(demo(tmp_path, **{"graphau.embedding_dim": 512}))
+    size = size_of(demo(tmp_path)).model_copy(update={"dim": 512})
     rows = size.users + size.n_rows
     _check_vectors(size, 16 * 512 * rows)
     with pytest.raises(

@@ -72,12 +72,14 @@ def create(
 
     Example: proactrec keys create --scope decide --database-url sqlite:///shop.sqlite
     """
+    from proactrec.names import spelled
     from proactrec.store import keys
 
     at = time.time_ns() // 1000
+    wanted = spelled(scope, keys.ALLOWS)
     until = None if days is None else at + days * DAY
     with opened(database_url) as database, database.writing() as connection:
-        key = keys.create(connection, tenant, scope, at, name=name, expires_at=until)  # type: ignore[arg-type]
+        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)  # type: ignore[arg-type]
     print(key)
 
 

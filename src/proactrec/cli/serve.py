@@ -68,6 +68,7 @@ def serve(
         int,
         typer.Option(
             min=0,
+            max=1_000_000,
             help="Offers of a budget that an instance takes in hand at once, so that many "
             "instances don't wait for its row; 0: each offer is counted there by itself.",
         ),
@@ -127,6 +128,8 @@ def serve(
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
     listener = bound(host, port)  # before a key is made, which would be told to nobody
+    if console_port is not None:
+        bound(host, console_port).close()
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
@@ -190,11 +193,14 @@ def new_key(database: "Database", scope: "Scope") -> str:
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens, for all instances."""
+    if not host:  # which would be every address
+        raise InvalidInputError("--host must be an address or a name, got ''")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise InvalidInputError(f"can't listen on {host}:{port}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInputError(f"can't listen on {host}:{port}: {reason}") from error
     listener.set_inheritable(True)
     return listener
 

@@ -55,14 +55,9 @@ class ForesightOptions(Options):
     later_fields: ClassVar[frozenset[str]] = frozenset({"optimism"})
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
-    n_candidates: int = Field(
-        6, ge=1, le=10_000, description="items whose consequences are imagined"
-    )
+    n_candidates: int = Field(6, ge=1, le=1000, description="items whose consequences are imagined")
     n_considered: int = Field(
-        32,
-        ge=2,
-        le=10_000,
-        description="items, best by expected worth now, among which the next is sought",
+        32, ge=2, le=10_000, description="items, best by worth now, among which the next is sought"
     )
     discount: float | None = Field(
         None,
@@ -94,17 +89,12 @@ class ForesightOptions(Options):
         False, description="guidance goes on after the target was accepted, for interest in it"
     )
     longest_wait: int = Field(
-        64,
-        ge=0,
-        le=10_000,
-        description="rounds ahead among which the best one for the target is sought",
+        64, ge=0, le=10_000, description="rounds ahead among which the target's best one is sought"
     )
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
     )
-    n_models: int = Field(
-        2, ge=1, le=64, description="interest models, each of another seed, to average"
-    )
+    n_models: int = Field(2, ge=1, le=64, description="interest models, of other seeds, to average")
     graphau: GraphAUOptions = GraphAUOptions()
     other_views: tuple[Literal["companions", "categories"], ...] = Field(
         ("companions", "categories"),

@@ -36,6 +36,8 @@ NO_TABLE = "42P01"
 """What PostgreSQL calls it."""
 NO_DATABASE = "file is not a database"
 """What SQLite says of another file."""
+DAMAGED = "database disk image is malformed"
+"""What it says of one that was cut off, or written over."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -343,4 +345,6 @@ def _told(url: URL) -> Iterator[None]:
             raise StoreError(f"the store {url.render_as_string()} was lost") from error
         if NO_DATABASE in str(error.orig):
             raise StoreError(f"the store {url.render_as_string()} is no database") from error
+        if DAMAGED in str(error.orig):
+            raise StoreError(f"the store {url.render_as_string()} is damaged: {DAMAGED}") from error
         raise
