@@ -24,6 +24,31 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("campaign", "list", "--store", "x.sqlite", "--tenant", " "),
         "--tenant must be a name, got ' '",
     ),
+    "a user without a name": (
+        ("users", "erase", "", "--guide", "g", "--database-url", "x.sqlite"),
+        "USER must be a name, got ''",
+    ),
+    "a backup in place of its store": (
+        ("backup", "./x.sqlite", "--database-url", "sqlite:///x.sqlite"),
+        "a backup must go to another file than the store's own, got x.sqlite",
+    ),
+    "a kind of change that there is not": (
+        ("audit", "--database-url", "x.sqlite", "--what", "keys"),
+        "--what must be campaign, key, items, care, erasure, restored, watched or alarm (did you "
+        "mean key?), got 'keys'",
+    ),
+    "a host without a name": (
+        ("console", "--host", ""),
+        "--host must be an address or a name, got ''",
+    ),
+    "a host whose name is too long": (
+        ("console", "--host", "a" * 64),
+        "can't listen on aaa",
+    ),
+    "a port that is none": (
+        ("shoppers", "--key", "pr_x", "--api", "http://127.0.0.1:99999"),
+        "a URL must begin with http:// or https://, got 'http://127.0.0.1:99999'",
+    ),
     "more layers than help": (
         ("run", "--set", "encoder_options.n_layers=1e6"),
         "n_layers must be at most 64, got 1000000.0",

@@ -1,7 +1,7 @@
 """`proactrec keys create | list | revoke`: who may use the service."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +39,20 @@ Store = Annotated[
 GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
 
 
-def _named(tenant: str) -> str:
-    if not tenant.strip() or "\0" in tenant:
-        raise InvalidInputError(f"--tenant must be a name, got {tenant!r}")
-    return tenant
+def named(what: str) -> Callable[[str], str]:
+    """What typer calls with a name, which must not be blank."""
+
+    def checked(name: str) -> str:
+        if not name.strip():
+            raise InvalidInputError(f"{what} must be a name, got {name!r}")
+        return name
+
+    return checked
 
 
-Tenant = Annotated[str, typer.Option(callback=_named, help="Whose users, campaigns and keys.")]
+Tenant = Annotated[
+    str, typer.Option(callback=named("--tenant"), help="Whose users, campaigns and keys.")
+]
 
 
 @app.command()

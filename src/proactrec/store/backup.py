@@ -58,7 +58,14 @@ def backup(database: Database, path: Path, progress: Progress = silent) -> dict[
     ------
     StoreError
         If the database fails.
+    InvalidInputError
+        If the file is the store itself.
     """
+    own = Path(database.url.database or "") if database.is_sqlite else None
+    if own is not None and path.resolve() == own.resolve():
+        raise InvalidInputError(
+            f"a backup must go to another file than the store's own, got {path}"
+        )
     with replacing(path) as partial:
         partial.touch(0o600)
         with partial.open("wb") as file:
