@@ -128,8 +128,7 @@ def serve(
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
     listener = bound(host, port)  # before a key is made, which would be told to nobody
-    if console_port is not None:
-        bound(host, console_port).close()
+    bound(host, console_port or 0).close()  # as the console will
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
