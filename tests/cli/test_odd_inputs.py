@@ -50,8 +50,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         "a URL must begin with http:// or https://, got 'http://127.0.0.1:99999'",
     ),
     "more layers than help": (
-        ("run", "--set", "encoder_options.n_layers=1e6"),
-        "n_layers must be at most 64, got 1000000.0",
+        ("run", "--set", "encoder_options.n_layers=1000000"),
+        "n_layers must be at most 64, got 1000000",
     ),
     "more models than help": (
         ("run", "--policy", "foresight", "--set", "policy_options.n_models=1000000000"),
