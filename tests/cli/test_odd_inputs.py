@@ -20,6 +20,18 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("campaign", "list", "--store", ""),
         "a database is in a file, or postgresql://..., got ''",
     ),
+    "a store in memory": (
+        ("campaign", "list", "--store", ":memory:"),
+        "a database is in a file, or postgresql://..., got ':memory:'",
+    ),
+    "a store at a port that is none": (
+        ("campaign", "list", "--store", "postgresql://u:secret@127.0.0.1:abc/x"),
+        "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
+    ),
+    "a bound that typer has": (
+        ("plan", "g", "--users", "u", "--out", "o", "--shard-size", "0"),
+        "--shard-size must be at least 1, got 0",
+    ),
     "a tenant without a name": (
         ("campaign", "list", "--store", "x.sqlite", "--tenant", " "),
         "--tenant must be a name, got ' '",
@@ -30,7 +42,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a backup in place of its store": (
         ("backup", "./x.sqlite", "--database-url", "sqlite:///x.sqlite"),
-        "a backup must go to another file than the store's own, got x.sqlite",
+        "x.sqlite is there, and no backup: choose another file",
     ),
     "a kind of change that there is not": (
         ("audit", "--database-url", "x.sqlite", "--what", "keys"),

@@ -21,7 +21,7 @@ class ConsoleOptions(Options):
         None, repr=False, description="that it has agreed on with the issuer, if any"
     )
     idle_minutes: int = Field(
-        480, ge=1, description="who did nothing for so long must sign in again"
+        480, ge=1, le=525_600, description="who did nothing for so long must sign in again"
     )
 
     @field_validator("api", "oidc_issuer")

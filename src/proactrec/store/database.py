@@ -278,21 +278,24 @@ def _psycopg(sql: str) -> str:
 
 
 def _read(url: str) -> URL:
-    given = url if "://" in url else f"sqlite:///{url}"
+    """What a URL or a path says; a store in memory would be gone with the command."""
     try:
-        read = make_url(given)
-    except ArgumentError:
+        read = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+    except (ArgumentError, ValueError):
         read = None
-    if read is not None and read.get_backend_name() == "sqlite" and not read.database:
-        raise InvalidInputError(f"a database is in a file, or postgresql://..., got {url!r}")
-    if read is None or read.get_backend_name() not in ("sqlite", "postgresql"):
-        scheme = given.split("://", 1)[0]  # the rest may hold a password
+    kind = "" if read is None else read.get_backend_name()
+    if read is None or kind not in ("sqlite", "postgresql"):
+        scheme = url.split("://", 1)[0]  # the rest may hold a password
         raise InvalidInputError(
-            f"a database is sqlite:///FILE or postgresql://..., got one of {scheme!r}"
+            "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got "
+            f"one of {scheme!r}"
         )
-    return (
-        read if read.get_backend_name() == "sqlite" else read.set(drivername="postgresql+psycopg")
-    )
+    if kind == "postgresql":
+        return read.set(drivername="postgresql+psycopg")
+    is_in_memory = read.database in (None, "", ":memory:") or read.query.get("mode") == "memory"
+    if is_in_memory:
+        raise InvalidInputError(f"a database is in a file, or postgresql://..., got {url!r}")
+    return read
 
 
 def _settle_sqlite(engine: Engine) -> None:
