@@ -158,6 +158,16 @@ def test_a_damaged_file_is_named(
     assert name in told.errors[0]
 
 
+def test_rows_that_are_all_in_another_encoding_are_no_missing_rows(
+    here: Command, tmp_path: Path
+) -> None:
+    rows = "user_id,item_id,timestamp\n" + "".join(f"Zoë,i{n},{n}\n" for n in range(9))
+    (tmp_path / "own.csv").write_bytes(rows.encode("latin-1"))
+    told = here("data", "import", tmp_path / "own.csv", "--out", tmp_path / "out", "--yes")
+    assert told.code == 2
+    assert "has no rows that can be read: 9 rows left out: the line is not UTF-8" in told.errors[0]
+
+
 def test_pages_of_a_damaged_file_are_told_of_with_its_name(
     here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,7 +199,7 @@ def _run() -> int:
         code = app(standalone_mode=False)
         ending.finish_output()
     except TyperException as error:
-        return ending.refuse(error.format_message())
+        return ending.refuse(error.format_message().replace("Value error, ", ""))
     except typer.Abort:
         return ending.refuse("it was asked whether to go on, and there was no answer")
     except KeyboardInterrupt:
