@@ -28,6 +28,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("campaign", "list", "--store", "postgresql://u:secret@127.0.0.1:abc/x"),
         "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
     ),
+    "a home that no shell has put in": (
+        ("run", "--out=~/shop"),
+        "--out must be a path, with the home folder spelled out, got '~/shop'",
+    ),
     "a bound that typer has": (
         ("plan", "g", "--users", "u", "--out", "o", "--shard-size", "0"),
         "--shard-size must be at least 1, got 0",
