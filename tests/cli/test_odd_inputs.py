@@ -1,6 +1,9 @@
 """What new users type and have: odd names, sizes, files and terminals, each told in a sentence."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +13,7 @@ from proactrec.config import MOST_ROUNDS, Options
 from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.serving import calling
+from proactrec.store.database import BUSY_SECONDS
 
 from ..e2e.conftest import Command
 from ..e2e.conftest import here as here
@@ -186,6 +190,19 @@ def test_pages_of_a_damaged_file_are_told_of_with_its_name(
     assert told.code == 2, told.stderr
     assert "pages.parquet is not a Parquet file" in told.errors[0]
     assert not Path("out").exists()
+
+
+def test_a_store_that_may_only_be_read_is_told_at_once(
+    here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("x.sqlite")) as other:
+        other.execute("CREATE TABLE x (y)")
+    start = time.monotonic()
+    told = here("campaign", "list", "--store", "sqlite:///file:x.sqlite?mode=ro&uri=true")
+    assert told.code == 2
+    assert "attempt to write a readonly database" in told.errors[0]
+    assert time.monotonic() - start < BUSY_SECONDS
 
 
 @pytest.mark.parametrize("width", ["0", "1", "39", "1000000000", "wide", "²"])

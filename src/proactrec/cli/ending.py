@@ -55,6 +55,13 @@ def sentence_of(error: Exception) -> str | None:
     return _of_file(error) if isinstance(error, OSError) else None
 
 
+def is_told_to_stop(error: Exception) -> bool:
+    """Whether it is what Pydantic makes of Ctrl-C or SIGTERM that come while it writes options."""
+    return (
+        type(error).__name__ == "PydanticSerializationError" and "KeyboardInterrupt" in f"{error}"
+    )
+
+
 @contextmanager
 def told_to_stop() -> Iterator[Callable[[], int]]:
     """SIGTERM stops a command as Ctrl-C does; gives how to say so, which returns the exit code."""

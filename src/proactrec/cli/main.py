@@ -207,6 +207,8 @@ def _run() -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
+        if ending.is_told_to_stop(error):
+            return ending.STOPPED
         sentence = ending.sentence_of(error)
         if sentence is None:
             raise
