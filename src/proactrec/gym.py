@@ -162,8 +162,11 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     ) -> tuple[Arrays, dict[str, Any]]:
         """Begin an episode everywhere; environment i has seed + i, or its own of a list."""
         n = self.num_envs
-        one = isinstance(seed, int | np.integer)
-        seeds = [seed + i for i in range(n)] if one else [None] * n if seed is None else list(seed)
+        seeds: list[int | None] = [None] * n
+        if isinstance(seed, int | np.integer):
+            seeds = [int(seed) + i for i in range(n)]
+        elif seed is not None:
+            seeds = list(seed)
         if len(seeds) != n:
             raise InvalidInputError(f"seed must be one or {n} numbers, got {len(seeds)}")
         for row, own in enumerate(seeds):
