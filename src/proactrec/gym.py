@@ -171,7 +171,7 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             raise InvalidInputError(f"seed must be one or {n} numbers, got {len(seeds)}")
         for row, own in enumerate(seeds):
             if own is not None:
-                self._rngs[row], _ = seeding.np_random(own)
+                self._rngs[row], _ = seeding.np_random(int(own))
         for name, values in (options or {}).items():
             if np.shape(values) not in ((), (n,)):
                 raise InvalidInputError(
