@@ -125,7 +125,7 @@ def _has_truth(annotation: Any) -> bool:
 def _rule(error: Any) -> str:
     """The rule that was broken, from the verb on."""
     if error["type"] not in RULES:
-        said = re.sub(r"^\w+ should ", "must ", error["msg"])
+        said = re.sub(r"^\w+ should ", "must ", error["msg"].removeprefix("Value error, "))
         return said if said.startswith("must ") else f"is wrong: {said}"
     about = {
         name: number_text(value) if isinstance(value, int | float) else value

@@ -142,7 +142,7 @@ def test_an_address_that_others_reach_is_warned_of(
         (("--rate-limit", "many"), "a rate must be N/second"),
         (("--tls-cert", __file__), "given together"),
         (("--tls-cert", "none", "--tls-key", "none"), "must be files"),
-        (("--behind-proxy", "proxy.example"), "--behind-proxy"),
+        (("--behind-proxy", "proxy.example"), "--behind-proxy must be addresses or networks, with"),
         (("--oidc-issuer", "http://id.example", "--oidc-client-id", "x"), "https://"),
         (("--oidc-issuer", "https://id.example"), "client_id"),
         (("--tls-cert", __file__, "--tls-key", __file__), "a certificate and its private key"),

@@ -70,9 +70,7 @@ class SafetyOptions(Options):
             for part in () if text is None else text.split(","):
                 ipaddress.ip_network(part.strip())
         except ValueError as error:
-            raise InvalidInputError(
-                f"behind_proxy must be addresses or networks, with commas, got {text!r}: {error}"
-            ) from error
+            raise ValueError(f"must be addresses or networks, with commas ({error})") from error
         return text
 
     @model_validator(mode="after")
