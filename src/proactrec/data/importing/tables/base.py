@@ -67,8 +67,8 @@ def first_sample(tables: Sequence[Table], columns: Sequence[str] | None = None) 
 
 def _why_none(table: Table) -> str:
     """What is wrong with all rows of a table; nothing where there are none."""
+    problems = Problems()
     try:
-        problems = Problems()
         list(table.batches(table.columns[:1], problems))
     except TornTableError:  # it reads line by line now
         list(table.batches(table.columns[:1], problems))
