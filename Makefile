@@ -91,7 +91,7 @@ package-matrix: package
 	$(BIN)/python tests/package_matrix.py --uv build/uv/bin/uv dist/*.whl -- $(TORCH)
 
 # What `pip install 'proactrec[...]'` brings, with the tested versions: as a software bill of materials
-# (CycloneDX), and what is known against any of it.
+# (CycloneDX), and what is known against any of it. --strict: what nobody could look up is no good news.
 audit: package
 	rm -rf $(RELEASE) build/audit
 	$(PYTHON) -m venv build/audit
@@ -101,4 +101,5 @@ audit: package
 	build/audit/bin/pip --python $(RELEASE)/bin/python install --quiet -c constraints.txt torch==2.13.0
 	build/audit/bin/pip --python $(RELEASE)/bin/python install --quiet -c constraints.txt "$$(ls dist/*.whl)[$(EXTRAS)]"
 	build/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/proactrec.cdx.json $(RELEASE)/bin/python
-	build/audit/bin/pip-audit --path $(RELEASE)/lib/python3.*/site-packages
+	build/audit/bin/pip --python $(RELEASE)/bin/python list --format=freeze --exclude proactrec | sed 's/+.*//' > build/audit/pins.txt
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r build/audit/pins.txt

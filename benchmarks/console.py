@@ -147,7 +147,7 @@ async def visited(visitors: Visitors, n: int, process: int) -> list[tuple[int, f
 
     async def look(n_visits: int) -> None:
         await asyncio.sleep(REST)  # who has left is forgotten after some seconds
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
         found.append((n_visits, pages * 4096 / MIB))
         print(found[-1], flush=True)
 

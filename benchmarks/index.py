@@ -67,7 +67,7 @@ def pages() -> list[Page]:
 
 def page_of(path: Path) -> Page:
     """A page, by its Markdown."""
-    title = path.read_text().partition("\n")[0].removeprefix("# ")
+    title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
     content: dict[str, Any] = read_figures(path.with_suffix(".json"))
     return Page(path, title, content["origin"])
 
@@ -142,7 +142,7 @@ def studies_text() -> str:
 
 def said(path: Path) -> str:
     """The first line of a module's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

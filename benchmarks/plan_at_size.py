@@ -206,7 +206,7 @@ def note_peak(pid: int, peaks: dict[str, float]) -> None:
     if not (role := role_of(pid)):
         return
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return
     mib = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]

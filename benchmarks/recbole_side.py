@@ -285,7 +285,7 @@ def trained(side: Side, job: dict[str, Any], folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Do the job; JSON on standard output."""
     path = Path(sys.argv.pop(1))  # RecBole reads the command line too
-    job = json.loads(path.read_text())
+    job = json.loads(path.read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
     side = Side(job)
     if job["quick"]:

@@ -320,7 +320,7 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
     lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items()]
     head = json.dumps(content, indent=1).removesuffix("\n}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + ',\n "rows": {\n' + ",\n".join(lines) + "\n }\n}\n")
+    path.write_text(head + ',\n "rows": {\n' + ",\n".join(lines) + "\n }\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._logs: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        self._logs: dict[str, str] = (
+            json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        )
 
     def note(self, cell: Cell, result: CellResult) -> None:
         """Keep a finished cell, and say so."""

@@ -21,6 +21,7 @@ class Outer(Options):
 
 class Counted(Options):
     n: int = 1
+    few: int = Field(1, le=9)
     share: float | None = None
     sizes: tuple[int, ...] = ()
     is_on: bool = False
@@ -38,11 +39,13 @@ class Counted(Options):
         ({"inner": {"n": True}}, "Inner.n must not be true or false, got True"),
         ({"n": "x" * 100}, f"Counted.n must be a whole number, got '{'x' * 76}..."),
         ({"share": float("inf")}, "Counted.share must be a finite number, got inf"),
-        ({"n": 2**63}, f"Counted.n must be at most {2**63 - 1} off 0, got {2**63}"),
+        ({"n": 2**63}, f"Counted.n must be at most {2**63 - 1}, got {2**63}"),
         (
             {"sizes": [1, -(2**63)]},
-            f"Counted.sizes must be at most {2**63 - 1} off 0, got {-(2**63)}",
+            f"Counted.sizes must be at least {1 - 2**63}, got {-(2**63)}",
         ),
+        ({"few": 2**63}, f"Counted.few must be at most 9, got {2**63}"),
+        ({"n": 10**5000}, "Counted.n must be at most 9223372036854775807, got about 2**16610"),
         ({"m": 1}, "Counted.m does not exist"),
         ({"size": (1,)}, "Counted.size does not exist (did you mean sizes?)"),
         ({"is_on": "perhaps"}, "Counted.is_on must be true or false, got 'perhaps'"),

@@ -267,6 +267,13 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
         (lambda: ProactiveVectorEnv(run, 2.5), "num_envs must be a whole number of at least 1"),
         (lambda: env.reset(options={"luck": 2.7}), "luck must be a whole number of at least 0"),
         (lambda: env.reset(options={"luck": -1}), "luck must be a whole number of at least 0"),
+        (lambda: env.reset(options={"luck": 2**70}), f"luck must be at most {2**63 - 1}, got"),
+        (
+            lambda: env.reset(options={"user_idx": [1], "target_idx": 1}),
+            "user_idx must be a whole number of at least 0, got [1]",
+        ),
+        (lambda: many.reset(options={"luck": [1, 2, 3]}), "options['luck'] must be one or 2 value"),
+        (lambda: many.reset(seed=np.arange(3)), "seed must be one or 2 numbers, got 3"),
         (
             lambda: ProactiveEnv(
                 experiment_of(

@@ -46,7 +46,15 @@ ALLOWED = {
     "store": STORE,
     "serving": (*STORE, "serving", "report.campaign_page"),
     "console": (
-        *("errors", "config", "console", "serving.client", "serving.rates", "serving.words"),
+        *(
+            "errors",
+            "config",
+            "console",
+            "serving.calling",
+            "serving.client",
+            "serving.rates",
+            "serving.words",
+        ),
         "store.campaign",
         *(f"serving.{part}" for part in SCHEMAS),
     ),

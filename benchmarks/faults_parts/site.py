@@ -142,7 +142,7 @@ class Service:
         assert self._process.stdout is not None
         self.key = self._process.stdout.readline().decode().strip()
         if not self.key:
-            raise RuntimeError(f"the service did not start: {told.read_text()}")
+            raise RuntimeError(f"the service did not start: {told.read_text(encoding='utf-8')}")
 
     @property
     def url(self) -> str:
@@ -208,7 +208,10 @@ def free_port() -> int:
 def children(pid: int) -> list[int]:
     """Process ids of a process's children."""
     try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(one)
+            for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+        ]
     except OSError:
         return []
 
@@ -232,7 +235,10 @@ def end(pid: int, how: signal.Signals) -> None:
 def is_there(pid: int) -> bool:
     """Whether a process runs; one that only waits to be collected does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            != "Z"
+        )
     except OSError:
         return False
 

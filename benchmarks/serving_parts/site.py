@@ -171,11 +171,11 @@ class Bare:
 def _port(log: Path, parent: "subprocess.Popen[bytes]") -> int:
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end and parent.poll() is None:
-        text = log.read_text()
+        text = log.read_text(encoding="utf-8")
         if " at http://" in text:
             return int(text.split(" at http://", 1)[1].split(",", 1)[0].rsplit(":", 1)[1])
         time.sleep(0.05)
-    raise SystemExit(f"the service did not start: {log.read_text()}")
+    raise SystemExit(f"the service did not start: {log.read_text(encoding='utf-8')}")
 
 
 def _wait_until_ready(port: int) -> None:

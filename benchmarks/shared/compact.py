@@ -32,7 +32,7 @@ def write_figures(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_figures(path: Path) -> dict[str, Any]:
     """What :func:`write_figures` wrote."""
-    content: dict[str, Any] = unpacked(json.loads(path.read_text()))
+    content: dict[str, Any] = unpacked(json.loads(path.read_text(encoding="utf-8")))
     return content
 
 

@@ -41,7 +41,7 @@ def write_page(path: Path, title: str, content: dict[str, Any], body: str) -> No
     figures and stays. The JSON holds the figures shortened, see :mod:`shared.compact`.
     """
     mark = "<!-- by hand -->"
-    kept = path.read_text().partition(mark)[2] if path.exists() else "\n"
+    kept = path.read_text(encoding="utf-8").partition(mark)[2] if path.exists() else "\n"
     about = content["origin"]
     lines = [
         f"# {title}",
@@ -54,11 +54,11 @@ def write_page(path: Path, title: str, content: dict[str, Any], body: str) -> No
         "",
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + mark + kept)
+    path.write_text("\n".join(lines) + mark + kept, encoding="utf-8")
     write_figures(path.with_suffix(".json"), content)
 
 
 def _cpu_name() -> str:
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")

@@ -14,7 +14,7 @@ class _Page(HTMLParser):
         super().__init__()
         self.leads: list[str] = []
         self.places: set[str] = set()
-        self.feed(path.read_text())
+        self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         of = dict(attrs)

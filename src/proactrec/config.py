@@ -42,6 +42,9 @@ RULES = {
 """Rules in words, by the kind of Pydantic's error; others are told as Pydantic does."""
 LARGEST = 2**63 - 1
 """That a whole number of 64 bits can hold."""
+MOST_DIM, MOST_LAYERS, MOST_LEN, MOST_ROUNDS = 8192, 64, 10_000, 1_000_000
+"""Of vectors, networks, histories and journeys: beyond what helps, and before a machine's memory is
+full. A field that sizes something has such a bound of its own."""
 MOST_SHOWN = 80
 """Characters of a value that an error shows."""
 
@@ -101,9 +104,9 @@ class Options(BaseModel):
                     f"{cls.__name__}.{name} must not be true or false, got {one}"
                 )
             if not -LARGEST <= one <= LARGEST:
-                raise InvalidInputError(
-                    f"{cls.__name__}.{name} must be at most {LARGEST} off 0, got {one}"
-                )
+                bounds = [rule.le for rule in field.metadata if hasattr(rule, "le")]
+                rule = f"at most {min([LARGEST, *bounds])}" if one > 0 else f"at least {-LARGEST}"
+                raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
 
 
 def number_text(value: float) -> str:
@@ -122,7 +125,7 @@ def _has_truth(annotation: Any) -> bool:
 def _rule(error: Any) -> str:
     """The rule that was broken, from the verb on."""
     if error["type"] not in RULES:
-        said = re.sub(r"^\w+ should ", "must ", error["msg"])
+        said = re.sub(r"^\w+ should ", "must ", error["msg"].removeprefix("Value error, "))
         return said if said.startswith("must ") else f"is wrong: {said}"
     about = {
         name: number_text(value) if isinstance(value, int | float) else value
@@ -145,7 +148,15 @@ def _came(error: Any, fields: Mapping[str, Any]) -> str:
         return meant(str(error["loc"][-1]), fields)
     if error["type"] == "missing":
         return ""
-    text = repr(error["input"])
+    return _got(error["input"])
+
+
+def _got(value: Any) -> str:
+    """What came, as far as it is short."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more than 4300 digits
+        text = f"about 2**{value.bit_length()}"
     return f", got {text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + '...'}"
 
 
@@ -173,9 +184,25 @@ def parsed_setting(text: str) -> tuple[str, Any]:
     if not separator or not all(name.split(".")):
         raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
     try:
-        return name, yaml.safe_load(value)
+        return name, yaml_of(value)
     except yaml.YAMLError as error:
-        raise InvalidInputError(f"--set {name} has a value that is not YAML: {value!r}") from error
+        raise InvalidInputError(
+            f"--set {name} has a value that is not YAML{_got(value)}"
+        ) from error
+
+
+def yaml_of(text: str) -> Any:
+    """The content of YAML.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If it is none, or has a day 32, a number that is too long, or brackets without end.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from error
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

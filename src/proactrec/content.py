@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from proactrec.config import Options
+from proactrec.config import MOST_DIM, Options
 from proactrec.data.trees import with_ancestors
 from proactrec.errors import InvalidInputError, MissingExtraError
 from proactrec.rng import torch_generator
@@ -25,7 +25,7 @@ OVERSAMPLING, POWER_STEPS = 10, 4
 class ContentOptions(Options):
     """How items are described."""
 
-    n_components: int = Field(512, ge=1, description="length of a content vector")
+    n_components: int = Field(512, ge=1, le=MOST_DIM, description="length of a content vector")
     encoder: Literal["tfidf", "sentence"] = Field(
         "tfidf", description="of title and text: weighted words, or a sentence model (an extra)"
     )

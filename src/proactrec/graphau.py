@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from proactrec.config import MOST_DIM, MOST_LAYERS
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.parallel import ALONE, Ranks, ranks
@@ -44,13 +45,15 @@ class GraphAUOptions(LargeTableOptions):
     (docs/results/graphau-ml-100k.md); the rest is what ITMPRec is known to use.
     """
 
-    embedding_dim: int = Field(64, ge=1, description="length of a vector")
-    n_layers: int = Field(1, ge=1, description="depth of alignment; 1 = users and their own items")
+    embedding_dim: int = Field(64, ge=1, le=MOST_DIM, description="length of a vector")
+    n_layers: int = Field(
+        1, ge=1, le=MOST_LAYERS, description="depth of alignment; 1 = users and their own items"
+    )
     decay: float = Field(1.4, gt=0, description="weight of layer l is decay ** (l - 1)")
     uniformity_weight: float = Field(0.5, ge=0, description="gamma of the loss")
     learning_rate: float = Field(0.1, gt=0, le=100, description="of Adam; small values look stuck")
     weight_decay: float = Field(1e-6, ge=0, description="of Adam")
-    batch_size: int = Field(2048, ge=2, description="edges in a batch")
+    batch_size: int = Field(2048, ge=2, le=1_000_000, description="edges in a batch")
     stop_on: Literal["loss", "ndcg"] = Field(
         "ndcg", description="validation figure that decides: NDCG@20, or the loss as published"
     )

@@ -162,12 +162,21 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     ) -> tuple[Arrays, dict[str, Any]]:
         """Begin an episode everywhere; environment i has seed + i, or its own of a list."""
         n = self.num_envs
-        seeds = [seed + i for i in range(n)] if isinstance(seed, int) else seed or [None] * n
+        seeds: list[int | None] = [None] * n
+        if isinstance(seed, int | np.integer):
+            seeds = [int(seed) + i for i in range(n)]
+        elif seed is not None:
+            seeds = list(seed)
         if len(seeds) != n:
             raise InvalidInputError(f"seed must be one or {n} numbers, got {len(seeds)}")
         for row, own in enumerate(seeds):
             if own is not None:
-                self._rngs[row], _ = seeding.np_random(own)
+                self._rngs[row], _ = seeding.np_random(int(own))
+        for name, values in (options or {}).items():
+            if np.shape(values) not in ((), (n,)):
+                raise InvalidInputError(
+                    f"options[{name!r}] must be one or {n} values, got {values!r}"
+                )
         given = {
             name: np.broadcast_to(values, n).tolist() for name, values in (options or {}).items()
         }

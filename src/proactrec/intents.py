@@ -22,7 +22,7 @@ N_ITERATIONS, N_RESTARTS, POINTS_PER_CENTROID = 20, 5, 4096
 class IntentOptions(Options):
     """Prototypes that the policy's intention scores use."""
 
-    n_intents: int = Field(32, ge=1, description="number of prototypes")
+    n_intents: int = Field(32, ge=1, le=100_000, description="number of prototypes")
     source: Literal["kmeans", "random"] = Field(
         "kmeans", description="k-means of the final encoder, or never trained as in the code (D7)"
     )

@@ -90,14 +90,14 @@ def groups_around(own_group: Path = OWN_GROUP, groups: Path = GROUPS) -> list[Pa
     own_group : Path
         Says in a line ``0::/its/group`` where in the folder `groups` its own is.
     """
-    lines = own_group.read_text().splitlines() if own_group.exists() else []
+    lines = own_group.read_text(encoding="utf-8").splitlines() if own_group.exists() else []
     inside = next((line[len("0::/") :] for line in lines if line.startswith("0::/")), "")
     return [groups.joinpath(*inside.split("/")[:n]) for n in range(inside.count("/") + 2)]
 
 
 def _quota(file: Path) -> float:
     """Cores of a file ``cpu.max``: its time in each period, or ``max``."""
-    time, period = file.read_text().split()
+    time, period = file.read_text(encoding="utf-8").split()
     return math.inf if time == "max" else int(time) / int(period)
 
 

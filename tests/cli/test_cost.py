@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from proactrec.cli.cost import long_one, size_of
+from proactrec.cli.cost import _check_vectors, long_one, size_of
+from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 
 
@@ -39,3 +40,13 @@ def test_a_run_of_many_rounds_says_what_it_takes(tmp_path: Path, n_users: int | 
     assert " targets and 1,000,000 rounds are up to " in sentence
     assert "000,000,000 decisions: about " in sentence
     assert "that are free; see `proactrec estimate`" in sentence
+
+
+def test_vectors_that_memory_can_not_hold_are_refused(tmp_path: Path) -> None:
+    size = size_of(demo(tmp_path)).model_copy(update={"dim": 512})
+    rows = size.users + size.n_rows
+    _check_vectors(size, 16 * 512 * rows)
+    with pytest.raises(
+        InvalidInputError, match=r"embedding_dim must be at most 511 for .* got 512"
+    ):
+        _check_vectors(size, 16 * 512 * rows - 1)

@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from pydantic import field_serializer
 
 from proactrec.cli import ending
 from proactrec.cli.main import main
+from proactrec.config import Options
 from proactrec.errors import AccessError, InvalidInputError
 
 BYTES = 2**60
@@ -74,6 +76,21 @@ def test_what_a_user_can_cause_is_a_sentence(error: Exception, sentence: str) ->
 @pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("odd"), KeyError("x")])
 def test_our_own_mistakes_are_shown_as_they_are(error: Exception) -> None:
     assert ending.sentence_of(error) is None
+
+
+class Interrupted(Options):
+    """Ctrl-C comes while it is written."""
+
+    n: int = 1
+
+    @field_serializer("n")
+    def _written(self, n: int) -> int:
+        raise KeyboardInterrupt
+
+
+def test_what_comes_while_options_are_written_stops_as_well() -> None:
+    assert ending.is_told_to_stop(caught(Interrupted().model_dump))
+    assert not ending.is_told_to_stop(ValueError("KeyboardInterrupt"))
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -142,10 +142,10 @@ def test_an_address_that_others_reach_is_warned_of(
         (("--rate-limit", "many"), "a rate must be N/second"),
         (("--tls-cert", __file__), "given together"),
         (("--tls-cert", "none", "--tls-key", "none"), "must be files"),
-        (("--behind-proxy", "proxy.example"), "--behind-proxy"),
+        (("--behind-proxy", "proxy.example"), "--behind-proxy must be addresses or networks, with"),
         (("--oidc-issuer", "http://id.example", "--oidc-client-id", "x"), "https://"),
         (("--oidc-issuer", "https://id.example"), "client_id"),
-        (("--tls-cert", __file__, "--tls-key", __file__, "--console-port", "0"), "by the certif"),
+        (("--tls-cert", __file__, "--tls-key", __file__), "a certificate and its private key"),
     ],
 )
 def test_what_would_not_be_safe_is_said_before_anything_starts(
@@ -160,3 +160,12 @@ def test_what_would_not_be_safe_is_said_before_anything_starts(
     assert (told.code, told.stdout) == (2, "")
     assert said in told.stderr
     assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_console_beside_tls_is_refused(
+    guide_folder: Callable[..., Path], here: Command, certificate: tuple[Path, Path]
+) -> None:
+    flags = ("--tls-cert", certificate[0], "--tls-key", certificate[1], "--console-port", "0")
+    told = here("serve", "--guide", guide_folder(), *flags)
+    assert told.code == 2
+    assert "by the certificate's name" in told.errors[0]

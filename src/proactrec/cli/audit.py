@@ -8,12 +8,18 @@ from rich.table import Table
 
 from proactrec.cli import console, options, results
 from proactrec.cli.keys import Tenant, Url, opened
+from proactrec.cli.rules import Rule, callback_of, listed
+from proactrec.store.audit import KINDS, entries
 
 
 def audit(
     database_url: Url,
     what: Annotated[
-        str | None, typer.Option(help="Only of a kind: campaign, key, items, care, erasure.")
+        str | None,
+        typer.Option(
+            callback=callback_of("--what", Rule(choices=KINDS)),
+            help=f"Only of a kind: {listed(KINDS)}.",
+        ),
     ] = None,
     about: Annotated[
         str | None, typer.Option(help="Only of one thing, e.g. the id of a campaign.")
@@ -26,8 +32,6 @@ def audit(
 
     Example: proactrec audit --database-url sqlite:///shop.sqlite --what campaign
     """
-    from proactrec.store.audit import entries
-
     with opened(database_url) as database, database.reading() as connection:
         found = entries(connection, tenant, what=what, about=about, limit=limit)
     if json:

@@ -20,7 +20,7 @@ from proactrec.cli.setup import (
     setup,
     take_options,
 )
-from proactrec.cli.workers import RAY, runner
+from proactrec.cli.workers import MOST_PROCESSES, RAY, runner
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.measurement.results import CELLS, CellResult
 from proactrec.names import meant, spelled, unknown
@@ -80,7 +80,10 @@ def _asked(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes side by side; one for each core.", rich_help_panel=MACHINE
+            min=1,
+            max=MOST_PROCESSES,
+            help="Processes side by side; one for each core.",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
     ray: Annotated[

@@ -276,8 +276,10 @@ def _written(path: Path) -> dict[str, Any]:
     """What a file says of a campaign."""
     import yaml
 
+    from proactrec.config import yaml_of
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        found = yaml_of(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"--from must name a YAML or JSON file, {path}: {error}") from error
     if not isinstance(found, dict):
@@ -326,16 +328,21 @@ def _time(given: str) -> int:
 def _events(path: Path) -> "pl.DataFrame":
     import polars as pl
 
+    from proactrec.data.sources.files import named
+
     if not path.is_file() or path.suffix not in (".parquet", ".csv"):
         raise InvalidInputError(f"--events must name a .parquet or .csv file, got {path}")
-    parquet = path.suffix == ".parquet"
-    table = (
-        pl.read_parquet(path, glob=False)
-        if parquet
-        else pl.read_csv(path, infer_schema=False, glob=False)
-    )
+    is_csv = path.suffix == ".csv"
+    with named(path, "CSV" if is_csv else "Parquet"):
+        table = (
+            pl.read_csv(path, infer_schema=False, glob=False)
+            if is_csv
+            else pl.read_parquet(path, glob=False)
+        )
     needed = EVENT_COLUMNS[:4]
     if missing := [name for name in needed if name not in table.columns]:
-        raise InvalidInputError(f"--events must have the columns {', '.join(needed)}; "
-                                f"{', '.join(missing)} is missing")  # fmt: skip
+        raise InvalidInputError(
+            f"--events must have the columns {', '.join(needed)}; {', '.join(missing)} is missing "
+            f"in {path}"
+        )
     return table

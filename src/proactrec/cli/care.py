@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from proactrec.cli import results
+from proactrec.cli import console, results
 from proactrec.cli.keys import Tenant, Url, opened
 
 app = typer.Typer(
@@ -45,3 +45,7 @@ def set_care(
     said = care.Care(excluded_groups=tuple(group or ()), excluded_categories=tuple(category or ()))
     with opened(database_url) as database, database.writing() as connection:
         care.change(connection, tenant, said, by=BY_COMMAND, at=time.time_ns() // 1000)
+    groups, categories = (
+        ", ".join(one) or "none" for one in (said.excluded_groups, said.excluded_categories)
+    )
+    console.note(f"excluded from now on: groups {groups}; categories {categories}")

@@ -14,7 +14,8 @@ from sqlalchemy import func, select
 from proactrec.cli.doctor import free_disk
 from proactrec.cli.finding import Finding
 from proactrec.cli.serve import default_database
-from proactrec.errors import ProactrecError, StoreError
+from proactrec.errors import InvalidInputError, ProactrecError, StoreError
+from proactrec.serving.calling import checked_url
 from proactrec.serving.guides import Guides
 from proactrec.serving.host import wall_clock
 from proactrec.store import campaigns
@@ -140,8 +141,8 @@ def _keys(database: Database) -> Finding:
 
 def _of_api(api: str) -> Iterator[Finding]:
     try:
-        answer = httpx2.get(f"{api.rstrip('/')}/readyz", timeout=5)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        answer = httpx2.get(f"{checked_url(api)}/readyz", timeout=5)
+    except (httpx2.HTTPError, InvalidInputError) as error:
         yield Finding("service", f"{api}: {error}", "start `proactrec serve`, or correct --api")
         return
     is_ready = answer.status_code == 200

@@ -10,6 +10,8 @@ from proactrec.cli import console
 from proactrec.data.download import accept, is_accepted, source_of
 from proactrec.data.download import download as fetch_set
 from proactrec.data.load import DATA_DIR_VARIABLE
+from proactrec.data.sources import SOURCES
+from proactrec.names import spelled
 
 
 def download(
@@ -42,6 +44,7 @@ def download(
 
     Example: proactrec data download ml-100k --data-dir data --accept-licence
     """
+    name = spelled(name, SOURCES)
     source = source_of(name)
     if not is_accepted(name, data_dir):
         console.errors.print(

@@ -46,9 +46,20 @@ def sentence_of(error: Exception) -> str | None:
     name = type(error).__name__
     if isinstance(error, (ProactrecError, *_of_libraries())):
         return str(error) or name
+    if isinstance(error, RecursionError) and "JSON" in str(error):
+        return "a JSON file is nested deeper than can be read"
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return f"a name must be UTF-8 text, got {error.object[:80]!a}"
     if isinstance(error, MemoryError | RuntimeError | ValueError | OverflowError):
         return _of_size(error)
     return _of_file(error) if isinstance(error, OSError) else None
+
+
+def is_told_to_stop(error: Exception) -> bool:
+    """Whether it is what Pydantic makes of Ctrl-C or SIGTERM that come while it writes options."""
+    return (
+        type(error).__name__ == "PydanticSerializationError" and "KeyboardInterrupt" in f"{error}"
+    )
 
 
 @contextmanager

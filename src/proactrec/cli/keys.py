@@ -1,7 +1,7 @@
 """`proactrec keys create | list | revoke`: who may use the service."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from proactrec.cli.console import Terminal
+from proactrec.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from proactrec.store.database import Database
@@ -36,7 +37,22 @@ Store = Annotated[
     ),
 ]
 GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
-Tenant = Annotated[str, typer.Option(help="Whose users, campaigns and keys.")]
+
+
+def named(what: str) -> Callable[[str], str]:
+    """What typer calls with a name, which must not be blank."""
+
+    def checked(name: str) -> str:
+        if not name.strip():
+            raise InvalidInputError(f"{what} must be a name, got {name!r}")
+        return name
+
+    return checked
+
+
+Tenant = Annotated[
+    str, typer.Option(callback=named("--tenant"), help="Whose users, campaigns and keys.")
+]
 
 
 @app.command()
@@ -63,12 +79,14 @@ def create(
 
     Example: proactrec keys create --scope decide --database-url sqlite:///shop.sqlite
     """
+    from proactrec.names import spelled
     from proactrec.store import keys
 
     at = time.time_ns() // 1000
+    wanted = spelled(scope, keys.ALLOWS)
     until = None if days is None else at + days * DAY
     with opened(database_url) as database, database.writing() as connection:
-        key = keys.create(connection, tenant, scope, at, name=name, expires_at=until)  # type: ignore[arg-type]
+        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)  # type: ignore[arg-type]
     print(key)
 
 

@@ -199,7 +199,7 @@ def _run() -> int:
         code = app(standalone_mode=False)
         ending.finish_output()
     except TyperException as error:
-        return ending.refuse(error.format_message())
+        return ending.refuse(error.format_message().replace("Value error, ", ""))
     except typer.Abort:
         return ending.refuse("it was asked whether to go on, and there was no answer")
     except KeyboardInterrupt:
@@ -207,6 +207,8 @@ def _run() -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
+        if ending.is_told_to_stop(error):
+            return ending.STOPPED
         sentence = ending.sentence_of(error)
         if sentence is None:
             raise
@@ -230,7 +232,7 @@ def _check_ranks(arguments: list[str]) -> None:
             "do the rest in one process, which finds the models in the store"
         )
     if os.environ.get("RANK", "0") != "0":
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from proactrec.cli import console, options
 from proactrec.cli.setup import Setup, experiment_options
+from proactrec.config import yaml_of
 from proactrec.errors import DataError
 from proactrec.measurement.results import ABOUT, RESULT, VOLATILE, RunResult, Spent
 from proactrec.report.tables import result_table
@@ -197,7 +198,7 @@ def earlier(run: Path) -> tuple[Setup, str]:
     """The setup of an earlier run, and the command that began it."""
     path = run / SETTINGS
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_of(path.read_text(encoding="utf-8"))
         options, command = experiment_options(content["options"]), str(content["command"])
         folders = {
             name: run / content[name] if content[name] else None

@@ -50,7 +50,9 @@ class Rule(NamedTuple):
         if self.choices and value and value not in self.choices:
             return f"{listed(self.choices)}{meant(value, self.choices)}"
         if self.is_path:
-            return "a path" if not value else "a path without a circle of links" * is_circle(value)
+            if not value or value.startswith("~"):  # which libraries take for the home folder
+                return "a path, with the home folder spelled out" if value else "a path"
+            return "a path without a circle of links" * is_circle(value)
         if self.is_finite and not math.isfinite(value):
             return "a finite number"
         kinds = (kind for kind, bound in self.bounds.items() if not IS_KEPT[kind](value, bound))

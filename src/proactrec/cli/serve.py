@@ -59,12 +59,16 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8080,
     instances: Annotated[
-        int, typer.Option(min=1, help="Processes that answer; several need PostgreSQL to gain.")
+        int,
+        typer.Option(
+            min=1, max=256, help="Processes that answer; several need PostgreSQL to gain."
+        ),
     ] = 1,
     lease_block: Annotated[
         int,
         typer.Option(
             min=0,
+            max=1_000_000,
             help="Offers of a budget that an instance takes in hand at once, so that many "
             "instances don't wait for its row; 0: each offer is counted there by itself.",
         ),
@@ -124,6 +128,7 @@ def serve(
     if not (guide / "guide.json").is_file():  # said before anything starts
         raise UnknownIdError(f"{guide} holds no guide: make one with `proactrec guide fit`")
     listener = bound(host, port)  # before a key is made, which would be told to nobody
+    bound(host, console_port or 0).close()  # as the console will
     url = database_url or default_database(guide)
     database = Database(url)
     database.migrate()
@@ -168,7 +173,9 @@ def first_key(database: "Database", file: Path | None = None) -> str | None:
             return None
     if file is None:
         return new_key(database, "admin")
-    with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as lines:
+    with open(
+        file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)
+    ) as lines:
         key = new_key(database, "admin")
         lines.write(f"{key}\n")
     return key
@@ -185,11 +192,14 @@ def new_key(database: "Database", scope: "Scope") -> str:
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens, for all instances."""
+    if not host:  # which would be every address
+        raise InvalidInputError("--host must be an address or a name, got ''")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise InvalidInputError(f"can't listen on {host}:{port}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInputError(f"can't listen on {host}:{port}: {reason}") from error
     listener.set_inheritable(True)
     return listener
 

@@ -34,7 +34,9 @@ def shoppers(
     ] = None,
     n_users: Annotated[int, typer.Option(min=1, help="How many come.")] = 300,
     n_rounds: Annotated[int, typer.Option(min=1, help="Visits of each, at most.")] = 40,
-    pause: Annotated[float, typer.Option(min=0, help="Seconds between two visits.")] = 1.0,
+    pause: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Seconds between two visits.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the users' hidden interest and luck.")] = 1,
     data_dir: options.DataDir = None,
     **values: object,
@@ -50,6 +52,8 @@ def shoppers(
 
     dataset = load(options.dataset_options(values), data_dir=data_dir)
     with Client(api, key) as client:
+        console.note(f"asking the service at {api}")
+        client.campaigns()  # who can't be reached is told before anything takes long
         if category is not None:
             begin(client, category)
         visitors = _shoppers(dataset, world, n_users, n_rounds, seed)

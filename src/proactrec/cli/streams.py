@@ -7,6 +7,7 @@ looks like it.
 
 import codecs
 import io
+import os
 import sys
 
 STEERING = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F))
@@ -24,6 +25,8 @@ ALIKE = {
     **{"→": "->", "…": "...", "×": "x", "±": "+/-", "≥": ">=", "≤": "<=", "·": "*", "†": "+"},
 }
 HANDLER = "proactrec-alike"
+COLUMNS, LEAST_COLUMNS, MOST_COLUMNS = "COLUMNS", 40, 1000
+"""Environment variable of a terminal's width, and between what tables and help can be read."""
 
 
 def clean(text: str) -> str:
@@ -36,7 +39,9 @@ def clean(text: str) -> str:
 
 
 def settle() -> None:
-    """Let standard output and errors take every character, whatever their encoding is."""
+    """Let standard output and errors take every character, whatever their encoding and width."""
+    if (width := os.environ.pop(COLUMNS, "")).isdecimal():
+        os.environ[COLUMNS] = str(min(MOST_COLUMNS, max(LEAST_COLUMNS, int(width[:9]))))
     codecs.register_error(HANDLER, _alike)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

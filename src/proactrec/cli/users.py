@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from proactrec.cli import console, results
-from proactrec.cli.keys import Tenant, Url, opened
+from proactrec.cli.keys import Tenant, Url, named, opened
 from proactrec.errors import UnknownIdError
 
 app = typer.Typer(
@@ -16,7 +16,9 @@ app = typer.Typer(
     help="Tell all that is held of a user, or erase it.\n\n"
     "Start with: proactrec users export ID --guide guides/shop --database-url sqlite:///shop.sqlite",
 )
-UserId = Annotated[str, typer.Argument(metavar="USER", help="Id of the user.")]
+UserId = Annotated[
+    str, typer.Argument(metavar="USER", callback=named("USER"), help="Id of the user.")
+]
 GuideFolders = Annotated[
     list[Path], typer.Option("--guide", help="Folder of a guide in use; repeatable.")
 ]

@@ -9,6 +9,7 @@ from proactrec.errors import InvalidInputError
 if TYPE_CHECKING:
     from proactrec.distributed.running import Runner
 
+MOST_PROCESSES = 1024
 HOW = "How it is done (the files are the same)"
 RAY = (
     "Address of a Ray cluster, auto for the one that this machine is of, or local for one of its "
@@ -18,6 +19,7 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=MOST_PROCESSES,
         help="Processes of this machine, one core and all models each.",
         rich_help_panel=HOW,
     ),

@@ -1,12 +1,12 @@
 """How the console is reached, which service it shows, and how people sign in."""
 
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
+from proactrec.serving.calling import checked_url
 
 
 class ConsoleOptions(Options):
@@ -21,18 +21,13 @@ class ConsoleOptions(Options):
         None, repr=False, description="that it has agreed on with the issuer, if any"
     )
     idle_minutes: int = Field(
-        480, ge=1, description="who did nothing for so long must sign in again"
+        480, ge=1, le=525_600, description="who did nothing for so long must sign in again"
     )
 
     @field_validator("api", "oidc_issuer")
     @classmethod
     def _a_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        found = urlsplit(url)
-        if found.scheme not in ("http", "https") or not found.hostname:
-            raise InvalidInputError(f"a URL must begin with http:// or https://, got {url!r}")
-        return url.rstrip("/")
+        return None if url is None else checked_url(url)
 
     @model_validator(mode="after")
     def _both(self) -> Self:

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from proactrec.config import yaml_of
 from proactrec.data.catalogue import Catalogue
 from proactrec.data.interactions import Interactions
 from proactrec.data.sources.files import check_columns_exist, read_parquet
@@ -37,7 +38,7 @@ def load(folder: Path) -> tuple[Interactions, Catalogue]:
 
 def _check_version(path: Path) -> None:
     try:
-        version = yaml.safe_load(path.read_text())["format_version"]
+        version = yaml_of(path.read_text(encoding="utf-8"))["format_version"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read as the settings of an import: {error}") from error
     if version != FORMAT_VERSION:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from proactrec.data import imported
+from proactrec.data.sources.files import named
 from proactrec.distributed.shards import ROUNDS, parquet_files
 from proactrec.errors import DataError, InvalidInputError
 from proactrec.files import replacing_folder
@@ -54,10 +55,10 @@ def gather(
     if out.exists():
         raise InvalidInputError(f"{out} exists already: choose another folder")
     source = events / imported.EVENTS if imported.is_import(events) else events
-    logs = [_scan(source, EVENT_COLUMNS)]
+    logs = {source: _scan(source, EVENT_COLUMNS)}
     if journeys is not None:
-        logs.append(_scan(journeys, JOURNEY_COLUMNS))
-    n_rows = sum(log.select(pl.len()).collect().item() for log in logs)
+        logs[journeys] = _scan(journeys, JOURNEY_COLUMNS)
+    n_rows = sum(log.select(pl.len()).collect().item() for log in logs.values())
     if not n_rows:
         raise DataError(f"{events} holds no events")
     n_parts, n_users = -(-n_rows // at_once), 0
@@ -80,14 +81,16 @@ def _scan(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
     return scan.select(columns).with_columns(ids)
 
 
-def _parts(logs: list[pl.LazyFrame], n_parts: int) -> Iterator[pl.DataFrame]:
+def _parts(logs: dict[Path, pl.LazyFrame], n_parts: int) -> Iterator[pl.DataFrame]:
     """Users with all that is theirs, some at a time."""
     for number in range(n_parts):
         is_here = pl.col("user_id").hash(0) % n_parts == number
-        events, *journeys = (
-            log.drop_nulls("user_id").filter(is_here).collect(engine="streaming") for log in logs
-        )
-        yield _by_user(events, *journeys)
+        found = []
+        for path, log in logs.items():
+            with named(path, "Parquet"):
+                of_them = log.drop_nulls("user_id").filter(is_here)
+                found.append(of_them.collect(engine="streaming"))
+        yield _by_user(*found)
 
 
 def _by_user(events: pl.DataFrame, journeys: pl.DataFrame | None = None) -> pl.DataFrame:

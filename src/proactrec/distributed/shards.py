@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 
 import polars as pl
 
+from proactrec.data.sources.files import named
 from proactrec.errors import DataError, InvalidInputError
 
 COLUMNS = {"user_id": pl.String(), "item_ids": pl.List(pl.String())}
@@ -38,12 +39,9 @@ def cut(n_rows: int, size: int) -> list[Shard]:
 
 def rows_of(files: list[Path], shard: Shard, *columns: pl.Expr) -> pl.DataFrame:
     """These columns of a shard of a table."""
-    return (
-        pl.scan_parquet(files, glob=False)
-        .slice(shard.start, shard.n_rows)
-        .select(columns)
-        .collect()
-    )
+    of_shard = pl.scan_parquet(files, glob=False).slice(shard.start, shard.n_rows)
+    with named(files[0] if len(files) == 1 else files[0].parent, "Parquet"):
+        return of_shard.select(columns).collect()
 
 
 class UserTable(NamedTuple):
@@ -112,8 +110,13 @@ def parquet_files(path: Path) -> list[Path]:
     ------
     InvalidInputError
         If there is none.
+    DataError
+        If one is of another kind, or cut off.
     """
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise InvalidInputError(f"{path} must be a Parquet file, or a folder of .parquet files")
+    for file in files:
+        with named(file, "Parquet"):
+            pl.read_parquet_schema(file)
     return files

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from proactrec.config import MOST_DIM, MOST_LAYERS, MOST_LEN
 from proactrec.data.dataset import Dataset, Histories
-from proactrec.encoders.layers import CausalTransformer, check_heads
+from proactrec.encoders.layers import CausalTransformer, check_transformer
 from proactrec.encoders.losses import full_cross_entropy, sampled_binary_loss
 from proactrec.encoders.saved import ItemModel, save_model
 from proactrec.errors import InvalidInputError
@@ -30,11 +31,13 @@ ENCODE_ROWS = 48
 class EncoderOptions(LargeTableOptions):
     """Settings that every encoder has; the values are those of ITMPRec's code."""
 
-    embedding_dim: int = Field(64, ge=1, description="length of item and user vectors")
-    n_layers: int = Field(2, ge=1, description="transformer layers")
+    embedding_dim: int = Field(64, ge=1, le=MOST_DIM, description="length of item and user vectors")
+    n_layers: int = Field(2, ge=1, le=MOST_LAYERS, description="transformer layers")
     n_heads: int = Field(2, ge=1, description="attention heads; they share embedding_dim")
     dropout: float = Field(0.5, ge=0, lt=1, description="on input, attention and residuals")
-    max_seq_len: int = Field(50, ge=1, description="newest items of a history that are read")
+    max_seq_len: int = Field(
+        50, ge=1, le=MOST_LEN, description="newest items of a history that are read"
+    )
     item_start: Literal["graphau", "random"] = Field(
         "graphau", description="item vectors start from interest vectors, or from N(0, 0.02²)"
     )
@@ -46,7 +49,7 @@ class EncoderOptions(LargeTableOptions):
         "last", description="train on the newest max_seq_len items only, or on the whole history"
     )
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of Adam")
-    batch_size: int = Field(256, ge=2, description="sequences in a batch")
+    batch_size: int = Field(256, ge=2, le=1_000_000, description="sequences in a batch")
     stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=20)
 
     @property
@@ -56,7 +59,7 @@ class EncoderOptions(LargeTableOptions):
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> Self:
-        check_heads(self.embedding_dim, self.n_heads)
+        check_transformer(self.embedding_dim, self.n_heads, self.n_layers)
         return self
 
 

@@ -20,7 +20,7 @@ from proactrec.intents import cluster
 class ICLRecOptions(EncoderOptions):
     """Settings of ICLRec."""
 
-    n_intents: int = Field(32, ge=1, description="k-means clusters of user vectors")
+    n_intents: int = Field(32, ge=1, le=100_000, description="k-means clusters of user vectors")
     intent_loss_weight: float = Field(0.1, ge=0, description="of the intent contrast (lambda)")
     sequence_loss_weight: float = Field(0.0, ge=0, description="of the view contrast (beta)")
     pool: Literal["all", "items"] = Field(

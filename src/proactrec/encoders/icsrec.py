@@ -30,7 +30,7 @@ class ICSRecOptions(PrefixOptions):
     fine_loss_weight: float = Field(
         0.1, ge=0, description="of the contrast of prefixes with their intent (beta, FICL)"
     )
-    n_intents: int = Field(32, ge=1, description="k-means clusters of prefix vectors")
+    n_intents: int = Field(32, ge=1, le=100_000, description="k-means clusters of prefix vectors")
     partner: Literal["last", "random"] = Field(
         "last",
         description="prefix with the same answer: the last different one, or a random other one",

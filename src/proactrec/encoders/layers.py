@@ -17,11 +17,28 @@ MASKED = -10_000.0
 """Added to masked attention scores: finite, so that an all-padding sequence gives no NaN."""
 
 
-def check_heads(embedding_dim: int, n_heads: int) -> None:
-    """Refuse attention heads that can't share the dimensions evenly."""
+MOST_WEIGHTS = 1_000_000_000
+"""Of a transformer's layers: 16 GB while they are trained."""
+
+
+def check_transformer(
+    embedding_dim: int, n_heads: int, n_layers: int, inner_dim: int | None = None
+) -> None:
+    r"""Refuse attention heads that can't share the dimensions evenly, and more layers than fit.
+
+    A layer has :math:`4 d^2` weights of attention and :math:`2 d d_\text{inner}` behind it, where
+    :math:`d_\text{inner} = 4 d` if not given.
+    """
     if embedding_dim % n_heads:
         raise InvalidInputError(
             f"embedding_dim must be a multiple of n_heads, got {embedding_dim} and {n_heads}"
+        )
+    inner = 4 * embedding_dim if inner_dim is None else inner_dim
+    n_weights = n_layers * embedding_dim * (4 * embedding_dim + 2 * inner)
+    if n_weights > MOST_WEIGHTS:
+        raise InvalidInputError(
+            f"embedding_dim and n_layers must make at most {MOST_WEIGHTS:,} weights, got "
+            f"{n_weights:,} by {embedding_dim} and {n_layers}"
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from proactrec.config import MOST_DIM, MOST_LAYERS
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import Batch, Encoder, EncoderOptions, TrainingRows
 from proactrec.encoders.losses import pair_contrast
@@ -28,9 +29,12 @@ class MSteinOptions(EncoderOptions):
     """Settings of MStein; the values are those of its authors' README."""
 
     embedding_dim: int = Field(
-        64, ge=1, description="length of a mean and of a covariance; vectors are twice as long"
+        64,
+        ge=1,
+        le=MOST_DIM,
+        description="length of a mean and of a covariance; vectors are twice as long",
     )
-    n_layers: int = Field(1, ge=1, description="transformer layers")
+    n_layers: int = Field(1, ge=1, le=MOST_LAYERS, description="transformer layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="on input and residuals")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="on attention weights")
     next_item_loss: Literal["sampled"] = Field(

@@ -81,7 +81,7 @@ def save_model(
         "item_ids": dataset.item_ids,
         "user_ids": dataset.user_ids if model.user_tables else (),
     }
-    (folder / f"{stem}.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / f"{stem}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_about(folder: Path, stem: str, *, called: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def read_about(folder: Path, stem: str, *, called: str) -> dict[str, Any]:
         If the file is missing or damaged, or of another format.
     """
     try:
-        about: dict[str, Any] = json.loads((folder / f"{stem}.json").read_text())
+        about: dict[str, Any] = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
         found = about["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtefactError(f"{called} {folder} can't be read: {error}") from error

@@ -57,7 +57,7 @@ class Rates(Options):
             If it can't be read as such.
         """
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return cls(**content.get("rates", content))
         except (ValueError, AttributeError, TypeError) as error:
             raise DataError(f"{path} can't be read as rates of a machine: {error}") from error
@@ -123,7 +123,7 @@ def free_memory(meminfo: Path = MEMINFO, groups: list[Path] | None = None) -> in
 
 
 def _available(meminfo: Path) -> float:
-    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
+    lines = meminfo.read_text(encoding="utf-8").splitlines() if meminfo.exists() else []
     for line in lines:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -133,6 +133,9 @@ def _available(meminfo: Path) -> float:
 def _left(group: Path) -> float:
     """Bytes that a control group (version 2) leaves to its processes."""
     most, now = group / "memory.max", group / "memory.current"
-    if not (most.exists() and now.exists()) or (limit := most.read_text().strip()) == "max":
+    if (
+        not (most.exists() and now.exists())
+        or (limit := most.read_text(encoding="utf-8").strip()) == "max"
+    ):
         return math.inf
-    return int(limit) - int(now.read_text())
+    return int(limit) - int(now.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from proactrec.config import LARGEST
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.pairs import guided_pairs
@@ -26,11 +27,13 @@ EPISODE = ("user_idx", "target_idx", "luck")
 
 
 def check_whole(name: str, value: Any, *, at_least: int) -> None:
-    """Refuse what is no whole number, or too small."""
+    """Refuse what is no whole number, too small, or too large for an array."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < at_least:
         raise InvalidInputError(
             f"{name} must be a whole number of at least {at_least}, got {value!r}"
         )
+    if value > LARGEST:
+        raise InvalidInputError(f"{name} must be at most {LARGEST}, got {value}")
 
 
 class Outcome(NamedTuple):
@@ -200,13 +203,13 @@ class Episodes:
             raise InvalidInputError(f"options must be of {EPISODE}, got {unknown[0]!r}")
         if "user_idx" in wanted or "target_idx" in wanted:
             pair = wanted.get("user_idx", -1), wanted.get("target_idx", -1)
-            if pair not in self._known:
-                raise InvalidInputError(
-                    "options must name user_idx and target_idx of a pair that is guided, "
-                    f"got {pair[0]} and {pair[1]}"
-                )
         for name in EPISODE:
             check_whole(name, wanted.get(name, 0), at_least=0)
+        if pair not in self._known:
+            raise InvalidInputError(
+                "options must name user_idx and target_idx of a pair that is guided, "
+                f"got {pair[0]} and {pair[1]}"
+            )
         return (*pair, wanted.get("luck", luck))
 
     def _slate(self, actions: NDArray[Any], is_played: BoolArray) -> Tensor:

@@ -64,7 +64,7 @@ UNREAD: dict[str, Any] = {"hidden": True, "response": True}
 class ForecastOptions(Options):
     """How a forecast is made."""
 
-    n_worlds: int = Field(79, ge=MIN_WORLDS, description="plausible worlds to play in")
+    n_worlds: int = Field(79, ge=MIN_WORLDS, le=10_000, description="plausible worlds to play in")
     n_users: int = Field(
         300,
         ge=20,

@@ -32,10 +32,13 @@ class OracleWorthOptions(Options):
     worth: Worth = Field(Worth(), description="what it serves; how many leave, it knows")
     goes_on: bool = Field(False, description="guidance goes on after the target was accepted")
     n_candidates: int = Field(
-        8, ge=1, description="steps, best by expected gain, whose next step is imagined"
+        8, ge=1, le=10_000, description="steps, best by expected gain, whose next step is imagined"
     )
     n_considered: int = Field(
-        64, ge=2, description="steps, best by expected gain, among which the next one is sought"
+        64,
+        ge=2,
+        le=10_000,
+        description="steps, best by expected gain, among which the next one is sought",
     )
 
 

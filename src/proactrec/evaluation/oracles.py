@@ -75,7 +75,7 @@ class LookaheadOptions(Options):
     """How far the oracle looks."""
 
     n_candidates: int = Field(
-        8, ge=1, description="items, best by expected gain, whose next step is imagined"
+        8, ge=1, le=10_000, description="items, best by expected gain, whose next step is imagined"
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import MOST_ROUNDS, Options
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.notes import Notes
@@ -42,7 +42,7 @@ class RolloutOptions(Options):
 
     later_fields: ClassVar[frozenset[str]] = frozenset({"end"})
 
-    n_rounds: int = Field(20, ge=1, description="items shown to every user")
+    n_rounds: int = Field(20, ge=1, le=MOST_ROUNDS, description="items shown to every user")
     exclude: Literal["shown", "accepted"] = Field(
         "shown", description="never show again what was shown, or only what was accepted (D10)"
     )

@@ -118,7 +118,7 @@ def file_hash(path: Path) -> str:
 
 def _check(folder: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         damaged = [
             name for name, was in manifest["files"].items() if file_hash(folder / name) != was
         ]
@@ -136,7 +136,7 @@ def _check(folder: Path) -> dict[str, Any]:
 @contextmanager
 def _locked(path: Path, told: Callable[[str], None]) -> Iterator[None]:
     """Hold a lock; whoever waits for it is told now and then, with what its holder said of it."""
-    with path.open("a+") as file:
+    with path.open("a+", encoding="utf-8") as file:
         last = time.monotonic()
         while not _took(file):
             time.sleep(POLL_S)

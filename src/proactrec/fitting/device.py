@@ -25,30 +25,31 @@ def device_for(policy: type[Policy], device: str) -> str:
     name = usable_device(device)
     if name == "cpu" or policy.uses_gpu:
         return name
-    if device == "auto":
+    if device.lower() == "auto":
         return "cpu"
     raise InvalidInputError(f"device must be cpu for the policy {policy.name}, got {device!r}")
 
 
 def usable_device(name: str) -> str:
-    """The device to use; "auto" takes a GPU if there is one.
+    """The device to use, whatever its capitals; "auto" takes a GPU if there is one.
 
     Raises
     ------
     InvalidInputError
         If the device does not exist here.
     """
-    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
+    meant = name.lower()
+    if meant.split(":")[0] not in ("auto", "cpu", "cuda"):
         raise InvalidInputError(f"device must be cpu, cuda or auto, got {name!r}")
-    if name == "auto":
+    if meant == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=meant)
     except (RuntimeError, AssertionError) as error:
         raise InvalidInputError(
             f"device must be cpu, cuda or auto and exist here, got {name!r}"
         ) from error
-    return name
+    return meant
 
 
 def peak_memory_mb() -> float:

@@ -102,7 +102,7 @@ def _without(table: Tensor, row: int) -> Tensor:
 
 
 def _forget_id(path: Path, user_id: str) -> None:
-    about: dict[str, Any] = json.loads(path.read_text())
+    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if user_id in about.get("user_ids", ()):
         ids = ["" if one == user_id else one for one in about["user_ids"]]
         write_json(path, {**about, "user_ids": ids})

@@ -347,7 +347,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not (folder / ABOUT).is_file():
         raise UnknownIdError(f"{folder} holds no guide: make one with `proactrec guide fit`")
     try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         found = about["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(

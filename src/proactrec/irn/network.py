@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from proactrec.config import Options
+from proactrec.config import MOST_DIM, MOST_LAYERS, MOST_LEN, Options
 from proactrec.data.dataset import Dataset
 from proactrec.encoders.base import ENCODE_ROWS
-from proactrec.encoders.layers import TransformerLayer, check_heads, dropout
+from proactrec.encoders.layers import TransformerLayer, check_transformer, dropout
 from proactrec.encoders.saved import ItemModel, read_model, save_model
 from proactrec.errors import InvalidInputError
 from proactrec.gpu import at_once
@@ -31,14 +31,20 @@ from proactrec.training import StoppingOptions
 class IRNOptions(Options):
     """Settings of IRN; the values are those of ITMPRec's code."""
 
-    embedding_dim: int = Field(64, ge=1, description="length of item vectors and states")
-    user_dim: int = Field(32, ge=1, description="length of user vectors")
-    n_layers: int = Field(2, ge=1, description="transformer layers")
+    embedding_dim: int = Field(
+        64, ge=1, le=MOST_DIM, description="length of item vectors and states"
+    )
+    user_dim: int = Field(32, ge=1, le=MOST_DIM, description="length of user vectors")
+    n_layers: int = Field(2, ge=1, le=MOST_LAYERS, description="transformer layers")
     n_heads: int = Field(2, ge=1, description="attention heads; they share embedding_dim")
-    inner_dim: int = Field(256, ge=1, description="width inside the feed-forward part")
+    inner_dim: int = Field(256, ge=1, le=MOST_DIM, description="width inside the feed-forward part")
     dropout: float = Field(0.05, ge=0, lt=1, description="on input, attention and residuals")
-    max_seq_len: int = Field(50, ge=2, description="newest items that are read, plus the objective")
-    min_piece_len: int = Field(20, ge=2, description="shortest piece of a history to train on")
+    max_seq_len: int = Field(
+        50, ge=2, le=MOST_LEN, description="newest items that are read, plus the objective"
+    )
+    min_piece_len: int = Field(
+        20, ge=2, le=MOST_LEN, description="shortest piece of a history to train on"
+    )
     history_weight: float = Field(0.05, description="mask value of the history's items (w_h)")
     objective_weight: float = Field(1.0, ge=0, description="factor of impressionability (w_obj)")
     objective_sees: Literal["itself", "history"] = Field(
@@ -53,12 +59,12 @@ class IRNOptions(Options):
     halve_after: int = Field(
         4, ge=1, description="epochs without a better validation loss that halve the learning rate"
     )
-    batch_size: int = Field(256, ge=1, description="pieces in a batch")
+    batch_size: int = Field(256, ge=1, le=1_000_000, description="pieces in a batch")
     stopping: StoppingOptions = StoppingOptions(n_epochs=300, patience=10, min_epochs=10)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        check_heads(self.embedding_dim, self.n_heads)
+        check_transformer(self.embedding_dim, self.n_heads, self.n_layers, self.inner_dim)
         if self.min_piece_len > self.max_seq_len:
             raise InvalidInputError(
                 f"min_piece_len must be at most max_seq_len, "

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import MOST_LEN, Options
 from proactrec.data.items import Items
 from proactrec.encoders.base import Encoder
 from proactrec.journeys import Journeys
@@ -47,7 +47,7 @@ class LLMIPPOptions(PromptedOptions):
 
     temperature: float = Field(0.1, ge=0, le=2, description="spread of the answers")
     max_answer_tokens: int = Field(512, ge=1, description="longest answer, in tokens")
-    path_len: int = Field(20, ge=2, description="items of a path, the target last")
+    path_len: int = Field(20, ge=2, le=MOST_LEN, description="items of a path, the target last")
     replan: Literal["on_reject", "never"] = Field(
         "on_reject", description="a new path after every refusal, or only the one before round 1"
     )

@@ -217,7 +217,7 @@ def _read(path: Path, kind: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise DataError(f"{path.parent} holds no {kind}: {path} is missing")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):

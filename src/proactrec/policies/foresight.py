@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import MOST_DIM, Options
 from proactrec.data.dataset import Histories
 from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors
@@ -55,9 +55,9 @@ class ForesightOptions(Options):
     later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow"})
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
-    n_candidates: int = Field(6, ge=1, description="items whose consequences are imagined")
+    n_candidates: int = Field(6, ge=1, le=1000, description="items whose consequences are imagined")
     n_considered: int = Field(
-        32, ge=2, description="items, best by expected worth now, among which the next is sought"
+        32, ge=2, le=10_000, description="items, best by worth now, among which the next is sought"
     )
     discount: float | None = Field(
         None,
@@ -92,12 +92,12 @@ class ForesightOptions(Options):
         False, description="another target takes the place of one that is settled, as of a goal"
     )
     longest_wait: int = Field(
-        64, ge=0, description="rounds ahead among which the best one for the target is sought"
+        64, ge=0, le=10_000, description="rounds ahead among which the target's best one is sought"
     )
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
     )
-    n_models: int = Field(2, ge=1, description="interest models, each of another seed, to average")
+    n_models: int = Field(2, ge=1, le=64, description="interest models, of other seeds, to average")
     graphau: GraphAUOptions = GraphAUOptions()
     other_views: tuple[Literal["companions", "categories"], ...] = Field(
         ("companions", "categories"),
@@ -107,7 +107,7 @@ class ForesightOptions(Options):
     view_share: float = Field(
         0.1, gt=0, lt=0.5, description="of each other view in interest, before any answer"
     )
-    view_dim: int = Field(64, ge=1, description="length of the other views' vectors")
+    view_dim: int = Field(64, ge=1, le=MOST_DIM, description="length of the other views' vectors")
 
     @model_validator(mode="after")
     def _every_view_once(self) -> Self:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 from torch import Tensor
 
-from proactrec.config import Options
+from proactrec.config import MOST_ROUNDS, Options
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRN, IRNOptions, load_irn
 from proactrec.journeys import Journeys
@@ -29,7 +29,7 @@ class IRNPolicyOptions(Options):
         description="the whole path before round 1, as published, or a new step from the history "
         "of every round",
     )
-    n_rounds: int = Field(20, ge=1, description="length of a planned path")
+    n_rounds: int = Field(20, ge=1, le=MOST_ROUNDS, description="length of a planned path")
     model: IRNOptions = IRNOptions()
 
 

@@ -28,10 +28,12 @@ class ITMPRecOptions(GuidanceOptions):
 
     intent_weight: float = Field(1.0, ge=0, description="lambda of IIS; 0 leaves IIS out (= IPG)")
     intent_link: Link = Field("sigmoid", description="σ(c_u·c_i), or the raw product (D6)")
-    n_curious: int = Field(10, ge=1, description="Q of TIAC: favourites that are looked at")
+    n_curious: int = Field(
+        10, ge=1, le=10_000, description="Q of TIAC: favourites that are looked at"
+    )
     tiac: TiacForm = Field("one_minus", description="direction of TIAC (D12)")
     tiac_floor: float | None = Field(0.2, description="least arousal coefficient (D12)")
-    tiac_decimals: int | None = Field(None, ge=0, description="the code rounds to 3 (D12)")
+    tiac_decimals: int | None = Field(None, ge=0, le=15, description="the code rounds to 3 (D12)")
 
 
 class ITMPRec(IPG):

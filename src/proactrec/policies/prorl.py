@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from proactrec.config import Options
+from proactrec.config import MOST_ROUNDS, Options
 from proactrec.encoders.fitting import fit_encoder, load_encoder
 from proactrec.journeys import REFUSED, Journeys
 from proactrec.policies.base import Decision, Policy, View, next_planned, planned
@@ -41,7 +41,7 @@ class ProRLPolicyOptions(Options):
         description="the whole path before round 1, as published, or its next step after what was "
         "accepted in every round",
     )
-    n_rounds: int = Field(20, ge=1, description="length of a planned path")
+    n_rounds: int = Field(20, ge=1, le=MOST_ROUNDS, description="length of a planned path")
     model: ProRLOptions = ProRLOptions()
 
 

@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from proactrec.config import Options
+from proactrec.config import MOST_DIM, MOST_LAYERS, MOST_LEN, Options
 from proactrec.encoders.base import EncoderOptions, NextItemLoss
-from proactrec.encoders.layers import check_heads
+from proactrec.encoders.layers import check_transformer
 from proactrec.errors import InvalidInputError
 from proactrec.training import StoppingOptions
 
@@ -33,7 +33,7 @@ class PretrainingOptions(Options):
     learning_rate: float = Field(1e-3, gt=0, le=100, description="of AdamW, after the warm-up")
     warm_up_steps: int = Field(200, ge=1, description="steps in which the learning rate rises")
     weight_decay: float = Field(0.05, ge=0, description="of AdamW")
-    batch_size: int = Field(256, ge=1, description="mined rows in a batch")
+    batch_size: int = Field(256, ge=1, le=1_000_000, description="mined rows in a batch")
     stopping: StoppingOptions = StoppingOptions(n_epochs=60, patience=5)
 
 
@@ -71,8 +71,8 @@ class ReinforcingOptions(Options):
     learning_rate: float = Field(3e-4, gt=0, le=100, description="of AdamW, after the warm-up")
     warm_up_steps: int = Field(100, ge=1, description="steps in which the learning rate rises")
     weight_decay: float = Field(0.05, ge=0, description="of AdamW")
-    n_prompts: int = Field(32, ge=1, description="prompts in a step")
-    n_samples: int = Field(8, ge=2, description="paths that are sampled for a prompt")
+    n_prompts: int = Field(32, ge=1, le=100_000, description="prompts in a step")
+    n_samples: int = Field(8, ge=2, le=10_000, description="paths that are sampled for a prompt")
     n_steps: int = Field(100, ge=1, description="steps between two validations")
     n_held_out: int = Field(256, ge=1, description="held-out prompts to validate with, at most")
     stopping: StoppingOptions = StoppingOptions(n_epochs=20, patience=20)
@@ -81,13 +81,21 @@ class ReinforcingOptions(Options):
 class ProRLOptions(Options):
     """Settings of ProRL's planner: its names are the items themselves, one token each."""
 
-    embedding_dim: int = Field(64, ge=1, description="length of item vectors and states")
-    n_layers: int = Field(2, ge=1, description="layers of the encoder, and of the decoder")
+    embedding_dim: int = Field(
+        64, ge=1, le=MOST_DIM, description="length of item vectors and states"
+    )
+    n_layers: int = Field(
+        2, ge=1, le=MOST_LAYERS, description="layers of the encoder, and of the decoder"
+    )
     n_heads: int = Field(2, ge=1, description="attention heads; they share embedding_dim")
-    inner_dim: int = Field(256, ge=1, description="width inside the feed-forward parts")
+    inner_dim: int = Field(
+        256, ge=1, le=MOST_DIM, description="width inside the feed-forward parts"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="in pre-training")
-    history_len: int = Field(10, ge=1, description="newest items that are read; a mined row's too")
-    max_path_len: int = Field(10, ge=2, description="items of a path at most (L_max)")
+    history_len: int = Field(
+        10, ge=1, le=MOST_LEN, description="newest items that are read; a mined row's too"
+    )
+    max_path_len: int = Field(10, ge=2, le=MOST_LEN, description="items of a path at most (L_max)")
     largest_share: float = Field(
         0.25,
         gt=0,
@@ -105,7 +113,7 @@ class ProRLOptions(Options):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        check_heads(self.embedding_dim, self.n_heads)
+        check_transformer(self.embedding_dim, self.n_heads, 2 * self.n_layers, self.inner_dim)
         if self.item_start == "judge" and self.judge.embedding_dim != self.embedding_dim:
             raise InvalidInputError(
                 f"embedding_dim must be judge.embedding_dim where item_start is 'judge', "

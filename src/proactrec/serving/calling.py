@@ -26,7 +26,7 @@ from proactrec.serving.schemas import Problem
 T = TypeVar("T", bound=BaseModel)
 MOST_TRIES, MOST_PATIENCE = 6, 10.0
 PATIENCE = (429, 503)
-RECONNECT_SECONDS = 0.5
+RECONNECT_SECONDS, CONNECT_SECONDS = 0.5, 5.0
 ERRORS: Mapping[int, type[ProactrecError]] = {
     401: UnknownKeyError,
     403: AccessError,
@@ -45,6 +45,7 @@ class Caller:
     url : str
         Of the service, e.g. `http://127.0.0.1:8080`.
     key : str
+        As `proactrec keys create` prints it.
     timeout : float, optional
         Seconds that an answer may take.
     tries : int, optional
@@ -62,10 +63,15 @@ class Caller:
         tries: int = MOST_TRIES,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        self._tries = tries
+        if not (key and key.isascii() and key.isprintable()):  # no header could hold it
+            raise UnknownKeyError("a key must be as `proactrec keys create` prints it")
+        within = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+        self._tries, self._url = tries, checked_url(url)
         self._http = httpx2.Client(
-            base_url=url, headers=headers, timeout=timeout, transport=transport
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=within,
+            transport=transport,
         )
 
     def __enter__(self) -> Self:
@@ -115,7 +121,9 @@ class Caller:
                 )
             except httpx2.TransportError as error:
                 if n_tries >= self._tries:
-                    raise StoreError(f"the service can't be reached: {error}") from error
+                    raise StoreError(
+                        f"the service at {self._url} can't be reached: {error}"
+                    ) from error
                 time.sleep(RECONNECT_SECONDS)
                 continue
             if answer.is_success:
@@ -123,6 +131,24 @@ class Caller:
             if answer.status_code not in PATIENCE or n_tries >= self._tries:
                 raise _error(answer)
             time.sleep(min(MOST_PATIENCE, _seconds(answer.headers.get("retry-after", ""))))
+
+
+def checked_url(url: str) -> str:
+    """A URL without slashes at its end.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none of HTTP.
+    """
+    try:
+        found = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        found = httpx2.URL("")
+    is_port = found.port is None or 0 < found.port < 2**16
+    if found.scheme not in ("http", "https") or not found.host or not is_port:
+        raise InvalidInputError(f"a URL must begin with http:// or https://, got {url!r}")
+    return url.rstrip("/")
 
 
 def dumped(model: BaseModel) -> Any:

@@ -1,6 +1,7 @@
 """How a service is kept safe: who may come, how often, and by which way."""
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -65,8 +66,11 @@ class SafetyOptions(Options):
     @field_validator("behind_proxy")
     @classmethod
     def _are_addresses(cls, text: str | None) -> str | None:
-        for part in () if text is None else text.split(","):
-            ipaddress.ip_network(part.strip())
+        try:
+            for part in () if text is None else text.split(","):
+                ipaddress.ip_network(part.strip())
+        except ValueError as error:
+            raise ValueError(f"must be addresses or networks, with commas ({error})") from error
         return text
 
     @model_validator(mode="after")
@@ -76,6 +80,8 @@ class SafetyOptions(Options):
         for path in (self.tls_cert, self.tls_key):
             if path is not None and not path.is_file():
                 raise InvalidInputError(f"tls_cert and tls_key must be files, got {path}")
+        if self.tls_cert is not None and self.tls_key is not None:
+            _check_pair(self.tls_cert, self.tls_key)
         return self
 
     def door(self, database: "Database") -> "Door":
@@ -106,6 +112,18 @@ class SafetyOptions(Options):
             f"keys and users' data cross the network to {host} in clear: give --tls-cert and "
             "--tls-key, or put what speaks TLS in front and give --behind-proxy its address"
         )
+
+
+def _check_pair(cert: Path, key: Path) -> None:
+    """Refuse what is no certificate and its key, or has a password, which nobody could type."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise InvalidInputError(
+            "tls_cert and tls_key must be a certificate and its private key (PEM, without a "
+            f"password), got {cert} and {key}: {reason}"
+        ) from error
 
 
 def is_safe(url: str) -> bool:

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 
 from prometheus_client.multiprocess import mark_process_dead
+
+from proactrec.errors import LostWorkersError
 
 DATABASE = "PROACTREC_DATABASE_URL"
 """Environment variable of the URL, which may hold a password: all may see a command line."""
@@ -31,6 +33,8 @@ READY_SECONDS = 120.0
 """Who does not work by then takes nobody's place."""
 LEAST_SECONDS, MOST_PAUSE = 5.0, 2.0
 """Who lives no longer than the first is started again after pauses that double up to the second."""
+MOST_STARTS = 3
+"""Who has ended so often, and has never worked, is not started again."""
 TICK_SECONDS = 0.1
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG
 LOG = logging.getLogger(__name__)
@@ -50,10 +54,14 @@ class Child:
     pause: float = 0.0  # before the next start
     starts_at: float = 0.0
     reader: int | None = None  # where it says that it works
+    has_said: bool = False  # since it was started
+    has_worked: bool = False  # since it was started first
+    n_starts: int = 0
 
     def start(self) -> None:
         """Start it (again)."""
-        self.since = time.monotonic()
+        self.since, self.has_said = time.monotonic(), False
+        self.n_starts += 1
         reader, writer = os.pipe()
         self.process = subprocess.Popen(
             self.command,
@@ -66,17 +74,29 @@ class Child:
         self.reader = reader
 
     def look(self) -> None:
-        """Start it again if it has died, after a pause if it does so at once."""
+        """Start it again if it has died, after a pause if it does so at once.
+
+        Raises
+        ------
+        LostWorkersError
+            If it has died whenever it was started, and never worked.
+        """
         now = time.monotonic()
         if self.process is not None:
-            code = self.process.poll()
+            lived, code = now - self.since, self.process.poll()
+            self._hear()
+            self.has_worked |= self.has_said if self.says_ready else lived > LEAST_SECONDS
             if code is None:
                 return
             self.forget()
             if self.may_end and code == 0:
                 self.starts_at = math.inf
                 return
-            lived = now - self.since
+            if self.n_starts >= MOST_STARTS and not self.has_worked:
+                raise LostWorkersError(
+                    f"{self.name} must work once it is started, and ended {self.n_starts} times "
+                    f"before it did, the last time with code {code}: why, it has said above"
+                )
             self.pause = 0.0 if lived > LEAST_SECONDS else min(MOST_PAUSE, 2 * self.pause or 0.25)
             self.starts_at = now + self.pause
             LOG.warning("%s ended with code %d: started again", self.name, code)
@@ -91,14 +111,19 @@ class Child:
     @property
     def is_ready(self) -> bool:
         """Whether it has said that it works; one that says nothing is as soon as it runs."""
-        if self.has_ended or not self.says_ready or self.reader is None:
-            return not self.has_ended
-        return bool(select.select([self.reader], [], [], 0)[0]) and bool(os.read(self.reader, 1))
+        self._hear()
+        return not self.has_ended and (self.has_said or not self.says_ready)
 
     def successor(self) -> "Child":
         """Who is to take its place: by another name, as both run for a while."""
         name = self.name.removesuffix("b") if self.name.endswith("b") else f"{self.name}b"
-        return replace(self, name=name, process=None, pause=0.0, starts_at=0.0, reader=None)
+        command, fds, says_ready = self.command, self.fds, self.says_ready
+        return Child(name, command, fds, says_ready=says_ready, may_end=self.may_end)
+
+    def _hear(self) -> None:
+        """Take note of what it says."""
+        if self.reader is not None and select.select([self.reader], [], [], 0)[0]:
+            self.has_said |= bool(os.read(self.reader, 1))
 
     def forget(self) -> None:
         """Let go of a process that has ended, and of what it told of the present."""
@@ -119,16 +144,24 @@ class Supervisor:
         self._is_replacing = False
 
     def run(self) -> None:
-        """Keep them running; ends when SIGTERM or SIGINT has stopped them all."""
+        """Keep them running; ends when SIGTERM or SIGINT has stopped them all.
+
+        Raises
+        ------
+        LostWorkersError
+            If one has died whenever it was started; all others are stopped then.
+        """
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(name, self._told)
-        while not self.is_stopping:
-            self._look()
-            if self._is_replacing:
-                self._is_replacing = False
-                self._replace_all()
-            time.sleep(TICK_SECONDS)
-        _stop(self.children)
+        try:
+            while not self.is_stopping:
+                self._look()
+                if self._is_replacing:
+                    self._is_replacing = False
+                    self._replace_all()
+                time.sleep(TICK_SECONDS)
+        finally:
+            _stop(self.children)
 
     def _told(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -60,7 +60,7 @@ class WorldOptions(Options):
         "user, by arousal in the environment's space, or what the policy says (official only)",
     )
     kept_share: float = Field(0.8, ge=0, le=1, description="that share (mean of it, per user)")
-    n_curious: int = Field(10, ge=1, description="favourites behind `arousal`")
+    n_curious: int = Field(10, ge=1, le=10_000, description="favourites behind `arousal`")
     owners: Literal["drop", "zero"] = Field(
         "drop", description="users who have the target: left out, or never moved and counted as 0"
     )
@@ -94,7 +94,10 @@ class WorldOptions(Options):
         description="variance of a Gamma factor of each user's chances of leaving, of mean 1",
     )
     n_slots: int = Field(
-        1, ge=1, description="items shown in a round; a user takes the first one accepted"
+        1,
+        ge=1,
+        le=10_000,
+        description="items shown in a round; a user takes the first one accepted",
     )
     position_decay: float = Field(
         1.0, gt=0, le=1, description="chance that slot k, from 0, is looked at: this to the k"

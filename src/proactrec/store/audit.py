@@ -12,6 +12,10 @@ BY_COMMAND = "command line"
 """Who changes a store without a key."""
 
 
+KINDS = ("campaign", "key", "items", "care", "erasure", "restored", "watched", "alarm")
+"""What was changed, or seen."""
+
+
 class Entry(NamedTuple):
     """A change."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -58,7 +58,11 @@ def backup(database: Database, path: Path, progress: Progress = silent) -> dict[
     ------
     StoreError
         If the database fails.
+    InvalidInputError
+        If something else is in the file, e.g. the store itself.
     """
+    if path.is_file() and path.stat().st_size and not is_zipfile(path):
+        raise InvalidInputError(f"{path} is there, and no backup: choose another file")
     with replacing(path) as partial:
         partial.touch(0o600)
         with partial.open("wb") as file:

@@ -36,6 +36,8 @@ NO_TABLE = "42P01"
 """What PostgreSQL calls it."""
 NO_DATABASE = "file is not a database"
 """What SQLite says of another file."""
+DAMAGED = "database disk image is malformed"
+"""What it says of one that was cut off, or written over."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -276,19 +278,24 @@ def _psycopg(sql: str) -> str:
 
 
 def _read(url: str) -> URL:
-    given = url if "://" in url else f"sqlite:///{url}"
+    """What a URL or a path says; a store in memory would be gone with the command."""
     try:
-        read = make_url(given)
-    except ArgumentError:
+        read = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+    except (ArgumentError, ValueError):
         read = None
-    if read is None or read.get_backend_name() not in ("sqlite", "postgresql"):
-        scheme = given.split("://", 1)[0]  # the rest may hold a password
+    kind = "" if read is None else read.get_backend_name()
+    if read is None or kind not in ("sqlite", "postgresql"):
+        scheme = url.split("://", 1)[0]  # the rest may hold a password
         raise InvalidInputError(
-            f"a database is sqlite:///FILE or postgresql://..., got one of {scheme!r}"
+            "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got "
+            f"one of {scheme!r}"
         )
-    return (
-        read if read.get_backend_name() == "sqlite" else read.set(drivername="postgresql+psycopg")
-    )
+    if kind == "postgresql":
+        return read.set(drivername="postgresql+psycopg")
+    is_in_memory = read.database in (None, "", ":memory:") or read.query.get("mode") == "memory"
+    if is_in_memory:
+        raise InvalidInputError(f"a database is in a file, or postgresql://..., got {url!r}")
+    return read
 
 
 def _settle_sqlite(engine: Engine) -> None:
@@ -313,8 +320,8 @@ def _write_ahead(raw: sqlite3.Connection) -> None:
     while True:
         try:
             raw.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.01)
         else:
@@ -341,4 +348,6 @@ def _told(url: URL) -> Iterator[None]:
             raise StoreError(f"the store {url.render_as_string()} was lost") from error
         if NO_DATABASE in str(error.orig):
             raise StoreError(f"the store {url.render_as_string()} is no database") from error
+        if DAMAGED in str(error.orig):
+            raise StoreError(f"the store {url.render_as_string()} is damaged: {DAMAGED}") from error
         raise

@@ -206,7 +206,7 @@ def _file_name(url: str) -> str:
 
 def _accepted(root: Path) -> dict[str, dict[str, str]]:
     try:
-        content = json.loads((root / LICENCES).read_text())
+        content = json.loads((root / LICENCES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -216,6 +216,6 @@ def _accepted(root: Path) -> dict[str, dict[str, str]]:
 def _alone(work: Path) -> Iterator[None]:
     """Hold the folder of unfinished downloads, waiting for whoever has it."""
     work.mkdir(parents=True, exist_ok=True)
-    with (work / ".lock").open("w") as lock:
+    with (work / ".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -102,7 +102,9 @@ def _go_on(url: str, part: Path, progress: Progress) -> None:
         with _open(request) as response:
             answer = _answer(response, start)
             _check_size(answer, part, url)
-            _about(part).write_text(json.dumps({"url": url, "validator": answer.validator}))
+            _about(part).write_text(
+                json.dumps({"url": url, "validator": answer.validator}), encoding="utf-8"
+            )
             _receive(response, answer, part, progress, url)
     except urllib.error.HTTPError as error:
         error.close()
@@ -165,7 +167,7 @@ def _check_size(answer: ServerAnswer, part: Path, url: str) -> None:
 def _kept(part: Path, url: str) -> tuple[int, str | None]:
     """How much of the file is there from an earlier try, and by what the server knows it."""
     try:
-        about = json.loads(_about(part).read_text())
+        about = json.loads(_about(part).read_text(encoding="utf-8"))
         if about["url"] == url:
             return part.stat().st_size, about["validator"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,6 +1,5 @@
 """An import from files to a folder: look, guess, read, check, write; whole or not at all."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from proactrec.data.importing.tables import open_table
 from proactrec.data.importing.tables.base import Table, check_columns, first_sample
 from proactrec.data.importing.verdicts import verdicts
 from proactrec.errors import DataError, InvalidInputError
+from proactrec.files import write_json, write_text
 from proactrec.progress import Progress, silent
 
 FIGURES, PAGE = "import.json", "report.html"
@@ -242,10 +242,10 @@ class Import:
             "options": self.plan.options.model_dump(mode="json"),
         }
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-        (self._partial / SETTINGS).write_text(text)
-        (self._partial / FIGURES).write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        write_text(self._partial / SETTINGS, text)
+        write_json(self._partial / FIGURES, result)
         if render is not None:
-            (self._partial / PAGE).write_text(render(result), errors="replace")
+            write_text(self._partial / PAGE, render(result))
         _place(self._partial, self.out)
 
 

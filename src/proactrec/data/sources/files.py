@@ -2,6 +2,8 @@
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -119,15 +121,30 @@ def read_parquet(path: Path) -> pl.DataFrame:
         As :func:`read_text`; also if it is not Parquet or has no rows.
     """
     content = _read_bytes(path)
-    try:
+    with named(path, "Parquet"):
         table = pl.read_parquet(content)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        # Polars panics on some damaged files, which is no Exception.
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{path} is not a Parquet file: {reason}") from error
     if table.height == 0:
         raise DataError(f"{path} has no rows")
     return table
+
+
+@contextmanager
+def named(path: Path, kind: str) -> Iterator[None]:
+    """Where Polars reads a file of a kind: what it can't read ends in a sentence with the name.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or of another kind.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        # Polars panics on some damaged files, which is no Exception.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # not of what is in the file
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise DataError(f"{path} is not a {kind} file: {reason}") from error
 
 
 def check_columns_exist(table: pl.DataFrame, columns: list[str], path: Path) -> None:

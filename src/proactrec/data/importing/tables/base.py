@@ -55,14 +55,24 @@ def first_sample(tables: Sequence[Table], columns: Sequence[str] | None = None) 
     Raises
     ------
     DataError
-        If no table has a row.
+        If no table has a row that can be read.
     """
     for table in tables:
         clear = [name for name in table.columns if name and table.columns.count(name) == 1]
         sample = table.sample(clear if columns is None else columns)
         if sample.height:
             return sample
-    raise DataError(f"{tables[0].path} has no rows")
+    raise DataError(f"{tables[0].path} has no rows{_why_none(tables[0])}")
+
+
+def _why_none(table: Table) -> str:
+    """What is wrong with all rows of a table; nothing where there are none."""
+    problems = Problems()
+    try:
+        list(table.batches(table.columns[:1], problems))
+    except TornTableError:  # it reads line by line now
+        list(table.batches(table.columns[:1], problems))
+    return f" that can be read: {'; '.join(problems.sentences())}" if problems.n else ""
 
 
 def numbered(scan: pl.LazyFrame, first: int) -> Iterator[pl.DataFrame]:
