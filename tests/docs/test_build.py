@@ -60,6 +60,21 @@ def test_formulas_become_mathml_and_code_stays(part: Callable[[str], Any]) -> No
     assert text.endswith("`$HOME` and $5 |")
 
 
+def test_an_index_stands_beside_a_letter_with_an_accent(part: Callable[[str], Any]) -> None:
+    for tex in (r"\hat R_g", r"\hat{R}_g", r"\hat R_g^2", r"\bar\mu^{(l)}"):
+        made = part("formulas").mathml(tex)
+        assert "munder" not in made, tex
+        assert "</mover><ms" in made, tex
+
+
+def test_formulas_of_docstrings_begin_on_either_line(part: Callable[[str], Any]) -> None:
+    markdown = part("docstrings").markdown
+    made = markdown(".. math:: a_b\n\nAfter.", None)
+    assert made == markdown(".. math::\n    a_b\n\nAfter.", None)
+    assert made.startswith('<span class="formula"><math')
+    assert made.endswith("</math></span>\n\nAfter.")
+
+
 def test_patterns_of_the_navigation_take_what_nothing_else_names(
     part: Callable[[str], Any], tmp_path: Path
 ) -> None:
