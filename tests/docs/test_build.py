@@ -60,6 +60,13 @@ def test_formulas_become_mathml_and_code_stays(part: Callable[[str], Any]) -> No
     assert text.endswith("`$HOME` and $5 |")
 
 
+def test_an_interval_breaks_into_two_lines_at_most(part: Callable[[str], Any]) -> None:
+    text = part("pages").page(
+        "| 0.58 ± 0.01 | +0.1 (-0.2 to +0.4) | `1 ± 2` to 3 |", "x.md", REPOSITORY
+    )
+    assert text == "| 0.58 ±\u00a00.01 | +0.1 (-0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
+
+
 def test_an_index_stands_beside_a_letter_with_an_accent(part: Callable[[str], Any]) -> None:
     for tex in (r"\hat R_g", r"\hat{R}_g", r"\hat R_g^2", r"\bar\mu^{(l)}"):
         made = part("formulas").mathml(tex)
