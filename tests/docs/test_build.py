@@ -74,6 +74,12 @@ def test_an_index_stands_beside_a_letter_with_an_accent(part: Callable[[str], An
         assert "</mover><ms" in made, tex
 
 
+def test_one_half_is_not_twelve_parts_of_what_follows(part: Callable[[str], Any]) -> None:
+    mathml = part("formulas").mathml
+    assert mathml(r"\frac12 x") == mathml(r"\frac{1}{2} x")
+    assert mathml(r"\tfrac1n x") == mathml(r"\tfrac{1}{n} x")
+
+
 def test_formulas_of_docstrings_begin_on_either_line(part: Callable[[str], Any]) -> None:
     markdown = part("docstrings").markdown
     made = markdown(".. math:: a_b\n\nAfter.", None)
