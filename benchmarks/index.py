@@ -22,9 +22,10 @@ RESULTS = DOCS / "results"
 OF_RESULTS, OF_STUDIES = RESULTS / "index.md", STUDIES / "README.md"
 ABOUT_RESULTS = """# Results
 
-Every figure of these docs has a page here, with the command, commit, machine and date that it \
-comes from; its JSON lies beside it. Pictures are drawn from the JSON by `make results` and not \
-kept. This table is made by `python benchmarks/index.py`.
+Every figure of these docs has a page here, which begins with the command, commit, machine and \
+date that it comes from; its JSON lies beside it. Pictures are drawn from the JSON by \
+`make results` and not kept. A study is a script of `benchmarks/`. This table is made by \
+`python benchmarks/index.py`.
 """
 ABOUT_STUDIES = """# Studies
 
@@ -89,15 +90,14 @@ def results_text() -> str:
     """docs/results/index.md."""
     known, by = pages(), cited()
     machines = list(dict.fromkeys(page.origin["machine"] for page in known))
-    heads = ("page", "supports", "measured", "machine", "commit", "command")
+    heads = ("page", "supports", "study", "measured", "machine")
     rows = [
         (
             f"[{page.title}]({page.path.name})",
             ", ".join(_links(by.get(page.path, ()))),
+            f"`{page.script}`",
             page.origin["date"],
             str(machines.index(page.origin["machine"]) + 1),
-            f"`{page.origin['commit'][:12] or 'unknown'}`",
-            f"`{page.origin['command']}`",
         )
         for page in known
     ]

@@ -15,7 +15,7 @@ from reference import is_shown
 
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr|exc):`(~?)([\w.]+)`")
 FORMULA = re.compile(r":math:`([^`]+)`")
-DISPLAYED = re.compile(r"^( *)\.\. math::\n((?:\1 +.*\n?|\s*\n)+)", re.M)
+DISPLAYED = re.compile(r"^( *)\.\. math::(.*\n(?:\1 +.*\n?|\s*\n)*)", re.M)
 LITERAL = re.compile(r"^( *)(.*?)::\n\n((?:\1 +.*\n?|\s*\n)+)", re.M)
 
 

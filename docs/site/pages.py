@@ -1,4 +1,4 @@
-"""A page of docs/ as the site has it: links out of the folder, formulas, and plain fences."""
+"""A page of docs/ as the site has it: links that leave the folder, formulas, intervals, fences."""
 
 import posixpath
 import re
@@ -12,6 +12,7 @@ FENCE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FORMULA = re.compile(r"(?<![\\\w$])\$([^$\n]+)\$(?![\w$])")
+PLUS_MINUS, UP_TO = re.compile(r"(?<=\d) ± (?=\d)"), re.compile(r"(?<=\d) to (?=[+−-]?\d)")
 MARKED = re.compile(r"^( *```\w+) (?:run|save=\S+)$", re.M)
 
 
@@ -44,11 +45,16 @@ def page(text: str, at: str, repository: str) -> str:
 
 
 def _prose(text: str, at: str, repository: str) -> str:
-    """Links and formulas, but not within `code`."""
+    """Links, formulas and intervals, but not within `code`."""
     codes = CODE.findall(text)
-    parts = (FORMULA.sub(lambda found: mathml(found[1]), part) for part in CODE.split(text))
+    parts = (FORMULA.sub(lambda found: mathml(found[1]), _kept(part)) for part in CODE.split(text))
     whole = "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
     return LINK.sub(lambda found: found[1] + _target(found[2], at, repository) + found[3], whole)
+
+
+def _kept(text: str) -> str:
+    """Intervals that break into two lines at most, where a column is narrow."""
+    return UP_TO.sub("\N{NO-BREAK SPACE}to ", PLUS_MINUS.sub(" ±\N{NO-BREAK SPACE}", text))
 
 
 def _target(link: str, at: str, repository: str) -> str:

@@ -60,6 +60,34 @@ def test_formulas_become_mathml_and_code_stays(part: Callable[[str], Any]) -> No
     assert text.endswith("`$HOME` and $5 |")
 
 
+def test_an_interval_breaks_into_two_lines_at_most(part: Callable[[str], Any]) -> None:
+    text = part("pages").page(
+        "| 0.58 ± 0.01 | +0.1 (-0.2 to +0.4) | `1 ± 2` to 3 |", "x.md", REPOSITORY
+    )
+    assert text == "| 0.58 ±\u00a00.01 | +0.1 (-0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
+
+
+def test_an_index_stands_beside_a_letter_with_an_accent(part: Callable[[str], Any]) -> None:
+    for tex in (r"\hat R_g", r"\hat{R}_g", r"\hat R_g^2", r"\bar\mu^{(l)}"):
+        made = part("formulas").mathml(tex)
+        assert "munder" not in made, tex
+        assert "</mover><ms" in made, tex
+
+
+def test_one_half_is_not_twelve_parts_of_what_follows(part: Callable[[str], Any]) -> None:
+    mathml = part("formulas").mathml
+    assert mathml(r"\frac12 x") == mathml(r"\frac{1}{2} x")
+    assert mathml(r"\tfrac1n x") == mathml(r"\tfrac{1}{n} x")
+
+
+def test_formulas_of_docstrings_begin_on_either_line(part: Callable[[str], Any]) -> None:
+    markdown = part("docstrings").markdown
+    made = markdown(".. math:: a_b\n\nAfter.", None)
+    assert made == markdown(".. math::\n    a_b\n\nAfter.", None)
+    assert made.startswith('<span class="formula"><math')
+    assert made.endswith("</math></span>\n\nAfter.")
+
+
 def test_patterns_of_the_navigation_take_what_nothing_else_names(
     part: Callable[[str], Any], tmp_path: Path
 ) -> None:

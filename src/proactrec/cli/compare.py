@@ -42,18 +42,27 @@ def compare(
         ]
         results.print_json(rows)
         return
-    table = Table("world", "metric", f"{first} − {second}", "95 % interval", "each seed", "")
+    terminal = console.Terminal()
     for world, differences in found.items():
-        for d in differences:
-            low, high = (f"{end:+.4g}" for end in d.estimate[1:])
-            seeds = ", ".join(f"{value:+.3g}" for value in d.per_seed)
-            name = f"{d.metric}@{d.round}"
-            table.add_row(
-                world, name, f"{d.estimate.mean:+.4g}", f"{low} to {high}", seeds, d.verdict
-            )
-    console.Terminal().print(table)
+        terminal.print(_table(world, differences, f"{first} − {second}"))
     for sentence in _verdicts(found, first, second):
         say(sentence)
+
+
+def _table(world: str, differences: "list[Difference]", head: str) -> Table:
+    """A row for every metric and round; each seed by itself where there are several."""
+    has_seeds = any(len(d.per_seed) > 1 for d in differences)
+    table = Table(title=world, title_justify="left", box=None, pad_edge=False)
+    for name in ("metric", head, "95 % interval", "each seed", ""):
+        if name != "each seed" or has_seeds:
+            table.add_column(name, overflow="fold")
+    for d in differences:
+        low, high = (f"{end:+.4g}" for end in d.estimate[1:])
+        row = [f"{d.metric}@{d.round}", f"{d.estimate.mean:+.4g}", f"{low} to {high}"]
+        if has_seeds:
+            row.append(", ".join(f"{value:+.3g}" for value in d.per_seed))
+        table.add_row(*row, d.verdict)
+    return table
 
 
 def _verdicts(found: "Mapping[str, list[Difference]]", first: str, second: str) -> list[str]:
