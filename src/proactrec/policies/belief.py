@@ -147,11 +147,24 @@ class AcceptanceModel(NamedTuple):
         of_popularity = self.weights[len(self.least_slopes) + 1]
         return self.weights[0].float() + of_popularity.float() * popularity + effects
 
-    def learned(self, evidence: Evidence, popularity: Tensor) -> "AcceptanceModel":
+    @property
+    def effects(self) -> Tensor:
+        """Items' own logits: (n_items + 1,)."""
+        return self.surplus / (self.information + self.shrinkage)
+
+    def effects_of(self, variance: Tensor) -> Tensor:
+        """The same by their variance (n,) instead of the shrinkage: (n_items + 1, n)."""
+        surplus, information = (x.to(variance)[:, None] for x in (self.surplus, self.information))
+        return surplus * variance / (information * variance + 1)
+
+    def learned(
+        self, evidence: Evidence, popularity: Tensor, effects: Tensor | None = None
+    ) -> "AcceptanceModel":
         """The model after one more round: a Newton search for the new posterior mode.
 
         `evidence.features` (n, n_views) holds the interest that was foreseen, by view; where laws
         are learned, then (n, n_laws + 1) as :meth:`~proactrec.policies.laws.Trail.told` has them.
+        `effects` (n_items + 1,) are those in them; without, weights are found as if items had none.
         """
         n_views, features = len(self.least_slopes), evidence.features.double()
         liked = popularity[evidence.item_idx].double()
@@ -163,23 +176,31 @@ class AcceptanceModel(NamedTuple):
         slopes = weights[1 : 1 + n_views]
         weights[1 : 1 + n_views] = slopes.maximum(self.least_slopes)
         chance = torch.sigmoid(rows @ weights + given)
-        precision = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
+        doubt, surplus = chance * (1 - chance), answers - chance
+        if effects is not None:  # what is left adds to what was known already
+            surplus = surplus + doubt * effects[evidence.item_idx]
         return self._replace(
             weights=weights,
-            precision=precision,
-            surplus=self.surplus.index_add(0, evidence.item_idx, (answers - chance).float()),
-            information=self.information.index_add(
-                0, evidence.item_idx, (chance * (1 - chance)).float()
-            ),
+            precision=(rows * doubt[:, None]).T @ rows + self.precision,
+            surplus=self.surplus.index_add(0, evidence.item_idx, surplus.float()),
+            information=self.information.index_add(0, evidence.item_idx, doubt.float()),
         )
 
     def within(self, least: Sequence[float], most: Sequence[float]) -> "AcceptanceModel":
-        """The model with strengths of laws between these (n_laws,)."""
-        n_others = len(self.weights) - len(least)
-        bounds = (self.weights.new_tensor(x) for x in (least, most))
-        return self._replace(
-            weights=torch.cat([self.weights[:n_others], self.strengths.clamp(*bounds)])
-        )
+        """The model given that strengths of laws are inside of these bounds (n_laws,).
+
+        Where the mode is outside, the other weights are the likeliest beside the bound.
+        """
+        least_and_most = (self.weights.new_tensor(x) for x in (least, most))
+        strengths, n_others = self.strengths, len(self.weights) - len(least)
+        away = torch.cat([self.weights.new_zeros(n_others), strengths.clamp(*least_and_most)])
+        away[n_others:] -= strengths
+        is_free = away == 0
+        if is_free.all():
+            return self
+        pull = self.precision[is_free] @ away
+        away[is_free] = -torch.linalg.solve(self.precision[is_free][:, is_free], pull)
+        return self._replace(weights=self.weights + away)
 
     def _mode(self, rows: Tensor, given: Tensor, answers: Tensor) -> Tensor:
         """Most likely weights: Newton's steps, halved until they lead downhill.

@@ -79,7 +79,7 @@ class ForesightOptions(Options):
     laws: tuple[LawName, ...] = Field(
         (),
         description="what is learned of how answers move users: step, returning, refusal, "
-        "diminishing and surprise; and bias, whether some users accept more",
+        "diminishing; and of responses: bias, that some users accept more, and appeal of items",
     )
     learns: bool = Field(True, description="learn from all users' answers when they accept")
     item_shrinkage: float | None = Field(
@@ -128,7 +128,8 @@ class ForesightOptions(Options):
     @property
     def law(self) -> Law:
         """Strengths before any answer."""
-        return Law(self.kept_share, surprise=self.belief_variance)
+        appeal = 1 / (self.item_shrinkage or torch.inf) if "appeal" in self.laws else 0.0
+        return Law(self.kept_share, appeal=appeal, surprise=self.belief_variance)
 
 
 class Foresight(Policy):
@@ -197,7 +198,8 @@ class Foresight(Policy):
             knowledge = knowledge.seen_again(evidence)
         if not self.options.learns:
             return knowledge
-        return knowledge.learned(evidence, self._popularity).within(*bounds_of(self.options.laws))
+        effects = self._bounded(knowledge).effects if "appeal" in self.options.laws else None
+        return knowledge.learned(evidence, self._popularity, effects)
 
     def knowing(self, knowledge: AcceptanceModel) -> Self:
         """The policy with this acceptance model."""
@@ -207,12 +209,21 @@ class Foresight(Policy):
 
     def _know(self, knowledge: AcceptanceModel) -> None:
         self.knowledge, vectors, options = knowledge, self.views.item_vectors, self.options
+        knowledge = self._bounded(knowledge)
         self._users = Standing(self.views, self._starts, knowledge, options.law, options.laws)
         self._slope, self._leaving = knowledge.slope, knowledge.leaving.to(vectors)
         self._offsets, self._hopeful_offsets = (
             knowledge.offsets(self._popularity, optimism).to(vectors.device)
             for optimism in (0.0, options.optimism)
         )
+
+    def _bounded(self, knowledge: AcceptanceModel) -> AcceptanceModel:
+        """The model with strengths of laws that can be, and what they say of items' effects."""
+        laws = self.options.laws
+        knowledge = knowledge.within(*bounds_of(laws))
+        if "appeal" not in laws:
+            return knowledge
+        return knowledge._replace(shrinkage=1 / float(knowledge.strengths[laws.index("appeal")]))
 
     def place(self, journeys: Journeys) -> Tensor:
         """Where users are believed to stand (n, d), and what else is believed of them behind it."""

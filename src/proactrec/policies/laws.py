@@ -38,7 +38,7 @@ from torch import Tensor
 
 from proactrec.journeys import UNKNOWN, Journeys
 
-LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "surprise"]
+LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "appeal"]
 TINY = 1e-6
 
 
@@ -50,7 +50,8 @@ class Law(NamedTuple):
     refusal: float | Tensor = 0.0  # share of the way to a refused item, below 0 away: eta
     diminishing: float | Tensor = 0.0  # delta
     bias: float | Tensor = 0.0  # variance of users' own logits: tau^2
-    surprise: float | Tensor = 0.0  # variance of a start, in every direction: v
+    appeal: float | Tensor = 0.0  # variance of items' own logits
+    surprise: float | Tensor = 0.0  # variance of a start, in every direction: v; not learned
 
 
 class Prior(NamedTuple):
@@ -68,7 +69,7 @@ PRIORS: dict[LawName, Prior] = {
     "refusal": Prior(0.03, -0.5, 0.5, 0.01),
     "diminishing": Prior(0.1, 0.0, 2.0, 0.05),
     "bias": Prior(0.3, 0.0, 4.0, 0.05),
-    "surprise": Prior(0.01, 0.0, 0.2, 0.005),
+    "appeal": Prior(0.3, 0.01, 4.0, 0.05),
 }
 
 
@@ -83,7 +84,7 @@ def bounds_of(names: Sequence[LawName]) -> tuple[list[float], list[float]]:
 
 
 def varied(law: Law, names: Sequence[LawName]) -> Tensor:
-    """The law, and beside it what it is with each of these a little stronger: (1 + n, 6)."""
+    """The law, and beside it what it is with each of these a little stronger: (1 + n, 7)."""
     rows = torch.tensor(law).repeat(1 + len(names), 1)
     for row, name in enumerate(names, 1):
         rows[row, Law._fields.index(name)] += PRIORS[name].difference
@@ -111,21 +112,28 @@ class Trail(NamedTuple):
         return (self.shares[:, :1, : vectors.shape[1]] @ vectors)[:, 0]
 
     def told(
-        self, vectors: Tensor, items: Tensor, slope: float, law: Law, names: Sequence[LawName]
+        self, near: Tensor, effects: Tensor, slope: float, law: Law, names: Sequence[LawName]
     ) -> Tensor:
-        r"""What answers to items (n, d) will tell of laws: (n, 1 + n_names).
+        r"""What answers will tell of laws: (n, 1 + n_names).
 
         The derivatives :math:`J` of the logit by the strengths come last; before them stands what
-        the logit has beside interest, :math:`b - J \theta`, so that :math:`J` times any strengths
-        can be added to it.
+        the logit has beside interest, :math:`b + b_i - J \theta`, so that :math:`J` times any
+        strengths can be added to it.
+
+        Parameters
+        ----------
+        near : float tensor, shape (n, 1 + n_past)
+            Inner products of the items shown with :func:`known_vectors`.
+        effects : float tensor, shape (n, n_laws)
+            The items' own logits.
         """
-        near = vectors @ items[:, :, None]  # (n, 1 + n_past, 1)
-        near = (self.shares[:, :, : vectors.shape[1]] @ near)[:, :, 0]
-        logits = slope * near + self.bias  # (n, n_laws)
+        interest = (self.shares[:, :, : near.shape[1]] @ near[:, :, None])[:, :, 0]
+        beside = self.bias + effects
+        logits = slope * interest + beside  # (n, n_laws)
         differences = logits.new_tensor([PRIORS[name].difference for name in names])
         by_law = (logits[:, 1:] - logits[:, :1]) / differences
         strengths = logits.new_tensor([getattr(law, name) for name in names])
-        return torch.cat([self.bias[:, :1] - by_law @ strengths[:, None], by_law], 1)
+        return torch.cat([beside[:, :1] - by_law @ strengths[:, None], by_law], 1)
 
 
 def known_vectors(start: Tensor, item_vectors: Tensor, journeys: Journeys) -> Tensor:
@@ -195,7 +203,7 @@ def walked(
         See :func:`known_vectors`.
     slope, offsets
         Of the acceptance model as it is now; offsets (n_items + 1,).
-    laws : float tensor, shape (n_laws, 6)
+    laws : float tensor, shape (n_laws, 7)
         Rows of :class:`Law`.
     """
     n_past, law = journeys.n_past, Law(*laws.T[:, None])

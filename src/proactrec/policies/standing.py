@@ -45,6 +45,7 @@ class Standing:
         self.law = law._replace(**dict(zip(laws, strengths, strict=True)))
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
+        self._effects = knowledge.effects_of(self._varied[:, Law._fields.index("appeal")])
 
     @property
     def dim(self) -> int:
@@ -118,7 +119,8 @@ class Standing:
             return interest
         vectors = known_vectors(self._start(view.journeys), self.items, view.journeys)
         trail = Trail.unpacked(view.places, self.dim, len(self._varied))
-        told = trail.told(vectors, items, self.slope, self.law, self._laws)
+        near = (vectors @ items[:, :, None])[:, :, 0]
+        told = trail.told(near, self._effects[item_idx], self.slope, self.law, self._laws)
         return torch.cat([interest, told], 1)
 
     def _start(self, journeys: Journeys) -> Tensor:
