@@ -213,9 +213,10 @@ def walked(
     shares = vectors.new_zeros(len(vectors), len(laws), 1 + journeys.n_rounds)
     shares[:, :, 0] = 1
     of_home = products[:, :1, 0]  # (n, 1)
-    from_start = size = of_home.expand(-1, len(laws))
+    from_start = of_home.expand(-1, len(laws))
+    size = (from_start > TINY).to(vectors)
     bias, spread = torch.zeros_like(size), law.bias.expand_as(size)
-    for k in range(n_past):
+    for k in range(n_past):  # where nothing was told, steps of no length leave all as it is
         told, yes = is_told[:, k, None], accepted[:, k, None]
         own, of_start = products[:, k + 1, k + 1, None], products[:, k + 1, 0, None]
         near = (shares[:, :, : k + 1] @ products[:, k + 1, : k + 1, None])[:, :, 0]
@@ -224,17 +225,13 @@ def walked(
         certainty = told / (1 + (law.surprise * slope**2 + spread) * doubt)
         surprise = certainty * (yes.to(chance) - chance)
         bias, spread = bias + spread * surprise, spread - spread**2 * doubt * certainty
-        step = torch.where(
-            yes, (1 - law.kept) / (1 + law.diminishing * before[:, k, None]), law.refusal
-        )
+        accepting = (1 - law.kept) / (1 + law.diminishing * before[:, k, None])
+        step = told * torch.where(yes, accepting, law.refusal)
         turn = _Turn(size, near, from_start)
         turn = turn.plus(1.0, law.surprise * slope * surprise, own, of_start)
-        turn = turn.plus(1 - step, step, own, of_start).back(law.returning, of_home)
-        shares = shares * torch.where(told, turn.scale, 1.0)[:, :, None]
-        shares[:, :, k + 1] += torch.where(told, turn.item, 0.0)
-        shares[:, :, 0] += torch.where(told, turn.home, 0.0)
-        size, from_start = (
-            torch.where(told, new, old)
-            for new, old in ((turn.size, size), (turn.from_start, from_start))
-        )
+        turn = turn.plus(1 - step, step, own, of_start).back(told * law.returning, of_home)
+        shares = shares * turn.scale[:, :, None]
+        shares[:, :, k + 1] = turn.item
+        shares[:, :, 0] += turn.home
+        size, from_start = turn.size, turn.from_start
     return Trail(shares, bias)
