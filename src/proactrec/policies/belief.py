@@ -191,16 +191,19 @@ class AcceptanceModel(NamedTuple):
 
         Where the mode is outside, the other weights are the likeliest beside the bound.
         """
-        least_and_most = (self.weights.new_tensor(x) for x in (least, most))
-        strengths, n_others = self.strengths, len(self.weights) - len(least)
-        away = torch.cat([self.weights.new_zeros(n_others), strengths.clamp(*least_and_most)])
-        away[n_others:] -= strengths
-        is_free = away == 0
-        if is_free.all():
-            return self
-        pull = self.precision[is_free] @ away
-        away[is_free] = -torch.linalg.solve(self.precision[is_free][:, is_free], pull)
-        return self._replace(weights=self.weights + away)
+        n_others, weights = len(self.weights) - len(least), self.weights
+        low, high = (
+            torch.cat([weights.new_full((n_others,), end), weights.new_tensor(inside)])
+            for end, inside in ((-torch.inf, least), (torch.inf, most))
+        )
+        low[1 : 1 + len(self.least_slopes)] = self.least_slopes
+        is_bound = torch.zeros_like(weights, dtype=torch.bool)
+        while (is_outside := (weights < low) | (weights > high)).any():
+            is_bound |= is_outside
+            weights = torch.where(is_bound, weights.clamp(low, high), self.weights)
+            free, pull = self.precision[~is_bound], (weights - self.weights)[is_bound]
+            weights[~is_bound] -= torch.linalg.solve(free[:, ~is_bound], free[:, is_bound] @ pull)
+        return self if weights is self.weights else self._replace(weights=weights)
 
     def _mode(self, rows: Tensor, given: Tensor, answers: Tensor) -> Tensor:
         """Most likely weights: Newton's steps, halved until they lead downhill.
