@@ -43,15 +43,15 @@ TINY = 1e-6
 
 
 class Law(NamedTuple):
-    """Strengths of all laws: numbers, or tensors that broadcast."""
+    """Strengths of all laws."""
 
-    kept: float | Tensor  # share of a place that an accepted item leaves: 1 - alpha_0
-    returning: float | Tensor = 0.0  # share of the way back to the start, a round: kappa
-    refusal: float | Tensor = 0.0  # share of the way to a refused item, below 0 away: eta
-    diminishing: float | Tensor = 0.0  # delta
-    bias: float | Tensor = 0.0  # variance of users' own logits: tau^2
-    appeal: float | Tensor = 0.0  # variance of items' own logits
-    surprise: float | Tensor = 0.0  # variance of a start, in every direction: v; not learned
+    kept: float  # share of a place that an accepted item leaves: 1 - alpha_0
+    returning: float = 0.0  # share of the way back to the start, a round: kappa
+    refusal: float = 0.0  # share of the way to a refused item, below 0 away: eta
+    diminishing: float = 0.0  # delta
+    bias: float = 0.0  # variance of users' own logits: tau^2
+    appeal: float = 0.0  # variance of items' own logits
+    surprise: float = 0.0  # variance of a start, in every direction: v; not learned
 
 
 class Prior(NamedTuple):
@@ -69,7 +69,7 @@ PRIORS: dict[LawName, Prior] = {
     "refusal": Prior(0.03, -0.5, 0.5, 0.01),
     "diminishing": Prior(0.1, 0.0, 2.0, 0.05),
     "bias": Prior(0.3, 0.0, 4.0, 0.05),
-    "appeal": Prior(0.3, 0.01, 4.0, 0.05),
+    "appeal": Prior(1.0, 0.01, 4.0, 0.05),
 }
 
 
@@ -153,11 +153,11 @@ class _Turn(NamedTuple):
     size: Tensor  # its length: 1, or 0 for who stands nowhere
     near: Tensor  # inner product with the item
     from_start: Tensor  # and with the start
-    scale: Tensor | float = 1.0
-    item: Tensor | float = 0.0
-    home: Tensor | float = 0.0
+    scale: Tensor
+    item: Tensor
+    home: Tensor
 
-    def plus(self, kept: Tensor | float, item: Tensor, own: Tensor, of_start: Tensor) -> Self:
+    def plus(self, kept: Tensor, item: Tensor, own: Tensor, of_start: Tensor) -> Self:
         """The sum kept · place + item · e, to unit length; `own`, `of_start`: products of e."""
         square = kept * kept * self.size + item * item * own + 2 * kept * item * self.near
         length, size = _lengths(square)
@@ -206,7 +206,8 @@ def walked(
     laws : float tensor, shape (n_laws, 7)
         Rows of :class:`Law`.
     """
-    n_past, law = journeys.n_past, Law(*laws.T[:, None])
+    n_past = journeys.n_past
+    kept, returning, refusal, diminishing, spread, _, variance = laws.T[:, None]
     item_idx, accepted = _told_items(journeys), journeys.accepted[:, :n_past]
     products, offset, is_told = vectors @ vectors.transpose(1, 2), offsets[item_idx], item_idx > 0
     before = accepted.cumsum(1) - accepted.long()
@@ -215,21 +216,22 @@ def walked(
     of_home = products[:, :1, 0]  # (n, 1)
     from_start = of_home.expand(-1, len(laws))
     size = (from_start > TINY).to(vectors)
-    bias, spread = torch.zeros_like(size), law.bias.expand_as(size)
+    one, nothing = torch.ones_like(size), torch.zeros_like(size)
+    bias, spread = nothing, spread.expand_as(size)
     for k in range(n_past):  # where nothing was told, steps of no length leave all as it is
         told, yes = is_told[:, k, None], accepted[:, k, None]
         own, of_start = products[:, k + 1, k + 1, None], products[:, k + 1, 0, None]
         near = (shares[:, :, : k + 1] @ products[:, k + 1, : k + 1, None])[:, :, 0]
         chance = torch.sigmoid(slope * near + offset[:, k, None] + bias)
         doubt = chance * (1 - chance)
-        certainty = told / (1 + (law.surprise * slope**2 + spread) * doubt)
+        certainty = told / (1 + (variance * slope**2 + spread) * doubt)
         surprise = certainty * (yes.to(chance) - chance)
         bias, spread = bias + spread * surprise, spread - spread**2 * doubt * certainty
-        accepting = (1 - law.kept) / (1 + law.diminishing * before[:, k, None])
-        step = told * torch.where(yes, accepting, law.refusal)
-        turn = _Turn(size, near, from_start)
-        turn = turn.plus(1.0, law.surprise * slope * surprise, own, of_start)
-        turn = turn.plus(1 - step, step, own, of_start).back(told * law.returning, of_home)
+        accepting = (1 - kept) / (1 + diminishing * before[:, k, None])
+        step = told * torch.where(yes, accepting, refusal)
+        turn = _Turn(size, near, from_start, one, nothing, nothing)
+        turn = turn.plus(one, variance * slope * surprise, own, of_start)
+        turn = turn.plus(1 - step, step, own, of_start).back(told * returning, of_home)
         shares = shares * turn.scale[:, :, None]
         shares[:, :, k + 1] = turn.item
         shares[:, :, 0] += turn.home

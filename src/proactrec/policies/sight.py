@@ -63,8 +63,8 @@ class Sight(NamedTuple):
     def of(self, column: Tensor) -> "Sight":
         """Of these columns only; of a row's own, (n, k)."""
         offsets = self.offsets.expand_as(self.interest).gather(1, column)
-        near = (x.gather(1, column) for x in (self.interest, self.toward))
-        return Sight(*near, self.now, offsets, self.steps)
+        interest, toward = (x.gather(1, column) for x in (self.interest, self.toward))
+        return Sight(interest, toward, self.now, offsets, self.steps)
 
     def chances(self, slope: float) -> Tensor:
         """Chances of acceptance."""

@@ -68,8 +68,8 @@ class Standing:
             journeys,
             self.slope,
             offsets,
-            kept_share=float(law.kept),
-            variance=float(law.surprise),
+            kept_share=law.kept,
+            variance=law.surprise,
         )
 
     def places(self, view: View) -> Tensor:
