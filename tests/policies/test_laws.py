@@ -10,12 +10,21 @@ from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.learned import knowledge_of, tensors_of
 from proactrec.journeys import UNKNOWN, Journeys
+from proactrec.policies.base import Candidates, View
 from proactrec.policies.belief import moved_by_answers
 from proactrec.policies.foresight import Foresight, ForesightOptions
-from proactrec.policies.laws import PRIORS, Law, LawName, known_vectors, varied, walked
+from proactrec.policies.laws import (
+    PRIORS,
+    Law,
+    LawName,
+    beyond_doubt,
+    known_vectors,
+    varied,
+    walked,
+)
 from proactrec.simulator.laws import LawOptions
 from proactrec.simulator.world import World, WorldOptions
-from proactrec.testing.toys import dataset_of, unit
+from proactrec.testing.toys import dataset_of, toy, unit
 
 from .conftest import journeys_of
 
@@ -167,7 +176,7 @@ def test_the_law_that_holds_is_found_from_answers(
     assert 0.25 < (found[name] - before) / (true - before) < 1.25
 
 
-def test_an_old_guides_knowledge_is_opened_with_the_papers_law(planner: Any) -> None:
+def test_an_old_guides_knowledge_is_opened_with_the_papers_law() -> None:
     rng = torch.Generator().manual_seed(2)
     vectors = InterestVectors(unit(rng, 5, 6, padding=False), unit(rng, 8, 6, padding=True))
     data = dataset_of([[1, 2], [3, 4], [5, 6], [7], [1, 2, 3, 4, 5, 6, 7]])
@@ -182,3 +191,47 @@ def test_an_old_guides_knowledge_is_opened_with_the_papers_law(planner: Any) -> 
     assert torch.equal(opened.strengths, new.prior().strengths)
     assert torch.equal(opened.precision[:n, :n], wiser.precision)
     assert torch.equal(opened.precision[n:], new.prior().precision[n:])
+
+
+def test_plans_foresee_what_an_answer_will_do_to_the_interest_in_the_target() -> None:
+    """Against the belief's own places after an acceptance and after a refusal, without surprise."""
+    world = toy()
+    data, names, n_rows = world.dataset, NAMES[:4], len(world.item_vectors)
+    vectors, known = InterestVectors(*world[1:3]), data.before("train")
+    options = ForesightOptions(laws=names, belief_variance=0, goes_on=True)
+    policy = Foresight(vectors, data.train_counts, known, options)
+    strengths = torch.tensor([0.7, 0.1, -0.06, 0.5], dtype=torch.float64)
+    weights = torch.cat([policy.knowledge.weights[:-4], strengths])
+    policy = policy.knowing(policy.knowledge._replace(weights=weights))
+    law = policy._users._planned
+    assert law.kept == pytest.approx(0.73)
+    assert (law.returning, law.diminishing) == pytest.approx((0.07, 0.4))
+    policy._users.law = law  # places, too, by what plans stand on
+    policy._users._varied = varied(law, names)
+    journeys = world.journeys()
+    candidates = Candidates(torch.zeros(len(journeys.user), n_rows))
+    view = View(journeys, policy.place(journeys), candidates, journeys.rounds_left)
+    shown = journeys.target_idx % (n_rows - 1) + 1
+    outlook = policy._users.sight(view, policy._offsets).of(shown[:, None]).outlook(policy._slope)
+    targets = policy._users.items[journeys.target_idx]
+    before = (policy._users.places(view) * targets).sum(1)
+    for accepts, found in ((True, outlook.gain), (False, outlook.lost)):
+        answer = torch.full_like(shown, accepts, dtype=torch.bool)
+        after = policy.place(journeys.after(shown, answer, answer))[:, : targets.shape[1]]
+        assert found is not None
+        expected = (after * targets).sum(1) - before
+        close = 0.1 * float(expected.abs().max())  # steps are small, to first order
+        torch.testing.assert_close(found[:, 0], expected, atol=close, rtol=0)
+
+
+def test_what_errors_of_another_kind_look_like_moves_no_plan() -> None:
+    """A refusal that draws a little, if refusals move the belief; one that repels always counts."""
+    before = Law(0.8, appeal=0.05, surprise=0.02)
+    small = before._replace(kept=0.82, returning=0.02, refusal=0.02, diminishing=-0.05, bias=0.3)
+    assert beyond_doubt(small, before, slope=4.5) == before._replace(bias=0.3)
+    assert beyond_doubt(small, before._replace(surprise=0.0), slope=4.5).refusal == 0.02
+    large = before._replace(kept=0.6, returning=0.1, refusal=-0.05, diminishing=0.3)
+    planned = beyond_doubt(large, before, slope=4.5)
+    assert planned == pytest.approx(before._replace(
+        kept=0.63, returning=0.07, refusal=-0.05, diminishing=0.2
+    ))  # fmt: skip

@@ -30,6 +30,7 @@ Places are shares of vectors that are known, of the start and of what was shown.
 their inner products alone, and several laws cost little more than one.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Self
 
@@ -61,13 +62,14 @@ class Prior(NamedTuple):
     least: float
     most: float
     difference: float  # by which it is varied
+    doubt: float = 0.0  # what errors of another kind make of it where the paper's law holds
 
 
 PRIORS: dict[LawName, Prior] = {
-    "kept": Prior(0.05, 0.1, 0.99, -0.02),
-    "returning": Prior(0.03, 0.0, 0.5, 0.01),
+    "kept": Prior(0.05, 0.1, 0.99, -0.02, 0.03),
+    "returning": Prior(0.03, 0.0, 0.5, 0.01, 0.03),
     "refusal": Prior(0.03, -0.5, 0.5, 0.01),
-    "diminishing": Prior(0.1, 0.0, 2.0, 0.05),
+    "diminishing": Prior(0.1, 0.0, 2.0, 0.05, 0.1),
     "bias": Prior(0.3, 0.0, 4.0, 0.05),
     "appeal": Prior(1.0, 0.01, 4.0, 0.05),
 }
@@ -81,6 +83,22 @@ def prior_of(law: Law, names: Sequence[LawName]) -> list[tuple[float, float]]:
 def bounds_of(names: Sequence[LawName]) -> tuple[list[float], list[float]]:
     """Least and largest of these strengths."""
     return [PRIORS[name].least for name in names], [PRIORS[name].most for name in names]
+
+
+def beyond_doubt(law: Law, before: Law, slope: float) -> Law:
+    """The law with as much of what differs from that `before` any answer as is beyond doubt.
+
+    A refusal leads the belief away from the item by what it tells. Where that is overdone, it looks
+    as if the refusal drew users: up to half of it, at a chance of one half, counts as nothing.
+    """
+    planned: dict[str, float] = {}
+    for name, prior in PRIORS.items():
+        first = getattr(before, name)
+        away = getattr(law, name) - first
+        planned[name] = first + math.copysign(max(0.0, abs(away) - prior.doubt), away)
+    told = before.surprise * slope / 2 / (1 + before.surprise * slope**2 / 4)
+    planned["refusal"] -= min(max(planned["refusal"], 0.0), told / 2)
+    return before._replace(**planned)
 
 
 def varied(law: Law, names: Sequence[LawName]) -> Tensor:

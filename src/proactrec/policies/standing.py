@@ -12,7 +12,15 @@ from torch import Tensor
 from proactrec.journeys import Journeys
 from proactrec.policies.base import View
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
-from proactrec.policies.laws import Law, LawName, Trail, known_vectors, varied, walked
+from proactrec.policies.laws import (
+    Law,
+    LawName,
+    Trail,
+    beyond_doubt,
+    known_vectors,
+    varied,
+    walked,
+)
 from proactrec.policies.sight import Sight, Steps, interest_of
 from proactrec.policies.starts import Starts
 from proactrec.policies.toward import Toward
@@ -43,6 +51,7 @@ class Standing:
         self.slope, self.shares = knowledge.slope, knowledge.shares.to(vectors)
         self.items = views.weighted(vectors, self.shares)
         self.law = law._replace(**dict(zip(laws, strengths, strict=True)))
+        self._planned = beyond_doubt(self.law, law, self.slope)
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
         self._effects = knowledge.effects_of(self._varied[:, Law._fields.index("appeal")])
@@ -95,9 +104,9 @@ class Standing:
 
     def steps(self, view: View) -> Steps:
         """How the round moves users."""
-        law, places = self.law, self.places(view)
+        law, places = self._planned, self.places(view)
         if not self._laws:
-            return Steps(law.kept, law.kept)
+            return Steps(self.law.kept, self.law.kept)
         n_accepted = view.journeys.accepted.sum(1, keepdim=True)
         kept, then = (1 - (1 - law.kept) / (1 + law.diminishing * (n_accepted + n)) for n in (0, 1))
         steps = Steps(kept, then, law.refusal)
