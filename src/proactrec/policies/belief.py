@@ -152,9 +152,11 @@ class AcceptanceModel(NamedTuple):
         """Items' own logits: (n_items + 1,)."""
         return self.surplus / (self.information + self.shrinkage)
 
-    def effects_of(self, variance: Tensor) -> Tensor:
-        """The same by their variance (n,) instead of the shrinkage: (n_items + 1, n)."""
-        surplus, information = (x.to(variance)[:, None] for x in (self.surplus, self.information))
+    def effects_of(self, item_idx: Tensor, variance: Tensor) -> Tensor:
+        """Of items (n,), by the variance of effects (k,) instead of the shrinkage: (n, k)."""
+        shown = item_idx.to(self.surplus.device)
+        of_items = (self.surplus[shown, None], self.information[shown, None])
+        surplus, information = (x.to(variance) for x in of_items)
         return surplus * variance / (information * variance + 1)
 
     def learned(

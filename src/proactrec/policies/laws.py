@@ -19,12 +19,13 @@ is what answers tell of it,
 
 from :math:`b = 0` and the variance :math:`P = \tau^2` of biases among users.
 
-The strengths :math:`\theta = (1 - \alpha_0, \kappa, \eta, \delta, \tau^2, v)` are the same for all
-users and have a normal prior around the paper's law (:math:`\alpha_0` alone). They are weights of
-the chance like the slopes of :class:`~proactrec.policies.belief.AcceptanceModel`: by how the logit
-of the item shown would differ under another strength,
-:math:`\partial (a\, m^\top e + b) / \partial \theta`, found by differences, each round is one more
-step of an extended Kalman filter. Sources of the laws: docs/guide/worlds.md.
+The strengths :math:`\theta` of these laws, and the variance of items' own logits :math:`b_i`, are
+the same for all users and have a normal prior around the paper's law (:math:`\alpha_0` alone). They
+are weights of the chance like the slopes of
+:class:`~proactrec.policies.belief.AcceptanceModel`: by how the logit of the item shown would differ
+under another strength, :math:`\partial (a\, m^\top e + b + b_i) / \partial \theta`, found by
+differences, each round is one more step of an extended Kalman filter. Sources of the laws:
+docs/guide/worlds.md.
 
 Places are shares of vectors that are known, of the start and of what was shown. So a round needs
 their inner products alone, and several laws cost little more than one.

@@ -36,7 +36,7 @@ class Standing:
     law : Law
         Strengths before any answer.
     laws : sequence of str
-        Those that are learned; with none only `law`'s step and surprise count.
+        Those that are learned; without any, only `kept` and `surprise` of `law` count.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Standing:
         self._planned = beyond_doubt(self.law, law, self.slope)
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
-        self._effects = knowledge.effects_of(self._varied[:, Law._fields.index("appeal")])
+        self._knowledge = knowledge
 
     @property
     def dim(self) -> int:
@@ -129,7 +129,9 @@ class Standing:
         vectors = known_vectors(self._start(view.journeys), self.items, view.journeys)
         trail = Trail.unpacked(view.places, self.dim, len(self._varied))
         near = (vectors @ items[:, :, None])[:, :, 0]
-        told = trail.told(near, self._effects[item_idx], self.slope, self.law, self._laws)
+        appeal = self._varied[:, Law._fields.index("appeal")]
+        effects = self._knowledge.effects_of(item_idx, appeal)
+        told = trail.told(near, effects, self.slope, self.law, self._laws)
         return torch.cat([interest, told], 1)
 
     def _start(self, journeys: Journeys) -> Tensor:
