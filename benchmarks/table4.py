@@ -39,6 +39,7 @@ ORDERINGS = (
     ("Foresight", "one view"),
     ("Foresight", "interest alone"),
     ("exploring", "Foresight"),
+    ("learning laws", "Foresight"),
     ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),
     ("oracle-lookahead", "oracle-greedy"),

@@ -93,9 +93,10 @@ def views(explainer: Explainer) -> Iterator[tuple[Foresight, View]]:
 
 def by_hand(policy: Foresight, seen: View, step: Tensor) -> tuple[Stop, Stop]:
     """Best stops after steps (n,) were accepted, and after they were refused: (n, 1) each."""
-    sight = policy._sight(seen, policy._offsets)
+    sight = policy._users.sight(seen, policy._offsets)
     goal = policy._goal(seen, sight.now)
-    gains = policy._expected_gain(policy._outlook(sight), goal.price) + seen.candidates.penalty
+    acceptance = policy.options.worth.step / goal.price
+    gains = sight.outlook(policy._slope).expected(acceptance) + seen.candidates.penalty
     plans = policy._plans(seen, sight, goal, gains)
     at = (plans.column == step[:, None]).int().argmax(1, keepdim=True)
     after, other, gain = (x.gather(1, at) for x in (plans.after, plans.other, plans.gain))

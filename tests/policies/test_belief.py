@@ -233,3 +233,27 @@ def test_journeys_in_a_mix_of_rounds_move_as_each_alone() -> None:
     for row, number in enumerate((2, 4, 1)):
         assert torch.equal(mixed[row], believed(whole.before(number), 0.05)[row])
     assert torch.equal(mixed[2], START[2])
+
+
+def test_strengths_outside_of_their_bounds_stand_there_and_the_rest_is_likeliest_beside() -> None:
+    """Against a search among weights within the bounds, by projected descent."""
+    rng = torch.Generator().manual_seed(7)
+    root = torch.randn(6, 6, generator=rng, dtype=torch.float64)
+    found = AcceptanceModel.before_answers(
+        3,
+        slopes=[4.0],
+        deviations=[1.0],
+        prior_chance=0.3,
+        strength=4.0,
+        shrinkage=20.0,
+        laws=[(0.0, 1.0)] * 3,
+    )._replace(precision=root @ root.T + torch.eye(6))
+    away = torch.tensor([0, 0, 0, -0.4, 0.6, 0.05], dtype=torch.float64)
+    given = found._replace(weights=found.weights + away)
+    least, most = [0.0, -0.2, 0.0], [0.5, 0.2, 0.5]
+    weights = given.weights.clone()
+    for _ in range(3000):
+        weights -= 0.02 * given.precision @ (weights - given.weights)
+        weights[3:] = weights[3:].clamp(torch.tensor(least), torch.tensor(most))
+    torch.testing.assert_close(given.within(least, most).weights, weights, atol=1e-6, rtol=0)
+    assert found.within(least, most) is found

@@ -146,3 +146,27 @@ def test_what_was_learned_is_searched_by(monkeypatch: pytest.MonkeyPatch) -> Non
     one, other = whole.knowing(learned).decide(view), few.knowing(learned).decide(view)
     assert one.item_idx.tolist() == other.item_idx.tolist()
     assert one.score.tolist() != decision.score.tolist()
+
+
+def test_steps_and_biases_of_users_are_searched_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Laws under which users are moved by less each time, and some accept more."""
+    laws = ("kept", "diminishing", "bias")
+    whole, few = both(lambda: foresight(Worth(), laws=laws, goes_on=True), monkeypatch)
+    assert isinstance(few, Foresight)
+    assert isinstance(whole, Foresight)
+    strengths = torch.tensor([0.6, 0.6, 2.0], dtype=torch.float64)
+    prior = whole.prior()
+    known = prior._replace(weights=torch.cat([prior.weights[:-3], strengths]))
+    whole, few = whole.knowing(known), few.knowing(known)
+    view = seen(torch.zeros(N, 0), 5, 0, share=0.3)
+    journeys = view.journeys
+    for column in range(6):  # two kinds of users: who accept everything, and who nothing
+        shown = torch.arange(N) + 30 * column + 1
+        accepted = torch.arange(N) % 2 == 0
+        journeys = journeys.after(shown, accepted, accepted)
+    view = view._replace(journeys=journeys, places=whole.place(journeys))
+    one, other = whole.decide(view), few.decide(view)
+    assert one.item_idx.tolist() == other.item_idx.tolist()
+    torch.testing.assert_close(one.score, other.score, rtol=1e-4, atol=1e-6)
+    chances = whole.chances(view).mean(1)
+    assert chances[::2].min() > chances[1::2].max()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from proactrec.evaluation.oracles import ReadsMinds
 from proactrec.policies.base import Policy
+from proactrec.policies.laws import PRIORS
 from proactrec.policies.registry import POLICIES, policy_type
 from proactrec.testing.policies import PolicyContract
 from proactrec.testing.toys import N_ROUNDS, TINY_IRN, TINY_PRORL, Toy
@@ -34,6 +35,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "prorl, plan once": ("prorl", {"model": TINY_PRORL, "n_rounds": N_ROUNDS}),
     "prorl, replan": ("prorl", {"model": TINY_PRORL, "mode": "replan"}),
     "foresight": ("foresight", {"n_models": 1, "view_dim": 4}),
+    "foresight, laws": (
+        "foresight",
+        {"n_models": 1, "view_dim": 4, "laws": tuple(PRIORS)},
+    ),
     "foresight, one round": ("foresight", {"n_models": 1, "depth": 1, "other_views": ()}),
     "oracle-lookahead, three candidates": ("oracle-lookahead", {"n_candidates": 3}),
 }

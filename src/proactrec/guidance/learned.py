@@ -20,7 +20,8 @@ def tensors_of(knowledge: Any) -> dict[str, Tensor]:
 def knowledge_of(like: Any, saved: Mapping[str, Tensor], n_fitted: int, n_items: int) -> Any:
     """Knowledge of the kind of `like` from tensors.
 
-    Of items that came after the fit, which are others everywhere, it is what `like` knows.
+    Of items that came after the fit, which are others everywhere, it is what `like` knows; and of
+    what comes last in `like` and was not learned yet when the tensors were saved.
     """
     found: dict[str, Any] = {}
     for name, prior in like._asdict().items():
@@ -29,6 +30,9 @@ def knowledge_of(like: Any, saved: Mapping[str, Tensor], n_fitted: int, n_items:
             found[name] = float(value)
         elif prior.dim() == 1 and len(prior) == n_items + 1:
             found[name] = torch.cat([value[: n_fitted + 1], prior[n_fitted + 1 :]])
+        elif value.shape < prior.shape:
+            found[name] = prior.clone()
+            found[name][tuple(map(slice, value.shape))] = value
         else:
             found[name] = value
     return like._replace(**found)

@@ -38,13 +38,13 @@ LEAST_SLOPE = 0.1
 class AcceptanceModel(NamedTuple):
     """Weights of the chance with what is known of them; a value, never changed.
 
-    The weights (intercept, a slope for each view, popularity) have a normal posterior, carried on
-    from round to round. What they miss of single items goes into item effects: shrunken mean
-    residuals.
+    The weights (intercept, a slope for each view, popularity, the strength of each of the
+    :mod:`~proactrec.policies.laws` that are learned) have a normal posterior, carried on from round
+    to round. What they miss of single items goes into item effects: shrunken mean residuals.
     """
 
-    weights: Tensor  # (n_views + 2,) float64
-    precision: Tensor  # (n_views + 2, n_views + 2) float64
+    weights: Tensor  # (n_views + 2 + n_laws,) float64
+    precision: Tensor  # (n_views + 2 + n_laws, n_views + 2 + n_laws) float64
     surplus: Tensor  # (n_items + 1,), acceptances beyond those foreseen
     information: Tensor  # (n_items + 1,), sum of p (1 - p)
     shrinkage: float  # information that outweighs the prior of an item effect; inf: none
@@ -63,6 +63,7 @@ class AcceptanceModel(NamedTuple):
         strength: float,
         shrinkage: float,
         leaving: tuple[float, float] = (0.0, 0.0),
+        laws: Sequence[tuple[float, float]] = (),
     ) -> Self:
         """The prior.
 
@@ -80,28 +81,41 @@ class AcceptanceModel(NamedTuple):
             See the class.
         leaving : two floats
             Assumed share that leaves after an acceptance and after a refusal.
+        laws : sequence of length n_laws
+            Prior means of the laws' strengths, and their prior deviations.
         """
         intercept = torch.logit(torch.tensor(prior_chance, dtype=torch.float64))
-        weights = torch.tensor([float(intercept), *slopes, 0.0], dtype=torch.float64)
+        strengths = [mean for mean, _ in laws]
+        weights = torch.tensor([float(intercept), *slopes, 0.0, *strengths], dtype=torch.float64)
         spread = [1 / deviation**2 for deviation in deviations]
-        precision = torch.tensor([strength, *spread, strength], dtype=torch.float64)
+        of_laws = [1 / deviation**2 for _, deviation in laws]
+        precision = torch.tensor([strength, *spread, strength, *of_laws], dtype=torch.float64)
         nothing = torch.zeros(n_rows)
-        least = LEAST_SLOPE * weights[1:-1]
+        least = LEAST_SLOPE * weights[1 : 1 + len(slopes)]
         n_played = torch.full((2,), PRIOR_ROUNDS, dtype=torch.float64)
         n_left = n_played * torch.tensor(leaving, dtype=torch.float64)
         acceptance = weights, precision.diag(), nothing, nothing, shrinkage, least
         return cls(*acceptance, n_left, n_played)
 
     @property
+    def slopes(self) -> Tensor:
+        """Weight of interest, by view: (n_views,)."""
+        return self.weights[1 : 1 + len(self.least_slopes)]
+
+    @property
     def slope(self) -> float:
         """Weight of interest, all views together."""
-        return float(self.weights[1:-1].sum())
+        return float(self.slopes.sum())
+
+    @property
+    def strengths(self) -> Tensor:
+        """Of the laws that are learned: (n_laws,)."""
+        return self.weights[len(self.least_slopes) + 2 :]
 
     @property
     def shares(self) -> Tensor:
         """Of the views in interest: (n_views,), positive, their sum 1."""
-        slopes = self.weights[1:-1]
-        return (slopes / slopes.sum()).float()
+        return (self.slopes / self.slopes.sum()).float()
 
     @property
     def leaving(self) -> Tensor:
@@ -130,40 +144,84 @@ class AcceptanceModel(NamedTuple):
         """
         weight = self.information + self.shrinkage
         effects = self.surplus / weight + optimism * weight.rsqrt()
-        return self.weights[0].float() + self.weights[-1].float() * popularity + effects
+        of_popularity = self.weights[len(self.least_slopes) + 1]
+        return self.weights[0].float() + of_popularity.float() * popularity + effects
 
-    def learned(self, evidence: Evidence, popularity: Tensor) -> "AcceptanceModel":
+    @property
+    def effects(self) -> Tensor:
+        """Items' own logits: (n_items + 1,)."""
+        return self.surplus / (self.information + self.shrinkage)
+
+    def effects_of(self, item_idx: Tensor, variance: Tensor) -> Tensor:
+        """Of items (n,), by the variance of effects (k,) instead of the shrinkage: (n, k)."""
+        shown = item_idx.to(self.surplus.device)
+        of_items = (self.surplus[shown, None], self.information[shown, None])
+        surplus, information = (x.to(variance) for x in of_items)
+        return surplus * variance / (information * variance + 1)
+
+    def learned(
+        self, evidence: Evidence, popularity: Tensor, effects: Tensor | None = None
+    ) -> "AcceptanceModel":
         """The model after one more round: a Newton search for the new posterior mode.
 
-        `evidence.features` (n, n_views) holds the interest that was foreseen, by view.
+        `evidence.features` (n, n_views) holds the interest that was foreseen, by view; where laws
+        are learned, then (n, n_laws + 1) as :meth:`~proactrec.policies.laws.Trail.told` has them.
+        `effects` (n_items + 1,) are those in them; without, weights are found as if items had none.
         """
-        interest, liked = evidence.features.double(), popularity[evidence.item_idx].double()
-        rows = torch.cat([torch.ones_like(liked)[:, None], interest, liked[:, None]], 1)
+        n_views, features = len(self.least_slopes), evidence.features.double()
+        liked = popularity[evidence.item_idx].double()
+        given, laws = features[:, n_views : n_views + 1].sum(1), features[:, n_views + 1 :]
+        interest = features[:, :n_views]
+        rows = torch.cat([torch.ones_like(liked)[:, None], interest, liked[:, None], laws], 1)
         answers = evidence.accepted.double()
-        weights = self._mode(rows, answers)
-        weights[1:-1] = weights[1:-1].maximum(self.least_slopes)
-        chance = torch.sigmoid(rows @ weights)
-        precision = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
+        weights = self._mode(rows, given, answers)
+        slopes = weights[1 : 1 + n_views]
+        weights[1 : 1 + n_views] = slopes.maximum(self.least_slopes)
+        chance = torch.sigmoid(rows @ weights + given)
+        doubt, surplus = chance * (1 - chance), answers - chance
+        if effects is not None:  # what is left adds to what was known already
+            surplus = surplus + doubt * effects[evidence.item_idx]
         return self._replace(
             weights=weights,
-            precision=precision,
-            surplus=self.surplus.index_add(0, evidence.item_idx, (answers - chance).float()),
-            information=self.information.index_add(
-                0, evidence.item_idx, (chance * (1 - chance)).float()
-            ),
+            precision=(rows * doubt[:, None]).T @ rows + self.precision,
+            surplus=self.surplus.index_add(0, evidence.item_idx, surplus.float()),
+            information=self.information.index_add(0, evidence.item_idx, doubt.float()),
         )
 
-    def _mode(self, rows: Tensor, answers: Tensor) -> Tensor:
-        """Most likely weights: Newton's steps, halved until they lead downhill."""
+    def within(self, least: Sequence[float], most: Sequence[float]) -> "AcceptanceModel":
+        """The model given that strengths of laws are inside of these bounds (n_laws,).
+
+        Where the mode is outside, the other weights are the likeliest beside the bound.
+        """
+        n_others, weights = len(self.weights) - len(least), self.weights
+        low, high = (
+            torch.cat([weights.new_full((n_others,), end), weights.new_tensor(inside)])
+            for end, inside in ((-torch.inf, least), (torch.inf, most))
+        )
+        low[1 : 1 + len(self.least_slopes)] = self.least_slopes
+        is_bound = torch.zeros_like(weights, dtype=torch.bool)
+        while (is_outside := (weights < low) | (weights > high)).any():
+            is_bound |= is_outside
+            weights = torch.where(is_bound, weights.clamp(low, high), self.weights)
+            free, pull = self.precision[~is_bound], (weights - self.weights)[is_bound]
+            weights[~is_bound] -= torch.linalg.solve(free[:, ~is_bound], free[:, is_bound] @ pull)
+        return self if weights is self.weights else self._replace(weights=weights)
+
+    def _mode(self, rows: Tensor, given: Tensor, answers: Tensor) -> Tensor:
+        """Most likely weights: Newton's steps, halved until they lead downhill.
+
+        `given` (n,) is what is known of the logits beside them.
+        """
 
         def loss(weights: Tensor) -> float:
             away = weights - self.weights
-            misfit = F.binary_cross_entropy_with_logits(rows @ weights, answers, reduction="sum")
+            logits = rows @ weights + given
+            misfit = F.binary_cross_entropy_with_logits(logits, answers, reduction="sum")
             return float(misfit + 0.5 * away @ self.precision @ away)
 
         weights = self.weights.clone()
         for _ in range(N_NEWTON):
-            chance = torch.sigmoid(rows @ weights)
+            chance = torch.sigmoid(rows @ weights + given)
             curvature = (rows * (chance * (1 - chance))[:, None]).T @ rows + self.precision
             slope = rows.T @ (answers - chance) - self.precision @ (weights - self.weights)
             step, now = torch.linalg.solve(curvature, slope), loss(weights)

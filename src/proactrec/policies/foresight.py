@@ -13,6 +13,7 @@ import copy
 from functools import partial
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -23,9 +24,10 @@ from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions, InterestVectors
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
-from proactrec.policies.belief import AcceptanceModel, moved_by_answers, standard_popularity
+from proactrec.policies.belief import AcceptanceModel, standard_popularity
 from proactrec.policies.ingredients import Ingredients
-from proactrec.policies.narrowing import narrowed
+from proactrec.policies.laws import Law, LawName, bounds_of, prior_of
+from proactrec.policies.narrowing import floats, narrowed
 from proactrec.policies.plans import (
     Ahead,
     Goal,
@@ -38,9 +40,9 @@ from proactrec.policies.plans import (
     waiting_of,
     worth_now,
 )
-from proactrec.policies.sight import Chances, Sight, Sought, interest_of
+from proactrec.policies.sight import Chances, Sight, Sought
+from proactrec.policies.standing import Standing
 from proactrec.policies.starts import Starts
-from proactrec.policies.toward import Toward
 from proactrec.policies.views import Views, fitted_views
 from proactrec.retrieval.search import search_in
 from proactrec.types import IntArray
@@ -52,7 +54,7 @@ ENDING_DISCOUNT = 0.8
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow", "laws"})
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, le=1000, description="items whose consequences are imagined")
@@ -73,6 +75,11 @@ class ForesightOptions(Options):
         0.02,
         ge=0,
         description="how much the vector of a history may be wrong; 0: answers only move",
+    )
+    laws: tuple[LawName, ...] = Field(
+        (),
+        description="what is learned of how answers move users: step, returning, refusal, "
+        "diminishing; and of responses: bias, that some users accept more, and appeal of items",
     )
     learns: bool = Field(True, description="learn from all users' answers when they accept")
     item_shrinkage: float | None = Field(
@@ -110,12 +117,22 @@ class ForesightOptions(Options):
     view_dim: int = Field(64, ge=1, le=MOST_DIM, description="length of the other views' vectors")
 
     @model_validator(mode="after")
-    def _every_view_once(self) -> Self:
-        if len(set(self.other_views)) < len(self.other_views):
-            raise InvalidInputError(
-                f"other_views must hold every view once, got {', '.join(self.other_views)}"
-            )
+    def _everything_once(self) -> Self:
+        for name, what, given in (
+            ("other_views", "view", self.other_views),
+            ("laws", "law", self.laws),
+        ):
+            if len(set(given)) < len(given):
+                raise InvalidInputError(
+                    f"{name} must hold every {what} once, got {', '.join(given)}"
+                )
         return self
+
+    @property
+    def law(self) -> Law:
+        """Strengths before any answer."""
+        appeal = 1 / (self.item_shrinkage or torch.inf) if "appeal" in self.laws else 0.0
+        return Law(self.kept_share, appeal=appeal, surprise=self.belief_variance)
 
 
 class Foresight(Policy):
@@ -174,6 +191,7 @@ class Foresight(Policy):
             strength=4.0,
             shrinkage=self.options.item_shrinkage or torch.inf,
             leaving=self.options.worth.both_leaving,
+            laws=prior_of(self.options.law, self.options.laws),
         )
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:
@@ -181,7 +199,10 @@ class Foresight(Policy):
         evidence = evidence.cpu()  # where knowledge is
         if self.options.worth.learns_leaving:
             knowledge = knowledge.seen_again(evidence)
-        return knowledge.learned(evidence, self._popularity) if self.options.learns else knowledge
+        if not self.options.learns:
+            return knowledge
+        effects = self._bounded(knowledge).effects if "appeal" in self.options.laws else None
+        return knowledge.learned(evidence, self._popularity, effects)
 
     def knowing(self, knowledge: AcceptanceModel) -> Self:
         """The policy with this acceptance model."""
@@ -190,31 +211,30 @@ class Foresight(Policy):
         return other
 
     def _know(self, knowledge: AcceptanceModel) -> None:
-        self.knowledge, self._slope, vectors = knowledge, knowledge.slope, self.views.item_vectors
-        self._shares, self._leaving = (x.to(vectors) for x in (knowledge.shares, knowledge.leaving))
-        self._items = self.views.weighted(vectors, self._shares)
-        self._toward = Toward(self._items)
+        self.knowledge, vectors, options = knowledge, self.views.item_vectors, self.options
+        knowledge = self._bounded(knowledge)
+        self._users = Standing(self.views, self._starts, knowledge, options.law, options.laws)
+        self._slope, self._leaving = knowledge.slope, knowledge.leaving.to(vectors)
         self._offsets, self._hopeful_offsets = (
             knowledge.offsets(self._popularity, optimism).to(vectors.device)
-            for optimism in (0.0, self.options.optimism)
+            for optimism in (0.0, options.optimism)
         )
 
+    def _bounded(self, knowledge: AcceptanceModel) -> AcceptanceModel:
+        """The model with strengths of laws that can be, and what they say of items' effects."""
+        laws = self.options.laws
+        knowledge = knowledge.within(*bounds_of(laws))
+        if "appeal" not in laws:
+            return knowledge
+        return knowledge._replace(shrinkage=1 / float(knowledge.strengths[laws.index("appeal")]))
+
     def place(self, journeys: Journeys) -> Tensor:
-        """Where users are believed to stand (n, d)."""
-        return moved_by_answers(
-            self.views.weighted(self._starts.of(journeys), self._shares),
-            self._items,
-            journeys,
-            self._slope,
-            self._offsets,
-            kept_share=self.options.kept_share,
-            variance=self.options.belief_variance,
-        )
+        """Where users are believed to stand (n, d), and what else is believed of them behind it."""
+        return self._users.of(journeys, self._offsets)
 
     def chances(self, view: View) -> Tensor:
         """Chance of every candidate, as believed: (n, C)."""
-        sight = self._sight(view, self._offsets)
-        return torch.sigmoid(self._slope * sight.interest + sight.offsets)
+        return self._users.sight(view, self._offsets).chances(self._slope)
 
     def decide(self, view: View) -> Decision:
         """The item with the highest expected worth over the rounds that are left."""
@@ -222,8 +242,8 @@ class Foresight(Policy):
         score, column = self._weighed(view)
         best, place = score.max(1)
         item_idx = view.candidates.items(column.gather(1, place[:, None]))[:, 0]
-        foreseen = self.views.sums(view.places * self._items[item_idx]) / self._shares
-        return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, foreseen)
+        features = self._users.foreseen(view, item_idx)
+        return Decision(item_idx.masked_fill(best == -torch.inf, 0), best, features)
 
     def promise(self, view: View) -> Tensor:
         """Expected worth of the rounds that are left: (n,)."""
@@ -240,10 +260,9 @@ class Foresight(Policy):
 
         And what comes of waiting with the target: :class:`~proactrec.policies.plans.Waiting`.
         """
-        sight = self._sight(view, self._offsets)
+        sight = self._users.sight(view, self._offsets)
         own = sight.of(item_idx[:, None])
-        outlook = self._outlook(own)
-        chances = torch.sigmoid(self._slope * sight.interest + sight.offsets)
+        outlook, chances = own.outlook(self._slope), sight.chances(self._slope)
         return {
             "similarity_now": own.now[:, 0],
             "similarity_after": (own.now + outlook.gain)[:, 0],
@@ -262,18 +281,6 @@ class Foresight(Policy):
         sight, goal, _, gains = self._prospects(view)
         plans = self._plans(view, sight, goal, gains)
         return waiting_of(plans, goal, worth, self._ahead(view))._asdict()
-
-    def _sight(self, view: View, offsets: Tensor) -> Sight:
-        """All candidates, as users see them."""
-        item_idx = view.candidates.item_idx
-        if item_idx is not None:
-            near, targets = self._items[item_idx], self._items[view.target_idx]  # (n, C, d), (n, d)
-            interest, toward = (torch.einsum("nd,ncd->nc", x, near) for x in (view.places, targets))
-            now = (view.places * targets).sum(1, keepdim=True)
-            return Sight(interest, toward, now, offsets[item_idx])
-        interest, toward = interest_of(view.places, self._items), self._toward.of(view.target_idx)
-        now = interest.gather(1, view.target_idx[:, None])
-        return Sight(interest, toward, now, offsets)
 
     def _weighed(self, view: View) -> tuple[Tensor, Tensor]:
         """Value and column of every item that is weighed: (n, n_weighed) each."""
@@ -295,29 +302,30 @@ class Foresight(Policy):
         """The view of the steps and the target that are weighed, if the catalogue is large."""
         if self._search is None or view.candidates.item_idx is not None:
             return view
-        worth, ahead = self.options.worth, self._looks_ahead(view)
-        targets = self._items[view.target_idx]
-        now = (view.places * targets).sum(1, keepdim=True)
+        worth, ahead, users = self.options.worth, self._looks_ahead(view), self._users
+        places, targets, bias = users.places(view), users.items[view.target_idx], users.bias(view)
+        now = (places * targets).sum(1, keepdim=True)
         price = self._goal(view, now).price if ahead else torch.ones_like(now)
         sought = Sought(
-            self.views.weighted(view.places, self._shares),
-            self.views.weighted(targets, self._shares),
+            self.views.weighted(places, users.shares),
+            self.views.weighted(targets, users.shares),
             view.target_idx,
             now[:, 0],
             self._hopeful_offsets,
             slope=self._slope,
-            kept_share=self.options.kept_share,
+            kept_share=np.broadcast_to(users.steps(view).kept, now.shape)[:, 0],
             interest=1.0 if ahead else worth.interest,
             step=worth.step / price[:, 0],
             n_steps=self.options.n_considered if ahead else 1,
+            bias=floats(bias[:, 0]) if isinstance(bias, Tensor) else None,
         )
         return narrowed(view, partial(sought.find, self._search))
 
     def _prospects(self, view: View) -> tuple[Sight, Goal, Chances, Tensor]:
         """All candidates as hoped for, the target, and expected gains (n, C)."""
-        sight = self._sight(view, self._hopeful_offsets)
-        goal, outlook = self._goal(view, sight.now), self._outlook(sight)
-        gains = self._expected_gain(outlook, goal.price) + view.candidates.penalty
+        sight = self._users.sight(view, self._hopeful_offsets)
+        goal, outlook = self._goal(view, sight.now), sight.outlook(self._slope)
+        gains = outlook.expected(self.options.worth.step / goal.price) + view.candidates.penalty
         return sight, goal, outlook, gains
 
     def _goal(self, view: View, now: Tensor) -> Goal:
@@ -326,19 +334,7 @@ class Foresight(Policy):
         is_waited = torch.full_like(now, worth.target > 0, dtype=torch.bool)
         if worth.target:
             is_waited &= is_open(view.journeys, shows_again=view.shows_again)
-        return Goal.of(worth, is_waited, now, self._slope, offset)
-
-    def _outlook(self, sight: Sight) -> Chances:
-        share = self.options.kept_share
-        chance = torch.sigmoid(self._slope * sight.interest + sight.offsets)
-        length = share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * sight.interest
-        length = length.clamp(min=1e-12).sqrt()
-        gain = (share * sight.now + (1 - share) * sight.toward) / length - sight.now
-        return Chances(chance, gain, length)
-
-    def _expected_gain(self, outlook: Chances, price: Tensor) -> Tensor:
-        """What showing items gains in their round, acceptance itself as interest at its price."""
-        return outlook.chance * (outlook.gain + self.options.worth.step / price)
+        return Goal.of(worth, is_waited, now, self._slope, offset + self._users.bias(view))
 
     def _plans(self, view: View, sight: Sight, goal: Goal, gains: Tensor) -> Plans:
         """The best steps by their expected gain now, then the target; what each leaves possible."""
@@ -351,10 +347,13 @@ class Foresight(Policy):
         column = considered[:, :n_steps]
         if own is not None:
             column = torch.cat([column, own.int().argmax(1, keepdim=True)], 1)
-        then = self._outlook(sight.of(column))
+        then = sight.of(column).outlook(self._slope)
         now = worth_now(worth, goal, first[:, :n_steps], then.chance[:, :n_steps])
         if own is not None:
             accepted = target_now(worth, then.chance[:, -1:], then.gain[:, -1:])
+            if then.lost is not None:
+                refused = (1 - then.chance[:, -1:]) * then.lost[:, -1:]
+                accepted = accepted + worth.interest * refused
             may = own.any(1, keepdim=True) & (gains.gather(1, column[:, -1:]) > -torch.inf)
             now = torch.cat([now, accepted.masked_fill(~may, -torch.inf)], 1)
         items = view.candidates.items(column)
@@ -364,7 +363,8 @@ class Foresight(Policy):
         if not options.goes_on:
             after = after.masked_fill(ours, 0)
         other = refused_gains(first, column.shape[1])
-        return Plans(column, now, then.chance, then.gain, after, other, ours & goal.is_open)
+        is_last = ours & goal.is_open
+        return Plans(column, now, then.chance, then.gain, after, other, is_last, then.lost)
 
     def _gains_after(
         self,
@@ -376,16 +376,10 @@ class Foresight(Policy):
         then: Chances,
     ) -> Tensor:
         """Expected gain of next steps (n, K) once a plan was accepted: (n, n_plans, K)."""
-        share, here = self.options.kept_share, sight.of(considered)
-        near = self._items[view.candidates.items(considered)]  # (n, K, d)
-        alike = self._items[view.candidates.items(column)] @ near.transpose(1, 2)
-        there = Sight(
-            (share * here.interest[:, None] + (1 - share) * alike) / then.length[:, :, None],
-            here.toward[:, None],
-            here.now[:, None] + then.gain[:, :, None],
-            here.offsets[:, None],
-        )
-        gains = self._expected_gain(self._outlook(there), goal.price[:, None])
+        near = self._users.items[view.candidates.items(considered)]  # (n, K, d)
+        alike = self._users.items[view.candidates.items(column)] @ near.transpose(1, 2)
+        there = sight.of(considered).after(alike, then)
+        gains = there.outlook(self._slope).expected(self.options.worth.step / goal.price[:, None])
         return gains.masked_fill(column[:, :, None] == considered[:, None], 0)
 
     def worth(self, plans: Plans, goal: Goal, view: View) -> Tensor:

@@ -69,6 +69,7 @@ class Plans(NamedTuple):
     after: Tensor  # largest expected gain by a next step once accepted; 0 if guidance ends
     other: Tensor  # largest expected gain by another step once refused
     is_target: Tensor  # whether it is a target that is waited for
+    lost: Tensor | None = None  # gain of interest, if refused; None: users stay where they are
 
 
 class Ahead(NamedTuple):
@@ -181,9 +182,13 @@ def _staying(plans: Plans, ahead: Ahead) -> Staying:
 
 def _stops(plans: Plans, goal: Goal, staying: Staying, ahead: Ahead) -> Stop:
     """When waiting on is best ended: after acceptances (n, n_plans), then after refusals."""
-    another = plans.other[:, :2]  # the first's, and all others'
+    if plans.lost is None:
+        another = plans.other[:, :2]  # the first's, and all others'
+        refused = goal.interest.expand_as(another)
+    else:
+        another, refused = plans.other, goal.interest + plans.lost
     return best_stop(
-        torch.cat([goal.interest + plans.gain, goal.interest.expand_as(another)], 1),
+        torch.cat([goal.interest + plans.gain, refused], 1),
         torch.cat([plans.after, another], 1),
         slope=goal.slope,
         offset=goal.offset,
@@ -196,6 +201,9 @@ def _stops(plans: Plans, goal: Goal, staying: Staying, ahead: Ahead) -> Stop:
 def _by_answer(part: Tensor, plans: Plans) -> tuple[Tensor, Tensor]:
     """What is of :func:`_stops` after an acceptance and after a refusal: (n, n_plans) each."""
     n_plans = plans.now.shape[1]
+    if plans.lost is not None:
+        after, other = part.split(n_plans, 1)
+        return after, other
     after, other = part[:, :n_plans], part[:, -1:].repeat(1, n_plans)
     other[:, :1] = part[:, n_plans : n_plans + 1]
     return after, other

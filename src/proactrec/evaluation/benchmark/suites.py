@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from proactrec.policies.laws import PRIORS
+
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
 TABLE_4: dict[str, Changes] = {
@@ -32,6 +34,7 @@ BEYOND: dict[str, Changes] = {
     "one view": {"policy": "foresight", "policy_options.other_views": []},
     "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
+    "learning laws": {"policy": "foresight", "policy_options.laws": list(PRIORS)},
     "one round of waiting": {"policy": "foresight", "policy_options.longest_wait": 0},
     "nobody leaves": {
         "policy": "foresight",
@@ -39,7 +42,7 @@ BEYOND: dict[str, Changes] = {
         "policy_options.worth.learns_leaving": False,
     },
 }
-"""Our own planner, without each of its parts, and with one more."""
+"""Our own planner, without each of its parts, and with two more."""
 REFERENCES: dict[str, Changes] = {
     name: {"policy": name}
     for name in (
