@@ -63,7 +63,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tuned", type=Path, default=TUNED)
     parser.add_argument("--only-finished", action="store_true")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    known = methods_of(arguments.tuned)
+    if unknown := set(arguments.methods or ()) - set(known):
+        parser.error(f"--methods must be of {', '.join(known)}, got {', '.join(sorted(unknown))}")
+    return arguments
 
 
 def methods_of(tuned: Path) -> dict[str, Changes]:
