@@ -10,41 +10,28 @@ these as well.
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from laws_parts.page import body_of, content_of
-from proactrec.data.load import DatasetOptions
-from proactrec.errors import ProactrecError
 from proactrec.evaluation.benchmark.grid import Cell, grid
-from proactrec.evaluation.benchmark.suites import RIVALS, Changes
-from proactrec.evaluation.benchmark.tasks import Workshop
-from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.simulator.worlds import LAWFUL, WORLDS
-from shared.compact import read_figures
-from shared.kept import Kept
-from shared.page import origin, page_parser, write_page
+from shared.kept import TUNED, Kept, methods_of, parser_of
+from shared.page import origin, write_page
 
 OLD = tuple(
     f"{name}-v2"
     for name in ("flat", "medium", "steep", "factors", "neighbours", "content", "divided")
 )
 NEW = (*LAWFUL, "weak-receptivity-v1", "strong-receptivity-v1")
-TUNED = Path(__file__).parents[1] / "docs" / "results" / "tuned-policies.json"
 
 
 def main() -> None:
     """Play what is missing, seed by seed, and write the page."""
     arguments = _arguments()
-    torch.set_num_threads(1)
-    workshop = Workshop(arguments.folder / "store", arguments.data_dir)
-    kept = Kept(arguments.folder / "cells", workshop)
-    cells = _cells(arguments)
-    if not arguments.only_finished:
-        for cell in cells:
-            _play(cell, kept)
+    kept = Kept(arguments)
+    cells = _cells(arguments, kept)
+    for cell in cells:
+        kept.played(cell)
     about = {name: str(value) for name, value in vars(arguments).items()}
     content = {"origin": origin(), "arguments": about, **content_of(cells, kept)}
     title = f"Who gains what under other laws, on {arguments.dataset}"
@@ -52,17 +39,11 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = page_parser(__doc__)
-    parser.add_argument("--dataset", default="ml-100k")
+    parser = parser_of(__doc__, n_users=300, n_targets=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--users", type=int, default=300)
-    parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=[*OLD, *NEW])
     parser.add_argument("--methods", nargs="+", help="all by default")
-    parser.add_argument("--folder", type=Path, default=Path("runs/laws"))
-    parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tuned", type=Path, default=TUNED)
-    parser.add_argument("--only-finished", action="store_true")
     arguments = parser.parse_args()
     known = methods_of(arguments.tuned)
     if unknown := set(arguments.methods or ()) - set(known):
@@ -70,31 +51,12 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def methods_of(tuned: Path) -> dict[str, Changes]:
-    """The rivals, and again those with options that were chosen for them."""
-    chosen: Mapping[str, Changes] = read_figures(tuned)["chosen"] if tuned.exists() else {}
-    again = {f"{name}, tuned": {**RIVALS[name], **changes} for name, changes in chosen.items()}
-    return {**RIVALS, **again}
-
-
-def _cells(arguments: argparse.Namespace) -> list[Cell]:
+def _cells(arguments: argparse.Namespace, kept: Kept) -> list[Cell]:
     """All cells, those of the first seed first, and of a seed world by world."""
-    changes = {"protocol.targets.n_targets": arguments.targets, "n_users": arguments.users}
-    base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset)).changed(changes)
     methods = methods_of(arguments.tuned)
     wanted = {name: methods[name] for name in arguments.methods or methods}
-    cells = grid([base], wanted, (), arguments.seeds, named_worlds=arguments.worlds)
+    cells = grid([kept.base], wanted, (), arguments.seeds, named_worlds=arguments.worlds)
     return sorted(cells, key=lambda cell: arguments.seeds.index(cell.options.seed))
-
-
-def _play(cell: Cell, kept: Kept) -> None:
-    """Play a cell and say what it took; one that can't be is told of and left out."""
-    try:
-        found = kept.played(cell)
-    except ProactrecError as error:
-        print(f"failed: {cell.text}: {error}", flush=True)
-        return
-    print(f"{cell.text}: {found['cpu_seconds']} s of processor time", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,22 +14,15 @@ import argparse
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
 from proactrec.config import digest
-from proactrec.data.load import DatasetOptions
-from proactrec.errors import ProactrecError
-from proactrec.evaluation.benchmark.grid import Cell, grid
+from proactrec.evaluation.benchmark.grid import grid
 from proactrec.evaluation.benchmark.suites import RIVALS, Changes
-from proactrec.evaluation.benchmark.tasks import Workshop
-from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.rng import generator
-from shared.kept import Kept, means_of
-from shared.page import origin, page_parser, write_page
+from shared.kept import Kept, means_of, parser_of
+from shared.page import origin, write_page
 from shared.tables import table
 
 WORLDS = ("medium-v2", "returning-v1", "reactance-v1", "appeal-v1")
@@ -72,14 +65,10 @@ SPACES: dict[str, Space] = {
 def main() -> None:
     """Try what is missing, and write the page with what was chosen."""
     arguments = _arguments()
-    torch.set_num_threads(1)
-    workshop = Workshop(arguments.folder / "store", arguments.data_dir)
-    kept = Kept(arguments.folder / "trials", workshop)
-    changes = {"protocol.targets.n_targets": arguments.targets, "n_users": arguments.users}
-    base = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset)).changed(changes)
+    kept = Kept(arguments, "trials")
     trials = {
         name: [
-            _tried(name, options, base.changed({"seed": arguments.seed}), kept, arguments)
+            _tried(name, options, kept, arguments.seed)
             for options in drawn(SPACES[name], arguments.trials, arguments.seed)
         ]
         for name in arguments.policies
@@ -96,16 +85,10 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = page_parser(__doc__)
-    parser.add_argument("--dataset", default="ml-100k")
+    parser = parser_of(__doc__, n_users=150, n_targets=8)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--users", type=int, default=150)
-    parser.add_argument("--targets", type=int, default=8)
     parser.add_argument("--policies", nargs="+", choices=list(SPACES), default=list(SPACES))
-    parser.add_argument("--folder", type=Path, default=Path("runs/laws"))
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--only-finished", action="store_true")
     return parser.parse_args()
 
 
@@ -116,34 +99,14 @@ def drawn(space: Space, n_trials: int, seed: int) -> list[dict[str, Any]]:
     return [every[0], *(every[at] for at in others[: n_trials - 1])]
 
 
-def _tried(
-    name: str,
-    options: Changes,
-    base: ExperimentOptions,
-    kept: Kept,
-    arguments: argparse.Namespace,
-) -> dict[str, Any]:
+def _tried(name: str, options: Changes, kept: Kept, seed: int) -> dict[str, Any]:
     """IoI@20 of a trial by world and on average; None where it is not finished or not possible."""
-    method = f"{name} {digest(dict(options))[:8]}"
-    seeds = [base.seed]
-    cells = grid([base], {method: {**RIVALS[name], **options}}, (), seeds, named_worlds=WORLDS)
-    found = {cell.world: _gained(cell, kept, arguments) for cell in cells}
-    known = [one for one in found.values() if one is not None]
-    score = fmean(known) if len(known) == len(WORLDS) else None
-    return {"options": dict(options), "score": score, "ioi@20": found}
-
-
-def _gained(cell: Cell, kept: Kept, arguments: argparse.Namespace) -> float | None:
-    try:
-        found = kept.of(cell) if arguments.only_finished else kept.played(cell)
-    except ProactrecError as error:
-        print(f"failed: {cell.text}: {error}", flush=True)
-        return None
-    if found is None:
-        return None
-    gained = means_of(found)["ioi@20"]
-    print(f"{cell.text}: {gained:.4f}, {found['cpu_seconds']} s of processor time", flush=True)
-    return gained
+    method = {f"{name} {digest(dict(options))[:8]}": {**RIVALS[name], **options}}
+    cells = grid([kept.base], method, (), [seed], named_worlds=WORLDS)
+    found = {cell.world: kept.played(cell) for cell in cells}
+    gained = {world: means_of(one)["ioi@20"] for world, one in found.items() if one is not None}
+    score = fmean(gained.values()) if len(gained) == len(WORLDS) else None
+    return {"options": dict(options), "score": score, "ioi@20": gained}
 
 
 EXPLAINED = (

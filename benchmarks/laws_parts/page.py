@@ -27,7 +27,9 @@ def content_of(cells: Sequence[Cell], kept: Kept) -> dict[str, Any]:
         for (world, method), of in found.items()
         if of
     ]
-    missing = [cell.text for cell in cells if kept.of(cell) is None]
+    missing = [
+        cell.text for cell in cells if cell.options.seed not in found[cell.world, cell.method]
+    ]
     return {"missing": missing, "rows": rows}
 
 
