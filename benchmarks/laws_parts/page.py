@@ -55,8 +55,8 @@ def _less(of: BySeed, beside: BySeed) -> dict[str, Any]:
     seeds = sorted(set(of) & set(beside))
     if not seeds:
         return {}
-    both = ({seed: sums_of(kept[seed]) for seed in seeds} for kept in (of, beside))
-    found = {f"{one.metric}@{one.round}": one for one in paired_differences(*both, ROUNDS)}
+    a, b = ({seed: sums_of(kept[seed]) for seed in seeds} for kept in (of, beside))
+    found = {f"{one.metric}@{one.round}": one for one in paired_differences(a, b, ROUNDS)}
     return {name: [*found[name].estimate, found[name].verdict] for name in COMPARED}
 
 
