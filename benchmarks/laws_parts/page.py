@@ -6,7 +6,7 @@ from typing import Any
 
 from proactrec.evaluation.benchmark.grid import Cell
 from proactrec.measurement.comparison import paired_differences
-from shared.kept import ROUNDS, Kept, by_place, means_of, sums_of
+from shared.kept import ROUNDS, Kept, means_of, sums_of
 from shared.tables import interval, table
 
 ORACLE, BESIDE = "oracle-lookahead", "ITMPRec"
@@ -20,7 +20,7 @@ def content_of(cells: Sequence[Cell], kept: Kept) -> dict[str, Any]:
     """A row for every world and method, and which cells are missing."""
     found: dict[tuple[str, str], BySeed] = {
         place: {cell.options.seed: one for cell in own if (one := kept.of(cell)) is not None}
-        for place, own in by_place(cells).items()
+        for place, own in _by_place(cells).items()
     }
     rows = [
         _row(world, method, of, found.get((world, ORACLE), {}), found.get((world, BESIDE), {}))
@@ -31,6 +31,14 @@ def content_of(cells: Sequence[Cell], kept: Kept) -> dict[str, Any]:
         cell.text for cell in cells if cell.options.seed not in found[cell.world, cell.method]
     ]
     return {"missing": missing, "rows": rows}
+
+
+def _by_place(cells: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
+    """Cells by world and method, those of a place by seed."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.options.seed):
+        found.setdefault((cell.world, cell.method), []).append(cell)
+    return found
 
 
 def _row(world: str, method: str, of: BySeed, oracle: BySeed, beside: BySeed) -> Row:

@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +141,3 @@ def means_of(kept: Mapping[str, Any]) -> dict[str, float]:
             ROUNDS, of.numerator.sum(0), of.denominator.sum(0), strict=True
         )
     }
-
-
-def by_place(cells: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
-    """Cells by world and method, those of a place by seed."""
-    found: dict[tuple[str, str], list[Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.options.seed):
-        found.setdefault((cell.world, cell.method), []).append(cell)
-    return found
