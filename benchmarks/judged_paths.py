@@ -1,7 +1,7 @@
 """ProRL's own figures of all who guide: by the model that rewarded it, and by one that never did.
 
-Usage: python benchmarks/judged_paths.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--users 300]
-    [--targets 20] [--world medium-v2] [--methods NAME ...] [--folder runs/laws] [--data-dir DIR]
+Usage: python benchmarks/judged_paths.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--users 200]
+    [--targets 12] [--world medium-v2] [--methods NAME ...] [--folder runs/laws] [--data-dir DIR]
     [--only-finished]
 Cells are those of `laws.py`. The judge that rewarded ProRL is the SASRec of the same seed; the
 other is a BSARec of the next seed, from random item vectors, trained on the same histories.
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = parser_of(__doc__, n_users=300, n_targets=20)
+    parser = parser_of(__doc__, n_users=200, n_targets=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--world", default="medium-v2")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))

@@ -1,7 +1,7 @@
 """Who gains what where users move and answer by other laws: every method in every world.
 
-Usage: python benchmarks/laws.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--users 300]
-    [--targets 20] [--worlds NAME ...] [--methods NAME ...] [--folder runs/laws]
+Usage: python benchmarks/laws.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--users 200]
+    [--targets 12] [--worlds NAME ...] [--methods NAME ...] [--folder runs/laws]
     [--data-dir DIR] [--tuned docs/results/tuned-policies.json] [--only-finished]
 Cells lie in FOLDER/cells, models and logs in FOLDER/store, so it goes on where it was killed, and
 several of it may play at once, with other seeds; with --only-finished it plays nothing and writes
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = parser_of(__doc__, n_users=300, n_targets=20)
+    parser = parser_of(__doc__, n_users=200, n_targets=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=[*OLD, *NEW])
     parser.add_argument("--methods", nargs="+", help="all by default")
