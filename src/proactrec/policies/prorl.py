@@ -145,7 +145,7 @@ def _packed(items: Tensor) -> Tensor:
 
 def fit_planner(training: Training, options: ProRLOptions, folder: Path) -> None:
     """Fill a folder with a planner: judge and pre-trained model are parts of their own."""
-    judged = _judge_folder(training, options)
+    judged = judge_folder(training, options)
     item_ids = training.dataset.item_ids
     model = load_prorl(_pretrained_folder(training, options, judged), item_ids)
     prompts, held_out = mined(training.dataset, options, training.seed)
@@ -167,7 +167,8 @@ def fit_planner(training: Training, options: ProRLOptions, folder: Path) -> None
     planner.save(folder, training.dataset)
 
 
-def _judge_folder(training: Training, options: ProRLOptions) -> Path:
+def judge_folder(training: Training, options: ProRLOptions) -> Path:
+    """Folder of the SASRec that rewards a planner, made once."""
     given: dict[str, Any] = options.judge.model_dump(mode="json")
 
     def fit(training: Training, folder: Path) -> None:

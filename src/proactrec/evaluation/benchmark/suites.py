@@ -70,10 +70,23 @@ FIGURE_4: dict[str, Changes] = {
     **{name: {"policy_options.n_curious": q} for name, q in SENSITIVITY["favourites"].items()},
     **{name: {"protocol.intents.n_intents": n} for name, n in SENSITIVITY["intents"].items()},
 }
+RIVALS: dict[str, Changes] = {
+    "ITMPRec": SHORT["ITMPRec"],
+    "IPG": TABLE_4["IPG"],
+    "IRN, re-planned": TABLE_4["IRN, re-planned"],
+    "ProRL": {"policy": "prorl"},
+    "ProRL, re-planned": {"policy": "prorl", "policy_options.mode": "replan"},
+    "nearest-to-target": REFERENCES["nearest-to-target"],
+    "Foresight": SHORT["Foresight"],
+    "oracle-greedy": REFERENCES["oracle-greedy"],
+    "oracle-lookahead": REFERENCES["oracle-lookahead"],
+}
+"""Everybody who guides to targets, between the nearest item and oracles."""
 SUITES: dict[str, dict[str, Changes]] = {
     "table4": {**TABLE_4, **REFERENCES},
     "table3": TABLE_3,
     "figure4": FIGURE_4,
     "beyond": {**BEYOND, **REFERENCES},
     "short": SHORT,
+    "rivals": RIVALS,
 }

@@ -1,0 +1,1 @@
+"""What `laws.py` is made of: its page."""
