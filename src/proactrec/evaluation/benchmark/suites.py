@@ -78,6 +78,7 @@ RIVALS: dict[str, Changes] = {
     "ProRL, re-planned": {"policy": "prorl", "policy_options.mode": "replan"},
     "nearest-to-target": REFERENCES["nearest-to-target"],
     "Foresight": SHORT["Foresight"],
+    "Foresight, learning laws": BEYOND["learning laws"],
     "oracle-greedy": REFERENCES["oracle-greedy"],
     "oracle-lookahead": REFERENCES["oracle-lookahead"],
 }
