@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.rails import RailsOptions
-from proactrec.policies.exploring import ExploringOptions
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.worth import Worth
 
 HOLD_OUT = "hold-out"
