@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 
 from proactrec.serving import refreshing
 from proactrec.serving.app import create_app
+from proactrec.serving.calling import trusted
 from proactrec.serving.client import Client
 from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
@@ -41,7 +42,7 @@ class Live:
     def __init__(self, service: Service, port: int, key: str) -> None:
         self.service, self.url, self.key = service, f"http://127.0.0.1:{port}", key
         self.client = Client(self.url, key)
-        self._raw = httpx2.Client(base_url=self.url, timeout=20)
+        self._raw = httpx2.Client(base_url=self.url, timeout=20, verify=trusted())
 
     def close(self) -> None:
         self.client.close()

@@ -3,8 +3,10 @@
 A call that may be repeated is, when the service asks for patience.
 """
 
+import ssl
 import time
 from collections.abc import Mapping
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -37,6 +39,12 @@ ERRORS: Mapping[int, type[ProactrecError]] = {
 }
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whom this machine trusts, for all clients: reading its list takes longer than a call."""
+    return httpx2.create_ssl_context()
+
+
 class Caller:
     """The service at a URL.
 
@@ -65,7 +73,7 @@ class Caller:
         headers = {"Authorization": f"Bearer {key}"}
         self._tries = tries
         self._http = httpx2.Client(
-            base_url=url, headers=headers, timeout=timeout, transport=transport
+            base_url=url, headers=headers, timeout=timeout, transport=transport, verify=trusted()
         )
 
     def __enter__(self) -> Self:
