@@ -11,7 +11,6 @@ from unittest import mock
 
 import httpx2
 import uvicorn
-from argon2 import PasswordHasher
 
 from proactrec.serving import refreshing
 from proactrec.serving.app import create_app
@@ -29,11 +28,11 @@ from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
 from proactrec.store.keys import Scope
 
+from ..store.shop import CHEAP
+
 TENANT = "shop"
 LOOK_SECONDS = 0.1
 """Between two looks of an instance for news, which has a second otherwise."""
-CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-"""For keys of tests: the service's own hashing takes a tenth of a second, as it should."""
 
 
 class Live:
@@ -97,9 +96,9 @@ def live(
     )
     options = SafetyOptions(**safety)
     service = Service(database.apart(), instance, options.door(database))
-    often = mock.patch.object(refreshing, "EVERY_SECONDS", LOOK_SECONDS)
     with (
-        often,
+        mock.patch.object(refreshing, "EVERY_SECONDS", LOOK_SECONDS),
+        mock.patch.object(keys, "_HASHER", CHEAP),
         listening(service, options) as port,
         closing(Live(service, port, made_key(database))) as found,
     ):

@@ -12,6 +12,7 @@ from proactrec.store.database import Database, Hot
 from proactrec.store.leases import Leases, take_back
 from proactrec.store.rebuild import differences
 
+from ..conftest import kind as kind
 from .shop import NOON, TENANT, begun, decide, rows, said
 
 TOTAL = Limit("c", "all", "total")
