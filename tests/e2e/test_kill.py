@@ -52,9 +52,9 @@ def figures(out: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(toy: Toy, cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(toy: Toy, here_first: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted") / "run"
-    outcome = cli(*toy.run, *LONG, "--out", out)
+    outcome = here_first(*toy.run, *LONG, "--out", out)
     assert outcome.code == 0, outcome.stderr
     return out
 
