@@ -209,8 +209,12 @@ def test_a_chore_that_fails_is_tried_again() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 def test_a_killed_worker_is_followed_by_the_next(database: Database, folder: Path) -> None:
-    """Killed in the middle of a forecast, as is the process that makes it; stopped in another."""
+    """Killed in the middle of a forecast, as is the process that makes it; stopped in another.
+
+    On PostgreSQL see tests/serving/test_faults.py.
+    """
     shop = Shop(database, folder)
     about = ask_forecast(shop)
     with worker_process(database, folder) as process:
