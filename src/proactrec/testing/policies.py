@@ -244,9 +244,9 @@ def listed(candidates: Candidates) -> Candidates:
 
 
 def companies(journeys: Journeys) -> Iterable[list[Tensor]]:
-    """Every third row alone (all users of a toy once), all in blocks, by round, and shuffled."""
+    """Rows one by one, in blocks, by round, and shuffled."""
     rows = torch.arange(len(journeys.user))
-    yield list(rows[::3].split(1))
+    yield list(rows.split(1))
     yield list(rows.split(7))
     yield [(journeys.round == number).nonzero()[:, 0] for number in journeys.round.unique()]
     yield [torch.randperm(len(rows), generator=torch_generator(0, "shuffled"))]
