@@ -95,6 +95,7 @@ def test_no_page_keeps_anybody_out(browser: Browser, site: str) -> None:
 def test_on_a_phone_nothing_is_too_wide_or_out_of_reach(browser: Browser, site: str) -> None:
     """Pages are laid out in one way there; what differs is how wide their parts are."""
     visit = Visit(browser, site, width=390, scheme="dark")
+    visit.page.emulate_media(reduced_motion="reduce")
     for path in PAGES:
         visit.page.goto(path)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390, path
