@@ -70,6 +70,7 @@ def test_whatever_is_sent_is_answered_as_described(
             *(str(path), "--url", service.url, "--header", f"Authorization: Bearer {key}"),
             *("--seed", "1", "--max-examples", str(n_examples), "--phases", phases),
             *("--exclude-checks", EXCLUDED, "--generation-database", "none", "--no-color"),
+            *("--request-timeout", "60"),  # ten seconds pass, for 500 users, on a loaded machine
         ],
         capture_output=True,
         text=True,
