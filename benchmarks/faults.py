@@ -50,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--times", type=int, default=20, help="kills of each process")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between visits of a shop")
     parser.add_argument("--guide", type=Path, help="folder of a guide")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -64,7 +65,8 @@ def main() -> None:
         folder.chmod(0o755)  # PostgreSQL's user passes through
         guide = asked.guide or fitted(folder / "guide")
         for part in asked.parts or PARTS:
-            setting = Setting(guide, folder / part, random.Random(asked.seed), asked.times)
+            rng = random.Random(asked.seed)
+            setting = Setting(guide, folder / part, rng, asked.times, asked.pause)
             setting.folder.mkdir()
             found[part] = PARTS[part](setting)
             found[part]["broken_promises"] = broken(found[part])

@@ -1,8 +1,9 @@
 """Fixtures that every test may use."""
 
+import ast
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "quick: given by a rule, is_quick in tests/conftest.py")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone in which no test can be quick, if those are asked for: import nothing."""
+    if config.getoption("markexpr") != "quick" or not collection_path.name.startswith("test_"):
+        return None
+    body = ast.parse(collection_path.read_text()).body
+    marks = [ast.unparse(node) for node in body if isinstance(node, ast.Assign)]
+    imported = {
+        name.asname or name.name
+        for node in body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    is_slow = any(one.startswith("pytestmark") and "mark.slow" in one for one in marks)
+    return is_slow or takes_long(imported) or None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with slow files, end with quick ones: so no process is left alone at the end."""
@@ -58,9 +75,13 @@ def is_quick(item: pytest.Function) -> bool:
         item.get_closest_marker("slow")
         or any(isinstance(one, str) and one in ("postgresql", "partitioned") for one in given)
         or LONG_FIXTURES & set(item.fixturenames)
-        or LONG_IMPORTS & vars(item.module).keys()
-        or any(name.startswith("fit_") for name in vars(item.module))
+        or takes_long(vars(item.module))
     )
+
+
+def takes_long(names: Iterable[str]) -> bool:
+    """Whether some of a file's names are of what trains, plays, draws or starts something."""
+    return any(name in LONG_IMPORTS or name.startswith("fit_") for name in names)
 
 
 @pytest.fixture(scope="session")

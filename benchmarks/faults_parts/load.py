@@ -91,6 +91,7 @@ class Shop(threading.Thread):
         """Visits until the load ends."""
         while not self._load.ends.is_set():
             self._visit()
+            self._load.ends.wait(self._load.pause)
             if self._rng.random() < RENEWED:
                 self._close()
         self._close()
@@ -184,13 +185,21 @@ class Load:
         Who comes; another list may be set at any time.
     n_shops : int, optional
         How many ask at once.
+    pause : float, optional
+        Seconds of each between two visits.
     """
 
     def __init__(
-        self, port: int, key: str, items: Sequence[str], users: Sequence[str], n_shops: int = 12
+        self,
+        port: int,
+        key: str,
+        items: Sequence[str],
+        users: Sequence[str],
+        n_shops: int = 12,
+        pause: float = 0.0,
     ) -> None:
         self.port, self.key, self.items, self.users = port, key, list(items), list(users)
-        self.seen, self.ends = Seen(), threading.Event()
+        self.seen, self.ends, self.pause = Seen(), threading.Event(), pause
         self.gives_up_at = float("inf")
         self._shops = [Shop(self, seed) for seed in range(n_shops)]
 

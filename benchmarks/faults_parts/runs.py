@@ -30,6 +30,7 @@ class Setting(NamedTuple):
     folder: Path
     rng: random.Random
     times: int
+    pause: float = 0.0  # seconds of a shop between two visits
 
 
 class Stage:
@@ -41,7 +42,7 @@ class Stage:
         self._targets = tuple(items["item_id"][N_SHELF : N_SHELF + 3])
         shelf = [*items["item_id"][:N_SHELF], *self._targets]
         self._known = pl.read_parquet(setting.guide / "users.parquet")["user_id"].to_list()
-        self.load = Load(service.port, service.key, shelf, self._crowd(0))
+        self.load = Load(service.port, service.key, shelf, self._crowd(0), pause=setting.pause)
         self._n = 0
 
     @contextmanager

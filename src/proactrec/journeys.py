@@ -18,13 +18,14 @@ from proactrec.data.dataset import Histories, Side
 from proactrec.gpu import Held
 from proactrec.ranking import penalties
 from proactrec.rng import mixed
+from proactrec.types import ACCEPTED as ACCEPTED
+from proactrec.types import REFUSED as REFUSED
+from proactrec.types import UNKNOWN as UNKNOWN
 from proactrec.types import BoolArray, IntArray
 
 Rows = Tensor | slice
 HASHED_USERS = 50_000
 """Users whose histories are hashed at once: it takes some ten numbers an item."""
-ACCEPTED, REFUSED, UNKNOWN = 1, 0, -1
-"""How a user answered to what was shown; unknown: not yet, or nothing was shown."""
 OPEN_ENDED = 1_000_000
 """Rounds left where nobody knows how many there will be."""
 

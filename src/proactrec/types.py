@@ -14,3 +14,5 @@ FilterName = Literal["paper", "k-core", "none"]
 Repeats = Literal["earliest", "latest", "refuse"]
 PADDING = 0
 """Item index of padding: item rows count from 1 everywhere inside proactrec."""
+ACCEPTED, REFUSED, UNKNOWN = 1, 0, -1
+"""How a user answered to what was shown; unknown: not yet, or nothing was shown."""

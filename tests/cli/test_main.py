@@ -35,6 +35,13 @@ def test_help_and_package_load_nothing_heavy(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
+def test_who_calls_the_service_needs_no_torch() -> None:
+    """By the client in a shop's backend, or by the console: both stand beside others."""
+    code = "import proactrec.serving.client, proactrec.console.app, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "faiss"} & set(done.stdout.split())
+
+
 def test_the_version_is_told() -> None:
     code = "from proactrec.cli.main import main; import sys; sys.argv[1:] = ['--version']; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

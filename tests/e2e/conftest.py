@@ -1,11 +1,13 @@
 """A toy world in files, and two ways to run the real command on it."""
 
+import io
 import os
 import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +102,23 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
             main()
         assert isinstance(ended.value.code, int)
         return Outcome(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def here_first() -> Command:
+    """The same for fixtures that are made once, before any test."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        out, told = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(told):
+            patch.setattr(sys, "argv", ["proactrec", *map(str, arguments)])
+            patch.delenv("PROACTREC_DATA", raising=False)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, out.getvalue(), told.getvalue())
 
     return run
 

@@ -25,9 +25,11 @@ def arguments(toy: Toy) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def done(arguments: list[str], cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(
+    arguments: list[str], here_first: Command, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp("benchmark") / "out"
-    outcome = cli(*arguments, "--out", out)
+    outcome = here_first(*arguments, "--out", out)
     assert outcome.code == 0, outcome.stderr
     return out
 

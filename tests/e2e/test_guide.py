@@ -57,7 +57,7 @@ class Shop(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def shop(cli: Command, made_once: Callable[..., Path]) -> Shop:
+def shop(here_first: Command, made_once: Callable[..., Path]) -> Shop:
     def fill(folder: Path) -> None:
         data = load_dataset("demo")
         user, item = data.histories.rows(np.arange(data.n_users))
@@ -67,7 +67,7 @@ def shop(cli: Command, made_once: Callable[..., Path]) -> Shop:
             "timestamp": range(1_000_000_000, 1_000_000_000 + len(user)),
         }
         pl.DataFrame(rows).write_csv(folder / "log.csv")
-        outcome = cli(
+        outcome = here_first(
             "guide", "fit", "--dataset", "demo", "--out", folder / "guide", *FEW, *FORESIGHT
         )
         assert outcome.code == 0, outcome.stderr

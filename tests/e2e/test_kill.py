@@ -52,9 +52,9 @@ def figures(out: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(toy: Toy, cli: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(toy: Toy, here_first: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted") / "run"
-    outcome = cli(*toy.run, *LONG, "--out", out)
+    outcome = here_first(*toy.run, *LONG, "--out", out)
     assert outcome.code == 0, outcome.stderr
     return out
 
@@ -88,14 +88,12 @@ def test_killed_at_every_stage_it_ends_as_if_it_never_was(
     assert kept == {p.relative_to(whole) for p in whole.rglob("*") if not p.name.endswith(".lock")}
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_by_hand_it_says_how_to_go_on(
-    how: signal.Signals, code: int, toy: Toy, start: Start, tmp_path: Path
-) -> None:
+def test_stopped_by_hand_it_says_how_to_go_on(toy: Toy, start: Start, tmp_path: Path) -> None:
+    """By SIGTERM; of SIGINT see tests/distributed/test_processes.py."""
     process = start(*toy.run, *LONG, "--out", tmp_path)
     store = tmp_path / "artefacts"
-    stderr = stop_when(process, store, MOMENTS["vectors half fitted"], how)
-    assert process.returncode == code
+    stderr = stop_when(process, store, MOMENTS["vectors half fitted"], signal.SIGTERM)
+    assert process.returncode == 143
     assert stderr.endswith("stopped; the same command goes on from here\n")
     assert "Traceback" not in stderr
 

@@ -104,7 +104,7 @@ def _address(log: Path) -> str:
     raise AssertionError(log.read_text())
 
 
-def test_the_whole_way_from_a_shops_exports(cli: Command, here: Command, tmp_path: Path) -> None:
+def test_the_whole_way_from_a_shops_exports(here: Command, tmp_path: Path) -> None:
     orders, articles = exported(tmp_path)
     data, guide = tmp_path / "shop", tmp_path / "guide"
     outcome = here(
@@ -123,7 +123,7 @@ def test_the_whole_way_from_a_shops_exports(cli: Command, here: Command, tmp_pat
     assert outcome.code == 0, outcome.stderr
     with served(guide, tmp_path / "log") as client:
         campaign(client)
-    once = cli("work", "--guide", str(guide), "--once")
+    once = here("work", "--guide", str(guide), "--once")
     assert once.code == 0, once.stderr
     store = tmp_path / "guide.store" / "campaigns.sqlite"
     checked = here("campaign", "rebuild", "--store", str(store), "--check")

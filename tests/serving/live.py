@@ -11,10 +11,10 @@ from unittest import mock
 
 import httpx2
 import uvicorn
-from argon2 import PasswordHasher
 
 from proactrec.serving import refreshing
 from proactrec.serving.app import create_app
+from proactrec.serving.calling import trusted
 from proactrec.serving.client import Client
 from proactrec.serving.connections import Connection
 from proactrec.serving.guides import Guides
@@ -28,11 +28,11 @@ from proactrec.store.campaign import Campaign
 from proactrec.store.database import Database
 from proactrec.store.keys import Scope
 
+from ..store.shop import CHEAP
+
 TENANT = "shop"
 LOOK_SECONDS = 0.1
 """Between two looks of an instance for news, which has a second otherwise."""
-CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-"""For keys of tests: the service's own hashing takes a tenth of a second, as it should."""
 
 
 class Live:
@@ -41,7 +41,7 @@ class Live:
     def __init__(self, service: Service, port: int, key: str) -> None:
         self.service, self.url, self.key = service, f"http://127.0.0.1:{port}", key
         self.client = Client(self.url, key)
-        self._raw = httpx2.Client(base_url=self.url, timeout=20)
+        self._raw = httpx2.Client(base_url=self.url, timeout=20, verify=trusted())
 
     def close(self) -> None:
         self.client.close()
@@ -69,7 +69,7 @@ def campaign(**said: Any) -> Campaign:
 
 def until(is_so: Callable[[], bool]) -> None:
     """Wait for what instances look for all the time."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -96,9 +96,9 @@ def live(
     )
     options = SafetyOptions(**safety)
     service = Service(database.apart(), instance, options.door(database))
-    often = mock.patch.object(refreshing, "EVERY_SECONDS", LOOK_SECONDS)
     with (
-        often,
+        mock.patch.object(refreshing, "EVERY_SECONDS", LOOK_SECONDS),
+        mock.patch.object(keys, "_HASHER", CHEAP),
         listening(service, options) as port,
         closing(Live(service, port, made_key(database))) as found,
     ):

@@ -236,7 +236,7 @@ def test_answers_of_an_issuer_are_bounded_in_size_and_time(
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
 
     def drops() -> Iterator[bytes]:
-        for _ in range(40):
+        for _ in range(200):
             time.sleep(0.05)
             yield b" "
 
@@ -255,7 +255,7 @@ def test_answers_of_an_issuer_are_bounded_in_size_and_time(
     begun = time.monotonic()
     with pytest.raises(IssuerError, match="issuer"):
         Issuer(options).check("Bearer a.b.c")
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 8  # the slow one would take ten
 
 
 def test_known_keys_are_kept_while_the_issuer_is_out(

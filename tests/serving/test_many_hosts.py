@@ -152,6 +152,11 @@ N_DECISIONS = int(os.environ.get("PROACTREC_CAP_DECISIONS", "1500"))
 BATCH, N_DAYS = 64, 4
 
 
+APART = get_context("forkserver")
+"""Processes that load torch together, once."""
+APART.set_forkserver_preload([__name__])
+
+
 def visits(url: str, folder: Path, seed: int, n: int, lease_block: int) -> None:
     """One instance's traffic: users come at random, and answer what they are shown."""
     rng = np.random.default_rng(seed)
@@ -191,7 +196,7 @@ def test_caps_are_exact_whatever_instances_do_at_once(
         shop.campaign(rails={"daily_cap": 3, **caps}, budget=budget, goal={"category": "War"})
         url = database.url.render_as_string(hide_password=False)
         begun = [
-            get_context("spawn").Process(target=visits, args=(url, folder, seed, n, lease_block))
+            APART.Process(target=visits, args=(url, folder, seed, n, lease_block))
             for seed in range(3)
         ]
         for process in begun:

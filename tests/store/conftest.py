@@ -1,4 +1,7 @@
-"""Stores here are made a third way too: with the tables of users in two parts."""
+"""Stores here are made a third way too, with the tables of users in two parts.
+
+Not in files that are about other tables: they take the two kinds of tests/conftest.py.
+"""
 
 import pytest
 

@@ -9,6 +9,7 @@ from proactrec.store.database import Database
 from proactrec.store.items import say_items
 from proactrec.store.keys import Keys
 
+from ..conftest import kind as kind
 from .shop import NOON, TENANT, begun, said
 
 ITEM = {"item_id": "i", "title": "", "categories": (), "text": "", "available": True}

@@ -12,6 +12,7 @@ from proactrec.store.campaign import Budget, Campaign, CampaignRails
 from proactrec.store.database import Database, Hot
 from proactrec.store.people import SECOND, day_of
 
+from ..conftest import kind as kind
 from .shop import NOON, TENANT, begun, decide, rows, said
 
 TOTAL, CUP, LAMP = (Limit("c", scope, "total") for scope in ("all", "item:cup", "item:lamp"))

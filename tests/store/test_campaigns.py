@@ -15,6 +15,7 @@ from proactrec.store.database import Database, Hot
 from proactrec.store.tables import JOBS
 from proactrec.worth import ONLY_INTEREST
 
+from ..conftest import kind as kind
 from .shop import NOON, TENANT, begun, rows, said
 
 WAYS = [(one, other) for one in GOES_TO for other in GOES_TO if one != other]

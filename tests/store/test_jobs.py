@@ -9,6 +9,7 @@ from proactrec.errors import RateError
 from proactrec.store.database import Database
 from proactrec.store.jobs import Job, LostJobError, claim, done, enqueue, failed, newest, renew
 
+from ..conftest import kind as kind
 from .shop import TENANT, rows
 
 

@@ -9,7 +9,16 @@ from proactrec.store import keys as module
 from proactrec.store.database import Database
 from proactrec.store.keys import ALLOWS, Access, Keys, Scope, create
 
-from .shop import NOON, TENANT, rows
+from ..conftest import kind as kind
+from .shop import CHEAP, NOON, TENANT, rows
+
+OWN = module._HASHER
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing takes no time."""
+    monkeypatch.setattr(module, "_HASHER", CHEAP)
 
 
 def made(database: Database, scope: Scope = "decide", tenant: str = TENANT) -> str:
@@ -43,6 +52,12 @@ def test_a_key_says_whose_it_is_and_what_it_opens(database: Database) -> None:
     assert hashlib.sha256(key.encode()).hexdigest() not in stored
     assert hashlib.sha256(secret.encode()).hexdigest()[:5] not in stored
     assert "$argon2id$" in stored
+
+
+def test_whoever_steals_hashes_has_work_to_do() -> None:
+    """At least what OWASP asks of argon2id: 19 MiB and two passes."""
+    assert OWN.memory_cost >= 19 * 1024
+    assert OWN.time_cost >= 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
@@ -17,6 +17,7 @@ from proactrec.console.options import ConsoleOptions
 from proactrec.errors import UnknownKeyError
 from proactrec.serving.client import Client
 from proactrec.serving.looking import AccessNow
+from proactrec.store.campaign import time_zones
 
 COOKIE = "proactrec_console"
 MOST_SESSIONS = 10_000
@@ -96,7 +97,7 @@ class Sessions:
             client.close()
             raise
         number = secrets.token_urlsafe(32)
-        known = zone if zone in available_timezones() else "UTC"
+        known = zone if zone in time_zones() else "UTC"
         with self._lock:
             self._sweep()
             idle = 60.0 * self._options.idle_minutes

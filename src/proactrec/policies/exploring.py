@@ -8,29 +8,15 @@ import copy
 from typing import Any, NamedTuple, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from proactrec.config import Options
 from proactrec.errors import InvalidInputError
 from proactrec.journeys import Journeys
 from proactrec.policies.base import Candidates, Decision, Explains, Policy, View
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.rng import generator, uniform_at
 from proactrec.types import IntArray
-
-
-class ExploringOptions(Options):
-    """How far, and how often, something else than the best is shown."""
-
-    loss: float = Field(0.0, ge=0, description="most worth given up, in the policy's own score")
-    share: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="of rounds in which all items within the loss are equally likely",
-    )
-    most: int = Field(10, ge=1, description="items among which is drawn, the best ones")
 
 
 class Luck(NamedTuple):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -17,9 +18,11 @@ from proactrec.errors import (
     StoreError,
     UnknownKeyError,
 )
-from proactrec.serving.issuer import Issuer
 from proactrec.serving.rates import Buckets, Rate, address_of
 from proactrec.store.keys import Access, Keys, Scope
+
+if TYPE_CHECKING:
+    from proactrec.serving.issuer import Issuer
 
 FRESH_SECONDS, STALE_SECONDS = 5.0, 3600.0
 """A key is looked up again after the first; while the store is out it holds to the second."""
@@ -44,7 +47,9 @@ class Door:
         Requests of one key.
     """
 
-    def __init__(self, keys: Keys, issuer: Issuer | None = None, rate: Rate | None = None) -> None:
+    def __init__(
+        self, keys: Keys, issuer: "Issuer | None" = None, rate: Rate | None = None
+    ) -> None:
         self._keys, self._issuer = keys, issuer
         self._rates = None if rate is None else Buckets(rate)
         self._wrong = Buckets(WRONG)

@@ -87,10 +87,13 @@ class SafetyOptions(Options):
     def door(self, database: "Database") -> "Door":
         """Who lets in, by the keys of a store."""
         from proactrec.serving.access import Door
-        from proactrec.serving.issuer import Issuer
         from proactrec.store.keys import Keys
 
-        issuer = None if self.oidc is None else Issuer(self.oidc)
+        issuer = None
+        if self.oidc is not None:
+            from proactrec.serving.issuer import Issuer  # which loads what reads tokens
+
+            issuer = Issuer(self.oidc)
         rate = None if self.rate_limit is None else Rate.parse(self.rate_limit)
         return Door(Keys(database), issuer, rate)
 

@@ -1,5 +1,6 @@
 """What a provider asks for: a campaign's goal, audience, arms, rails, budget and care."""
 
+from functools import cache
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, Field, StrictBool, field_validator, model_
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError, UnknownIdError
 from proactrec.guidance.rails import RailsOptions
-from proactrec.policies.exploring import ExploringOptions
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.worth import Worth
 
 HOLD_OUT = "hold-out"
@@ -33,6 +34,12 @@ GOES_TO: dict[State, tuple[State, ...]] = {
     "stopped": (),
 }
 """What may become of a campaign."""
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """The IANA list as this machine has it, which lies in hundreds of files: read once."""
+    return frozenset(available_timezones())
 
 
 class Goal(Options):
@@ -136,7 +143,7 @@ class Budget(Options):
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, name: str) -> str:
-        if name not in available_timezones():
+        if name not in time_zones():
             raise InvalidInputError(f"budget.time_zone must be of the IANA list, got {name!r}")
         return name
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from proactrec.journeys import ACCEPTED, REFUSED, UNKNOWN
+from proactrec.types import ACCEPTED, REFUSED, UNKNOWN
 
 KINDS = ("impression", "accept", "skip", "purchase", "complaint")
 """What a shop may report."""

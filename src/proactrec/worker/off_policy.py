@@ -24,7 +24,8 @@ from proactrec.measurement.off_policy import (
     off_policy,
 )
 from proactrec.policies.base import Explains, PredictsAcceptance, what_may_be_shown
-from proactrec.policies.exploring import ExploringOptions, probabilities
+from proactrec.policies.exploring import probabilities
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.serving.guides import Guides
 from proactrec.store import campaigns
 from proactrec.store.campaign import Arm

@@ -14,7 +14,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.prediction import MIN_WORLDS, Summary
 from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.guidance.guide import Guide
-from proactrec.policies.exploring import ExploringOptions
+from proactrec.policies.exploring_options import ExploringOptions
 from proactrec.policies.next_item import NextItem
 from proactrec.progress import Progress, silent
 from proactrec.simulator.prior import PlausibleWorld

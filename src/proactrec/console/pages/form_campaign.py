@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from zoneinfo import available_timezones
 
 from proactrec.config import merged
 from proactrec.console import words
@@ -31,6 +30,7 @@ from proactrec.store.campaign import (
     CampaignRails,
     Goal,
     Guardrails,
+    time_zones,
 )
 
 NONE = "-"
@@ -352,7 +352,7 @@ class Form:
 
     def _budget_said(self) -> dict[str, Any]:
         zone, per_day = filled_in(self._time_zone), whole(self._per_day)
-        if zone not in available_timezones():
+        if zone not in time_zones():
             raise FieldError(self._time_zone, f"must be a name like Europe/Berlin, got {zone!r}")
         said = {"total": whole(self._total), "per_day": per_day, "time_zone": zone}
         return said if per_day is not None else {**said, "pacing": "asap"}
