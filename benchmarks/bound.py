@@ -85,7 +85,9 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self._found: dict[str, Any] = (
+            json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        )
 
     def of(self, content: dict[str, Any], make: Callable[[], dict[str, float]]) -> dict[str, float]:
         """What was made of such content, or is made now."""
