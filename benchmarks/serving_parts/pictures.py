@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from proactrec.report.drawing import styled
 from shared.pictures import Pictures
@@ -16,7 +17,7 @@ def pictures(content: Mapping[str, Any], stem: str) -> Pictures:
 
 
 def _drawn(groups: Sequence[Mapping[str, Any]]) -> Figure:
-    title = "Decisions from when they were due: p99 (lines), p50 (dots)"
+    title = "Decisions since they were due: p99 lines, p50 dots"
     with styled(title, width=6.4) as (figure, axes):
         for group in groups:
             rates = [cell["rate"] for cell in group["cells"]]
@@ -26,5 +27,6 @@ def _drawn(groups: Sequence[Mapping[str, Any]]) -> Figure:
             p50, colour = [one["p50"] for one in due], line.get_color()
             axes.plot(rates, p50, marker=".", linestyle=":", color=colour)
         axes.set(xlabel="decisions a second, and as many events", ylabel="ms", yscale="log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # formulas are not read here
         axes.legend(fontsize=8)
     return figure
