@@ -250,8 +250,15 @@ class Forecaster:
             users = np.sort(rng.choice(users, n_users, replace=False))
         options = run.protocol.rollout.model_copy(update={"n_traced": 0})
         targets = run.targets.item_idx
-        how = {"user_idx": users, "watched": run.watched.weights}
-        return rollout(run.guide, simulated, run.dataset, targets, options, **how).log
+        return rollout(
+            run.guide,
+            simulated,
+            run.dataset,
+            targets,
+            options,
+            user_idx=users,
+            watched=run.watched.weights,
+        ).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""
