@@ -144,7 +144,7 @@ def category_figures(
 
 def _is_noted(log: GuidanceLog) -> bool:
     """Whether the log has the interest in what is watched."""
-    return log.watched.shape[2] > 0
+    return bool(log.watched.shape[2])
 
 
 def _before(log: GuidanceLog, place: int) -> Sums:

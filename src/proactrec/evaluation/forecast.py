@@ -252,9 +252,16 @@ class Forecaster:
             rng = generator(world.seed, "sampled users")
             users = np.sort(rng.choice(users, n_users, replace=False))
         options = run.protocol.rollout.model_copy(update={"n_traced": 0})
-        about = run.guide, simulated, run.dataset, run.targets.item_idx, options
-        whom: Any = {"user_idx": users, "goal": run.fitting.goal, "watched": run.watched.weights}
-        return rollout(*about, **whom).log
+        return rollout(
+            run.guide,
+            simulated,
+            run.dataset,
+            run.targets.item_idx,
+            options,
+            user_idx=users,
+            watched=run.watched.weights,
+            goal=run.fitting.goal,
+        ).log
 
     def summarised(self, log: GuidanceLog) -> Summary:
         """The figures of a log, by segment."""
