@@ -223,8 +223,15 @@ class Start(NamedTuple):
         group = groups.of_item.expand_as(x)
         n_may = torch.zeros(len(x), len(groups.most), dtype=x.dtype)
         n_may.scatter_add_(1, group, (may & (chance > 0)).to(x.dtype))
-        found = (y.gather(1, column) for y in (chance, after, group))
-        return cls(x[:, target], *found, n_may, own_chance, own_after)
+        return cls(
+            x[:, target],
+            chance.gather(1, column),
+            after.gather(1, column),
+            group.gather(1, column),
+            n_may,
+            own_chance,
+            own_after,
+        )
 
 
 def _undominated(chance: Tensor, after: Tensor, always: Tensor) -> Tensor:
