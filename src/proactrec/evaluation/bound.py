@@ -216,7 +216,7 @@ class Start(NamedTuple):
         """By inner products with items (B, n_items), and whether these may be shown."""
         after = journey.after(x[:, target, None], groups.toward, x)
         chance = journey.response.accept_prob(x) * may
-        own = chance[:, target].clone(), after[:, target].clone()
+        own_chance, own_after = chance[:, target].clone(), after[:, target].clone()
         chance[:, target] = 0  # it is no step
         is_dear = groups.of_item < len(groups.most) - 1
         column = _undominated(chance, after, is_dear)
@@ -224,7 +224,13 @@ class Start(NamedTuple):
         n_may = torch.zeros(len(x), len(groups.most), dtype=x.dtype)
         n_may.scatter_add_(1, group, (may & (chance > 0)).to(x.dtype))
         return cls(
-            x[:, target], *(y.gather(1, column) for y in (chance, after, group)), n_may, *own
+            x[:, target],
+            chance.gather(1, column),
+            after.gather(1, column),
+            group.gather(1, column),
+            n_may,
+            own_chance,
+            own_after,
         )
 
 
