@@ -62,8 +62,8 @@ TRIED: dict[tuple[str, str], Changes] = {
     for n in (1, 3, 5)
 }
 COMPARED = [
-    ((policy, CHOSEN), (policy, fixed))
-    for policy in (FORESIGHT, ITMPREC)
+    (first, (first[0], fixed))
+    for first in ((FORESIGHT, CHOSEN), (FORESIGHT, "chosen, others follow"), (ITMPREC, CHOSEN))
     for fixed in (PREMATCHED, NEAREST)
 ]
 TARGET = "target_accepted"
@@ -136,10 +136,10 @@ def write(arguments: argparse.Namespace, base: ExperimentOptions, done: dict[str
                 if cell.named_world != category:
                     continue
                 path = done.get("/".join(cell.name))
-                if path is None:
-                    missing.append(cell.text)
-                    continue
                 policy, _, way = cell.method.partition(", ")
+                if path is None:
+                    missing.append(f"{policy}, seed {seed}")
+                    continue
                 log = GuidanceLog.load(Path(path))
                 logs[policy, way][seed] = log
                 everything[policy, way][seed * len(arguments.categories) + number] = log
@@ -150,7 +150,7 @@ def write(arguments: argparse.Namespace, base: ExperimentOptions, done: dict[str
     content = {
         "origin": origin(),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
-        "missing": missing,
+        "missing": sorted(set(missing)),
         "rows": rows,
         "differences": differences,
     }
@@ -183,6 +183,7 @@ def compared(logs: Logs) -> Iterator[dict[str, Any]]:
             (found,) = paired_differences(a, b, (20,))
             yield {
                 "policy": first[0],
+                "way": first[1],
                 "fixed": second[1],
                 "figure": name,
                 "difference": list(found.estimate),

@@ -53,9 +53,7 @@ def body_of(content: dict[str, Any]) -> str:
     rows, differences = content["rows"], content["differences"]
     parts = [EXPLAINED]
     if content["missing"]:
-        parts.append(
-            f"**Not finished ({len(content['missing'])}):** {'; '.join(content['missing'][:20])}"
-        )
+        parts.append(f"**Not played:** {'; '.join(content['missing'])}.")
     for category in dict.fromkeys(row["category"] for row in reversed(rows)):
         of = [row for row in rows if row["category"] == category]
         less = [one for one in differences if one["category"] == category]
@@ -82,13 +80,14 @@ def _differences(found: Sequence[Row]) -> str:
     """What is chosen less what is fixed; in bold where the interval is on one side of 0."""
     if not found:
         return ""
-    beside = dict.fromkeys((one["policy"], one["fixed"]) for one in found)
+    beside = dict.fromkeys((one["policy"], one["way"], one["fixed"]) for one in found)
     plain, twice = [], []
-    for policy, fixed in beside:
-        of = [one for one in found if (one["policy"], one["fixed"]) == (policy, fixed)]
+    for policy, way, fixed in beside:
+        place = (policy, way, fixed)
+        of = [one for one in found if (one["policy"], one["way"], one["fixed"]) == place]
         own = {one["figure"]: one["difference"] for one in of}
-        plain.append([policy, f"chosen − {fixed}", *(_text(own[name]) for name in NAMES)])
-        twice.append([policy, f"chosen − 2 × {fixed}", *(_text(own[name]) for name in TWICE)])
+        plain.append([policy, f"{way} − {fixed}", *(_text(own[name]) for name in NAMES)])
+        twice.append([policy, f"{way} − 2 × {fixed}", *(_text(own[name]) for name in TWICE)])
     heads = ["policy", "difference"]
     tables = table([*heads, *NAMES.values()], plain), table([*heads, *TWICE.values()], twice)
     return "\n\n".join(tables)
