@@ -159,7 +159,7 @@ def serve(
 
 def default_database(guide: Path) -> str:
     """Beside the guide's folder, which never changes."""
-    return f"sqlite:///{guide.absolute().with_name(f'{guide.name}.store') / 'campaigns.sqlite'}"
+    return str(guide.absolute().with_name(f"{guide.name}.store") / "campaigns.sqlite")
 
 
 def first_key(database: "Database", file: Path | None = None) -> str | None:

@@ -58,7 +58,7 @@ class Database:
 
     Parameters
     ----------
-    url : str
+    url : str or sqlalchemy.URL
         `sqlite:///FILE`, the path of such a file, or `postgresql://...`.
     partitions : int
         Hash partitions by (tenant, user) of the tables of users, on PostgreSQL, when they are made.
@@ -69,7 +69,7 @@ class Database:
         For another kind of URL.
     """
 
-    def __init__(self, url: str, *, partitions: int = 0) -> None:
+    def __init__(self, url: str | URL, *, partitions: int = 0) -> None:
         self.url, self.partitions = _read(url), partitions
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
@@ -94,8 +94,7 @@ class Database:
 
     def apart(self) -> Self:
         """The same database by connections of its own: whoever takes all of these takes none."""
-        url = self.url.render_as_string(hide_password=False)
-        return type(self)(url, partitions=self.partitions)
+        return type(self)(self.url, partitions=self.partitions)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; processes that do it at once wait for each other.
@@ -277,8 +276,10 @@ def _psycopg(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
-def _read(url: str) -> URL:
+def _read(url: str | URL) -> URL:
     """What a URL or a path says; a store in memory would be gone with the command."""
+    if isinstance(url, URL):
+        return url
     try:
         read = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     except (ArgumentError, ValueError):
