@@ -77,7 +77,7 @@ def main() -> None:
         name: [one for one in of if one["score"] is not None] for name, of in trials.items()
     }
     best = {name: max(of, key=lambda one: one["score"]) for name, of in finished.items() if of}
-    chosen = {name: one["options"] for name, one in best.items()}
+    chosen = {name: changed_in(one["options"], SPACES[name]) for name, one in best.items()}
     about = {name: str(value) for name, value in vars(arguments).items()}
     content = {"origin": origin(), "arguments": about, "chosen": chosen, "trials": trials}
     title = f"Options of every policy, chosen by the same number of trials, on {arguments.dataset}"
@@ -97,6 +97,11 @@ def drawn(space: Space, n_trials: int, seed: int) -> list[dict[str, Any]]:
     every = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
     others = generator(seed, "tuned policies").permutation(len(every) - 1) + 1
     return [every[0], *(every[at] for at in others[: n_trials - 1])]
+
+
+def changed_in(options: Changes, space: Space) -> dict[str, Any]:
+    """Options that are not the defaults."""
+    return {name: value for name, value in options.items() if value != space[name][0]}
 
 
 def _tried(name: str, options: Changes, kept: Kept, seed: int) -> dict[str, Any]:
@@ -124,11 +129,9 @@ def body_of(
     about = {**vars(arguments), "worlds": ", ".join(WORLDS)}
     lines = []
     for name, one in best.items():
-        defaults, found = trials[name][0]["options"], one["options"]
         changed = [
             f"`{option.removeprefix('policy_options.')}={json.dumps(value)}`"
-            for option, value in found.items()
-            if value != defaults[option]
+            for option, value in changed_in(one["options"], SPACES[name]).items()
         ]
         scores = [f"{trial['score']:.4f}" for trial in (trials[name][0], one)]
         lines.append([name, str(len(trials[name])), *scores, ", ".join(changed) or "the defaults"])

@@ -45,9 +45,9 @@ def parser_of(about: str | None, *, n_users: int, n_targets: int) -> argparse.Ar
 
 
 def methods_of(tuned: Path) -> dict[str, Changes]:
-    """The rivals, and again those with options that were chosen for them."""
+    """The rivals, and again those for which other options than the defaults were chosen."""
     chosen: Mapping[str, Changes] = read_figures(tuned)["chosen"] if tuned.exists() else {}
-    again = {f"{name}, tuned": {**RIVALS[name], **changes} for name, changes in chosen.items()}
+    again = {f"{name}, tuned": {**RIVALS[name], **own} for name, own in chosen.items() if own}
     return {**RIVALS, **again}
 
 
