@@ -115,7 +115,7 @@ class AcceptanceModel(NamedTuple):
     @property
     def deviations(self) -> Tensor:
         """Posterior deviations of the strengths: (n_laws,)."""
-        variance = torch.linalg.inv(self.precision).diagonal()
+        variance: Tensor = torch.linalg.inv(self.precision).diagonal()
         return variance[len(self.least_slopes) + 2 :].sqrt()
 
     @property
