@@ -204,8 +204,10 @@ def test_plans_foresee_what_an_answer_will_do_to_the_interest_in_the_target() ->
     weights = torch.cat([policy.knowledge.weights[:-4], strengths])
     policy = policy.knowing(policy.knowledge._replace(weights=weights))
     law = policy._users._planned
-    assert law.kept == pytest.approx(0.73)
-    assert (law.returning, law.diminishing) == pytest.approx((0.07, 0.4))
+    deviation = policy.knowledge.deviations.tolist()
+    assert deviation == pytest.approx([PRIORS[name].deviation for name in names])
+    assert law.kept == pytest.approx(0.73 + deviation[0])
+    assert law.refusal == pytest.approx(-0.06 + deviation[2])
     policy._users.law = law  # places, too, by what plans stand on
     policy._users._varied = varied(law, names)
     journeys = world.journeys()
@@ -228,10 +230,10 @@ def test_what_errors_of_another_kind_look_like_moves_no_plan() -> None:
     """A refusal that draws a little, if refusals move the belief; one that repels always counts."""
     before = Law(0.8, appeal=0.05, surprise=0.02)
     small = before._replace(kept=0.82, returning=0.02, refusal=0.02, diminishing=-0.05, bias=0.3)
-    assert beyond_doubt(small, before, slope=4.5) == before._replace(bias=0.3)
-    assert beyond_doubt(small, before._replace(surprise=0.0), slope=4.5).refusal == 0.02
+    assert beyond_doubt(small, before, 4.5, {}) == before._replace(bias=0.3)
+    assert beyond_doubt(small, before._replace(surprise=0.0), 4.5, {}).refusal == 0.02
     large = before._replace(kept=0.6, returning=0.1, refusal=-0.05, diminishing=0.3)
-    planned = beyond_doubt(large, before, slope=4.5)
+    planned = beyond_doubt(large, before, 4.5, {"kept": 0.1, "refusal": 0.01})
     assert planned == pytest.approx(before._replace(
-        kept=0.63, returning=0.07, refusal=-0.05, diminishing=0.2
+        kept=0.73, returning=0.07, refusal=-0.04, diminishing=0.2
     ))  # fmt: skip

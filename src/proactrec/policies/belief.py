@@ -113,6 +113,12 @@ class AcceptanceModel(NamedTuple):
         return self.weights[len(self.least_slopes) + 2 :]
 
     @property
+    def deviations(self) -> Tensor:
+        """Posterior deviations of the strengths: (n_laws,)."""
+        variance: Tensor = torch.linalg.inv(self.precision).diagonal()
+        return variance[len(self.least_slopes) + 2 :].sqrt()
+
+    @property
     def shares(self) -> Tensor:
         """Of the views in interest: (n_views,), positive, their sum 1."""
         return (self.slopes / self.slopes.sum()).float()

@@ -32,7 +32,7 @@ their inner products alone, and several laws cost little more than one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -41,6 +41,8 @@ from torch import Tensor
 from proactrec.journeys import UNKNOWN, Journeys
 
 LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "appeal"]
+DRIFT: tuple[LawName, ...] = ("kept", "returning", "refusal", "diminishing")
+"""Laws that move users; plans have no use for the others."""
 TINY = 1e-6
 
 
@@ -86,9 +88,10 @@ def bounds_of(names: Sequence[LawName]) -> tuple[list[float], list[float]]:
     return [PRIORS[name].least for name in names], [PRIORS[name].most for name in names]
 
 
-def beyond_doubt(law: Law, before: Law, slope: float) -> Law:
+def beyond_doubt(law: Law, before: Law, slope: float, spread: Mapping[LawName, float]) -> Law:
     """The law with as much of what differs from that `before` any answer as is beyond doubt.
 
+    One posterior deviation (`spread`) of each law of drift is in doubt, and its own doubt.
     A refusal leads the belief away from the item by what it tells. Where that is overdone, it looks
     as if the refusal drew users: up to half of it, at a chance of one half, counts as nothing.
     """
@@ -96,7 +99,8 @@ def beyond_doubt(law: Law, before: Law, slope: float) -> Law:
     for name, prior in PRIORS.items():
         first = getattr(before, name)
         away = getattr(law, name) - first
-        planned[name] = first + math.copysign(max(0.0, abs(away) - prior.doubt), away)
+        doubt = prior.doubt + (spread.get(name, 0.0) if name in DRIFT else 0.0)
+        planned[name] = first + math.copysign(max(0.0, abs(away) - doubt), away)
     told = before.surprise * slope / 2 / (1 + before.surprise * slope**2 / 4)
     planned["refusal"] -= min(max(planned["refusal"], 0.0), told / 2)
     return before._replace(**planned)

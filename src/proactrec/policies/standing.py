@@ -51,7 +51,8 @@ class Standing:
         self.slope, self.shares = knowledge.slope, knowledge.shares.to(vectors)
         self.items = views.weighted(vectors, self.shares)
         self.law = law._replace(**dict(zip(laws, strengths, strict=True)))
-        self._planned = beyond_doubt(self.law, law, self.slope)
+        spread = dict(zip(laws, knowledge.deviations.tolist(), strict=True))
+        self._planned = beyond_doubt(self.law, law, self.slope, spread)
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
         self._knowledge = knowledge
