@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from proactrec.errors import StoreError
 from proactrec.store.database import Database
@@ -65,8 +65,8 @@ def _held_by_server(database: Database) -> Iterator[tuple[Callable[[], bool], Ch
         finally:
             # The session's end lets go too, but some time after the client has left; and a session
             # that is lost already has nothing to let go of.
-            with suppress(StoreError):
-                asked("SELECT pg_advisory_unlock_all()")
+            with suppress(SQLAlchemyError):
+                connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
             connection.invalidate()
 
 
