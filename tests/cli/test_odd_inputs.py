@@ -36,10 +36,6 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("run", "--out=~/shop"),
         "--out must be a path, with the home folder spelled out, got '~/shop'",
     ),
-    "a bound that typer has": (
-        ("plan", "g", "--users", "u", "--out", "o", "--shard-size", "0"),
-        "--shard-size must be at least 1, got 0",
-    ),
     "a tenant without a name": (
         ("campaign", "list", "--store", "x.sqlite", "--tenant", " "),
         "--tenant must be a name, got ' '",

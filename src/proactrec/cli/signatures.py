@@ -91,15 +91,15 @@ def _parameter(name: str, about: Mapping[str, Any]) -> inspect.Parameter:
     if about.get("many"):
         kind = list[kind]
     declared = about.get("as", ())
-    least_and_most = {"ge": about.get("min"), "le": about.get("max")}
-    bounds = {kind: bound for kind, bound in least_and_most.items() if bound is not None}
     rule = Rule(
-        about.get("bounds", bounds),
+        about.get("bounds", {}),
         tuple(about.get("choices", ())),
         is_path=about["kind"] == "path",
         is_finite="float" in about["kind"],
     )
-    how = {key: about[key] for key in ("envvar", "metavar", "formats") if key in about}
+    how = {
+        key: about[key] for key in ("envvar", "min", "max", "metavar", "formats") if key in about
+    }
     how["callback"] = callback_of(declared[0] if declared else about.get("metavar", name), rule)
     told = typer.Option(*declared, **how) if declared else typer.Argument(**how)
     default: Any = inspect.Parameter.empty if about.get("required") else None
