@@ -9,6 +9,7 @@ other is a BSARec of the next seed, from random item vectors, trained on the sam
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from proactrec.encoders.fitting import load_encoder
@@ -80,12 +81,12 @@ def _judge(
     own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
     for judge, judged_by in _judges(own, kept, seed).items():
         for cell, path in logs:
-            log = GuidanceLog.load(path)
+            log = GuidanceLog.load(Path(path))
             sums = judged_paths(log, own.dataset, judged_by)
             figures = {name: float(of.numerator.mean()) for name, of in sums.items()}
             figures["length"] = float((paths_of(log) > 0).sum(1).mean())
-            row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
-            row = rows.setdefault((judge, cell.method), row)
+            new: Row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
+            row = rows.setdefault((judge, cell.method), new)
             row["seeds"].append(seed)
             for name, value in figures.items():
                 row["figures"].setdefault(name, []).append(value)

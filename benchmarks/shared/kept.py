@@ -72,7 +72,8 @@ class Kept:
 
     def __init__(self, arguments: argparse.Namespace, name: str = "cells") -> None:
         torch.set_num_threads(1)
-        self._folder, self._only_finished = arguments.folder / name, arguments.only_finished
+        self._folder: Path = arguments.folder / name
+        self._only_finished = arguments.only_finished
         self.workshop = Workshop(arguments.folder / "store", arguments.data_dir)
         options = ExperimentOptions(dataset=DatasetOptions(name=arguments.dataset))
         changes = {"protocol.targets.n_targets": arguments.targets, "n_users": arguments.users}

@@ -335,7 +335,7 @@ def _bound_of_target(
     """Of the journeys of these users (B,) to one target: (B,)."""
     items = world.item_vectors[1:].double().cpu()
     users = world.user_vectors[torch.from_numpy(user_idx).to(world.device)].double().cpu()
-    may = penalties(world.owned, user_idx, len(items) + 1, "cpu")[:, 1:] == 0
+    may = penalties(world.owned, user_idx, len(items) + 1, items.device)[:, 1:] == 0
     groups = Groups.of(items @ items[target - 1], target - 1, journey.n_rounds)
     x = (users @ items.T).clamp(min=-1, max=1)
     start = Start.of(journey, x, may, target - 1, groups)

@@ -57,7 +57,9 @@ class Small(NamedTuple):
         shown, target = (items[i].double().numpy() for i in (item, self.target))
         after = share * user + (1 - share) * shown
         after /= np.linalg.norm(after)
-        chance = float(self.world.response.accept_prob(torch.tensor(user @ shown)))
+        response = self.world.response
+        assert isinstance(response, DistributionResponse)
+        chance = float(response.accept_prob(torch.tensor(user @ shown)))
         gained = float((after - user) @ target) * self.worth.interest + self.worth.step
         return chance, gained + self.worth.target * (item == self.target), after
 
