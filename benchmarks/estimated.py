@@ -1,6 +1,6 @@
 """What `proactrec estimate` says of some sizes, beside what they took: memory and time.
 
-Usage: python benchmarks/estimated.py PAGE.md [--folder runs/estimated]
+Usage: python benchmarks/estimated.py PAGE.md [--folder runs/estimated] [--only-finished]
 Each size runs in a process of its own, from tables of events to its end, on all cores; data and
 vectors are random. What is done already, with the rates it was estimated by, lies in the folder.
 """
@@ -69,13 +69,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path, nargs="?", help="Markdown page to write")
     parser.add_argument("--folder", type=Path, default=Path("runs/estimated"))
+    parser.add_argument("--only-finished", action="store_true", help="play nothing more")
     parser.add_argument("--play", choices=CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.play:
         print(json.dumps(played(*CASES[arguments.play])))
         return
     rates = rates_of(arguments.folder)
-    rows = [row(name, rates, arguments.folder) for name in CASES]
+    cases = [
+        x for x in CASES if not arguments.only_finished or path_of(x, arguments.folder).exists()
+    ]
+    rows = [row(name, rates, arguments.folder) for name in cases]
     body = table(rows, rates)
     print(body)
     if arguments.page:
@@ -91,9 +95,14 @@ def rates_of(folder: Path) -> Rates:
     return Rates.load(path)
 
 
+def path_of(name: str, folder: Path) -> Path:
+    """Where what a size took is kept."""
+    return folder / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+
+
 def row(name: str, rates: Rates, folder: Path) -> dict[str, Any]:
     """A size: estimated anew, and taken once."""
-    (kind, values), path = CASES[name], folder / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+    (kind, values), path = CASES[name], path_of(name, folder)
     if not path.exists():
         load = os.getloadavg()[0]
         done = taken([sys.executable, *sys.argv[:1], "--play", name])
