@@ -9,6 +9,7 @@ other is a BSARec of the next seed, from random item vectors, trained on the sam
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from proactrec.encoders.fitting import load_encoder
@@ -56,7 +57,7 @@ def main() -> None:
     for seed in arguments.seeds:
         methods = {name: METHODS[name] for name in arguments.methods}
         cells = grid([kept.base], methods, (), [seed], named_worlds=[arguments.world])
-        logs = [(c, found["log"]) for c in cells if (found := kept.played(c)) is not None]
+        logs = [(c, Path(found["log"])) for c in cells if (found := kept.played(c)) is not None]
         if logs:
             _judge(logs, kept, seed, rows)
     about = {name: str(value) for name, value in vars(arguments).items()}
@@ -74,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _judge(
-    logs: Sequence[tuple[Cell, str]], kept: Kept, seed: int, rows: dict[tuple[str, str], Row]
+    logs: Sequence[tuple[Cell, Path]], kept: Kept, seed: int, rows: dict[tuple[str, str], Row]
 ) -> None:
     """Add the figures of a seed to the rows of judges and methods."""
     own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
@@ -84,7 +85,7 @@ def _judge(
             sums = judged_paths(log, own.dataset, judged_by)
             figures = {name: float(of.numerator.mean()) for name, of in sums.items()}
             figures["length"] = float((paths_of(log) > 0).sum(1).mean())
-            row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
+            row: Row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
             row = rows.setdefault((judge, cell.method), row)
             row["seeds"].append(seed)
             for name, value in figures.items():
