@@ -57,7 +57,7 @@ def main() -> None:
     for seed in arguments.seeds:
         methods = {name: METHODS[name] for name in arguments.methods}
         cells = grid([kept.base], methods, (), [seed], named_worlds=[arguments.world])
-        logs = [(c, found["log"]) for c in cells if (found := kept.played(c)) is not None]
+        logs = [(c, Path(found["log"])) for c in cells if (found := kept.played(c)) is not None]
         if logs:
             _judge(logs, kept, seed, rows)
     about = {name: str(value) for name, value in vars(arguments).items()}
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _judge(
-    logs: Sequence[tuple[Cell, str]], kept: Kept, seed: int, rows: dict[tuple[str, str], Row]
+    logs: Sequence[tuple[Cell, Path]], kept: Kept, seed: int, rows: dict[tuple[str, str], Row]
 ) -> None:
     """Add the figures of a seed to the rows of judges and methods."""
     own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
@@ -85,8 +85,8 @@ def _judge(
             sums = judged_paths(log, own.dataset, judged_by)
             figures = {name: float(of.numerator.mean()) for name, of in sums.items()}
             figures["length"] = float((paths_of(log) > 0).sum(1).mean())
-            new: Row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
-            row = rows.setdefault((judge, cell.method), new)
+            row: Row = {"judge": judge, "method": cell.method, "seeds": [], "figures": {}}
+            row = rows.setdefault((judge, cell.method), row)
             row["seeds"].append(seed)
             for name, value in figures.items():
                 row["figures"].setdefault(name, []).append(value)

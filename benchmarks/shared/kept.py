@@ -118,7 +118,8 @@ class Kept:
 
     def _path(self, cell: Cell) -> Path:
         method = re.sub(r"\W+", "-", cell.method.lower())
-        return self._folder / cell.world / f"{method}-{cell.options.seed}.json"
+        path: Path = self._folder / cell.world / f"{method}-{cell.options.seed}.json"
+        return path
 
 
 def _named(cell: Cell) -> str:
