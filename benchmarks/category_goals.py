@@ -186,7 +186,7 @@ def compared(logs: Logs) -> Iterator[dict[str, Any]]:
                 "way": first[1],
                 "fixed": second[1],
                 "figure": name,
-                "difference": list(found.estimate),
+                "difference": [round(value, 9) for value in found.estimate],
                 "per_seed": list(found.per_seed),
             }
 

@@ -39,6 +39,7 @@ from proactrec.policies.base import Policy
 from proactrec.policies.foresight import Foresight
 from proactrec.policies.next_item import NextItem
 from proactrec.policies.registry import policy_type
+from proactrec.policies.standing import Standing
 from proactrec.policies.starts import Starts
 from proactrec.policies.toward import Toward
 from proactrec.policies.views import Views
@@ -248,7 +249,7 @@ def elsewhere(thing: Any) -> Any:
         return thing.to(NOWHERE)
     if isinstance(thing, Views):
         return Views(*map(elsewhere, thing))
-    if isinstance(thing, Policy | Intents | Toward | Starts):
+    if isinstance(thing, Policy | Intents | Toward | Starts | Standing):
         other = copy.copy(thing)
         vars(other).update({name: elsewhere(value) for name, value in vars(thing).items()})
         return other
@@ -278,7 +279,7 @@ def test_nothing_of_the_cpu_gets_among_it(case: str, rails: str, models: Path) -
         policy, there = elsewhere(guide.policy), on(NOWHERE, journeys)
         if isinstance(policy, Foresight):
             starts = torch.empty(len(journeys.users.key), policy.views.user_vectors.shape[1])
-            policy._starts._last = journeys.users, elsewhere(starts)
+            policy._users._starts._last = journeys.users, elsewhere(starts)
         recommender = None
         if guide.rails is not None:
             held, recommender = guide.rails.to(NOWHERE), NextItem(elsewhere(toy().encoder))

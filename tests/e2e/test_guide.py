@@ -251,11 +251,13 @@ class TestNext:
             tables.append(pl.read_parquet(tmp_path / "second.parquet"))
         second = tables[0]
         assert second.equals(tables[1])
-        assert second["round"].to_list() == [1] * 5 + [2] * 295 + [1] * (second.height - 300)
         under_way = first["target_id"].to_list()[5:300]
-        arrived = (past["item_id"] == past["target_id"]) & (past["answer"].fill_null(0) == 1)
+        settled = (past["item_id"] == past["target_id"]) & past["answer"].is_not_null()
+        settled = settled[5:300].to_list()
         moved = [a != b for a, b in zip(second["target_id"][5:300], under_way, strict=True)]
-        assert moved == arrived[5:300].to_list()
+        assert moved == settled  # taken, or refused for good: to another target, from its start
+        rounds = [1] * 5 + [1 if x else 2 for x in settled] + [1] * (second.height - 300)
+        assert second["round"].to_list() == rounds
         both = first.join(second, on=["user_id", "item_id"])["user_id"].to_list()
         assert set(both).isdisjoint(past["user_id"])
 

@@ -196,8 +196,9 @@ def test_random_goes_by_ids_and_not_by_positions() -> None:
     view = view_of(torch.empty(3, 0), targets, torch.zeros(3, 5))
     found = Random(key).decide(view).score
     users = view.journeys.users
+    targets = torch.tensor([4, 4, 4])
     moved = view.journeys._replace(
-        users=replace(users, key=users.key[[2, 0, 1]]), target_idx=torch.tensor([4, 4, 4])
+        users=replace(users, key=users.key[[2, 0, 1]]), target_idx=targets, drawn_by=targets
     )
     other = Random(key[[0, 3, 4, 1, 2]]).decide(view._replace(journeys=moved)).score
     assert torch.equal(other, found[[2, 0, 1]])

@@ -142,7 +142,8 @@ class People:
         """Every user on the way to the item of a category that suits best.
 
         Whoever is on the way to one of them goes on until they have it, or refused it for good.
-        All others go to the best of those that are left to them, see :func:`best_targets`.
+        All others go to the best of those that are left to them, see :func:`best_targets`. What was
+        shown on the way to another of them counts as shown.
         """
         items = torch.from_numpy(targets_in(self.guide.rails, self.guide.guide.items, category))
         going = past.filter(pl.col("target").is_in(items.tolist())).sort("round")
@@ -155,7 +156,13 @@ class People:
         going = going.join(closed, on=["user", "target"], how="anti")
         target = self._best_of(items, closed, n_rounds)
         target[going["user"].to_numpy()] = going["target"].to_numpy()  # the latest one stands
-        return self._on_the_way(past, target, n_rounds)
+        before = past.filter(pl.col("target").is_in(items.tolist()))
+        before = before.filter(pl.col("target") != pl.Series(target).gather(before["user"]))
+        column = before.select(pl.int_range(pl.len()).over("user")).to_series().to_numpy()
+        shown = np.zeros((len(target), column.max(initial=-1) + 1), np.int64)
+        shown[before["user"].to_numpy(), column] = before["item"].to_numpy()
+        journeys = self._on_the_way(past, target, n_rounds)
+        return journeys._replace(also_shown=torch.from_numpy(shown))
 
     def _best_of(self, items: Tensor, closed: pl.DataFrame, n_rounds: int | None) -> IntArray:
         """The one of these targets that suits every user best: (n_users,).
