@@ -20,10 +20,11 @@ from proactrec.serving.choosing import (
     full_items,
     full_targets,
     item_caps,
+    offers,
     walk_of,
 )
 from proactrec.serving.guides import Guides
-from proactrec.store.budgets import Limit, settled
+from proactrec.store.budgets import ALL, TOTAL, Limit, settled
 
 OF_JOURNEY = ("stopped", "paused", "plain_share")
 """Rails by which a journey's round is plain whatever others do."""
@@ -87,7 +88,7 @@ class Bounded:
 def scored(
     turns: Sequence[Turn], known: Mapping[str, Known], guides: Guides, used: Mapping[Limit, int]
 ) -> list[Scored]:
-    """What every turn comes to, in their order.
+    """What every turn comes to, in their order, as if one came after the other.
 
     Parameters
     ----------
@@ -95,6 +96,44 @@ def scored(
     used : mapping of limit
         What is used of it, as far as is known.
     """
+    found: list[Scored] = []
+    while len(found) < len(turns):
+        left = turns[len(found) :]
+        some = _scored_at_once(left, known, guides, used)
+        n, used = _before_targets_change(left, some, used, guides.items)
+        found += some[:n]
+    return found
+
+
+def _before_targets_change(
+    turns: Sequence[Turn], some: Sequence[Scored], used: Mapping[Limit, int], items: Items
+) -> tuple[int, dict[Limit, int]]:
+    """How many turns come before the first that may be led elsewhere, and what is used after them.
+
+    That is one that may not go to a target any more to which others before it were guided.
+    """
+    used, full = dict(used), set[tuple[str, int]]()
+    for n, (turn, one) in enumerate(zip(turns, some, strict=True)):
+        if turn.live is None:
+            continue
+        meant = [turn.target_idx] if turn.target_idx else turn.open
+        if full and not full.isdisjoint(
+            (turn.live.version.campaign_id, target) for target in meant
+        ):
+            return n, used
+        counted = offers(turn, items.item_ids[one.item_idx - 1]) if one.guided else {}
+        if any(used.get(limit, 0) >= allowed.n for limit, allowed in counted.items()):
+            continue  # it will be refused
+        for limit, allowed in counted.items():
+            used[limit] = used.get(limit, 0) + 1
+            if limit.scope != ALL and limit.period == TOTAL and used[limit] >= allowed.n:
+                full.add((limit.campaign_id, one.item_idx))
+    return len(some), used
+
+
+def _scored_at_once(
+    turns: Sequence[Turn], known: Mapping[str, Known], guides: Guides, used: Mapping[Limit, int]
+) -> list[Scored]:
     found: dict[int, Scored] = {}
     for key, rows in _grouped(turns).items():
         some = [turns[row] for row in rows]
