@@ -38,6 +38,11 @@ class Turn(NamedTuple):
         """Whether no rail bears on the user, who is not guided at all."""
         return self.live is None or self.because in ("hold_out", *NEVER_GUIDED)
 
+    @property
+    def item_cap_total(self) -> int | None:
+        """How often users may be guided to an item in all; None: without end."""
+        return None if self.live is None else self.live.version.said.rails.item_cap_total
+
 
 class Known(NamedTuple):
     """A user's items, as the guide sees them."""
@@ -228,9 +233,10 @@ def item_caps(turn: Turn, item_id: str) -> Limits:
 
 def full_targets(turn: Turn, used: Mapping[Limit, int], items: Items) -> frozenset[int]:
     """Targets left to a turn to which others were guided as often as they ever may be."""
-    if turn.live is None or turn.live.version.said.rails.item_cap_total is None:
+    most = turn.item_cap_total
+    if turn.live is None or most is None:
         return frozenset()
-    most, campaign_id = turn.live.version.said.rails.item_cap_total, turn.live.version.campaign_id
+    campaign_id = turn.live.version.campaign_id
     limits = {
         target: Limit(campaign_id, f"{ITEM}{items.item_ids[target - 1]}", TOTAL)
         for target in turn.open

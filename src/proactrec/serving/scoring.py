@@ -113,6 +113,8 @@ def _before_targets_change(
     That is one that may not go to a target any more to which others before it were guided.
     """
     used, full = dict(used), set[tuple[str, int]]()
+    if all(turn.item_cap_total is None for turn in turns):
+        return len(some), used
     for n, (turn, one) in enumerate(zip(turns, some, strict=True)):
         if turn.live is None:
             continue
