@@ -32,6 +32,7 @@ def test_steps_are_the_log_of_one_process(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("proactrec.guidance.guide.BLOCK_SCORES", 7 * 41)
+    monkeypatch.setattr("proactrec.guidance.guide.BLOCK_USERS", 1)
     experiment = small.experiment(changes)
     log, out = experiment.log, tmp_path / "out"
     summary = simulate(experiment, out, shard_size=20)

@@ -244,6 +244,7 @@ def test_blocks_and_workers_change_nothing(
     whole = rollout(policy_of(toy), world_of(toy), toy.dataset, TARGETS, n_workers=1)
     monkeypatch.setattr(module, "BLOCK_SCORES", scores)
     monkeypatch.setattr(module, "MAX_BLOCK", pairs)
+    monkeypatch.setattr(module, "BLOCK_USERS", 1)
     told: list[int] = []
     cut = rollout(
         policy_of(toy),

@@ -65,7 +65,7 @@ def simulate(
         raise InvalidInputError(f"shard_size must be at least 1, got {shard_size}")
     wanted = Simulation.of(experiment, encoder_folder)
     user_idx = experiment.guided_users if users is None else _listed(users, experiment.dataset)
-    block = experiment.guide.block_size
+    block = experiment.guide.play_size
     size = max(shard_size // block * block, min(shard_size, block))
     output = Output(out, "simulation", (STEPS, OUTCOMES))
     output.begin(_about(wanted, experiment, user_idx, size))

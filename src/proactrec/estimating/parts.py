@@ -253,8 +253,14 @@ PLAYED = (
         f"(8 · rounds + 2 · 4 · dim + {8 * N_RECENT + 70}) · journeys, of a policy that learns",
         lambda size: (
             (8 * size.rounds + 8 * size.dim + 8 * N_RECENT + 70)
-            * (size.at_once if size.has_views else size.block * size.n_threads)
+            * (size.at_once if size.has_views else size.play * size.n_threads)
         ),
+    ),
+    Formula(
+        "ranks of targets",
+        "by turns",
+        "4 · items · journeys that are played at once, in every thread",
+        lambda size: 4 * size.n_rows * size.play * size.n_threads,
     ),
     Formula(
         "the log",

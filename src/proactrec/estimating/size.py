@@ -9,7 +9,7 @@ from proactrec.encoders.iclrec import ICLRecOptions
 from proactrec.errors import InvalidInputError
 from proactrec.guidance.guide import BLOCK_SCORES, MAX_BLOCK
 from proactrec.policies.foresight import ForesightOptions
-from proactrec.ranking import most_drawn
+from proactrec.ranking import BLOCK_USERS, most_drawn
 from proactrec.retrieval.search import is_passed, is_quicker
 
 PolicyName = Literal["foresight", "itmprec", "ipg", "next-item"]
@@ -87,6 +87,11 @@ class Size(Options):
     def block(self) -> float:
         """Journeys that a thread decides at once."""
         return min(MAX_BLOCK, max(1.0, BLOCK_SCORES / self.n_rows), self.at_once)
+
+    @property
+    def play(self) -> float:
+        """Journeys whose users a thread simulates at once."""
+        return max(self.block, min(BLOCK_USERS, self.at_once))
 
     @property
     def is_narrowed(self) -> bool:

@@ -1,6 +1,7 @@
 """What a guide decided, what rails had to do with it, and what others leave to a journey."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -79,13 +80,26 @@ class Ruled(NamedTuple):
         )
 
 
-def joined(parts: list[Ruled]) -> Ruled:
-    """Decisions of some journeys and others, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    columns: Any = zip(*parts, strict=True)
-    whole: Any = (None if c[0] is None else torch.cat(c) for c in columns)
-    return Ruled(*whole)
+def joined(parts: Iterable[Ruled], n: int) -> Ruled:
+    """Decisions of some journeys and others, one after the other: `n` in all.
+
+    Filled in as they come: small tensors kept from every block would lie in the way of its large
+    ones, so that memory is never used again.
+    """
+    whole, at = None, 0
+    for part in parts:
+        to = at + len(part.item_idx)
+        if to - at == n:
+            return part
+        if whole is None:
+            whole = Ruled(*(x if x is None else x.new_empty(n, *x.shape[1:]) for x in part))
+        pairs: Any = zip(whole, part, strict=True)
+        for column, of_part in pairs:
+            if column is not None:
+                column[at:to] = of_part
+        at = to
+    assert whole is not None
+    return whole
 
 
 class RailCounts:

@@ -32,6 +32,7 @@ from proactrec.policies.base import (
     what_may_be_shown,
 )
 from proactrec.policies.next_item import NextItem
+from proactrec.ranking import BLOCK_USERS
 from proactrec.retrieval.thresholds import least_of_best
 from proactrec.threads import MapBlocks
 
@@ -103,6 +104,11 @@ class Guide:
     def block_size(self) -> int:
         """Journeys that are decided at once, on the CPU."""
         return min(MAX_BLOCK, max(1, BLOCK_SCORES // (len(self.items) + 1)))
+
+    @property
+    def play_size(self) -> int:
+        """Journeys whose users are simulated at once, on the CPU: some, however many items."""
+        return max(self.block_size, min(MAX_BLOCK, BLOCK_USERS))
 
     def at_once(self, journeys: Journeys) -> int:
         """Journeys that are decided at once where these are."""
@@ -231,7 +237,7 @@ class Guide:
                 return guide._decided(some, at, ledger, *page)
 
             parts = rows.split(self.at_once(journeys))
-            return joined(list(map_blocks(block, parts)))
+            return joined(map_blocks(block, parts), len(rows))
 
         ruled = decided(every)
         while ledger is not FREE and len(rows := (~ledger.take(journeys, ruled)).nonzero()[:, 0]):
