@@ -33,7 +33,12 @@ PRE_TRAINED: Changes = {
         "stopping": {"n_epochs": 1, "patience": 1},
     },
 }
-METHODS: dict[str, Changes] = {**RIVALS, "ProRL, pre-trained only": PRE_TRAINED}
+UNCENTRED: Changes = {**RIVALS["ProRL"], "policy_options.model.reinforcing": {"centring": "none"}}
+METHODS: dict[str, Changes] = {
+    **RIVALS,
+    "ProRL, pre-trained only": PRE_TRAINED,
+    "ProRL, without a centre": UNCENTRED,
+}
 UNSEEN: Changes = {
     "policy": "next-item",
     "encoder": "bsarec",
