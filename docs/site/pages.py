@@ -13,6 +13,8 @@ CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FORMULA = re.compile(r"(?<![\\\w$])\$([^$\n]+)\$(?![\w$])")
 PLUS_MINUS, UP_TO = re.compile(r" ± (?=\d)"), re.compile(r"(?<=\d) to (?=[+−-]?\d)")
+PAIR = re.compile(r"(?<=\d), (?=[+−-]\d+\.\d+\])")
+RANGE = re.compile(r"\([+−-]?\d[\d.,]*–[\d.,]+\)")
 DAY = re.compile(r"(?<=\| )\d{4}-\d{2}-\d{2}(?= \|)")
 PICTURE = re.compile(r"^(!\[[^\]\n]*\]\(([^)\s]+)\))$", re.M)
 MARKED = re.compile(r"^( *```\w+) (?:run|save=\S+)$", re.M)
@@ -58,7 +60,10 @@ def _prose(text: str, at: str, repository: str) -> str:
 def _kept(text: str) -> str:
     """Intervals that break into two lines at most, and days into one, where a column is narrow."""
     whole = UP_TO.sub("\N{NO-BREAK SPACE}to ", PLUS_MINUS.sub(" ±\N{NO-BREAK SPACE}", text))
-    return DAY.sub(r'<span class="whole">\g<0></span>', whole)
+    whole = PAIR.sub(",\N{NO-BREAK SPACE}", whole)
+    for kind in (DAY, RANGE):
+        whole = kind.sub(r'<span class="whole">\g<0></span>', whole)
+    return whole
 
 
 def _target(link: str, at: str, repository: str) -> str:
