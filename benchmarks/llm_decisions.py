@@ -241,7 +241,7 @@ def table(found: dict[str, Any], arguments: argparse.Namespace) -> str:
         "protocol `common`, except that users who have the target are guided, too. "
         "The figures of this model say nothing about users: it knows years of titles only."
     )
-    return "\n".join(["| | |", "| --- | --- |", *lines, "", note])
+    return "\n".join(["| figure | value |", "| --- | --- |", *lines, "", note])
 
 
 if __name__ == "__main__":

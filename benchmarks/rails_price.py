@@ -97,7 +97,9 @@ def main() -> None:
     }
     picture = f"![Increase of interest against clicks lost]({arguments.page.stem}.png)"
     text = f"{picture}\n\n{EXPLAINED}\n\n{body}"
-    write_page(arguments.page, f"What guard rails cost on {arguments.dataset}", content, text)
+    some = len(arguments.rails) < len(RAILS)
+    which = ", ".join(arguments.rails) if some else "guard rails"
+    write_page(arguments.page, f"What {which} cost on {arguments.dataset}", content, text)
     print(body)
 
 

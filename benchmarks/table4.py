@@ -73,6 +73,12 @@ def main() -> None:
     print(arguments.page.read_text())
 
 
+HEAD = (
+    "| is … better than … | IoI@20 | by IoI | IoR@20 | by IoR |",
+    "| --- | --- | --- | --- | --- |",
+)
+
+
 class Section(NamedTuple):
     """What a page says of one benchmark."""
 
@@ -150,10 +156,7 @@ def differences(
 def orderings(found: dict[tuple[str, str], dict[str, list[Difference]]], place: str) -> list[str]:
     """Markdown lines: who is better at the last round."""
     rank = "ior" if ", official," in place else "ior200"
-    lines = [
-        "| is … better than … | IoI@20 | | IoR@20 | |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines: list[str] = []
     for (first, second), by_place in found.items():
         last = {d.metric: d for d in by_place.get(place, [])}
         if not last:
@@ -163,7 +166,7 @@ def orderings(found: dict[tuple[str, str], dict[str, list[Difference]]], place: 
             mean, low, high = (f"{x:+.{decimals}f}" for x in last[metric].estimate)
             cells += [f"{mean} ({low} to {high})", last[metric].verdict]
         lines.append(f"| {first} − {second} | {' | '.join(cells)} |")
-    return lines
+    return [*HEAD, *lines] if lines else []
 
 
 if __name__ == "__main__":

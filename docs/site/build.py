@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, default=ROOT / "runs" / "docs", help="folder to fill")
     parser.add_argument("--publish", type=Path, help="folder of all versions, to put this one into")
     asked = parser.parse_args()
-    problems = build(asked.into.resolve())
+    problems = build(asked.into.resolve(), is_published=asked.publish is not None)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
@@ -50,8 +50,8 @@ def project() -> dict[str, Any]:
     return found
 
 
-def build(into: Path) -> list[str]:
-    """Make INTO/site anew; what is wrong with it."""
+def build(into: Path, *, is_published: bool) -> list[str]:
+    """Make INTO/site anew; what is wrong with it. Only what is published has other versions."""
     source, site = into / "source", into / "site"
     for folder in (source, site):
         shutil.rmtree(folder, ignore_errors=True)
@@ -69,6 +69,8 @@ def build(into: Path) -> list[str]:
     options = settings["plugins"][-1]["mkdocstrings"]["handlers"]["python"]
     options["paths"] = [str(ROOT / "src")]
     options["options"]["extensions"] = [str(HERE / "docstrings.py")]
+    if not is_published:
+        del settings["extra"]["version"]
     settings["site_description"] = project()["description"]
     (into / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
     if told := generated(into):
@@ -110,13 +112,13 @@ def gallery(source: Path) -> str:
     for path in sorted(found(source) - {"index.md"}):
         lines = (source / path).read_text().splitlines()
         title = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        picture = next((line for line in lines if line.startswith("![")), None)
+        picture = next((line for line in lines if line.startswith("[![")), None)
         if picture is not None:
             folder = Path(path).parent.as_posix()
-            words, _, file = picture.removeprefix("![").partition("](")
+            words, _, file = picture.removeprefix("[![").partition("](")
             file = file.partition(")")[0]
             text.append(f"## [{title}]({path})")
-            text.append(f"![{words}]({folder}/{file}){{ loading=lazy }}")
+            text.append(f"[![{words}]({folder}/{file}){{ loading=lazy }}]({path})")
     return "\n\n".join(text) + "\n"
 
 

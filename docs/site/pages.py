@@ -12,7 +12,11 @@ FENCE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FORMULA = re.compile(r"(?<![\\\w$])\$([^$\n]+)\$(?![\w$])")
-PLUS_MINUS, UP_TO = re.compile(r"(?<=\d) ± (?=\d)"), re.compile(r"(?<=\d) to (?=[+−-]?\d)")
+PLUS_MINUS, UP_TO = re.compile(r" ± (?=\d)"), re.compile(r"(?<=\d) to (?=[+−-]?\d)")
+PAIR = re.compile(r"(?<=\d), (?=[+−-]\d+\.\d+\])")
+RANGE = re.compile(r"\([+−-]?\d[\d.,]*–[\d.,]+\)")
+DAY = re.compile(r"(?<=\| )\d{4}-\d{2}-\d{2}(?= \|)")
+PICTURE = re.compile(r"^(!\[[^\]\n]*\]\(([^)\s]+)\))$", re.M)
 MARKED = re.compile(r"^( *```\w+) (?:run|save=\S+)$", re.M)
 
 
@@ -49,12 +53,17 @@ def _prose(text: str, at: str, repository: str) -> str:
     codes = CODE.findall(text)
     parts = (FORMULA.sub(lambda found: mathml(found[1]), _kept(part)) for part in CODE.split(text))
     whole = "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
+    whole = PICTURE.sub(r"[\1](\2)", whole)  # a touch shows all of a picture's pixels
     return LINK.sub(lambda found: found[1] + _target(found[2], at, repository) + found[3], whole)
 
 
 def _kept(text: str) -> str:
-    """Intervals that break into two lines at most, where a column is narrow."""
-    return UP_TO.sub("\N{NO-BREAK SPACE}to ", PLUS_MINUS.sub(" ±\N{NO-BREAK SPACE}", text))
+    """Intervals that break into two lines at most, and days into one, where a column is narrow."""
+    whole = UP_TO.sub("\N{NO-BREAK SPACE}to ", PLUS_MINUS.sub(" ±\N{NO-BREAK SPACE}", text))
+    whole = PAIR.sub(",\N{NO-BREAK SPACE}", whole)
+    for kind in (DAY, RANGE):
+        whole = kind.sub(r'<span class="whole">\g<0></span>', whole)
+    return whole
 
 
 def _target(link: str, at: str, repository: str) -> str:

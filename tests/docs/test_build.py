@@ -62,9 +62,19 @@ def test_formulas_become_mathml_and_code_stays(part: Callable[[str], Any]) -> No
 
 def test_an_interval_breaks_into_two_lines_at_most(part: Callable[[str], Any]) -> None:
     text = part("pages").page(
-        "| 0.58 ± 0.01 | +0.1 (-0.2 to +0.4) | `1 ± 2` to 3 |", "x.md", REPOSITORY
+        "| **0.58**† ± 0.01 | +0.1 (-0.2 to +0.4) | `1 ± 2` to 3 |", "x.md", REPOSITORY
     )
-    assert text == "| 0.58 ±\u00a00.01 | +0.1 (-0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
+    assert text == "| **0.58**† ±\u00a00.01 | +0.1 (-0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
+
+
+def test_intervals_in_brackets_stay_whole(part: Callable[[str], Any]) -> None:
+    text = part("pages").page("| 0.8 (0.83–0.84) | 0.2 [+0.1, +0.3] |", "x.md", REPOSITORY)
+    assert text == '| 0.8 <span class="whole">(0.83–0.84)</span> | 0.2 [+0.1,\u00a0+0.3] |'
+
+
+def test_a_picture_leads_to_its_file_and_a_day_stays_whole(part: Callable[[str], Any]) -> None:
+    text = part("pages").page("![A plot](a.png)\n\n| 2026-11-28 |\n", "x.md", REPOSITORY)
+    assert text == ('[![A plot](a.png)](a.png)\n\n| <span class="whole">2026-11-28</span> |\n')
 
 
 def test_an_index_stands_beside_a_letter_with_an_accent(part: Callable[[str], Any]) -> None:

@@ -12,6 +12,8 @@ from .commands import simple_commands, unknown_options, wrong_with
 
 SHELL, DATA = ("console",), {"json": json.loads, "yaml": yaml.safe_load}
 LANGUAGES = (*SHELL, *DATA, "python", "text")
+WIDEST = 84
+"""Characters of a line that does not scroll beside navigation and contents: site.css."""
 COMMANDS = [one for path in pages() for one in inline_commands(path)]
 
 
@@ -24,6 +26,18 @@ def test_every_fence_says_its_language_and_every_mark_is_known() -> None:
     assert wrong == []
     marks = {block.mark.partition("=")[0] for block in BLOCKS}
     assert marks <= {"", "run", "save"}
+
+
+def test_no_line_scrolls_on_a_desk() -> None:
+    """Lines of text wrap; those of code would change."""
+    wide = [
+        f"{block.place}, line {number}: {len(line)}"
+        for block in of(*SHELL, *DATA, "python")
+        if block.page.startswith("docs/")
+        for number, line in enumerate(block.code.splitlines(), start=1)
+        if len(line) > WIDEST
+    ]
+    assert wide == []
 
 
 @pytest.mark.parametrize("block", of(*SHELL), ids=lambda block: block.place)
