@@ -1,8 +1,8 @@
 """Adam as torch steps it, without the compiler that torch loads for it.
 
-A class of torch's optimizers loads ``torch._dynamo`` when it is first made, and again asks it in
-every step: 1.5 s of a processor, a sixth of a short command, for a compiler that nobody here uses.
-Below are torch's own methods without what it wraps around them; each step is torch's to the bit.
+Torch's optimizers load ``torch._dynamo`` when the first is made, and ask it in every step: more
+than a second of a processor for a compiler that nothing here uses. Below are torch's own methods
+without what it wraps around them, so each step is torch's to the bit.
 """
 
 from inspect import unwrap
