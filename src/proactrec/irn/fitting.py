@@ -115,9 +115,7 @@ def fit_irn(
     model.to(device)
     rng = generator(seed, "irn", "pieces")
     pieces, held_out = split_pieces(cut_pieces(dataset.before("train"), options, rng), rng)
-    optimizer = Adam(
-        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), eps=1e-9
-    )
+    optimizer = Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), eps=1e-9)
     record = train(
         model,
         optimizer,
