@@ -29,8 +29,9 @@ def test_readme_shows_the_example_in_under_fifteen_lines() -> None:
 def test_example_guides_users_of_the_demo_world(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With two epochs of each model: training takes most of its half a minute."""
-    few, fit_encoder = {"stopping": {"n_epochs": 2}}, proactrec.fit_encoder
+    """With two epochs of small models: training takes most of its half a minute."""
+    few = {"stopping": {"n_epochs": 2}, "embedding_dim": 16}
+    fit_encoder = proactrec.fit_encoder
     fit_graphau = partial(proactrec.fit_graphau, options=GraphAUOptions(**few))  # type: ignore[arg-type]
     monkeypatch.setattr(proactrec, "fit_graphau", fit_graphau)
     monkeypatch.setattr(

@@ -17,7 +17,7 @@ IN_ORDER = (
     BASE,
     ("data",),
     (
-        *("threads", "gpu", "parallel", "ranking", "tables", "training"),
+        *("threads", "gpu", "parallel", "ranking", "optimizers", "tables", "training"),
         *("arousal", "graphau", "intents", "content", "cold_start"),
     ),
     ("encoders", "irn", "prorl"),

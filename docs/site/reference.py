@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 PACKAGE = "proactrec"
 HIDDEN = (
     *("cli", "console", "worker", "estimating", "shoppers", "report", "__main__"),
-    *("files", "gpu", "parallel", "plugins", "tables", "threads"),
+    *("files", "gpu", "optimizers", "parallel", "plugins", "tables", "threads"),
     *("serving", "store"),
 )
 """Parts that nobody imports: commands and the service are made of them, and the guide tells."""

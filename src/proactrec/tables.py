@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from proactrec.config import Options
 from proactrec.errors import InvalidInputError
+from proactrec.optimizers import Adam
 
 LARGE_TABLE = 50_000
 """Rows from which `table_steps="auto"` moves touched rows only: there dense batches of GraphAU
@@ -63,7 +64,7 @@ def rows_of(table: Tensor, idx: Tensor, *, touched: bool) -> Tensor:
     return F.embedding(idx, table, sparse=True) if touched else table[idx]
 
 
-class RowAdam(torch.optim.Adam):
+class RowAdam(Adam):
     """Adam that moves only those rows of a table that a sparse gradient holds.
 
     Other rows stay, and so do their moments; the number of steps is the table's. So does
@@ -88,7 +89,7 @@ def adam(
     """Adam, of touched rows or of all."""
     if touched:
         return RowAdam(parameters, lr=lr, weight_decay=weight_decay)
-    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    return Adam(parameters, lr=lr, weight_decay=weight_decay)
 
 
 def _step(weight: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 FLAGS = (
@@ -27,6 +28,9 @@ WIDTHS = {1280: 800, 390: 844}
 Scheme = Literal["light", "dark"]
 PATIENCE = 30_000  # ms
 MOST_TABS = 150
+SERIOUS = ("serious", "critical")
+COLOURS = {"runOnly": ["color-contrast"]}
+"""Of axe's rules, those that another scheme of colours may break."""
 
 
 def chromium() -> str:
@@ -133,7 +137,7 @@ class Mouse:
 
 
 class Keys:
-    """The keyboard alone: what can't be reached by Tab is not there."""
+    """The keyboard alone: what can't be reached by Tab, or hit by a finger, is not there."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -165,12 +169,22 @@ class Keys:
         self.page.keyboard.press("Enter")
 
     def _reach(self, wanted: Locator) -> None:
-        wanted.wait_for()
+        wanted.click(trial=True)  # there, enabled, still, and covered by nothing
         for _ in range(MOST_TABS):
             if wanted.evaluate("e => e === document.activeElement"):
                 return
             self.page.keyboard.press("Tab")
         raise AssertionError(f"{wanted} can't be reached by Tab")
+
+
+def violations(page: Page, rules: dict[str, Any] | None = None) -> list[tuple[str, str]]:
+    """What axe calls serious, by all rules or some, and where; it is loaded once a page."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    options = {"resultTypes": ["violations"], "preload": False, **(rules or {})}
+    run = "options => axe.run(document, options).then(found => found.violations)"
+    found = page.evaluate(run, options)
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
 
 
 def save_draft(hands: Hands) -> None:

@@ -51,7 +51,8 @@ def console(api: str, told: Path, *flags: str, cert: Path | None = None) -> Iter
             assert process.poll() is None, told.read_text()
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
-        while not answers(found[1], cert):
+        verify = ssl.create_default_context(cafile=cert) if cert else False
+        while not answers(found[1], verify):
             assert time.monotonic() < end, told.read_text()
             time.sleep(0.05)
         yield found[1]
@@ -60,8 +61,8 @@ def console(api: str, told: Path, *flags: str, cert: Path | None = None) -> Iter
         assert process.wait(30) in (0, -15), told.read_text()
 
 
-def answers(url: str, cert: Path | None = None) -> bool:
-    verify = ssl.create_default_context(cafile=cert)
+def answers(url: str, verify: ssl.SSLContext | bool = False) -> bool:
+    """Whether a console is there; who asks often reads certificates once, or none."""
     try:
         return httpx2.get(f"{url}/healthz", timeout=2, verify=verify).is_success
     except httpx2.TransportError:
@@ -118,8 +119,8 @@ def visit(browser: Browser, at: Site) -> Iterator[Visit]:
 class Shoppers:
     """Users who come again and again, and take every second item that they are shown."""
 
-    def __init__(self, site: Site, users: range = range(24)) -> None:
-        self._site, self._users = site, users
+    def __init__(self, site: Site, users: range = range(24), pause: float = 0.02) -> None:
+        self._site, self._users, self._pause = site, users, pause
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._come)
         self.failed: list[Exception] = []
@@ -143,7 +144,7 @@ class Shoppers:
                     _visit(client, user, takes=n // len(self._users) % 2 == 0)
                 except Exception as error:
                     self.failed.append(error)
-                self._ends.wait(0.02)
+                self._ends.wait(self._pause)
 
 
 def _visit(client: Client, user: str, *, takes: bool) -> None:

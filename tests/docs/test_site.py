@@ -8,22 +8,17 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 import proactrec as pr
 
-from ..console.browsing import Visit, opened
+from ..console.browsing import COLOURS, Visit, opened, violations
 from .blocks import ROOT
 
 pytestmark = pytest.mark.slow
 BUILD = ROOT / "docs" / "site" / "build.py"
-SERIOUS = ("serious", "critical")
-OPTIONS: dict[str, Any] = {"resultTypes": ["violations"]}
-COLOURS = {"runOnly": ["color-contrast"]}
 DARK = "slate"
 """What the site's generator calls the dark scheme."""
 PAGES = (
@@ -103,12 +98,6 @@ def test_on_a_phone_nothing_is_too_wide_or_out_of_reach(browser: Browser, site: 
             assert violations(visit.page) == []
     assert visit.page.evaluate("document.body.dataset.mdColorScheme") == DARK, "as the reader's is"
     visit.close()
-
-
-def violations(page: Page, rules: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    """What axe calls serious, by all rules or some, and where."""
-    found = Axe().run(page, options=OPTIONS | (rules or {})).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
 
 
 def test_the_reference_has_every_public_name(versions: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from proactrec.cli.main import main
 
+from .apart import Apart
+
 N_USERS, N_ITEMS, N_EACH = 30, 40, 12
 CATEGORIES = ("Drama", "Comedy", "War")
 SETTINGS = (
@@ -135,6 +137,16 @@ def start() -> Callable[..., "subprocess.Popen[str]"]:
         return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
             command, stdout=pipe, stderr=pipe, text=True, **{"env": environment, **options}
         )
+
+    return started
+
+
+@pytest.fixture
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Apart]:
+    """Start a command as a process that is forked with torch loaded: killing it is the point."""
+
+    def started(*arguments: str | Path) -> Apart:
+        return Apart([*map(str, arguments)], tmp_path_factory.mktemp("apart") / "told")
 
     return started
 

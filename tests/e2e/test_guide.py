@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from proactrec.data.load import load_dataset
 from proactrec.fitting.artefacts import CHECKPOINT
 from proactrec.worth import ONLY_INTEREST, Worth
 
+from .apart import Apart
 from .conftest import Command, Toy
 from .test_kill import stages, stop_when
 
@@ -135,7 +135,7 @@ class TestGuide:
             assert (tmp_path / "again" / name).read_bytes() == (shop.guide / name).read_bytes()
 
     def test_a_killed_fit_goes_on(
-        self, toy: Toy, start: Callable[..., "subprocess.Popen[str]"], here: Command, tmp_path: Path
+        self, toy: Toy, apart: Callable[..., Apart], here: Command, tmp_path: Path
     ) -> None:
         long = ["--set=encoder_options.stopping.n_epochs=40"]
         long += ["--set=encoder_options.stopping.min_epochs=40"]
@@ -151,7 +151,7 @@ class TestGuide:
             *long,
         ]
         out = tmp_path / "guide"
-        process = start(*command, "--out", out)
+        process = apart(*command, "--out", out)
         stop_when(process, tmp_path / "guide.store", f".encoder-*/{CHECKPOINT}", signal.SIGKILL)
         assert not out.exists()
         done = stages(tmp_path / "guide.store")

@@ -11,6 +11,7 @@ import pytest
 
 from proactrec.fitting.artefacts import CHECKPOINT, MANIFEST
 
+from .apart import Apart
 from .conftest import Command, Toy
 
 pytestmark = pytest.mark.slow
@@ -27,10 +28,11 @@ MOMENTS = {
     "guidance done": f"guidance-*/{MANIFEST}",
 }
 """A file that tells that the moment has come."""
-Start = Callable[..., "subprocess.Popen[str]"]
+Killed = Apart | subprocess.Popen[str]
+Start = Callable[..., Killed]
 
 
-def stop_when(process: "subprocess.Popen[str]", store: Path, sign: str, how: signal.Signals) -> str:
+def stop_when(process: Killed, store: Path, sign: str, how: signal.Signals) -> str:
     """Send a signal as soon as the sign is there; what the process had to say on errors."""
     end = time.monotonic() + 60
     while not any(store.glob(sign)):
@@ -60,12 +62,12 @@ def uninterrupted(toy: Toy, here_first: Command, tmp_path_factory: pytest.TempPa
 
 
 def test_killed_at_every_stage_it_ends_as_if_it_never_was(
-    toy: Toy, start: Start, here: Command, uninterrupted: Path, tmp_path: Path
+    toy: Toy, apart: Start, here: Command, uninterrupted: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     store, done = out / "artefacts", {}
     for moment, sign in MOMENTS.items():
-        process = start(*toy.run, *LONG, "--out", out)
+        process = apart(*toy.run, *LONG, "--out", out)
         stop_when(process, store, sign, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL, moment
         # All that can be seen is finished, and what was finished before has not been touched.
@@ -89,7 +91,7 @@ def test_killed_at_every_stage_it_ends_as_if_it_never_was(
 
 
 def test_stopped_by_hand_it_says_how_to_go_on(toy: Toy, start: Start, tmp_path: Path) -> None:
-    """By SIGTERM; of SIGINT see tests/distributed/test_processes.py."""
+    """By SIGTERM, as it is installed; of SIGINT see tests/distributed/test_processes.py."""
     process = start(*toy.run, *LONG, "--out", tmp_path)
     store = tmp_path / "artefacts"
     stderr = stop_when(process, store, MOMENTS["vectors half fitted"], signal.SIGTERM)
@@ -115,10 +117,10 @@ def test_leftovers_of_a_kill_are_no_part_of_the_finished_stage(
 
 
 def test_a_killed_forecast_goes_on_with_the_worlds_that_are_missing(
-    toy: Toy, start: Start, here: Command, copied: Path
+    toy: Toy, apart: Start, here: Command, copied: Path
 ) -> None:
     asked = ["forecast", *toy.run[1:], "--worlds", "39", "--sample", "20", "--out", copied]
-    process = start(*asked)
+    process = apart(*asked)
     store = copied / "artefacts"
     stop_when(process, store, f".forecast-*/{CHECKPOINT}", signal.SIGKILL)
     done = stages(store)

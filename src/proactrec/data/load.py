@@ -1,6 +1,7 @@
 """One door to every data set: by its name, from a folder or from the user's own files."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -164,7 +165,7 @@ def _read(
             f"own files go with the data sets {', '.join(OWN_FILES)}, not with {options.name!r}"
         )
     if options.name == "demo":
-        return demo_world()
+        return _demo()
     if options.name in SOURCES:
         source = SOURCES[options.name]
         folder = _folder(options.name, data_dir, source.files, source.folder)
@@ -179,6 +180,12 @@ def _read(
             "table=TableOptions(events=...)"
         )
     return table.load(options.table, repeats)
+
+
+@cache
+def _demo() -> tuple[Interactions, Catalogue]:
+    """The demo world, made once in a process: a benchmark asks for it several times a cell."""
+    return demo_world()
 
 
 def _folder(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
 from proactrec.irn.network import IRN, IRNOptions
+from proactrec.optimizers import Adam
 from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
 from proactrec.rng import generator
@@ -114,9 +115,7 @@ def fit_irn(
     model.to(device)
     rng = generator(seed, "irn", "pieces")
     pieces, held_out = split_pieces(cut_pieces(dataset.before("train"), options, rng), rng)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), eps=1e-9
-    )
+    optimizer = Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), eps=1e-9)
     record = train(
         model,
         optimizer,

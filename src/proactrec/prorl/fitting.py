@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset
+from proactrec.optimizers import AdamW
 from proactrec.progress import Progress, silent
 from proactrec.prorl.estimator import advantages, exact_kl, is_action
 from proactrec.prorl.mining import Prompts, mine, split_prompts
@@ -224,7 +225,7 @@ def _repeated(model: ProRL, asked: Asked, n_times: int) -> Memory:
 
 
 def _adamw(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
+    return AdamW(model.parameters(), lr=rate, weight_decay=weight_decay)
 
 
 def _mean_of_steps(
