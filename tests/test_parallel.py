@@ -126,7 +126,7 @@ def test_the_command_trains_by_ranks_and_one_process_finds_the_models(
     here: Command, toy: Toy, tmp_path: Path
 ) -> None:
     settings = [one for one in FAST if one.startswith("--set") and "intents" not in one]
-    arguments = ["train", *toy.files, "--filter", "none", *settings]
+    arguments: list[str | Path] = ["train", *toy.files, "--filter", "none", *settings]
     arguments += ["--encoder", "sasrec", "--out", tmp_path / "run"]
     both = started(*LAUNCH, 2, "-m", "proactrec", *arguments)
     assert both.stdout.count("popularity") == 2, "one rank speaks, of validation and test"
