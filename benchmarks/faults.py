@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from faults_parts.instances import instances
+from faults_parts.instances import in_small, instances
 from faults_parts.outages import clock, disk, network
 from faults_parts.page import body
 from faults_parts.runs import Setting, kills
@@ -41,6 +41,8 @@ PARTS: Mapping[str, Callable[[Setting], dict[str, Any]]] = {
     "2-instances-postgresql": lambda setting: instances(setting, 2),
     "3-instances-postgresql": lambda setting: instances(setting, 3),
 }
+SMALL: Mapping[str, Callable[[Setting], dict[str, Any]]] = {"small-postgresql": in_small}
+"""Done only if asked for."""
 FIT = ("encoder_options.stopping.n_epochs=2", "graphau.stopping.n_epochs=2",
        "graphau.stopping.min_epochs=1")  # fmt: skip
 
@@ -56,7 +58,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     asked = parser.parse_args()
-    if unknown := set(asked.parts) - set(PARTS):
+    parts = {**PARTS, **SMALL}
+    if unknown := set(asked.parts) - set(parts):
         parser.error(f"there is no part {min(unknown)}")
     load = os.getloadavg()[0]
     found: dict[str, Any] = {}
@@ -68,7 +71,7 @@ def main() -> None:
             rng = random.Random(asked.seed)
             setting = Setting(guide, folder / part, rng, asked.times, asked.pause)
             setting.folder.mkdir()
-            found[part] = PARTS[part](setting)
+            found[part] = parts[part](setting)
             found[part]["broken_promises"] = broken(found[part])
             print(part, json.dumps(found[part], indent=1), flush=True)
     content = {"origin": origin(), "load_before": load, "parts": found}

@@ -16,8 +16,10 @@ import proactrec
 from proactrec.parallel import ALONE, Ranks
 from proactrec.training import TrainingRecord
 
-from .e2e.conftest import Command
+from .e2e.conftest import FAST, Command, Toy
 from .e2e.conftest import here as here
+from .e2e.conftest import toy as toy
+from .trained_by_ranks import main as train
 
 SCRIPT = Path(__file__).with_name("trained_by_ranks.py")
 ROOT = Path(proactrec.__file__).parents[1]
@@ -57,10 +59,9 @@ def started(*command: object, code: int = 0) -> subprocess.CompletedProcess[str]
     return done
 
 
-def trained(out: Path, cases: Any, n_ranks: int, *more: object, code: int = 0) -> None:
-    """Train by so many ranks; one is no rank at all."""
-    launch = [sys.executable] if n_ranks == 1 else [*LAUNCH, n_ranks]
-    started(*launch, SCRIPT, out, json.dumps(cases), *more, code=code)
+def trained(out: Path, cases: Any, *more: object, code: int = 0) -> None:
+    """Train by two ranks."""
+    started(*LAUNCH, 2, SCRIPT, out, json.dumps(cases), *more, code=code)
 
 
 def read(out: Path, name: str) -> Trained:
@@ -87,8 +88,8 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def outs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """What one process and two ranks came to."""
     folder = tmp_path_factory.mktemp("ranks")
-    for n_ranks in (1, 2):
-        trained(folder / str(n_ranks), CASES if n_ranks == 1 else CASES | KILLED, n_ranks)
+    trained(folder / "2", CASES | KILLED)
+    train([str(folder / "1"), json.dumps(CASES)])
     return [folder / "1", folder / "2"]
 
 
@@ -111,9 +112,9 @@ def test_ranks_that_were_killed_go_on_as_if_they_had_not_been(
     outs: list[Path], tmp_path: Path
 ) -> None:
     killed, at = tmp_path / "killed", ("--checkpoint", tmp_path / "checkpoint.safetensors")
-    trained(killed, KILLED, 2, *at, "--die-at", 2, code=1)
+    trained(killed, KILLED, *at, "--die-at", 2, code=1)
     assert not read(killed, "own").weights
-    trained(killed, KILLED, 2, *at)
+    trained(killed, KILLED, *at)
     expected, found = read(outs[1], "own"), read(killed, "own")
     assert_same(*expected.weights)
     assert_same(found.weights[0], expected.weights[0])
@@ -122,11 +123,11 @@ def test_ranks_that_were_killed_go_on_as_if_they_had_not_been(
 
 @pytest.mark.slow
 def test_the_command_trains_by_ranks_and_one_process_finds_the_models(
-    here: Command, tmp_path: Path
+    here: Command, toy: Toy, tmp_path: Path
 ) -> None:
-    arguments = ["train", "--dataset", "demo", "--encoder", "sasrec", "--out", tmp_path / "run"]
-    arguments += ["--set=graphau.stopping.n_epochs=1", "--set=graphau.stopping.min_epochs=1"]
-    arguments += ["--set=encoder_options.stopping.n_epochs=1"]
+    settings = [one for one in FAST if one.startswith("--set") and "intents" not in one]
+    arguments: list[str | Path] = ["train", *toy.files, "--filter", "none", *settings]
+    arguments += ["--encoder", "sasrec", "--out", tmp_path / "run"]
     both = started(*LAUNCH, 2, "-m", "proactrec", *arguments)
     assert both.stdout.count("popularity") == 2, "one rank speaks, of validation and test"
     alone = here(*arguments)

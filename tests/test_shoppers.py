@@ -134,7 +134,14 @@ def who_lacks(data: Dataset, target: int) -> Any:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("shows_again", [False, True])
-@pytest.mark.parametrize("options", [{}, {"patience": 3}, {"leaving": 0.1}])
+@pytest.mark.parametrize(
+    ("kind", "options"),  # what users are like is nothing that a database knows
+    [
+        *(("sqlite", options) for options in ({}, {"patience": 3}, {"leaving": 0.1})),
+        ("postgresql", {"patience": 3}),
+    ],
+    indirect=["kind"],
+)
 def test_journeys_are_those_of_a_rollout(
     simulated: Callable[..., Simulated],
     database: Database,

@@ -8,12 +8,11 @@ import argparse
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,12 +21,14 @@ from proactrec.graphau import GraphAUOptions, fit_graphau
 from proactrec.irn.fitting import fit_irn
 from proactrec.irn.network import IRNOptions
 from proactrec.testing.toys import dataset_of
+from proactrec.threads import one_thread
 from proactrec.training import TrainingRecord
 
 SMALL = {"embedding_dim": 16, "max_seq_len": 8, "item_start": "random", "learning_rate": 0.01}
 
 
-def main() -> None:
+@one_thread()
+def main(given: Sequence[str] | None = None) -> None:
     """Train, and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
@@ -35,8 +36,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--n-epochs", type=int, default=2)
     parser.add_argument("--die-at", type=int)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = parser.parse_args(given)
     rank = int(os.environ.get("RANK", 0))
 
     def progress(stage: str, done: int, total: int, note: str = "") -> None:

@@ -6,20 +6,45 @@ from functools import partial
 from typing import Any
 
 from faults_parts.outages import GOOD
-from faults_parts.runs import Setting, Stage, ended, kill_instance, postgres, stage, struck
+from faults_parts.runs import (
+    Setting,
+    Stage,
+    ended,
+    kill_instance,
+    kill_postgres,
+    kill_worker,
+    postgres,
+    stage,
+    struck,
+)
 from faults_parts.site import end, is_there, until
 
 
 def instances(setting: Setting, n: int) -> dict[str, Any]:
     """So many share the load; one is killed now and then, all are restarted in turn."""
     with postgres(setting) as server, stage(setting, server.url, instances=n) as on:
-        until(lambda: all(map(on.service.has_started, on.service.pids("instance"))), "all ready")
+        until(lambda: all_there(on), "all ready")
         rows = [struck(on, "none", lambda: None) for _ in range(setting.times)]
         for _ in range(max(1, setting.times // 4)):
             rows.append(struck(on, "instance", lambda: kill_instance(on)))
             until(lambda: all_there(on), "all instances there again")
         restarts = [restarted(on) for _ in range(max(1, setting.times // 4))]
         return {"faults": rows, "restarts": restarts, **ended(on)}
+
+
+def in_small(setting: Setting) -> dict[str, Any]:
+    """Two instances: one is killed, then the worker, then PostgreSQL; both are restarted in turn.
+
+    What the parts of PostgreSQL do, each once, with one service: for tests.
+    """
+    with postgres(setting) as server, stage(setting, server.url, instances=2) as on:
+        until(lambda: all_there(on), "all ready")
+        rows = [struck(on, "instance", lambda: kill_instance(on))]
+        until(lambda: all_there(on), "all instances there again")
+        rows.append(struck(on, "worker", lambda: kill_worker(on)))
+        rows.append(struck(on, "postgresql", lambda: kill_postgres(server)))
+        until(lambda: all_there(on), "all instances there again")
+        return {"faults": rows, "restarts": [restarted(on)], **ended(on)}
 
 
 def restarted(on: Stage) -> dict[str, Any]:

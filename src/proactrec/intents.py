@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import faiss
 import numpy as np
 import torch
 from pydantic import Field
@@ -80,6 +79,8 @@ def cluster(x: Tensor, n_intents: int, *, seed: int) -> Tensor:
         )
     if not bool(torch.isfinite(x).all()):
         raise InvalidInputError("vectors to cluster must be finite; training has diverged")
+    import faiss  # here: it takes long to load, and who guides by a guide clusters nothing
+
     kmeans = faiss.Kmeans(
         x.shape[1],
         n_intents,

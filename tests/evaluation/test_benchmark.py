@@ -126,7 +126,7 @@ def test_a_cell_waits_for_its_own_encoder_only(base: ExperimentOptions, tmp_path
     def progress(stage: str, done: int, total: int, note: str = "") -> None:
         seen.append((stage, done))
 
-    long = {"n_epochs": 500, "patience": 500}
+    long = {"n_epochs": 250, "patience": 250}
     methods = {
         "slow": {"policy": "next-item", "encoder_options.stopping": long},
         "quick": {"policy": "next-item", "encoder": "sasrec"},

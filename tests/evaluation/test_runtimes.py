@@ -14,7 +14,7 @@ from proactrec.evaluation.rollout import rollout
 from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.base import EncoderPolicy
 
-SHORT = {"n_epochs": 3, "min_epochs": 1}
+SHORT = {"n_epochs": 1, "min_epochs": 1}
 
 
 @pytest.fixture(scope="module")

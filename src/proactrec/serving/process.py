@@ -1,10 +1,11 @@
 """One process of the service: an instance behind a socket that its parent has bound.
 
-Run as `python -m proactrec.serving.process`, by :mod:`proactrec.serving.supervisor`.
+Run by :mod:`proactrec.serving.supervisor`, as `proactrec.cli.serve` says.
 """
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -109,6 +110,8 @@ def serve(service: Service, listener: socket.socket, safety: SafetyOptions) -> N
 
 def main() -> None:
     """What the command line says."""
+    gc.freeze()  # what is loaded stays
+    gc.enable()
     parser = argparse.ArgumentParser()
     parser.add_argument("--guide", type=Path, required=True)
     parser.add_argument("--fd", type=int, required=True, help="of the socket that listens")

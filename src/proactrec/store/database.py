@@ -9,11 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
@@ -103,7 +99,12 @@ class Database:
         """
         if revision == "head" and self.is_current():
             return
-        config = _config()
+        # Here: it takes long to load, and a process beside others finds a schema that is there.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.writing() as connection:
             turns.take(connection, Turn.SCHEMA)
             config.attributes.update(connection=connection, partitions=self.partitions)
@@ -119,8 +120,10 @@ class Database:
             If the database can't be reached.
         """
         with self.reading() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        return found is not None and (found == newest_schema() or found not in _older())
+            has_any = inspect(connection).has_table("alembic_version")
+            asked = "SELECT version_num FROM alembic_version"
+            found = connection.exec_driver_sql(asked).scalar() if has_any else None
+        return found is not None and found not in revisions()[:-1]
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -221,23 +224,16 @@ class Hot:
         return sql if self.is_sqlite else _psycopg(sql)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
-
-
 @lru_cache
-def newest_schema() -> str | None:
+def revisions() -> tuple[str, ...]:
+    """All revisions of the schema, the newest last: what the names of their files begin with."""
+    found = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return tuple(sorted(path.name.partition("_")[0] for path in found))
+
+
+def newest_schema() -> str:
     """The newest revision of the schema."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
-
-
-@lru_cache
-def _older() -> frozenset[str]:
-    """Revisions before the newest."""
-    script = ScriptDirectory.from_config(_config())
-    return frozenset(one.revision for one in script.walk_revisions()) - {str(newest_schema())}
+    return revisions()[-1]
 
 
 def columns_of(table: Table) -> tuple[str, ...]:
