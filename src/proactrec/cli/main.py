@@ -1,6 +1,5 @@
 """The command `proactrec`: its commands, and how errors end."""
 
-import gc
 import os
 import sys
 import warnings
@@ -16,8 +15,6 @@ from proactrec.cli import ending, streams
 from proactrec.errors import InvalidInputError
 from proactrec.threads import settle
 
-COLLECTIONS = (10_000, 10, 10)
-"""When Python looks for waste, see gc.set_threshold: much is loaded, and stays."""
 # Name: where the function or group is, and the first line of its help. Loaded when it is called:
 # the list of commands needs neither torch nor polars, which take a second.
 COMMANDS = {
@@ -186,7 +183,6 @@ for _name, (_, _line) in COMMANDS.items():
 def main() -> None:
     """Run the command line: what a user can cause ends in one sentence and exit code 2."""
     warnings.showwarning = _show_warning
-    gc.set_threshold(*COLLECTIONS)
     streams.settle()
     with ending.told_to_stop() as say_so:
         code = _run()
