@@ -27,7 +27,9 @@ class Started:
             )
         end = time.monotonic() + READY_SECONDS
         while not (found := re.search(r"at (https?://\S+),", self.told)):
-            assert time.monotonic() < end, self.told
+            if time.monotonic() > end:
+                self.process.kill()
+                raise AssertionError(self.told)
             time.sleep(0.05)
         self.url = found[1]
 
