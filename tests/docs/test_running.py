@@ -16,6 +16,7 @@ PATIENCE = 900  # s
 PORT = "8080"
 SMALLER = (
     (r"--n-users 200|n_users=200", lambda found: found[0].replace("200", "20")),
+    (r"(?m)--set graphau\.\S+$", r"\g<0> --set encoder_options.embedding_dim=8"),
     (
         r"(\S*graphau)\.stopping\.n_epochs=10",
         r"\1.stopping.n_epochs=1 --set \1.stopping.min_epochs=1 --set \1.embedding_dim=8",
