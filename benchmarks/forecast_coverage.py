@@ -148,8 +148,11 @@ def cases_of(caster: Forecaster, arguments: argparse.Namespace) -> Iterator[Case
 def cases_of_laws(caster: Forecaster, arguments: argparse.Namespace) -> Iterator[list[Case]]:
     """Test worlds of every other law; by what was foreseen, and what was seen."""
     policy, run, prior = caster.experiment.options.policy, caster.experiment, caster.options.prior
-    drawn = [drawn_world(prior, run.seed, n, "tests") for n in range(arguments.n_lawful)]
-    tests = {name: caster.summaries([one.under(name) for one in drawn]) for name in OTHER_LAWS}
+    drawn = (drawn_world(prior, run.seed, number, "tests") for number in count())
+    tests = {
+        name: caster.summaries([one.under(name) for one in islice(drawn, arguments.n_lawful)])
+        for name in OTHER_LAWS
+    }
     ensembles = {"": caster.ensemble()}
     if arguments.lawful:
         ensembles[", laws foreseen"] = with_laws(caster, arguments.lawful)
@@ -229,8 +232,8 @@ def figures(case: Case, segments: Sequence[str] = SEGMENTS) -> Iterator[dict[str
 def explained(arguments: argparse.Namespace) -> str:
     """What the tables hold."""
     laws = (
-        f" Other laws: {arguments.n_lawful} test worlds of each, draws of the same prior whose "
-        "users follow that law besides, as strongly as in the named world."
+        f" Other laws: {arguments.n_lawful} test worlds of each, other draws of the same "
+        "prior, whose users follow that law besides, as strongly as in the named world."
         if arguments.n_lawful
         else ""
     )
