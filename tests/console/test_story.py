@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from proactrec.evaluation.prediction import CAUTION
 from proactrec.testing.databases import Kind
 
 from .browsing import Hands, Mouse, Visit, save_draft
@@ -40,6 +41,7 @@ def begun(hands: Hands) -> None:
     expect(page.get_by_text("Users in the audience")).to_be_visible(timeout=FORECAST)
     expect(start).to_be_enabled(timeout=FORECAST)
     expect(page.get_by_role("img", name=re.compile("accept a target"))).to_be_visible()
+    expect(page.get_by_text(CAUTION)).to_be_visible()
     hands.press("Start")
     expect(page.locator(".state").first).to_have_text("running")
 
