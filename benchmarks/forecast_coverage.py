@@ -67,7 +67,8 @@ def main() -> None:
     """Play what is missing, write the page."""
     arguments = _arguments()
     torch.set_num_threads(1)
-    cases, by_law = [], []
+    cases: list[Case] = []
+    by_law: list[Case] = []
     for policy in arguments.policies:
         caster = _caster(policy, arguments)
         cases += cases_of(caster, arguments)
@@ -261,7 +262,7 @@ def tables(cases: Sequence[Case], by_law: Sequence[Case]) -> Iterator[str]:
         LABELS[metric]: slice(at * n_rounds, (at + 1) * n_rounds)
         for at, metric in enumerate(CAMPAIGN_METRICS)
     }
-    by_figure = {
+    by_figure: dict[str, Any] = {
         "everything": lambda held: held,
         **{name: lambda held, part=part: held[..., part] for name, part in slices.items()},
     }
