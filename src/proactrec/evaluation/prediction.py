@@ -16,9 +16,9 @@ LEVELS = (0.8, 0.95)
 MIN_WORLDS = 39
 """Fewest worlds between whose smallest and largest figure 95 % of worlds lie."""
 CAUTION = (
-    "80 % intervals hold as often as that where users are like those of the drawn worlds, and may "
-    "not elsewhere: in simulation they held 60 % of figures where refused items push users away, "
-    "67 % where accepted ones hardly move them (of interest gained 28 % and 8 %)."
+    "Intervals are for users like those of the drawn worlds. In simulation, 80 % intervals held "
+    "only 28 to 38 % of figures of interest where refused items push users away, 3 to 8 % where "
+    "accepted ones hardly move them (of acceptance 71 to 84 %)."
 )
 """Said beside every forecast; measured in docs/results/forecast-laws-ml-100k.md."""
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
