@@ -2,18 +2,19 @@
 
 Usage: python benchmarks/forecast_coverage.py DATASET PAGE.md [--policies itmprec foresight]
     [--n-tests 60] [--n-left-out 10] [--n-users 300] [--n-played 150] [--n-targets 5]
-    [--filter paper] [--protocol common] [--leaving-between LOW HIGH] [--seed 0]
-    [--store runs/artefacts] [--data-dir DIR]
-The campaign is played with all users in test worlds: draws of the same prior with other seeds, and
-worlds of one kind of hidden vectors that the forecast's own worlds leave out. Every world is kept
-in the store, so it goes on where it was killed.
+    [--filter paper] [--protocol common] [--leaving-between LOW HIGH] [--n-lawful 16]
+    [--lawful 0.5] [--seed 0] [--store runs/artefacts] [--data-dir DIR]
+The campaign is played with all users in test worlds: draws of the same prior with other seeds,
+worlds of one kind of hidden vectors that the forecast's own worlds leave out, and draws of the
+prior whose users follow another law; with --lawful, also forecast from worlds of which that share
+has such laws. Every world is kept in the store, so it goes on where it was killed.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -27,13 +28,15 @@ from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predict
 from proactrec.evaluation.protocols import PROTOCOLS
 from proactrec.report.tables import label_of
 from proactrec.simulator.hidden import HIDDEN
-from proactrec.simulator.prior import Prior, drawn_world
+from proactrec.simulator.prior import OTHER_LAWS, Prior, drawn_world
 from proactrec.types import FloatArray
 from shared.page import origin, page_parser, write_page
 from shared.tables import table
 
 NAMED = ("policy", "worlds", "after")
 """Heads of what tells a case from others."""
+LAWS = "other laws"
+"""Test worlds of all such laws together."""
 AFTER = 5
 """Rounds of the campaign that the second forecast has seen."""
 LABELS = {metric: label_of(metric) for metric in CAMPAIGN_METRICS}
@@ -52,19 +55,34 @@ class Case(NamedTuple):
     width: FloatArray  # (n_tests, n_levels, n_segments, n_figures)
     error: FloatArray  # (n_tests, n_segments, n_figures), truth less median
 
+    @classmethod
+    def pooled(cls, worlds: str, cases: Sequence[Self]) -> Self:
+        """Test worlds of several cases as one."""
+        parts = zip(*(case[4:] for case in cases), strict=True)
+        first = cases[0]
+        return cls(first.policy, worlds, *first[2:4], *map(np.concatenate, parts))
+
 
 def main() -> None:
     """Play what is missing, write the page."""
     arguments = _arguments()
     torch.set_num_threads(1)
-    cases = [case for policy in arguments.policies for case in cases_of(policy, arguments)]
+    cases: list[Case] = []
+    by_law: list[Case] = []
+    for policy in arguments.policies:
+        caster = _caster(policy, arguments)
+        cases += cases_of(caster, arguments)
+        for laws in cases_of_laws(caster, arguments) if arguments.n_lawful else ():
+            by_law += laws
+            cases.append(Case.pooled(laws[0].worlds.replace(OTHER_LAWS[0], LAWS), laws))
     rows = [row for case in cases for row in figures(case)]
+    rows += [row for case in by_law for row in figures(case, SEGMENTS[:1])]
     content = {
         "origin": origin(),
         "arguments": {name: str(value) for name, value in vars(arguments).items()},
         "rows": rows,
     }
-    body = "\n\n".join([explained(arguments), *tables(cases)])
+    body = "\n\n".join([explained(arguments), *tables(cases, by_law)])
     write_page(arguments.page, f"How often forecasts hold on {arguments.dataset}", content, body)
     print(body)
 
@@ -82,14 +100,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--leaving-between", type=float, nargs=2, help="share of users that leave after each round"
     )
+    parser.add_argument("--n-lawful", type=int, default=0, help="test worlds of every other law")
+    parser.add_argument("--lawful", type=float, help="share of a second forecast's worlds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store", type=Path, default=Path("runs/artefacts"))
     parser.add_argument("--data-dir", type=Path)
     return parser.parse_args()
 
 
-def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
-    """Test worlds of the prior, then those of every kind that is left out."""
+def _caster(policy: str, arguments: argparse.Namespace) -> Forecaster:
+    """Of the campaign that a policy guides."""
     data = DatasetOptions(name=arguments.dataset, filter=arguments.filter)
     options = ExperimentOptions(
         dataset=data,
@@ -100,9 +120,13 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
     ).changed({"protocol.targets.n_targets": arguments.n_targets})
     run = Experiment(options, arguments.store, data_dir=arguments.data_dir)
     leaving = arguments.leaving_between and tuple(arguments.leaving_between)
-    prior = Prior(leaving=leaving)
-    asked = ForecastOptions(n_users=arguments.n_played, prior=prior)
-    caster = Forecaster(run, asked, progress=_say)
+    asked = ForecastOptions(n_users=arguments.n_played, prior=Prior(leaving=leaving))
+    return Forecaster(run, asked, progress=_say)
+
+
+def cases_of(caster: Forecaster, arguments: argparse.Namespace) -> Iterator[Case]:
+    """Test worlds of the prior, then those of every kind that is left out."""
+    policy, prior = caster.experiment.options.policy, caster.options.prior
     ensemble = caster.ensemble()
     tests = played(caster, prior, arguments.n_tests)
     n_played = ensemble[0].n_users
@@ -111,10 +135,42 @@ def cases_of(policy: str, arguments: argparse.Namespace) -> Iterator[Case]:
         yield case_of(policy, "prior, reversed", after, caster, tests, ensemble, n_played)
     for kind in HIDDEN if arguments.n_left_out else ():
         others = without(kind, caster)
-        only = Prior(hidden=(kind,), leaving=leaving)
+        only = prior.model_copy(update={"hidden": (kind,)})
         tests = played(caster, only, arguments.n_left_out)
         for after in (0, AFTER):
             yield case_of(policy, f"{kind}, left out", after, caster, others, tests)
+    if arguments.lawful:
+        tests = played(caster, prior, arguments.n_tests)
+        for after in (0, AFTER):
+            foreseen = with_laws(caster, arguments.lawful)
+            yield case_of(policy, "prior, laws foreseen", after, caster, foreseen, tests)
+
+
+def cases_of_laws(caster: Forecaster, arguments: argparse.Namespace) -> Iterator[list[Case]]:
+    """Test worlds of every other law; by what was foreseen, and what was seen."""
+    policy, run, prior = caster.experiment.options.policy, caster.experiment, caster.options.prior
+    drawn = (drawn_world(prior, run.seed, number, "tests") for number in count())
+    tests = {
+        name: caster.summaries([one.under(name) for one in islice(drawn, arguments.n_lawful)])
+        for name in OTHER_LAWS
+    }
+    ensembles = {"": caster.ensemble()}
+    if arguments.lawful:
+        ensembles[", laws foreseen"] = with_laws(caster, arguments.lawful)
+    for how, ensemble in ensembles.items():
+        for after in (0, AFTER):
+            yield [
+                case_of(policy, name + how, after, caster, ensemble, found)
+                for name, found in tests.items()
+            ]
+
+
+def with_laws(caster: Forecaster, share: float) -> list[Summary]:
+    """The forecast's worlds, a share of them with users of another law."""
+    prior = caster.options.prior.model_copy(update={"lawful": share})
+    numbers, seed = range(caster.options.n_worlds), caster.experiment.seed
+    worlds = [drawn_world(prior, seed, number) for number in numbers]
+    return caster.summaries(worlds, caster.options.n_users)
 
 
 def played(caster: Forecaster, prior: Prior, n_worlds: int) -> list[Summary]:
@@ -158,10 +214,10 @@ def case_of(
     return Case(policy, worlds, len(ensemble), after, held, np.stack(width), np.stack(error))
 
 
-def figures(case: Case) -> Iterator[dict[str, Any]]:
+def figures(case: Case, segments: Sequence[str] = SEGMENTS) -> Iterator[dict[str, Any]]:
     """Coverage and width of every segment and metric, over rounds."""
     n_rounds = case.held.shape[3] // len(CAMPAIGN_METRICS)
-    for segment, name in enumerate(SEGMENTS):
+    for segment, name in enumerate(segments):
         for at, metric in enumerate(CAMPAIGN_METRICS):
             part = slice(at * n_rounds, (at + 1) * n_rounds)
             row = {"policy": case.policy, "worlds": case.worlds, "after": case.after}
@@ -176,6 +232,17 @@ def figures(case: Case) -> Iterator[dict[str, Any]]:
 
 def explained(arguments: argparse.Namespace) -> str:
     """What the tables hold."""
+    laws = (
+        f" Other laws: {arguments.n_lawful} test worlds of each, other draws of the same "
+        "prior, whose users follow that law besides, as strongly as in the named world."
+        if arguments.n_lawful
+        else ""
+    )
+    if arguments.lawful:
+        laws += (
+            f" Laws foreseen: {arguments.lawful:.0%} of the forecast's worlds have one of these "
+            "laws, between not at all and twice as strongly; the rest stay as they are."
+        )
     return (
         f"Campaigns with {arguments.n_users} users and {arguments.n_targets} targets, forecast "
         f"from worlds with {arguments.n_played} of the users. Share of figures, in per cent, that "
@@ -184,25 +251,26 @@ def explained(arguments: argparse.Namespace) -> str:
         "drawn evenly. Reversed: the test worlds forecast the others, so the mean of both is free "
         f"of most of the luck of one ensemble. After {AFTER}: the forecast has seen the "
         f"acceptances of {AFTER} rounds; HR, target acceptance and rounds to the target at round "
-        f"{AFTER} are then known and not counted."
+        f"{AFTER} are then known and not counted.{laws}"
     )
 
 
-def tables(cases: Sequence[Case]) -> Iterator[str]:
+def tables(cases: Sequence[Case], by_law: Sequence[Case]) -> Iterator[str]:
     """By metric over all segments, by segment over all metrics, and how wide."""
     n_rounds = cases[0].held.shape[3] // len(CAMPAIGN_METRICS)
     slices = {
         LABELS[metric]: slice(at * n_rounds, (at + 1) * n_rounds)
         for at, metric in enumerate(CAMPAIGN_METRICS)
     }
+    by_figure: dict[str, Any] = {
+        "everything": lambda held: held,
+        **{name: lambda held, part=part: held[..., part] for name, part in slices.items()},
+    }
     yield "## By figure"
-    yield _table(
-        cases,
-        {
-            "everything": lambda held: held,
-            **{name: lambda held, part=part: held[..., part] for name, part in slices.items()},
-        },
-    )
+    yield _table(cases, by_figure)
+    if by_law:
+        yield "## By law"
+        yield _table(by_law, by_figure)
     yield "## Targets accepted, by round"
     part = slices[LABELS["target_accepted"]]
     yield _table(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from proactrec.evaluation.prediction import CAUTION
+
 from .browsing import Hands, Keys, Visit, save_draft
 from .conftest import MARKUP, Shoppers, Site, site
 
@@ -38,6 +40,7 @@ def begun(hands: Hands) -> None:
     expect(page.get_by_text("Users in the audience")).to_be_visible(timeout=FORECAST)
     expect(start).to_be_enabled(timeout=FORECAST)
     expect(page.get_by_role("img", name=re.compile("accept a target"))).to_be_visible()
+    expect(page.get_by_text(CAUTION)).to_be_visible()
     hands.press("Start")
     expect(page.locator(".state").first).to_have_text("running")
 

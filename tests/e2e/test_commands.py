@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 import yaml
 
+from proactrec.evaluation.prediction import CAUTION
+
 from .conftest import CATEGORIES, FAST, N_EACH, N_ITEMS, N_USERS, Command, Toy
 
 COMMANDS = (
@@ -458,7 +460,9 @@ def test_a_forecast_is_made_and_told_more_after_some_rounds(
     assert outcome.code == 0, outcome.stderr
     assert "near target" in outcome.stdout
     assert "short history" not in outcome.stdout  # all histories are equally long
+    assert CAUTION in outcome.stdout
     content = read(copied, "forecast.json")
+    assert content["caution"] == CAUTION
     names = {one["metric"] for one in content["figures"]}
     assert names == {"hr", "target_accepted", "rounds_to_target", "worth", "ioi", "ior200"}
     assert content["forecast"]["prior"]["leaving"] == [0, 0.1]

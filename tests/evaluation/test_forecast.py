@@ -231,6 +231,25 @@ def test_content_alone_needs_categories(
         Forecaster(Experiment(bare, store), asked)
 
 
+def test_laws_are_foreseen_where_one_item_is_shown_a_round(
+    options: ExperimentOptions, store: Path
+) -> None:
+    """A world with a law, and one without: the first is another world, the second the same."""
+    asked = ForecastOptions(n_worlds=39, n_users=20, prior=Prior(lawful=0.5))
+    caster = Forecaster(Experiment(options, store), asked)
+    usual = Forecaster(caster.experiment, ForecastOptions(n_worlds=39, n_users=20)).ensemble()
+    has_law = [drawn_world(asked.prior, 0, n) != drawn_world(Prior(), 0, n) for n in range(39)]
+    same = [
+        np.array_equal(one.mean, other.mean, equal_nan=True)
+        for one, other in zip(caster.ensemble(), usual, strict=True)
+    ]
+    assert all(is_same or law for is_same, law in zip(same, has_law, strict=True))
+    assert same.count(False) >= sum(has_law) - 3 > 10  # a weak law may change nothing
+    slots = Experiment(options.changed({"protocol.world.n_slots": 2}), store)
+    with pytest.raises(InvalidInputError, match="lawful must be 0 where n_slots is 2"):
+        Forecaster(slots, asked)
+
+
 def test_a_second_forecast_plays_nothing(options: ExperimentOptions, store: Path) -> None:
     first = Forecaster(Experiment(options, store), ForecastOptions(n_worlds=39, n_users=20))
     figures = first.forecast()

@@ -108,13 +108,15 @@ def test_what_was_foreseen_stands_beside_what_came(write, result):
     ]
     result.metrics["hr"][last] = Figure(mean=0.65)
     result.metrics["ioi"][last] = Figure(mean=0.9)
-    text = write(forecast={"figures": figures})
+    text = write(forecast={"figures": figures, "caution": "They may not hold."})
     Page(text)
     section = text.partition("What was foreseen")[2].partition("</section>")[0]
     assert section.count("<tr>") == 3  # heads, HR and IoI of everybody at the last round
     assert "inside 95%" in section
     assert "outside" in section
     assert "0.4" in section
+    assert "They may not hold." in section
+    assert "What was foreseen" in write(forecast={"figures": figures})  # made before there was one
 
 
 def test_data_is_escaped_everywhere(write_drawn):

@@ -9,9 +9,11 @@ import torch
 from proactrec.data.dataset import Dataset
 from proactrec.errors import InvalidInputError
 from proactrec.simulator.hidden import HIDDEN
-from proactrec.simulator.prior import PlausibleWorld, Prior, drawn_world
+from proactrec.simulator.laws import LawOptions
+from proactrec.simulator.prior import OTHER_LAWS, PlausibleWorld, Prior, drawn_world
 from proactrec.simulator.response import calibrated_response
 from proactrec.simulator.world import WorldOptions
+from proactrec.simulator.worlds import WORLDS
 
 Vectors = tuple[torch.Tensor, torch.Tensor]
 N_DRAWS = 800
@@ -63,6 +65,52 @@ def test_a_drawn_share_leaves_and_the_protocols_does_otherwise(
         one = drawn.model_copy(update={"leaving": own})
         world = one.build(dataset, {"factors": vectors}, np.array([1]), WorldOptions(leaving=0.05))
         assert world.options.leaving == wanted
+
+
+def test_laws_are_drawn_for_a_share_of_worlds_and_the_rest_stay_as_they_were() -> None:
+    """Each of the eleven as often, as strong as its named world on average; four deviations."""
+    numbers = range(N_DRAWS)
+    usual = [drawn_world(Prior(), 0, n) for n in numbers]
+    drawn = [drawn_world(Prior(lawful=0.5), 0, n) for n in numbers]
+    pairs = list(zip(drawn, usual, strict=True))
+    changed = [one for one, other in pairs if one != other]
+    assert len(changed) / N_DRAWS == pytest.approx(0.5, abs=0.01)
+    as_before = {"laws": None, "kept_share": 0.8}
+    assert all(a.model_copy(update=as_before) == b.model_copy(update=as_before) for a, b in pairs)
+    lawful = [one.laws for one in changed if one.laws is not None]
+    assert len(lawful) / len(changed) == pytest.approx(9 / 11, abs=0.05)
+    returning = np.array([laws.returning for laws in lawful if laws.returning])
+    assert len(returning) == pytest.approx(len(changed) / 11, abs=12)
+    assert returning.max() < 0.2
+    assert returning.mean() == pytest.approx(0.1, abs=4 * 0.2 / (12 * len(returning)) ** 0.5)
+    assert drawn_world(Prior(lawful=0.5), 0, 7) == drawn[7]
+
+
+@pytest.mark.parametrize("name", OTHER_LAWS)
+def test_a_draw_under_a_law_is_played_by_that_law(
+    dataset: Dataset, vectors: Vectors, name: str
+) -> None:
+    """As strong as in the named world, or not at all."""
+    drawn, wanted = plausible("factors", "factors", 0.3), WORLDS[name].options
+    given = ({"factors": vectors}, np.array([1]), WorldOptions())
+    of_named = drawn.under(name).build(dataset, *given).options
+    assert of_named.laws == wanted.laws
+    kept = 0.75 if wanted.kept_share == 0.8 else wanted.kept_share
+    assert of_named.kept_share == pytest.approx(kept)
+    without = drawn.under(name, 0.0).build(dataset, *given).options
+    assert without.laws == LawOptions()
+    assert without.kept_share == (0.75 if kept == 0.75 else 1)
+
+
+def test_a_draw_without_laws_is_named_as_before_and_leaves_them_to_the_protocol(
+    dataset: Dataset, vectors: Vectors
+) -> None:
+    drawn = plausible("factors", "factors", 0.3)
+    assert "laws" not in drawn.model_dump()
+    assert "lawful" not in Prior().model_dump()
+    options = WorldOptions(laws=LawOptions(returning=0.3))
+    world = drawn.build(dataset, {"factors": vectors}, np.array([1]), options)
+    assert world.options.laws.returning == 0.3
 
 
 def test_kinds_that_are_left_out_are_never_drawn() -> None:

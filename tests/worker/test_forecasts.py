@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from proactrec.errors import InvalidInputError
+from proactrec.evaluation.prediction import CAUTION
 from proactrec.fitting.artefacts import ArtefactStore
 from proactrec.serving.audience import audience_of
 from proactrec.serving.guides import Guides
@@ -48,6 +49,7 @@ def test_figures_have_intervals_that_hold_their_means(guides: Guides, tmp_path: 
     shares = [found[g]["acceptance"]["5"]["mean"] for g in ("guided", "plain")]
     assert found["difference"]["acceptance"]["5"]["mean"] == pytest.approx(shares[0] - shares[1])
     assert any("6 rounds" in sentence for sentence in found["assumed"])
+    assert found["caution"] == CAUTION
 
 
 def test_who_guides_to_what_is_plain_adds_nothing(guides: Guides, tmp_path: Path) -> None:

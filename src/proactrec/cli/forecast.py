@@ -29,6 +29,7 @@ PRIOR = flags_of(
     "prior.slope",
     "prior.mean_accept",
     "prior.kept_share",
+    "prior.lawful",
     leaving_between="prior.leaving",
     worlds="n_worlds",
     sample="n_users",
@@ -68,6 +69,7 @@ def forecast(
         "forecast": options.model_dump(mode="json"),
         "after": after,
         "is_like_prior": found.is_like_prior,
+        "caution": found.caution,
         "figures": [one._asdict() for one in found.figures],
     }
     write_json(asked.out / results.FORECAST, content)
@@ -115,6 +117,7 @@ def _show(found: Forecast) -> None:
     for at in range(0, len(metrics), BESIDE):
         output.print(_by_segment(last, metrics[at : at + BESIDE]))
     print("median, 80 % interval, 95 % interval")
+    print(found.caution)
 
 
 def _by_segment(figures: Iterable[Predicted], metrics: Sequence[str]) -> Table:

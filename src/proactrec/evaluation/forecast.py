@@ -30,7 +30,14 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.evaluation.metrics import campaign_metrics
 from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
-from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, is_within, predicted
+from proactrec.evaluation.prediction import (
+    CAUTION,
+    LEVELS,
+    MIN_WORLDS,
+    Summary,
+    is_within,
+    predicted,
+)
 from proactrec.evaluation.rollout import rollout
 from proactrec.fitting.artefacts import CHECKPOINT
 from proactrec.guidance.log import GuidanceLog
@@ -112,6 +119,7 @@ class Forecast(NamedTuple):
 
     figures: list[Predicted]
     is_like_prior: bool
+    caution: str = CAUTION
 
 
 class Audience(NamedTuple):
@@ -188,6 +196,9 @@ class Forecaster:
                     f"a prior of content alone needs categories, {experiment.dataset.name} has none"
                 )
             self.prior = self.prior.without("content")
+        n_slots = experiment.protocol.world.n_slots
+        if self.prior.lawful and n_slots > 1:  # some of the laws need one item a round
+            raise InvalidInputError(f"lawful must be 0 where n_slots is {n_slots}")
         self.audience = Audience.of(experiment)
         n_rounds = experiment.protocol.rollout.n_rounds
         self.metrics = experiment.protocol.measured.up_to(n_rounds)

@@ -109,6 +109,7 @@ def write_report(
         metrics=metric_rows(result),
         meanings=[(label_of(name), MEANINGS[name]) for name in result.metrics if name in MEANINGS],
         foreseen=_foreseen(forecast, result),
+        caution=(forecast or {}).get("caution"),
         outcomes=_outcomes(result),
         figures=_figures(log, dataset),
         journeys=journeys_of(log, dataset, traced_pairs),

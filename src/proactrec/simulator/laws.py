@@ -1,6 +1,6 @@
 """Laws of drift and response beyond the paper's: which there are, and how strong each is."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -45,6 +45,11 @@ class LawOptions(Options):
     )
     lapses: float = Field(0.0, ge=0, lt=0.5, description="share accepted whatever it is")
     ceiling: float = Field(1.0, ge=0.5, le=1, description="share accepted at most, however liked")
+
+    def times(self, factor: float) -> Self:
+        """The same laws, so many times as strong."""
+        weaker = {name: factor * value for name, value in self.model_dump().items()}
+        return type(self)(**weaker | {"ceiling": 1 - factor * (1 - self.ceiling)})
 
     @property
     def names(self) -> list[str]:

@@ -2,13 +2,13 @@
 
 They are drawn by scrambled Sobol numbers (Owen 1995): each world is a random draw of the prior, and
 together they fill it more evenly than independent draws would, so that what a few dozen of them
-say depends less on luck. What came later (the share that leaves) has a dimension of its own beyond
-these, so that every other number of a world stays as it was.
+say depends less on luck. What came later (the share that leaves, other laws) has dimensions of its
+own beyond these, so that every other number of a world stays as it was.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -19,18 +19,26 @@ from proactrec.errors import InvalidInputError
 from proactrec.rng import generator
 from proactrec.simulator.dynamics import Receptivity
 from proactrec.simulator.hidden import Hidden, Vectors
+from proactrec.simulator.laws import LawOptions
 from proactrec.simulator.response import calibrated_response
 from proactrec.simulator.world import World, WorldOptions
+from proactrec.simulator.worlds import LAWFUL, WORLDS
 from proactrec.types import IntArray
 from proactrec.worth import Share as Hazard
 
 N_DRAWN = 7
 """Numbers that a world is drawn by, beside its luck."""
+OTHER_LAWS = (*LAWFUL, "weak-receptivity-v1", "strong-receptivity-v1")
+"""Named worlds whose users differ from a prior's by one law, or in how far they are moved."""
+MOST_TIMES = 2.0
+"""A law is drawn as strong as that many times its named world's at most."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Prior(Options):
     """Which worlds are plausible."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"lawful"})
 
     slope: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
         (0.25, 2.0),
@@ -55,6 +63,13 @@ class Prior(Options):
         description="share of users who leave after each round, from and to; as the protocol's "
         "world says by default",
     )
+    lawful: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="chance that users follow one of the other laws of named worlds, between not "
+        "at all and twice as strongly",
+    )
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -73,6 +88,8 @@ class Prior(Options):
 class PlausibleWorld(Options):
     """One draw."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"laws"})
+
     slope: float
     mean_accept: float
     kept_share: float
@@ -83,6 +100,14 @@ class PlausibleWorld(Options):
     leaving: float | None = Field(
         None, description="share of users who leave after each round; none: not drawn"
     )
+    laws: LawOptions | None = Field(None, description="laws beside the paper's; none: not drawn")
+
+    def under(self, name: str, times: float = 1.0) -> Self:
+        """The same, with users of one of :data:`OTHER_LAWS`, so many times as strong."""
+        options = WORLDS[name].options
+        if name in LAWFUL:
+            return self.model_copy(update={"laws": options.laws.times(times)})
+        return self.model_copy(update={"kept_share": 1 - times * (1 - options.kept_share)})
 
     def build(
         self,
@@ -100,7 +125,7 @@ class PlausibleWorld(Options):
         response = calibrated_response(
             dataset, users, items, world=self.slope, mean_accept=self.mean_accept
         )
-        names = ("mean_accept", "kept_share", "receptivity", "leaving")
+        names = ("mean_accept", "kept_share", "receptivity", "leaving", "laws")
         own = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return World(
             dataset,
@@ -119,12 +144,23 @@ def drawn_world(prior: Prior, seed: int, number: int, purpose: str = "plausible"
     uniforms = _even(N_DRAWN, number, int(generator(seed, purpose).integers(2**31)))
     luck = int(generator(seed, purpose, number).integers(2**32))
     world = world_at(prior, uniforms, luck)
-    if prior.leaving is None:
-        return world
-    # Not a first dimension scrambled anew: its halves would be those of another number's.
-    scramble = int(generator(seed, purpose, "leaving").integers(2**31))
-    leaving = _between(prior.leaving, _even(N_DRAWN + 1, number, scramble)[N_DRAWN])
-    return world.model_copy(update={"leaving": leaving})
+    if prior.leaving is not None:
+        (leaving,) = _beyond(seed, purpose, "leaving", number, 0, 1)
+        world = world.model_copy(update={"leaving": _between(prior.leaving, leaving)})
+    if prior.lawful:
+        chance, which, times = _beyond(seed, purpose, "laws", number, 1, 3)
+        if chance < prior.lawful:
+            world = world.under(OTHER_LAWS[int(which * len(OTHER_LAWS))], MOST_TIMES * times)
+    return world
+
+
+def _beyond(seed: int, purpose: str, what: str, number: int, at: int, n: int) -> list[float]:
+    """Numbers of what came later, from dimensions after the first ones.
+
+    Not from first dimensions scrambled anew: their halves would be those of another number's.
+    """
+    scramble = int(generator(seed, purpose, what).integers(2**31))
+    return _even(N_DRAWN + at + n, number, scramble)[N_DRAWN + at :]
 
 
 def _even(n: int, number: int, scramble: int) -> list[float]:

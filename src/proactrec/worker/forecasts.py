@@ -20,7 +20,7 @@ from proactrec.errors import InvalidInputError
 from proactrec.evaluation.hidden_metrics import increase_of_interest
 from proactrec.evaluation.observed_metrics import MetricOptions, hit_ratio, target_acceptance
 from proactrec.evaluation.pairs import Pairs
-from proactrec.evaluation.prediction import LEVELS, MIN_WORLDS, Summary, predicted
+from proactrec.evaluation.prediction import CAUTION, LEVELS, MIN_WORLDS, Summary, predicted
 from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.fitting.artefacts import CHECKPOINT, ArtefactStore
 from proactrec.graphau import GraphAUOptions, fit_graphau
@@ -263,6 +263,7 @@ class Scene:
         n_out = round(n * said.hold_out)
         return {
             "rounds": list(plan.rounds),
+            "caution": CAUTION,
             "n_users": {
                 "audience": n,
                 "guided": n - n_out,

@@ -56,7 +56,9 @@ def in_short(result: Mapping[str, Any], number: str) -> str:
 
 
 def show_assumed(result: Mapping[str, Any]) -> None:
-    """What the worlds have in common."""
+    """When it may not hold, and what the worlds have in common."""
+    if "caution" in result:
+        text("p", result["caution"], "hint")
     with box("details"):
         text("summary", f"What is assumed ({result['n_worlds']} worlds), and what the words mean")
         with box("ul"):
