@@ -82,8 +82,10 @@ def predicted(
         told = np.stack([world.answers[: len(seen)] for world in worlds])
         center, errors = _after_answers(values, told, seen)
     ends = [[(1 - level) / 2, (1 + level) / 2] for level in LEVELS]
-    drawn = np.quantile(errors, [0.5, *np.ravel(ends)], axis=0, method="weibull")
-    found = center + drawn
+    wanted = [0.5, *np.ravel(ends)]
+    found = center + np.quantile(errors, wanted, axis=0, method="weibull")
+    if seen is None:  # a share that is 0 in so many worlds may be 0: the mean must not lift it
+        found[np.quantile(values, wanted, axis=0, method="weibull") == 0] = 0
     return found[0], found[1:].reshape(len(LEVELS), 2, *center.shape)
 
 
