@@ -87,16 +87,16 @@ def test_the_error_of_the_campaign_itself_stays() -> None:
     assert width == pytest.approx(2 * 1.282 * (400 / 1000) ** 0.5, rel=0.1)
 
 
-def test_what_happens_to_nobody_in_most_worlds_may_happen_to_nobody() -> None:
-    """Shares of 0 lie inside, though the mean of all worlds is above them."""
+@pytest.mark.parametrize(("end", "at"), [(0.0, 0), (1.0, 1)])
+def test_what_happens_to_nobody_or_all_in_most_worlds_may_do_so(end: float, at: int) -> None:
+    """Shares of 0 and of 1 lie inside, though the mean of all worlds does not stand there."""
     rng = np.random.default_rng(0)
-    size = (80, N_SEGMENTS, N_FIGURES)
-    shares = rng.binomial(25, 0.02, size) / 25  # 0 in six of ten worlds
-    worlds = summaries(shares[1:], variance=0.02 * 0.98, n_users=25)
+    drawn = rng.binomial(25, 0.02, (80, N_SEGMENTS, N_FIGURES)) / 25  # 0 in six of ten worlds
+    worlds = summaries(np.abs(end - drawn[1:]), variance=0.02 * 0.98, n_users=25)
     median, bounds = predicted(worlds, np.full(N_SEGMENTS, 1000.0))
-    assert (bounds[:, 0] == 0).all()
-    assert np.median(median) == 0
-    assert (bounds[0, 1] > 0).all()
+    assert (bounds[:, at] == end).all()
+    assert np.median(median) == end
+    assert (bounds[0, 1 - at] != end).all()
 
 
 def test_answers_so_far_narrow_the_intervals_and_they_still_hold() -> None:

@@ -84,9 +84,22 @@ def predicted(
     ends = [[(1 - level) / 2, (1 + level) / 2] for level in LEVELS]
     wanted = [0.5, *np.ravel(ends)]
     found = center + np.quantile(errors, wanted, axis=0, method="weibull")
-    if seen is None:  # a share that is 0 in so many worlds may be 0: the mean must not lift it
-        found[np.quantile(values, wanted, axis=0, method="weibull") == 0] = 0
+    if seen is None:
+        at_end = _ends_of_several(values, wanted)
+        found = np.where(np.isnan(at_end), found, at_end)
     return found[0], found[1:].reshape(len(LEVELS), 2, *center.shape)
+
+
+def _ends_of_several(values: FloatArray, wanted: Sequence[float]) -> FloatArray:
+    """Quantiles that are the least or largest value of several worlds, else NaN.
+
+    A share that is 0 in so many worlds may be 0, and so may the rounds to targets that nobody
+    accepts be all: what samples differ by must not draw such an end to the mean.
+    """
+    found: FloatArray = np.quantile(values, wanted, axis=0, method="weibull")
+    is_end = (found == values.min(0)) | (found == values.max(0))
+    n_worlds = np.stack([(values == one).sum(0) for one in found])
+    return np.where(is_end & (n_worlds > 1), found, np.nan)
 
 
 def _without_sampling(

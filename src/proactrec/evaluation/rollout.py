@@ -144,7 +144,7 @@ def rollout(
             play = _Play(guide, world, journeys, of_users, notes, slice(0, n_pairs))
             plays, extra = [play], _play_together(play, dataset, map_blocks, progress)
         else:
-            plays, size, extra = [], _play_size(guide, journeys), {}
+            plays, size, extra = [], guide.played_at_once(journeys), {}
             blocks = [slice(at, min(at + size, n_pairs)) for at in range(0, n_pairs, size)]
 
             def whole(block: slice) -> _Play:
@@ -171,11 +171,6 @@ def _shared_out(guide: Guide, device: torch.device, n: int, n_workers: int) -> I
                 yield map
         else:
             yield side_by_side
-
-
-def _play_size(guide: Guide, journeys: Journeys) -> int:
-    """Journeys whose users are simulated at once where these are."""
-    return max(guide.at_once(journeys), guide.play_size)
 
 
 def _keeps_busy(n: int, size: int, n_workers: int) -> bool:
@@ -220,8 +215,7 @@ class _Block:
         pairs = notes.pairs.user_idx[self.rows], notes.pairs.target_idx[self.rows]
         self.environment.reset(*pairs, n_rounds=notes.n_rounds, goal=notes.goal_items)
         notes.is_counted[self.rows] = ~self.environment.is_owner
-        # There before the large tables of ranks: what is kept of a block behind these would leave
-        # gaps that no table fits in, so that memory is never used again (4 GB of a million items).
+        # There before tables of ranks: what is kept behind one leaves a gap that none fits in.
         self.rank = torch.zeros(len(pairs[0]), dtype=torch.int64, device=world.device)
         self.rank[:] = self.environment.rank(torch.arange(len(self.rank), device=world.device))
         first, last = np.searchsorted(notes.traced, [self.rows.start, self.rows.stop])
@@ -267,7 +261,7 @@ class _Play:
         self.guide, self.world, self.notes, self.counts = guide, world, notes, RailCounts()
         self.goal = notes.goal
         self._rows, self._number = rows, 0  # of the round
-        n, size = rows.stop - rows.start, _play_size(guide, journeys)
+        n, size = rows.stop - rows.start, guide.played_at_once(journeys)
         parts = [slice(at, min(at + size, n)) for at in range(0, n, size)]
         self._blocks = [_Block(world, notes, part, rows.start) for part in parts]
         own = torch.arange(n, device=world.device)

@@ -114,6 +114,10 @@ class Guide:
         """Journeys that are decided at once where these are."""
         return most_rows(len(self.items) + 1) if journeys.user.is_cuda else self.block_size
 
+    def played_at_once(self, journeys: Journeys) -> int:
+        """Journeys whose users are simulated at once where these are."""
+        return max(self.at_once(journeys), self.play_size)
+
     @property
     def is_shared(self) -> bool:
         """Whether journeys bear on each other: all play a round before any plays the next."""
