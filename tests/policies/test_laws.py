@@ -61,7 +61,7 @@ def by_hand(row: int, journeys: Journeys, law: Law) -> Naive:
     def of_length_one(x: np.ndarray) -> np.ndarray:
         return x / max(np.linalg.norm(x), 1e-12)
 
-    kept, back, refusal, diminishing, spread, _, v = map(float, law)
+    kept, back, refusal, diminishing, spread, _, v, _ = map(float, law)
     place = home = START[row].double().numpy()
     bias, n = 0.0, 0
     for item, answer in zip(
