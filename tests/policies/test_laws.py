@@ -15,6 +15,7 @@ from proactrec.policies.belief import moved_by_answers
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.laws import (
     PRIORS,
+    SHARED,
     Law,
     LawName,
     beyond_doubt,
@@ -28,7 +29,7 @@ from proactrec.testing.toys import dataset_of, toy, unit
 
 from .conftest import journeys_of
 
-SLOPE, NAMES = 4.0, tuple(PRIORS)
+SLOPE, NAMES = 4.0, SHARED
 DRAW = torch.Generator().manual_seed(3)
 ITEMS, START = unit(DRAW, 9, 5, padding=True), unit(DRAW, 6, 5, padding=False)
 START[5] = 0  # of whom nothing is known
