@@ -80,7 +80,7 @@ def test_a_users_own_step_is_as_the_equations_of_the_module_say() -> None:
     assert float(trail.step[:, 0].abs().max()) > 0.05
 
 
-def played(laws: tuple[LawName, ...], told: dict[LawName, float], **kind: Any) -> Any:
+def played(names: tuple[LawName, ...], told: dict[LawName, float], **kind: Any) -> Any:
     """The planner and what it saw in the last round, and true steps of the users there."""
     rng, draw = torch.Generator().manual_seed(2), np.random.default_rng(2)
     had = [(draw.permutation(N_ITEMS)[:4] + 1).tolist() for _ in range(N_USERS)]
@@ -95,7 +95,7 @@ def played(laws: tuple[LawName, ...], told: dict[LawName, float], **kind: Any) -
             seen.append((self, view))
             return super().decide(view)
 
-    options = ForesightOptions(laws=laws, told=told, goes_on=True, belief_variance=0)
+    options = ForesightOptions(laws=names, told=told, goes_on=True, belief_variance=0)
     policy = Witness(vectors, data.train_counts, data.before("train"), options)
     world = World(data, *vectors, TARGETS, WorldOptions(after_success="continue", **kind), seed=5)
     rollout(policy, world, data, TARGETS, RolloutOptions(n_rounds=12), n_workers=1)
