@@ -310,10 +310,8 @@ def walked(
         near = (shares[:, :, : k + 1] @ products[:, k + 1, : k + 1, None])[:, :, 0]
         chance = torch.sigmoid(slope * near + offset[:, k, None] + bias)
         doubt = chance * (1 - chance)
-        slack = variance * slope**2 + spread
-        if receptive:
-            by_step = _by_step(slope * near + bias)
-            slack = slack + unlike * by_step**2
+        by_step = _by_step(slope * near + bias) if receptive else nothing
+        slack = variance * slope**2 + spread + unlike * by_step**2
         certainty = told / (1 + slack * doubt)
         surprise = certainty * (yes.to(chance) - chance)
         if receptive:
