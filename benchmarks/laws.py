@@ -6,13 +6,14 @@ Usage: python benchmarks/laws.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--
 Cells lie in FOLDER/cells, models and logs in FOLDER/store, so it goes on where it was killed, and
 several of it may play at once, with other seeds; with --only-finished it plays nothing and writes
 the page from what there is. Methods whose options `tuned_policies.py` has chosen are played with
-these as well.
+these as well; "Foresight, told the law" is told in every world what moves users there.
 """
 
 import argparse
 from pathlib import Path
 
 from laws_parts.page import body_of, content_of
+from laws_parts.told import TOLD, told_in
 from proactrec.evaluation.benchmark.grid import Cell, grid
 from proactrec.simulator.worlds import LAWFUL, WORLDS
 from shared.kept import TUNED, Kept, methods_of, parser_of
@@ -22,7 +23,13 @@ OLD = tuple(
     f"{name}-v2"
     for name in ("flat", "medium", "steep", "factors", "neighbours", "content", "divided")
 )
-NEW = (*LAWFUL, "weak-receptivity-v1", "strong-receptivity-v1")
+NEW = (
+    *LAWFUL,
+    "weak-receptivity-v1",
+    "strong-receptivity-v1",
+    "per-user-v2",
+    "susceptibility-v1",
+)
 
 
 def main() -> None:
@@ -45,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", help="all by default")
     parser.add_argument("--tuned", type=Path, default=TUNED)
     arguments = parser.parse_args()
-    known = methods_of(arguments.tuned)
+    known = {**methods_of(arguments.tuned), TOLD: {}}
     if unknown := set(arguments.methods or ()) - set(known):
         parser.error(f"--methods must be of {', '.join(known)}, got {', '.join(sorted(unknown))}")
     return arguments
@@ -53,9 +60,13 @@ def _arguments() -> argparse.Namespace:
 
 def _cells(arguments: argparse.Namespace, kept: Kept) -> list[Cell]:
     """All cells, those of the first seed first, and of a seed world by world."""
-    methods = methods_of(arguments.tuned)
-    wanted = {name: methods[name] for name in arguments.methods or methods}
-    cells = grid([kept.base], wanted, (), arguments.seeds, named_worlds=arguments.worlds)
+    methods = {**methods_of(arguments.tuned), TOLD: {}}
+    names = list(arguments.methods or methods)
+    cells = []
+    for world in arguments.worlds:
+        of_world = {**methods, TOLD: told_in(WORLDS[world].options)}
+        wanted = {name: of_world[name] for name in names}
+        cells += grid([kept.base], wanted, (), arguments.seeds, named_worlds=[world])
     return sorted(cells, key=lambda cell: arguments.seeds.index(cell.options.seed))
 
 

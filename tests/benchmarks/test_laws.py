@@ -14,7 +14,9 @@ from proactrec.evaluation.benchmark.grid import Cell, grid
 from proactrec.evaluation.benchmark.suites import RIVALS
 from proactrec.evaluation.experiment import ExperimentOptions
 from proactrec.guidance.log import GuidanceLog
+from proactrec.policies.foresight import ForesightOptions
 from proactrec.policies.registry import policy_type
+from proactrec.simulator.worlds import WORLDS
 
 METHODS: dict[str, dict[str, Any]] = {
     "ITMPRec": {"policy": "itmprec"},
@@ -102,6 +104,26 @@ def test_the_table_compares_what_was_played(kept: Any) -> None:
     body = body_of(content)
     assert "## reactance-v1" in body
     assert all(f"| {method} |" in body for method in METHODS)
+
+
+def test_a_planner_is_told_what_moves_users_and_only_what_it_can_be_told() -> None:
+    from laws_parts.told import told_in
+
+    paper = {"kept": 0.8, "returning": 0.0, "refusal": 0.0, "diminishing": 0.0}
+    for world, own in {
+        "medium-v2": {},
+        "reactance-v1": {"refusal": -0.1},
+        "exposure-v1": {"refusal": 0.05},
+        "returning-v1": {"returning": 0.1},
+        "weak-receptivity-v1": {"kept": 0.95},
+        "appeal-v1": {"appeal": 1.0},
+        "users-differ-v1": {"bias": 1.0},
+        "lapses-v1": {},
+    }.items():
+        told = told_in(WORLDS[world].options)["policy_options.told"]
+        assert told == {**paper, **own}
+        options = ForesightOptions(laws=tuple(told), told=told)
+        assert {name: getattr(options.law, name) for name in told} == told
 
 
 def test_trials_are_the_defaults_and_others_each_once() -> None:

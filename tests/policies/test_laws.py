@@ -15,6 +15,7 @@ from proactrec.policies.belief import moved_by_answers
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.laws import (
     PRIORS,
+    SHARED,
     Law,
     LawName,
     beyond_doubt,
@@ -28,7 +29,7 @@ from proactrec.testing.toys import dataset_of, toy, unit
 
 from .conftest import journeys_of
 
-SLOPE, NAMES = 4.0, tuple(PRIORS)
+SLOPE, NAMES = 4.0, SHARED
 DRAW = torch.Generator().manual_seed(3)
 ITEMS, START = unit(DRAW, 9, 5, padding=True), unit(DRAW, 6, 5, padding=False)
 START[5] = 0  # of whom nothing is known
@@ -61,7 +62,7 @@ def by_hand(row: int, journeys: Journeys, law: Law) -> Naive:
     def of_length_one(x: np.ndarray) -> np.ndarray:
         return x / max(np.linalg.norm(x), 1e-12)
 
-    kept, back, refusal, diminishing, spread, _, v = map(float, law)
+    kept, back, refusal, diminishing, spread, _, v, _ = map(float, law)
     place = home = START[row].double().numpy()
     bias, n = 0.0, 0
     for item, answer in zip(

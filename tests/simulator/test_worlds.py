@@ -13,6 +13,8 @@ DIGESTS = {
     "medium-v1": "4a3783e201f39329",
     "steep-v1": "1f22ad14b40fc77b",
     "per-user-v1": "96698bb374c3cb96",
+    "per-user-v2": "8c9e46a26ca84f1a",
+    "susceptibility-v1": "acb35d9d50939c96",
     "arousal-v1": "a22c020000955ac4",
     "factors-v1": "514d2eef89c6ab6f",
     "neighbours-v1": "8b6602121a15e65b",

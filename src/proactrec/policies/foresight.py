@@ -54,7 +54,9 @@ ENDING_DISCOUNT = 0.8
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow", "laws"})
+    later_fields: ClassVar[frozenset[str]] = frozenset(
+        {"optimism", "targets_follow", "laws", "told"}
+    )
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, le=1000, description="items whose consequences are imagined")
@@ -78,8 +80,11 @@ class ForesightOptions(Options):
     )
     laws: tuple[LawName, ...] = Field(
         (),
-        description="what is learned of how answers move users: step, returning, refusal, "
-        "diminishing; and of responses: bias, that some users accept more, and appeal of items",
+        description="what is learned of how answers move users: kept, returning, refusal, "
+        "diminishing, receptivity of each; of responses: bias of users, appeal of items",
+    )
+    told: dict[LawName, float] = Field(
+        {}, description="strengths of some of these laws, where they are known and not learned"
     )
     learns: bool = Field(True, description="learn from all users' answers when they accept")
     item_shrinkage: float | None = Field(
@@ -118,21 +123,22 @@ class ForesightOptions(Options):
 
     @model_validator(mode="after")
     def _everything_once(self) -> Self:
-        for name, what, given in (
-            ("other_views", "view", self.other_views),
-            ("laws", "law", self.laws),
-        ):
+        both = ("other_views", "view", self.other_views), ("laws", "law", self.laws)
+        for name, what, given in both:
             if len(set(given)) < len(given):
                 raise InvalidInputError(
                     f"{name} must hold every {what} once, got {', '.join(given)}"
                 )
+        if unused := ", ".join(sorted(set(self.told) - set(self.laws))):
+            raise InvalidInputError(f"told must be among the laws, got {unused}")
         return self
 
     @property
     def law(self) -> Law:
         """Strengths before any answer."""
         appeal = 1 / (self.item_shrinkage or torch.inf) if "appeal" in self.laws else 0.0
-        return Law(self.kept_share, appeal=appeal, surprise=self.belief_variance)
+        law = Law(self.kept_share, appeal=appeal, surprise=self.belief_variance)
+        return law._replace(**self.told)
 
 
 class Foresight(Policy):
@@ -191,7 +197,7 @@ class Foresight(Policy):
             strength=4.0,
             shrinkage=self.options.item_shrinkage or torch.inf,
             leaving=self.options.worth.both_leaving,
-            laws=prior_of(self.options.law, self.options.laws),
+            laws=prior_of(self.options.law, self.options.laws, self.options.told),
         )
 
     def learned(self, knowledge: AcceptanceModel, evidence: Evidence) -> AcceptanceModel:

@@ -17,7 +17,17 @@ is what answers tell of it,
     b \leftarrow b + \frac{P (y - p)}{1 + (v a^2 + P)\, p (1 - p)}, \qquad
     P \leftarrow P - \frac{P^2 p (1 - p)}{1 + (v a^2 + P)\, p (1 - p)},
 
-from :math:`b = 0` and the variance :math:`P = \tau^2` of biases among users.
+from :math:`b = 0` and the variance :math:`P = \tau^2` of biases among users. Where users' own steps
+are learned, too, an accepted item moves by :math:`\alpha e^r`. An answer tells of r, and so that
+steps before were longer or shorter than was thought. With the derivatives by r, :math:`J` of the
+logit and :math:`D` of the place, and :math:`S` for the denominator above,
+
+.. math::
+    S = 1 + (v a^2 + P + R J^2)\, p (1 - p), \quad \Delta = \frac{R J (y - p)}{S}, \quad
+    r \leftarrow r + \Delta, \quad m \leftarrow m + \Delta D, \quad
+    R \leftarrow R - \frac{R^2 J^2 p (1 - p)}{S},
+
+from :math:`r = 0` and the variance :math:`R = \rho^2` among users.
 
 The strengths :math:`\theta` of these laws, and the variance of items' own logits :math:`b_i`, are
 the same for all users and have a normal prior around the paper's law (:math:`\alpha_0` alone). They
@@ -32,7 +42,7 @@ their inner products alone, and several laws cost little more than one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -40,10 +50,15 @@ from torch import Tensor
 
 from proactrec.journeys import UNKNOWN, Journeys
 
-LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "appeal"]
+LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "appeal", "receptivity"]
 DRIFT: tuple[LawName, ...] = ("kept", "returning", "refusal", "diminishing")
 """Laws that move users; plans have no use for the others."""
 TINY = 1e-6
+KNOWN = 1e-4
+"""Deviation of a strength that nothing is to be learned of."""
+STEP_DIFFERENCE = 0.1
+"""By which the log of a user's own step is varied."""
+MOST_STEP = 0.95
 
 
 class Law(NamedTuple):
@@ -56,6 +71,7 @@ class Law(NamedTuple):
     bias: float = 0.0  # variance of users' own logits: tau^2
     appeal: float = 0.0  # variance of items' own logits
     surprise: float = 0.0  # variance of a start, in every direction: v; not learned
+    receptivity: float = 0.0  # variance of the logs of users' own steps: rho^2
 
 
 class Prior(NamedTuple):
@@ -75,12 +91,19 @@ PRIORS: dict[LawName, Prior] = {
     "diminishing": Prior(0.1, 0.0, 2.0, 0.05, 0.1),
     "bias": Prior(0.3, 0.0, 4.0, 0.05),
     "appeal": Prior(1.0, 0.01, 4.0, 0.05),
+    "receptivity": Prior(0.3, 0.0, 2.0, 0.05),
 }
+SHARED: tuple[LawName, ...] = tuple(name for name in PRIORS if name != "receptivity")
+"""All laws with one step for all users."""
 
 
-def prior_of(law: Law, names: Sequence[LawName]) -> list[tuple[float, float]]:
-    """Means and deviations of these strengths before any answer."""
-    return [(getattr(law, name), PRIORS[name].deviation) for name in names]
+def prior_of(
+    law: Law, names: Sequence[LawName], told: Collection[LawName] = ()
+) -> list[tuple[float, float]]:
+    """Means and deviations of these strengths before any answer; those `told` are known."""
+    return [
+        (getattr(law, name), KNOWN if name in told else PRIORS[name].deviation) for name in names
+    ]
 
 
 def bounds_of(names: Sequence[LawName]) -> tuple[list[float], list[float]]:
@@ -102,13 +125,16 @@ def beyond_doubt(law: Law, before: Law, slope: float, spread: Mapping[LawName, f
         doubt = prior.doubt + (spread.get(name, 0.0) if name in DRIFT else 0.0)
         planned[name] = first + math.copysign(max(0.0, abs(away) - doubt), away)
     told = before.surprise * slope / 2 / (1 + before.surprise * slope**2 / 4)
-    planned["refusal"] -= min(max(planned["refusal"], 0.0), told / 2)
+    planned["refusal"] -= min(max(planned["refusal"] - before.refusal, 0.0), told / 2)
     return before._replace(**planned)
 
 
 def varied(law: Law, names: Sequence[LawName]) -> Tensor:
-    """The law, and beside it what it is with each of these a little stronger: (1 + n, 7)."""
-    rows = torch.tensor(law).repeat(1 + len(names), 1)
+    """The law, and beside it what it is with each of these a little stronger: (1 + n, 8).
+
+    Where users' own steps are learned, the law comes once more, for a user of a longer step.
+    """
+    rows = torch.tensor(law).repeat(1 + len(names) + ("receptivity" in names), 1)
     for row, name in enumerate(names, 1):
         rows[row, Law._fields.index(name)] += PRIORS[name].difference
     return rows
@@ -119,16 +145,17 @@ class Trail(NamedTuple):
 
     shares: Tensor  # (n, n_laws, 1 + n_rounds), of the start and of what was shown, in a place
     bias: Tensor  # (n, n_laws), of users' logits
+    step: Tensor  # (n, n_laws), log of users' own steps beside everybody's
 
     def packed(self, places: Tensor) -> Tensor:
         """Places (n, d) by the law that is believed, with all of this behind: (n, width)."""
-        return torch.cat([places, self.bias, self.shares.flatten(1)], 1)
+        return torch.cat([places, self.bias, self.step, self.shares.flatten(1)], 1)
 
     @classmethod
     def unpacked(cls, packed: Tensor, dim: int, n_laws: int) -> Self:
         """What :meth:`packed` put behind places of length `dim`."""
-        bias, shares = packed[:, dim : dim + n_laws], packed[:, dim + n_laws :]
-        return cls(shares.unflatten(1, (n_laws, -1)), bias)
+        bias, step = packed[:, dim : dim + 2 * n_laws].split(n_laws, 1)
+        return cls(packed[:, dim + 2 * n_laws :].unflatten(1, (n_laws, -1)), bias, step)
 
     def places(self, vectors: Tensor) -> Tensor:
         """By the law that is believed, unit rows: (n, d), from :func:`known_vectors`."""
@@ -152,7 +179,7 @@ class Trail(NamedTuple):
         """
         interest = (self.shares[:, :, : near.shape[1]] @ near[:, :, None])[:, :, 0]
         beside = self.bias + effects
-        logits = slope * interest + beside  # (n, n_laws)
+        logits = (slope * interest + beside)[:, : 1 + len(names)]
         differences = logits.new_tensor([PRIORS[name].difference for name in names])
         by_law = (logits[:, 1:] - logits[:, :1]) / differences
         strengths = logits.new_tensor([getattr(law, name) for name in names])
@@ -215,8 +242,39 @@ def _lengths(square: Tensor) -> tuple[Tensor, Tensor]:
     return square.clamp(min=TINY).sqrt().masked_fill(~is_somewhere, 1.0), is_somewhere.to(square)
 
 
+def _by_step(of_laws: Tensor) -> Tensor:
+    """Derivative by the log of users' own steps, of something by law (n, n_laws, ...)."""
+    return (of_laws[:, -1:] - of_laws[:, :1]) / STEP_DIFFERENCE
+
+
+def _as_first(of_laws: Tensor) -> Tensor:
+    """The same, but as the first is for the last law, which differs by the step alone."""
+    return torch.cat([of_laws[:, :-1], of_laws[:, :1]], 1)
+
+
+def _moved_on(
+    shares: Tensor, longer: Tensor, products: Tensor, n_known: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shares once steps so far are thought to be longer by this (n, n_laws), in their logs.
+
+    And the length of places, and their inner products with the item shown now and the start.
+    """
+    known, products = shares[:, :, :n_known], products[:, : n_known + 1, :n_known]
+    known = known + _by_step(known) * longer[:, :, None]
+    length, size = _lengths(((known @ products[:, :-1]) * known).sum(2))
+    known = known / length[:, :, None]
+    near, from_start = ((known @ products[:, at, :, None])[:, :, 0] for at in (-1, 0))
+    return torch.cat([known, shares[:, :, n_known:]], 2), size, near, from_start
+
+
 def walked(
-    vectors: Tensor, journeys: Journeys, slope: float, offsets: Tensor, laws: Tensor
+    vectors: Tensor,
+    journeys: Journeys,
+    slope: float,
+    offsets: Tensor,
+    laws: Tensor,
+    *,
+    receptive: bool = False,
 ) -> Trail:
     """Where users stand after all answers so far, by each of some laws.
 
@@ -226,11 +284,13 @@ def walked(
         See :func:`known_vectors`.
     slope, offsets
         Of the acceptance model as it is now; offsets (n_items + 1,).
-    laws : float tensor, shape (n_laws, 7)
+    laws : float tensor, shape (n_laws, 8)
         Rows of :class:`Law`.
+    receptive : bool
+        Whether users have steps of their own; then the last row is the first, of a longer step.
     """
     n_past = journeys.n_past
-    kept, returning, refusal, diminishing, spread, _, variance = laws.T[:, None]
+    kept, returning, refusal, diminishing, spread, _, variance, unlike = laws.T[:, None]
     item_idx, accepted = _told_items(journeys), journeys.accepted[:, :n_past]
     products, offset, is_told = vectors @ vectors.transpose(1, 2), offsets[item_idx], item_idx > 0
     before = accepted.cumsum(1) - accepted.long()
@@ -241,16 +301,28 @@ def walked(
     size = (from_start > TINY).to(vectors)
     one, nothing = torch.ones_like(size), torch.zeros_like(size)
     bias, spread = nothing, spread.expand_as(size)
+    own_step, unlike = nothing.clone(), unlike.expand_as(size)
+    if receptive:
+        own_step[:, -1] = STEP_DIFFERENCE
     for k in range(n_past):  # where nothing was told, steps of no length leave all as it is
         told, yes = is_told[:, k, None], accepted[:, k, None]
         own, of_start = products[:, k + 1, k + 1, None], products[:, k + 1, 0, None]
         near = (shares[:, :, : k + 1] @ products[:, k + 1, : k + 1, None])[:, :, 0]
         chance = torch.sigmoid(slope * near + offset[:, k, None] + bias)
         doubt = chance * (1 - chance)
-        certainty = told / (1 + (variance * slope**2 + spread) * doubt)
+        by_step = _by_step(slope * near + bias) if receptive else nothing
+        slack = variance * slope**2 + spread + unlike * by_step**2
+        certainty = told / (1 + slack * doubt)
         surprise = certainty * (yes.to(chance) - chance)
+        if receptive:
+            longer = _as_first(unlike * by_step * surprise)
+            unlike = _as_first(unlike - (unlike * by_step) ** 2 * doubt * certainty)
+            own_step = own_step + longer
+            shares, size, near, from_start = _moved_on(shares, longer, products, k + 1)
         bias, spread = bias + spread * surprise, spread - spread**2 * doubt * certainty
         accepting = (1 - kept) / (1 + diminishing * before[:, k, None])
+        if receptive:
+            accepting = (accepting * own_step.exp()).clamp(max=MOST_STEP)
         step = told * torch.where(yes, accepting, refusal)
         turn = _Turn(size, near, from_start, one, nothing, nothing)
         turn = turn.plus(one, variance * slope * surprise, own, of_start)
@@ -259,4 +331,4 @@ def walked(
         shares[:, :, k + 1] = turn.item
         shares[:, :, 0] += turn.home
         size, from_start = turn.size, turn.from_start
-    return Trail(shares, bias)
+    return Trail(shares, bias, own_step)

@@ -13,6 +13,7 @@ from proactrec.journeys import Journeys
 from proactrec.policies.base import View
 from proactrec.policies.belief import AcceptanceModel, moved_by_answers
 from proactrec.policies.laws import (
+    MOST_STEP,
     Law,
     LawName,
     Trail,
@@ -70,7 +71,14 @@ class Standing:
         start, law = self._start(journeys), self.law
         if self._laws:
             vectors = known_vectors(start, self.items, journeys)
-            trail = walked(vectors, journeys, self.slope, offsets, self._varied)
+            trail = walked(
+                vectors,
+                journeys,
+                self.slope,
+                offsets,
+                self._varied,
+                receptive="receptivity" in self._laws,
+            )
             return trail.packed(trail.places(vectors))
         return moved_by_answers(
             start,
@@ -109,7 +117,11 @@ class Standing:
         if not self._laws:
             return Steps(self.law.kept, self.law.kept)
         n_accepted = view.journeys.accepted.sum(1, keepdim=True)
-        kept, then = (1 - (1 - law.kept) / (1 + law.diminishing * (n_accepted + n)) for n in (0, 1))
+        step: float | Tensor = 1 - law.kept
+        if "receptivity" in self._laws:
+            at = self.dim + len(self._varied)
+            step = (step * view.places[:, at : at + 1].exp()).clamp(max=MOST_STEP)
+        kept, then = (1 - step / (1 + law.diminishing * (n_accepted + n)) for n in (0, 1))
         steps = Steps(kept, then, law.refusal)
         if not law.returning:
             return steps

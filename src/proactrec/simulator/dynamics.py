@@ -24,11 +24,15 @@ def moved(user_vectors: Tensor, item_vectors: Tensor, kept_share: Tensor) -> Ten
     return F.normalize(share * user_vectors + (1 - share) * item_vectors, dim=1)
 
 
-def kept_share_per_user(n_users: int, *, mean: float, seed: int) -> Tensor:
-    """Kept share of every user, drawn once from a Beta around the mean: (n_users,)."""
+def kept_share_per_user(
+    n_users: int, *, mean: float, seed: int, concentration: float = 20.0
+) -> Tensor:
+    """Kept share of every user, drawn once from a Beta around the mean: (n_users,).
+
+    Its parameters are mean and one minus it, times the concentration.
+    """
     if mean in (0, 1):
         return torch.full((n_users,), float(mean))  # no Beta has such a mean
     rng = generator(seed, "receptivity")
-    concentration = 20.0
     drawn = rng.beta(mean * concentration, (1 - mean) * concentration, n_users)
     return torch.from_numpy(drawn).float()

@@ -47,6 +47,7 @@ class WorldOptions(Options):
             "leaving_refused",
             "frailty",
             "laws",
+            "concentration",
         }
     )
 
@@ -60,6 +61,12 @@ class WorldOptions(Options):
         "user, by arousal in the environment's space, or what the policy says (official only)",
     )
     kept_share: float = Field(0.8, ge=0, le=1, description="that share (mean of it, per user)")
+    concentration: float = Field(
+        20.0,
+        gt=0,
+        description="sum of both parameters of the Beta that a share per user is drawn from: the "
+        "less, the more users differ",
+    )
     n_curious: int = Field(10, ge=1, le=10_000, description="favourites behind `arousal`")
     owners: Literal["drop", "zero"] = Field(
         "drop", description="users who have the target: left out, or never moved and counted as 0"
@@ -171,7 +178,12 @@ class World:
         self._noise = _official_noise(len(targets)) if self.options.noise == "per_target" else None
         shares = torch.full((dataset.n_users,), self.options.kept_share)
         if self.options.receptivity == "per-user":
-            shares = kept_share_per_user(dataset.n_users, mean=self.options.kept_share, seed=seed)
+            shares = kept_share_per_user(
+                dataset.n_users,
+                mean=self.options.kept_share,
+                seed=seed,
+                concentration=self.options.concentration,
+            )
         self.kept_shares = shares.to(self.device)  # where they do not change over rounds
         self._frailty = torch.ones(dataset.n_users, dtype=torch.float64, device=self.device)
         if self.options.frailty:

@@ -55,6 +55,14 @@ WORLDS: dict[str, NamedWorld] = {
     "per-user-v1": NamedWorld(
         "every user is moved as far as suits that user", WorldOptions(receptivity="per-user")
     ),
+    "per-user-v2": NamedWorld(
+        "per-user-v1, but who accepted the target goes on being moved",
+        WorldOptions(receptivity="per-user", after_success="continue"),
+    ),
+    "susceptibility-v1": NamedWorld(
+        "most users are hardly moved by an acceptance, and some far",
+        WorldOptions(receptivity="per-user", concentration=5.0, after_success="continue"),
+    ),
     "arousal-v1": NamedWorld(
         "users move the further, the nearer the target is to what they like",
         WorldOptions(receptivity="arousal"),

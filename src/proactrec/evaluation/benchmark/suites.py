@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proactrec.policies.laws import PRIORS
+from proactrec.policies.laws import PRIORS, SHARED
 
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
@@ -34,7 +34,8 @@ BEYOND: dict[str, Changes] = {
     "one view": {"policy": "foresight", "policy_options.other_views": []},
     "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
-    "learning laws": {"policy": "foresight", "policy_options.laws": list(PRIORS)},
+    "learning laws": {"policy": "foresight", "policy_options.laws": list(SHARED)},
+    "learning receptivity": {"policy": "foresight", "policy_options.laws": list(PRIORS)},
     "one round of waiting": {"policy": "foresight", "policy_options.longest_wait": 0},
     "nobody leaves": {
         "policy": "foresight",
@@ -42,7 +43,7 @@ BEYOND: dict[str, Changes] = {
         "policy_options.worth.learns_leaving": False,
     },
 }
-"""Our own planner, without each of its parts, and with two more."""
+"""Our own planner, without each of its parts, and with three more."""
 REFERENCES: dict[str, Changes] = {
     name: {"policy": name}
     for name in (
@@ -79,6 +80,7 @@ RIVALS: dict[str, Changes] = {
     "nearest-to-target": REFERENCES["nearest-to-target"],
     "Foresight": SHORT["Foresight"],
     "Foresight, learning laws": BEYOND["learning laws"],
+    "Foresight, learning receptivity": BEYOND["learning receptivity"],
     "oracle-greedy": REFERENCES["oracle-greedy"],
     "oracle-lookahead": REFERENCES["oracle-lookahead"],
 }
