@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import chain
+from numbers import Integral
 from typing import Any, ClassVar, get_args
 
 import yaml
@@ -13,6 +15,7 @@ from pydantic import (
     ConfigDict,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
 )
 
@@ -33,6 +36,7 @@ RULES = {
     "too_long": "must have {max_length} parts or fewer",
     "finite_number": "must be a finite number",
     "string_type": "must be a text",
+    "path_type": "must be a path",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
@@ -62,6 +66,14 @@ class Options(BaseModel):
     later_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after runs were named by the hash of their options: left out of a dump while
     they have their default, so that those runs keep their names."""
+
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        pairs = value.items() if isinstance(value, Mapping) else ()
+        if any(isinstance(one, str) and "\0" in one for one in chain(_parts(value), *pairs)):
+            raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+        return value
 
     @model_serializer(mode="wrap")
     def _named_as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -107,6 +119,16 @@ class Options(BaseModel):
                 bounds = [rule.le for rule in field.metadata if hasattr(rule, "le")]
                 rule = f"at most {min([LARGEST, *bounds])}" if one > 0 else f"at least {-LARGEST}"
                 raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
+
+
+def check_whole(name: str, value: Any, *, at_least: int, at_most: int = LARGEST) -> None:
+    """Refuse what is no whole number, too small, or larger than helps (or an array can hold)."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < at_least:
+        raise InvalidInputError(
+            f"{name} must be a whole number of at least {at_least}{_got(value)}"
+        )
+    if int(value) > at_most:
+        raise InvalidInputError(f"{name} must be at most {at_most}{_got(value)}")
 
 
 def number_text(value: float) -> str:

@@ -81,6 +81,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("run", "--n-rounds", str(10**20)),
         f"--n-rounds must be at most {MOST_ROUNDS}, got {10**20}",
     ),
+    "a column without a name": (
+        ("data", "describe", "--dataset", "csv", "--events", "x.csv", "--user-column", ""),
+        "--user-column must have at least 1 character, got ''",
+    ),
     "a day that no month has": (
         ("run", "--set", "seed=2001-99-99"),
         "--set seed has a value that is not YAML, got '2001-99-99'",
@@ -240,3 +244,13 @@ def test_whatever_sizes_something_has_a_largest_value() -> None:
     ]
     assert ExperimentOptions in all_options()
     assert unbounded == []
+
+
+@pytest.mark.parametrize("command", ["run", "simulate", "targets"])
+def test_what_is_refused_leaves_no_folder(
+    command: str, here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = here(command, "--dataset", "demo", "--category", "Nothing")
+    assert told.code == 2, told.stderr
+    assert not list(tmp_path.iterdir())

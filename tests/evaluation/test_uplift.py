@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from proactrec.data.dataset import Dataset
-from proactrec.errors import InvalidInputError
+from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions, rollout
@@ -217,3 +217,14 @@ def test_logs_of_different_length_are_not_compared(population: Population) -> No
     short = replace(plain, item_idx=plain.item_idx[:, :4])
     with pytest.raises(InvalidInputError, match="must have as many rounds, got 6 and 4"):
         uplift_of_logs(guided, short)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wanted"),
+    [(["hr", "dog"], "metric 'dog' does not exist; there are "), ([], "metrics must name one or")],
+)
+def test_metrics_that_there_are_not_are_named(
+    population: Population, metrics: list[str], wanted: str
+) -> None:
+    with pytest.raises(ProactrecError, match=wanted):
+        uplift_of_logs(*divided(population.guided, population.plain, 0.2), metrics=metrics)

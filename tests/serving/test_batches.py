@@ -161,6 +161,12 @@ def test_a_row_that_is_no_event_is_named() -> None:
         reports_of(table)
 
 
+def test_a_row_that_is_no_event_is_named_with_its_file(run: "Command", tmp_path: Path) -> None:
+    path = tmp_path / "today.csv"
+    path.write_text("user_id,event_id,kind,item_id,at\nu,e,accept,i,yesterday\n")
+    assert f"row 1 of {path}: at: " in run("ingest", "--events", str(path), fails=True)
+
+
 class Command:
     """`proactrec campaign`, on a store of its own."""
 

@@ -73,13 +73,13 @@ def planned(
     return found
 
 
-def reports_of(table: pl.DataFrame) -> list[Report]:
+def reports_of(table: pl.DataFrame, file: str = "the events") -> list[Report]:
     """Rows of a table (user_id, event_id, kind, item_id; decision_id, at) as reports.
 
     Raises
     ------
     InvalidInputError
-        For the first row that is none.
+        For the first row that is none, with the name of its file.
     """
     names = [name for name in EventReport.model_fields if name in table.columns]
     texts = table.select(pl.col(names).cast(pl.String).replace("", None)).to_dicts()
@@ -90,7 +90,7 @@ def reports_of(table: pl.DataFrame) -> list[Report]:
         first = error.errors()[0]
         row, *where = first["loc"]
         raise InvalidInputError(
-            f"row {int(row) + 1} of the events: {'.'.join(map(str, where))}: {first['msg']}"
+            f"row {int(row) + 1} of {file}: {'.'.join(map(str, where))}: {first['msg']}"
         ) from error
     return list(map(report_of, events))
 

@@ -38,6 +38,8 @@ NO_DATABASE = "file is not a database"
 """What SQLite says of another file."""
 DAMAGED = "database disk image is malformed"
 """What it says of one that was cut off, or written over."""
+NUL = ("cannot contain NUL", "\\u0000 cannot be converted")
+"""What PostgreSQL and its driver say of a text that holds it."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -347,6 +349,8 @@ def _told(url: URL) -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreError(f"the store {url.render_as_string()} was lost") from error
+        if any(said in str(error.orig) for said in NUL):
+            raise InvalidInputError("a text must hold no NUL: it can't be kept") from error
         if NO_DATABASE in str(error.orig):
             raise StoreError(f"the store {url.render_as_string()} is no database") from error
         if DAMAGED in str(error.orig):
