@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -217,6 +217,12 @@ def test_logs_of_different_length_are_not_compared(population: Population) -> No
     short = replace(plain, item_idx=plain.item_idx[:, :4])
     with pytest.raises(InvalidInputError, match="must have as many rounds, got 6 and 4"):
         uplift_of_logs(guided, short)
+
+
+def test_what_is_no_log_is_told(population: Population) -> None:
+    nothing: Any = []
+    with pytest.raises(InvalidInputError, match="held_out must be a GuidanceLog, got list"):
+        uplift_of_logs(population.guided, nothing)
 
 
 @pytest.mark.parametrize(

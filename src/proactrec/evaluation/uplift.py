@@ -33,8 +33,12 @@ def uplift_of_logs(
     Raises
     ------
     InvalidInputError, UnknownIdError
-        For rounds that differ, no metric or one that there is not, and see :func:`uplift`.
+        For what is no log, rounds that differ, no metric or one that there is not, and see
+        :func:`uplift`.
     """
+    for name, log in (("guided", guided), ("held_out", held_out)):
+        if not isinstance(log, GuidanceLog):
+            raise InvalidInputError(f"{name} must be a GuidanceLog, got {type(log).__name__}")
     if not metrics:
         raise InvalidInputError("metrics must name one or more, got none")
     if guided.n_rounds != held_out.n_rounds:
