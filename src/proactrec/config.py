@@ -123,7 +123,7 @@ class Options(BaseModel):
 
 def check_whole(name: str, value: Any, *, at_least: int, at_most: int = LARGEST) -> None:
     """Refuse what is no whole number, too small, or larger than helps (or an array can hold)."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < at_least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
         raise InvalidInputError(
             f"{name} must be a whole number of at least {at_least}{_got(value)}"
         )

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from proactrec.config import BOUNDS, number_text
 from proactrec.errors import InvalidInputError
@@ -32,8 +32,8 @@ class Rule(NamedTuple):
     choices: tuple[str, ...] = ()
     is_path: bool = False
     is_finite: bool = False
-    number: Literal["int", "float"] | None = None
-    """What the text is to be read as."""
+    number: str | None = None
+    """What the text is to be read as, by its name in :data:`NUMBERS`."""
 
     def checked(self, option: str, value: Any) -> Any:
         """The value, choices spelled as they are known; of a list every one.
@@ -56,7 +56,7 @@ class Rule(NamedTuple):
         return value
 
     def _read(self, option: str, value: str) -> int | float:
-        kind, rule = NUMBERS[str(self.number)]
+        kind, rule = NUMBERS[self.number or ""]
         try:
             return kind(value)
         except ValueError as error:
