@@ -99,7 +99,7 @@ class Options(BaseModel):
             if isinstance(inner, InvalidInputError):  # of nested options, which said it already
                 raise inner from error
             where = _place(first["loc"])
-            rules = [_rule(other) for other in of_field if _place(other["loc"]) == where]
+            rules = [rule_of(other) for other in of_field if _place(other["loc"]) == where]
             name = ".".join(filter(None, (type(self).__name__, where)))
             came = _came(first, type(self).model_fields)
             raise InvalidInputError(f"{name} {_together(rules)}{came}") from error
@@ -144,8 +144,8 @@ def _has_truth(annotation: Any) -> bool:
     return annotation in (bool, Any) or any(map(_has_truth, get_args(annotation)))
 
 
-def _rule(error: Any) -> str:
-    """The rule that was broken, from the verb on."""
+def rule_of(error: Any) -> str:
+    """The rule that an error of Pydantic's says was broken, from the verb on."""
     if error["type"] not in RULES:
         said = re.sub(r"^\w+ should ", "must ", error["msg"].removeprefix("Value error, "))
         return said if said.startswith("must ") else f"is wrong: {said}"

@@ -28,6 +28,14 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("campaign", "list", "--store", ":memory:"),
         "a database is in a file, or postgresql://..., got ':memory:'",
     ),
+    "a store with a setting of another kind": (
+        ("campaign", "list", "--store", "sqlite:///x.sqlite?timeout=soon"),
+        "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
+    ),
+    "a store with a setting that there is not": (
+        ("campaign", "list", "--store", "postgresql://127.0.0.1:9/x?speed=1"),
+        'has an invalid connection option "speed"',
+    ),
     "a store at a port that is none": (
         ("campaign", "list", "--store", "postgresql://u:secret@127.0.0.1:abc/x"),
         "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
