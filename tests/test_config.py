@@ -1,5 +1,6 @@
 """Options say in one sentence which field broke which rule with what value."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -11,12 +12,14 @@ from proactrec.errors import InvalidInputError
 
 class Inner(Options):
     n: int = Field(1, ge=1)
+    name: str | None = None
 
 
 class Outer(Options):
     inner: Inner = Inner()
     groups: Literal["activity"] | dict[str, str] | None = None
     kinds: tuple[Literal["a", "b"], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Counted(Options):
@@ -27,12 +30,14 @@ class Counted(Options):
     is_on: bool = False
     either: bool | int = 1
     anything: dict[str, Any] | None = None
+    file: Path | None = None
     inner: Inner = Inner()
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        ({"file": []}, "Counted.file must be a path, got []"),
         ({"n": True}, "Counted.n must not be true or false, got True"),
         ({"share": False}, "Counted.share must not be true or false, got False"),
         ({"sizes": [2, True]}, "Counted.sizes must not be true or false, got True"),
@@ -75,6 +80,10 @@ def test_truth_is_taken_where_it_may_be() -> None:
         ({"kinds": ["a", "c"]}, "Outer.kinds.1 must be 'a' or 'b', got 'c'"),
         ({"inner": {"n": 0}}, "Inner.n must be at least 1, got 0"),
         ({"nothing": 1}, "Outer.nothing does not exist"),
+        ({"groups": {"u1": "a\0"}}, "Outer.groups must hold no NUL, got {'u1': 'a\\x00'}"),
+        ({"groups": {"u\0": "a"}}, "Outer.groups must hold no NUL, got {'u\\x00': 'a'}"),
+        ({"inner": {"name": "a\0b"}}, "Inner.name must hold no NUL, got 'a\\x00b'"),
+        ({"names": ["a", "\0"]}, "Outer.names must hold no NUL, got ['a', '\\x00']"),
     ],
 )
 def test_a_broken_rule_is_one_sentence(values: dict[str, Any], sentence: str) -> None:
@@ -105,7 +114,7 @@ def test_fields_that_came_later_are_left_out_of_a_dump_while_they_have_their_def
     for dumped in (Later().model_dump(), Later().model_dump(mode="json")):
         assert dumped == {"first": 1}
     changed = Later(n=3, inner=Inner(n=2), kinds=("b",))
-    wanted = {"first": 1, "n": 3, "inner": {"n": 2}, "kinds": ["b"]}
+    wanted = {"first": 1, "n": 3, "inner": {"n": 2, "name": None}, "kinds": ["b"]}
     assert changed.model_dump(mode="json") == wanted
     assert Later(**wanted) == changed
     assert Later(**Later().model_dump()) == Later()

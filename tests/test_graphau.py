@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -325,3 +326,17 @@ def test_too_little_data_is_refused() -> None:
     wanted = "GraphAU needs at least 2 train interactions, got 1"
     with pytest.raises(InvalidInputError, match=re.escape(wanted)):
         fit_graphau(dataset_of([[1, 2, 3]]), options())
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"device": "tpu"}, "device must be cpu, cuda or auto, got 'tpu'"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+    ],
+)
+def test_seed_and_device_are_checked(
+    two_tastes: Dataset, given: dict[str, Any], wanted: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=re.escape(wanted)):
+        fit_graphau(two_tastes, options(), **given)

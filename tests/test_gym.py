@@ -252,10 +252,10 @@ def test_bad_input_is_one_sentence(store: Path) -> None:
         (lambda: ProactiveEnv(run, reward="money"), "reward must be one of"),
         (lambda: ProactiveEnv(run, n_rounds=0), "n_rounds must be a whole number of at least 1"),
         (lambda: ProactiveEnv(run, history_length=0), "history_length must be a whole number of"),
-        (
-            lambda: ProactiveVectorEnv(run, 0),
-            "num_envs must be a whole number of at least 1, got 0",
-        ),
+        (lambda: ProactiveEnv(run, n_rounds=10**12), "n_rounds must be at most 1000000, got 10"),
+        (lambda: ProactiveEnv(run, history_length=10**9), "history_length must be at most 10000"),
+        (lambda: ProactiveVectorEnv(run, 10**9), "num_envs must be at most 1000000, got 10000"),
+        (lambda: ProactiveVectorEnv(run, 0), "num_envs must be a whole number of at least 1, got"),
         (lambda: env.reset(options={"user": 3}), "options must be of ('user_idx', 'target_idx', "),
         (lambda: env.reset(options={"user_idx": 3}), "user_idx and target_idx of a pair that is"),
         (

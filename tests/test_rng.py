@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proactrec.errors import InvalidInputError
 from proactrec.rng import generator, keys_of, mixed, torch_generator, uniform_at, uniforms
 
 SMALL = st.integers(0, 2**31)
@@ -144,3 +147,11 @@ def test_mixed_bits_of_neighbours_are_unrelated_and_never_the_same() -> None:
     flipped = np.bitwise_count(bits[1:] ^ bits[:-1])  # 32 of 64 bits, ± 4
     assert abs(flipped.mean() - 32) < 4 * 4 / math.sqrt(20_000)
     np.testing.assert_array_equal(mixed(np.array([7, 3])), bits[[7, 3]])
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True, 2**63])
+@pytest.mark.parametrize("made", [generator, torch_generator])
+def test_a_seed_is_a_whole_number_from_0_on(made: Callable[..., Any], seed: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"^seed must be (a whole number of )?at "):
+        made(seed, "x")
+    made(np.int64(2**63 - 1), "x")

@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import chain
+from numbers import Integral
 from typing import Any, ClassVar, get_args
 
 import yaml
@@ -13,6 +15,7 @@ from pydantic import (
     ConfigDict,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
 )
 
@@ -33,6 +36,7 @@ RULES = {
     "too_long": "must have {max_length} parts or fewer",
     "finite_number": "must be a finite number",
     "string_type": "must be a text",
+    "path_type": "must be a path",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
@@ -63,6 +67,14 @@ class Options(BaseModel):
     """Fields that came after runs were named by the hash of their options: left out of a dump while
     they have their default, so that those runs keep their names."""
 
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        pairs = value.items() if isinstance(value, Mapping) else ()
+        if any(isinstance(one, str) and "\0" in one for one in chain(_parts(value), *pairs)):
+            raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+        return value
+
     @model_serializer(mode="wrap")
     def _named_as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = dump(self)
@@ -87,7 +99,7 @@ class Options(BaseModel):
             if isinstance(inner, InvalidInputError):  # of nested options, which said it already
                 raise inner from error
             where = _place(first["loc"])
-            rules = [_rule(other) for other in of_field if _place(other["loc"]) == where]
+            rules = [rule_of(other) for other in of_field if _place(other["loc"]) == where]
             name = ".".join(filter(None, (type(self).__name__, where)))
             came = _came(first, type(self).model_fields)
             raise InvalidInputError(f"{name} {_together(rules)}{came}") from error
@@ -109,6 +121,16 @@ class Options(BaseModel):
                 raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
 
 
+def check_whole(name: str, value: Any, *, at_least: int, at_most: int = LARGEST) -> None:
+    """Refuse what is no whole number, too small, or larger than helps (or an array can hold)."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
+        raise InvalidInputError(
+            f"{name} must be a whole number of at least {at_least}{_got(value)}"
+        )
+    if int(value) > at_most:
+        raise InvalidInputError(f"{name} must be at most {at_most}{_got(value)}")
+
+
 def number_text(value: float) -> str:
     """A number as people write it: 1 for 1.0."""
     return str(int(value)) if float(value).is_integer() else str(value)
@@ -122,8 +144,8 @@ def _has_truth(annotation: Any) -> bool:
     return annotation in (bool, Any) or any(map(_has_truth, get_args(annotation)))
 
 
-def _rule(error: Any) -> str:
-    """The rule that was broken, from the verb on."""
+def rule_of(error: Any) -> str:
+    """The rule that an error of Pydantic's says was broken, from the verb on."""
     if error["type"] not in RULES:
         said = re.sub(r"^\w+ should ", "must ", error["msg"].removeprefix("Value error, "))
         return said if said.startswith("must ") else f"is wrong: {said}"

@@ -8,10 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from proactrec.errors import InvalidInputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Where to write a file that takes the place of `path` if nothing fails until the end."""
+    """Where to write a file that takes the place of `path` if nothing fails until the end.
+
+    Raises
+    ------
+    InvalidInputError
+        If a folder is there, or a device or pipe, which would be gone.
+    """
+    if path.exists() and not path.is_file():
+        raise InvalidInputError(f"{path} is there and no file: choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

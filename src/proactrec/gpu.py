@@ -11,11 +11,34 @@ import torch
 from torch import Tensor
 
 from proactrec.data.dataset import Histories, Side
+from proactrec.errors import InvalidInputError
 
 BLOCK_SCORES, MOST_ROWS = 64_000_000, 32_768
 """Scores of a block, and its journeys at most: a table of scores takes 256 MB."""
 ENCODED_ROWS = 8192
 """Sequences that are encoded at once."""
+
+
+def usable_device(name: str) -> str:
+    """The device to use, whatever its capitals; "auto" takes a GPU if there is one.
+
+    Raises
+    ------
+    InvalidInputError
+        If the device does not exist here.
+    """
+    meant = name.lower()
+    if meant.split(":")[0] not in ("auto", "cpu", "cuda"):
+        raise InvalidInputError(f"device must be cpu, cuda or auto, got {name!r}")
+    if meant == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=meant)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(
+            f"device must be cpu, cuda or auto and exist here, got {name!r}"
+        ) from error
+    return meant
 
 
 def most_rows(n_columns: int) -> int:

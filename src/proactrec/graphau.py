@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from proactrec.config import MOST_DIM, MOST_LAYERS
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import usable_device
 from proactrec.parallel import ALONE, Ranks, ranks
 from proactrec.progress import Progress, silent
 from proactrec.ranking import (
@@ -262,7 +263,8 @@ def fit_graphau(
         raise InvalidInputError(
             f"GraphAU needs at least 2 train interactions, got {len(known.item_idx)}"
         )
-    n_users, n_rows, target = dataset.n_users, dataset.n_items + 1, torch.device(device)
+    n_users, n_rows = dataset.n_users, dataset.n_items + 1
+    target = torch.device(usable_device(device))
     users, items = (torch.from_numpy(x).to(target) for x in (known.user_idx, known.item_idx))
     graph = None
     if options.n_layers > 1:

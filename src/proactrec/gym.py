@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from proactrec.config import check_whole
 from proactrec.errors import InvalidInputError, MissingExtraError, NotFittedError
-from proactrec.evaluation.episodes import Arrays, Episodes, check_whole
+from proactrec.evaluation.episodes import Arrays, Episodes
 from proactrec.evaluation.experiment import Experiment, ExperimentOptions
 from proactrec.progress import PrintedProgress, Progress
 from proactrec.simulator.worlds import WORLDS, named_world
@@ -31,6 +32,8 @@ except ImportError as error:
 
 STORE = Path("runs/gym")
 """Where interest vectors of the demo are kept."""
+MOST_ENVS = 1_000_000
+"""Side by side in one step."""
 TOLD = PrintedProgress()
 """What is fitted takes a minute or two the first time: that is said."""
 
@@ -146,7 +149,7 @@ class ProactiveVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     }
 
     def __init__(self, experiment: Experiment, num_envs: int, **options: Any) -> None:
-        check_whole("num_envs", num_envs, at_least=1)
+        check_whole("num_envs", num_envs, at_least=1, at_most=MOST_ENVS)
         self.episodes, self.num_envs = Episodes(experiment, num_envs, **options), num_envs
         self.single_observation_space, self.single_action_space = spaces_of(self.episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from proactrec.config import check_whole
 from proactrec.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _entropy(seed: int, purpose: tuple[int | str, ...]) -> list[int]:
+    check_whole("seed", seed, at_least=0)
     # The count keeps ("x",) and ("x", 0) apart: a seed sequence ignores trailing zeros.
     return [
         seed,

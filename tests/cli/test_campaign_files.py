@@ -29,6 +29,12 @@ def test_times_that_no_campaign_has_are_refused(given: str) -> None:
         _time(given)
 
 
+@pytest.mark.parametrize("given", ["1790000000", "2026-12-01", "2026-12-01T02:00:00", ""])
+def test_a_time_is_told_with_its_zone(given: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"^--at must be a time with its zone, got "):
+        _time(given)
+
+
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_text("user_id,item_id\n" * 500)

@@ -28,6 +28,14 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("campaign", "list", "--store", ":memory:"),
         "a database is in a file, or postgresql://..., got ':memory:'",
     ),
+    "a store with a setting of another kind": (
+        ("campaign", "list", "--store", "sqlite:///x.sqlite?timeout=soon"),
+        "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
+    ),
+    "a store with a setting that there is not": (
+        ("campaign", "list", "--store", "postgresql://127.0.0.1:9/x?speed=1"),
+        'has an invalid connection option "speed"',
+    ),
     "a store at a port that is none": (
         ("campaign", "list", "--store", "postgresql://u:secret@127.0.0.1:abc/x"),
         "a database is sqlite:///FILE or postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, got one of",
@@ -80,6 +88,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "more rounds than can be counted": (
         ("run", "--n-rounds", str(10**20)),
         f"--n-rounds must be at most {MOST_ROUNDS}, got {10**20}",
+    ),
+    "a column without a name": (
+        ("data", "describe", "--dataset", "csv", "--events", "x.csv", "--user-column", ""),
+        "--user-column must have at least 1 character, got ''",
     ),
     "a day that no month has": (
         ("run", "--set", "seed=2001-99-99"),
@@ -240,3 +252,13 @@ def test_whatever_sizes_something_has_a_largest_value() -> None:
     ]
     assert ExperimentOptions in all_options()
     assert unbounded == []
+
+
+@pytest.mark.parametrize("command", ["run", "simulate", "targets"])
+def test_what_is_refused_leaves_no_folder(
+    command: str, here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = here(command, "--dataset", "demo", "--category", "Nothing")
+    assert told.code == 2, told.stderr
+    assert not list(tmp_path.iterdir())

@@ -34,8 +34,12 @@ WRONG = {
     "one of two numbers": ["forecast", "--slope", "1"],
 }
 
-RAW = {"empty path", "empty path of many", "empty argument", "infinite"}
-"""What only the text of an argument shows, or no command takes: the file alone says it."""
+RAW = {
+    *("empty path", "empty path of many", "empty argument", "infinite"),
+    *("not a number at all", "above its most", "no number", "no whole number"),
+}
+"""What only the text of an argument shows, or no command takes, or typer tells in other words: the
+file alone says it."""
 
 
 def told(name: str, arguments: list[str], parse: Any) -> str:
@@ -114,6 +118,12 @@ def test_wrong_options_load_nothing_heavy() -> None:
         (["--k", "0"], "--k must be at least 1, got 0"),
         (["--world", "stepe"], "must be flat, medium, steep or official (did you mean steep?)"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["serve", "--guide", "g", "--port", "99999"], "--port must be at most 65535, got 99999"),
+        (["shoppers", "--api", "x", "--key", "k", "--pause", "-1"], "--pause must be at least 0, "),
+        (["--n-rounds", "many"], "--n-rounds must be a whole number, got 'many'"),
+        (["train", "--k", "1.5"], "--k must be a whole number, got '1.5'"),
+        (["forecast", "--slope", "1", "x"], "--slope must be a number, got 'x'"),
+        (["uplift", "a", "b", "--hold-out", "2"], "--hold-out must be below 1, got 2.0"),
         (
             ["--wrold", "flat"],
             "No such option: --wrold (Possible options: --goal, --named-world, --world)",
@@ -121,7 +131,8 @@ def test_wrong_options_load_nothing_heavy() -> None:
     ],
 )
 def test_option_rule_and_value_are_told(arguments: list[str], sentence: str) -> None:
-    assert sentence in told("run", arguments, signatures.check)
+    name = "run" if arguments[0].startswith("-") else arguments.pop(0)
+    assert sentence in told(name, arguments, signatures.check)
 
 
 def test_choices_are_taken_whatever_their_capitals() -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 from proactrec.data.dataset import Dataset
-from proactrec.errors import InvalidInputError
+from proactrec.errors import InvalidInputError, ProactrecError
 from proactrec.evaluation.metrics import CAMPAIGN_METRICS
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import RolloutOptions, rollout
@@ -217,3 +217,20 @@ def test_logs_of_different_length_are_not_compared(population: Population) -> No
     short = replace(plain, item_idx=plain.item_idx[:, :4])
     with pytest.raises(InvalidInputError, match="must have as many rounds, got 6 and 4"):
         uplift_of_logs(guided, short)
+
+
+def test_what_is_no_log_is_told(population: Population) -> None:
+    nothing: Any = []
+    with pytest.raises(InvalidInputError, match="held_out must be a GuidanceLog, got list"):
+        uplift_of_logs(population.guided, nothing)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wanted"),
+    [(["hr", "dog"], "metric 'dog' does not exist; there are "), ([], "metrics must name one or")],
+)
+def test_metrics_that_there_are_not_are_named(
+    population: Population, metrics: list[str], wanted: str
+) -> None:
+    with pytest.raises(ProactrecError, match=wanted):
+        uplift_of_logs(*divided(population.guided, population.plain, 0.2), metrics=metrics)

@@ -161,6 +161,20 @@ def test_a_row_that_is_no_event_is_named() -> None:
         reports_of(table)
 
 
+def test_a_row_that_is_no_event_is_named_with_its_file(run: "Command", tmp_path: Path) -> None:
+    path = tmp_path / "today.csv"
+    path.write_text("user_id,event_id,kind,item_id,at\nu,e,accept,i,yesterday\n")
+    told = run("ingest", "--events", str(path), fails=True)
+    assert f"row 1 of {path}: at must be a time by RFC 3339, with its time zone, got {{" in told
+    lists = tmp_path / "today.parquet"
+    rows = {"user_id": [["u"]], "event_id": ["e"], "kind": ["skip"], "item_id": ["i"]}
+    pl.DataFrame(rows).write_parquet(lists)
+    told = run("ingest", "--events", str(lists), fails=True)
+    assert f"columns of {lists} must be texts, got user_id List(String)" in told.replace(
+        "event_id String, user_id", "user_id"
+    )
+
+
 class Command:
     """`proactrec campaign`, on a store of its own."""
 

@@ -45,6 +45,9 @@ def test_nobody_guides_without_a_campaign(shop: Shop) -> None:
     assert shop.ask("u00").decided.not_guided_because == "no_campaign"
     asked = shop.ask("u00", campaign_id=draft.campaign_id)
     assert asked.decided.not_guided_because == "campaign_draft"
+    asked = shop.ask("u00", campaign_id="nobody's")
+    assert asked.decided.not_guided_because == "unknown_campaign"
+    assert asked.decided.made.item_id == asked.decided.plain_id != ""
 
 
 def test_outside_campaigns_items_change_as_well(shop: Shop) -> None:

@@ -100,6 +100,24 @@ def test_nobody_is_guided_without_a_campaign(service: Live) -> None:
     assert decision.reason.endswith(NOT_GUIDED["no_campaign"])
 
 
+def test_what_no_database_keeps_is_refused_wherever_it_comes(service: Live) -> None:
+    made = service.running()
+    said = {"name": "a\0", "goal": {"items": ["i04"]}}
+    for method, path, body in [
+        ("POST", "/v1/campaigns", said),
+        ("POST", "/v1/campaigns", {**said, "name": "a", "label": "a\0"}),
+        ("POST", f"/v1/campaigns/{made}/pause", {"reason": "a\0"}),
+        ("PUT", "/v1/items", [{"item_id": "i77", "title": "a\0"}]),
+        ("PUT", "/v1/items", [{"item_id": "i77", "text": "a\0"}]),
+    ]:
+        answer = service.ask(method, path, json=body)
+        assert answer.status_code == 422, (path, answer.text)
+    for path in (f"users/u/decisions?before={n}" for n in (0, 2**63, 10**30)):
+        assert service.ask("GET", f"/v1/{path}").status_code == 422, path
+    for path in ("campaigns/%00", f"campaigns/{made}/journeys?after=%00", "audit?about=a%00"):
+        assert service.ask("GET", f"/v1/{path}").status_code < 500, path
+
+
 def test_candidates_bound_what_is_shown(service: Live) -> None:
     service.running()
     offered = ("i20", "i21", "i22")

@@ -54,6 +54,7 @@ def checked(answer: httpx2.Response, status: int, name: str = "") -> dict[str, A
         ("/v1/decisions", {**ASK, "at": "2026-01-01T00:00:00"}, "at"),
         ("/v1/decisions", {**ASK, "at": "9999-01-01T00:00:00Z"}, "at"),
         ("/v1/decisions", {**ASK, "at": 1_800_000_000}, "at"),
+        ("/v1/decisions", {**ASK, "at": "1800000000"}, "at"),
         ("/v1/decisions", {**ASK, "candidates": ["i"] * 1001}, "candidates"),
         ("/v1/decisions/batch", [ASK, {}], "1.user_id"),
         ("/v1/events", [EVENT, {**EVENT, "item_id": None}], "1.item_id"),

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -223,3 +224,17 @@ def test_a_campaign_needs_no_more_than_a_name_and_a_goal() -> None:
     assert campaign.goal == Goal(category="lamps")
     assert campaign.shares == {HOLD_OUT: 0.1, "guided": 0.9}
     assert campaign.rails.of_journey.daily_cap is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"offer_seconds": 2**62},
+        {"answer_seconds": 10**9},
+        {"measure": {"window_hours": 1e308}},
+        {"ramp": {"hold_hours": 1e308}},
+    ],
+)
+def test_times_are_such_as_clocks_can_reach(said: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="must be at most "):
+        Campaign(**{"name": "x", "goal": {"items": ("i",)}, **said})

@@ -241,7 +241,7 @@ def ingest(
     table = _events(events)
     with opened(store) as database, console.progress() as progress:
         host = Host(database, opened_guides(database, guide, tenant))
-        taken = reported(host, tenant, reports_of(table), progress)
+        taken = reported(host, tenant, reports_of(table, str(events)), progress)
     console.note(f"{taken.accepted:,} events taken in, {taken.repeated:,} known before")
     for why, n in Counter(one.why for one in taken.refused).most_common(20):
         console.warn([f"{n:,} refused: {why}"])
@@ -312,12 +312,12 @@ def _now() -> int:
 
 
 def _time(given: str) -> int:
-    from pydantic import AwareDatetime, TypeAdapter, ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
-    from proactrec.serving.schemas import micros
+    from proactrec.serving.schemas import Moment, micros
 
     try:
-        found = TypeAdapter(AwareDatetime).validate_python(given)
+        found: datetime = TypeAdapter(Moment).validate_python(given)
     except ValidationError as error:
         raise InvalidInputError(f"--at must be a time with its zone, got {given!r}") from error
     if not 1980 <= found.year <= 2100:

@@ -82,6 +82,8 @@ def measured(experiment: "Experiment", command: str) -> RunResult:
 
 def save_settings(setup: Setup, command: str) -> None:
     """Write everything needed to repeat a run."""
+    from proactrec.files import write_text
+
     content = {
         "command": command,
         "options": setup.options.model_dump(mode="json"),
@@ -90,9 +92,7 @@ def save_settings(setup: Setup, command: str) -> None:
         "encoder_folder": setup.encoder_folder and _noted(setup.encoder_folder, setup.out),
         "device": setup.device,
     }
-    (setup.out / SETTINGS).write_text(
-        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    write_text(setup.out / SETTINGS, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _noted(path: Path, out: Path) -> str:

@@ -18,6 +18,12 @@ IS_KEPT: Mapping[str, Callable[[Any, float], bool]] = {
 }
 
 
+NUMBERS: Mapping[str, tuple[Callable[[str], int | float], str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+}
+
+
 class Rule(NamedTuple):
     """What the value of an option must be."""
 
@@ -26,6 +32,8 @@ class Rule(NamedTuple):
     choices: tuple[str, ...] = ()
     is_path: bool = False
     is_finite: bool = False
+    number: str | None = None
+    """What the text is to be read as, by its name in :data:`NUMBERS`."""
 
     def checked(self, option: str, value: Any) -> Any:
         """The value, choices spelled as they are known; of a list every one.
@@ -39,11 +47,20 @@ class Rule(NamedTuple):
             return type(value)(self.checked(option, one) for one in value)
         if value is None:
             return None
+        if self.number is not None:
+            value = self._read(option, value)
         if self.choices and value:  # an empty text says that there is none, where that can be
             value = spelled(value, self.choices)
         if broken := self._broken(value):
             raise InvalidInputError(f"{option} must be {broken}, got {value!r}")
         return value
+
+    def _read(self, option: str, value: str) -> int | float:
+        kind, rule = NUMBERS[self.number or ""]
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise InvalidInputError(f"{option} must be {rule}, got {value!r}") from error
 
     def _broken(self, value: Any) -> str:
         """What the value should be and is not; nothing if it is right."""

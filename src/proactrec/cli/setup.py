@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
 from proactrec.cli import options
 from proactrec.cli.flags import Flag, flags_of, given, naming, own_parameters, parameters, sign
-from proactrec.config import parsed_setting, set_nested
+from proactrec.config import MOST_SHOWN, parsed_setting, set_nested
 from proactrec.errors import InvalidInputError
 from proactrec.names import spelled
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proactrec.progress import Progress
 
 GUIDE, MACHINE = "Guidance", "Machine"
+ValueT = TypeVar("ValueT")
 OF_WORLD = {
     "protocol.world.world",
     "protocol.world.receptivity",
@@ -41,10 +42,9 @@ class Setup(NamedTuple):
     json: bool
 
     def experiment(self, progress: "Progress") -> "Experiment":
-        """The experiment, reporting to `progress`; creates the run folder."""
+        """The experiment, reporting to `progress`; what is written first makes the run folder."""
         from proactrec.evaluation.experiment import Experiment
 
-        self.out.mkdir(parents=True, exist_ok=True)
         return Experiment(
             self.options,
             self.store,
@@ -295,36 +295,44 @@ def _lines(path: Path, rule: str) -> list[str]:
 
 
 def _listed_groups(path: Path) -> dict[str, str]:
-    """Group of every user of a file; a first line of the columns' names is left aside."""
-    found: dict[str, str] = {}
-    lines = _lines(path, "--groups must name a file of user_id,group lines")
-    for number, line in enumerate(lines, start=1):
-        user_id, _, group = (part.strip() for part in line.partition(","))
-        if not line.strip() or (number, user_id, group) == (1, "user_id", "group"):
-            continue
-        if not (user_id and group) or found.setdefault(user_id, group) != group:
-            raise InvalidInputError(
-                f"--groups must hold lines of user_id,group, a user once, line {number} is {line!r}"
-            )
-    return found
+    """Group of every user of a file."""
+    return _listed(path, "--groups", "user_id,group", str.partition, str, "a user once")
 
 
 def _listed_weights(path: Path) -> dict[str, float]:
-    """Weight of every item of a file; a first line of the columns' names is left aside."""
-    found: dict[str, float] = {}
-    lines = _lines(path, "--item-weights must name a file of item_id,weight lines")
+    """Weight of every item of a file."""
+    rule = "from 0 on and an item once"
+    return _listed(path, "--item-weights", "item_id,weight", str.rpartition, _weight, rule)
+
+
+def _weight(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if isfinite(found) and found >= 0 else None
+
+
+def _listed(
+    path: Path,
+    option: str,
+    form: str,
+    parted: Callable[[str, str], tuple[str, str, str]],
+    read: Callable[[str], ValueT | None],
+    rule: str,
+) -> dict[str, ValueT]:
+    """Value of every id of a file; a first line of the columns' names is left aside."""
+    found: dict[str, ValueT] = {}
+    lines = _lines(path, f"{option} must name a file of {form} lines")
     for number, line in enumerate(lines, start=1):
-        item_id, _, weight = (part.strip() for part in line.rpartition(","))
-        if not line.strip() or (number, item_id, weight) == (1, "item_id", "weight"):
+        one, _, text = (part.strip() for part in parted(line, ","))
+        if not line.strip() or (number == 1 and f"{one},{text}" == form):
             continue
-        try:
-            own = float(weight)
-        except ValueError:
-            own = -1.0
-        if not (item_id and isfinite(own) and own >= 0) or found.setdefault(item_id, own) != own:
+        value = read(text) if one and text else None
+        if value is None or found.setdefault(one, value) != value:
             raise InvalidInputError(
-                f"--item-weights must hold lines of item_id,weight, from 0 on and an item once, "
-                f"line {number} is {line!r}"
+                f"{option} must hold lines of {form}, {rule}, line {number} is "
+                f"{line[:MOST_SHOWN]!r}"
             )
     return found
 

@@ -17,11 +17,12 @@ import typer
 from typer.main import get_group
 
 from proactrec.cli.flags import sign
-from proactrec.cli.rules import Rule, callback_of
+from proactrec.cli.rules import NUMBERS, Rule, callback_of
 
 FILE = Path(__file__).with_name("signatures.json")
-KINDS = {"path": str, "int": int, "float": float, "bool": bool, "str": str, "date": datetime}
-"""Types of values; of paths the text, as an empty one would become the working folder."""
+KINDS = {"path": str, "int": str, "float": str, "bool": bool, "str": str, "date": datetime}
+"""Types of values; of paths the text, as an empty one would become the working folder, and of
+numbers, which rules read."""
 NAMES = {Path: "path", datetime: "date"}
 Taken = Mapping[str, Mapping[str, Any]]
 """Options and arguments of a command, by the name of its parameter."""
@@ -91,15 +92,15 @@ def _parameter(name: str, about: Mapping[str, Any]) -> inspect.Parameter:
     if about.get("many"):
         kind = list[kind]
     declared = about.get("as", ())
+    own = {kind: about[name] for kind, name in (("ge", "min"), ("le", "max")) if name in about}
     rule = Rule(
-        about.get("bounds", {}),
+        {**own, **about.get("bounds", {})},
         tuple(about.get("choices", ())),
         is_path=about["kind"] == "path",
         is_finite="float" in about["kind"],
+        number=next((one for one in NUMBERS if about["kind"].split()[0] == one), None),
     )
-    how = {
-        key: about[key] for key in ("envvar", "min", "max", "metavar", "formats") if key in about
-    }
+    how = {key: about[key] for key in ("envvar", "metavar", "formats") if key in about}
     how["callback"] = callback_of(declared[0] if declared else about.get("metavar", name), rule)
     told = typer.Option(*declared, **how) if declared else typer.Argument(**how)
     default: Any = inspect.Parameter.empty if about.get("required") else None

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from proactrec.cli import console, options, results
+from proactrec.cli.rules import Rule, callback_of
 from proactrec.errors import InvalidInputError
 from proactrec.report.tables import MISSING, decimals, label_of, number_text
 
@@ -32,6 +33,7 @@ def uplift(
         float | None,
         typer.Option(
             help="Share of users held out, drawn at random, where both runs have the same users.",
+            callback=callback_of("--hold-out", Rule({"gt": 0, "lt": 1})),
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides who is held out.")] = 0,

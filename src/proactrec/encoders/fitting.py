@@ -17,6 +17,7 @@ from proactrec.encoders.runtime import runtime_of
 from proactrec.encoders.sasrec import SASRec
 from proactrec.encoders.saved import read_model
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import usable_device
 from proactrec.names import unknown
 from proactrec.parallel import ranks
 from proactrec.plugins import from_file, is_file
@@ -78,7 +79,7 @@ def fit_encoder(
     if encoder.options.item_start == "graphau" and item_vectors is None:
         raise InvalidInputError("item_vectors are needed for item_start='graphau', got None")
     encoder.start(seed, item_vectors if encoder.options.item_start == "graphau" else None)
-    encoder.to(device)
+    encoder.to(usable_device(device))
     sequences, optimizer = encoder.training_rows(dataset), optimizer_for(encoder)
     answers, score_of = drawn_answers(
         dataset.answers("validation"), dataset.n_items + 1, encoder.options.n_validated, seed=seed

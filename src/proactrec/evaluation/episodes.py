@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from proactrec.config import LARGEST
+from proactrec.config import MOST_LEN, MOST_ROUNDS, check_whole
 from proactrec.errors import InvalidInputError
 from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.pairs import guided_pairs
@@ -24,16 +24,6 @@ target rises; 1 if an item is accepted; 1 if the target is."""
 Arrays = dict[str, NDArray[Any]]
 EPISODE = ("user_idx", "target_idx", "luck")
 """What `options` of a reset may settle."""
-
-
-def check_whole(name: str, value: Any, *, at_least: int) -> None:
-    """Refuse what is no whole number, too small, or too large for an array."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < at_least:
-        raise InvalidInputError(
-            f"{name} must be a whole number of at least {at_least}, got {value!r}"
-        )
-    if value > LARGEST:
-        raise InvalidInputError(f"{name} must be at most {LARGEST}, got {value}")
 
 
 class Outcome(NamedTuple):
@@ -80,8 +70,8 @@ class Episodes:
                 f"world.random_numbers must be per_pair, got {options.random_numbers!r}"
             )
         self.n_rounds = guidance.n_rounds if n_rounds is None else n_rounds
-        for name, value in (("n_rounds", self.n_rounds), ("history_length", history_length)):
-            check_whole(name, value, at_least=1)
+        check_whole("n_rounds", self.n_rounds, at_least=1, at_most=MOST_ROUNDS)
+        check_whole("history_length", history_length, at_least=1, at_most=MOST_LEN)
         if experiment.options.goal.is_on:
             raise InvalidInputError(
                 "goal.target must be every for episodes, which lead to one target each, got "

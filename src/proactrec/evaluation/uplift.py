@@ -13,6 +13,7 @@ from proactrec.graphau import InterestVectors
 from proactrec.guidance.log import GuidanceLog
 from proactrec.measurement.sums import Sums
 from proactrec.measurement.uplift import Uplift, held_out_users, uplift
+from proactrec.names import unknown
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 
@@ -28,13 +29,27 @@ def uplift_of_logs(
     """The average effect of guidance, see :func:`uplift`, by two logs of as many rounds.
 
     With `watched`, what both logs watched, also that on these categories.
+
+    Raises
+    ------
+    InvalidInputError, UnknownIdError
+        For what is no log, rounds that differ, no metric or one that there is not, and see
+        :func:`uplift`.
     """
+    for name, log in (("guided", guided), ("held_out", held_out)):
+        if not isinstance(log, GuidanceLog):
+            raise InvalidInputError(f"{name} must be a GuidanceLog, got {type(log).__name__}")
+    if not metrics:
+        raise InvalidInputError("metrics must name one or more, got none")
     if guided.n_rounds != held_out.n_rounds:
         raise InvalidInputError(
             f"guided and held_out must have as many rounds, got {guided.n_rounds} and "
             f"{held_out.n_rounds}"
         )
     options = (options or MetricOptions()).up_to(guided.n_rounds)
+    for metric in metrics:
+        if metric not in CAMPAIGN_METRICS:
+            raise unknown("metric", metric, CAMPAIGN_METRICS)
     chosen = {metric: CAMPAIGN_METRICS[metric] for metric in metrics}
     if watched is not None:
         more = campaign_metrics(watched)

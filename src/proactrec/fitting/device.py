@@ -5,10 +5,9 @@ import resource
 import sys
 from importlib.metadata import version
 
-import torch
-
 from proactrec.encoders.runtime import runtime_packages
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import usable_device
 from proactrec.policies.base import Policy
 
 PACKAGES = ("proactrec", "torch", "numpy", "polars", "faiss-cpu")
@@ -28,28 +27,6 @@ def device_for(policy: type[Policy], device: str) -> str:
     if device.lower() == "auto":
         return "cpu"
     raise InvalidInputError(f"device must be cpu for the policy {policy.name}, got {device!r}")
-
-
-def usable_device(name: str) -> str:
-    """The device to use, whatever its capitals; "auto" takes a GPU if there is one.
-
-    Raises
-    ------
-    InvalidInputError
-        If the device does not exist here.
-    """
-    meant = name.lower()
-    if meant.split(":")[0] not in ("auto", "cpu", "cuda"):
-        raise InvalidInputError(f"device must be cpu, cuda or auto, got {name!r}")
-    if meant == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=meant)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidInputError(
-            f"device must be cpu, cuda or auto and exist here, got {name!r}"
-        ) from error
-    return meant
 
 
 def peak_memory_mb() -> float:

@@ -94,6 +94,7 @@ class Rails:
         )
         if self._capped is not None:
             capped = self._capped.to(device)
+            # Of all places: the last one of a category is kept for its target (see `_full`).
             is_full = self._caps.to(device) <= capped[:, journeys.shown].sum(2).T  # (n, n_caps)
             found = found | (is_full.float() @ capped[:, items].float() > 0)
         if self.options.item_cap is not None:

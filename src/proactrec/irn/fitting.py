@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.errors import InvalidInputError
+from proactrec.gpu import usable_device
 from proactrec.irn.network import IRN, IRNOptions
 from proactrec.optimizers import Adam
 from proactrec.parallel import ranks
@@ -112,7 +113,7 @@ def fit_irn(
         raise InvalidInputError("item_vectors are needed for item_start='graphau', got None")
     model = IRN(dataset.n_items, dataset.n_users, options)
     model.start(seed, item_vectors if options.item_start == "graphau" else None)
-    model.to(device)
+    model.to(usable_device(str(device)))
     rng = generator(seed, "irn", "pieces")
     pieces, held_out = split_pieces(cut_pieces(dataset.before("train"), options, rng), rng)
     optimizer = Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), eps=1e-9)

@@ -5,6 +5,9 @@ from typing import Any
 
 from proactrec.report.page import template
 
+GUESSED_AS = {"item": "items_id", "categories": "category"}
+"""What a guess calls a column of item files, by its option."""
+SHOWN_AS = {"items_id": "item, in the item files"}
 MARKS = {"yes": "yes", "but": "with limits", "no": "no"}
 
 
@@ -37,8 +40,10 @@ def _columns(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     named = [(meaning, column) for meaning, column in result["columns"].items()]
     for meaning, column in (result["item_columns"] or {}).items():
         several = [column] if isinstance(column, str) else column or []
-        named += [(meaning.replace("categories", "category"), one) for one in several]
-    understood = [(name, one, why.get((name, one), "given")) for name, one in named if one]
+        named += [(GUESSED_AS.get(meaning, meaning), one) for one in several]
+    understood = [
+        (SHOWN_AS.get(name, name), one, why.get((name, one), "given")) for name, one in named if one
+    ]
     unused = [
         ("not used", column, f"of the {kind}")
         for kind, columns in result["unused_columns"].items()

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
+from proactrec.config import rule_of
 from proactrec.errors import InvalidInputError
 from proactrec.progress import Progress, silent
 from proactrec.serving.guides import Guides
@@ -73,24 +74,29 @@ def planned(
     return found
 
 
-def reports_of(table: pl.DataFrame) -> list[Report]:
+def reports_of(table: pl.DataFrame, file: str = "the events") -> list[Report]:
     """Rows of a table (user_id, event_id, kind, item_id; decision_id, at) as reports.
 
     Raises
     ------
     InvalidInputError
-        For the first row that is none.
+        For the first row that is none, with the name of its file.
     """
     names = [name for name in EventReport.model_fields if name in table.columns]
-    texts = table.select(pl.col(names).cast(pl.String).replace("", None)).to_dicts()
+    try:
+        texts = table.select(pl.col(names).cast(pl.String).replace("", None)).to_dicts()
+    except pl.exceptions.InvalidOperationError as error:
+        kinds = ", ".join(f"{name} {table[name].dtype}" for name in names)
+        raise InvalidInputError(f"columns of {file} must be texts, got {kinds}") from error
     rows = [{name: value for name, value in row.items() if value is not None} for row in texts]
     try:
         events = EVENTS.validate_python(rows)
     except ValidationError as error:
         first = error.errors()[0]
         row, *where = first["loc"]
+        place = ".".join(map(str, where))
         raise InvalidInputError(
-            f"row {int(row) + 1} of the events: {'.'.join(map(str, where))}: {first['msg']}"
+            f"row {int(row) + 1} of {file}: {place} {rule_of(first)}, got {rows[int(row)]}"[:300]
         ) from error
     return list(map(report_of, events))
 

@@ -203,6 +203,8 @@ class Host:
         last = person.made[-1].at if person.made else 0
         at = max(self.clock() if ask.at is None else ask.at, last)  # a clock may be moved back
         turn = turn_of(ask, person, at, self._campaigns[tenant], self.guides, known)
+        if ask.campaign_id is not None and ask.campaign_id not in self._versions[tenant]:
+            turn = turn._replace(because="unknown_campaign")
         if not turn.because:
             turn = turn._replace(because=spent(turn, self._used[tenant]))
         return turn

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field, StrictBool
 
-from proactrec.serving.schemas import Schema
+from proactrec.serving.schemas import Reason, Schema
 from proactrec.store.watch import Watch
 
 
@@ -63,7 +63,7 @@ class Knowledge(Schema):
 class GoBack(Schema):
     """Why an older version is restored."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Reason
     learns: StrictBool = Field(
         False, description="learn on from there, by what is decided from now on; else freeze"
     )

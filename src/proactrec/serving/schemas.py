@@ -28,8 +28,12 @@ MOST_CANDIDATES, MOST_ITEMS, MOST_PAGE = 1000, 1000, 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
-Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-"""Of a user, an item, an event: any text but the sign that PostgreSQL can't keep."""
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Any but the sign that PostgreSQL can't keep."""
+Id = Annotated[Text, Field(min_length=1, max_length=200)]
+"""Of a user, an item, an event."""
+Reason = Annotated[Text, Field(min_length=1, max_length=1000)]
+"""Of a change: it is kept."""
 
 
 def _within_reach(at: datetime) -> datetime:
@@ -39,13 +43,16 @@ def _within_reach(at: datetime) -> datetime:
 
 
 def _as_text(at: Any) -> Any:
-    if isinstance(at, int | float | bytes):  # seconds, or milliseconds?
+    # A number, also as text, would be seconds, or milliseconds?
+    if isinstance(at, int | float | bytes) or (isinstance(at, str) and ":" not in at):
         raise ValueError("must be a time by RFC 3339, with its time zone")
     return at
 
 
-At = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_within_reach)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 """RFC 3339, with its time zone."""
+At = Annotated[Moment, AfterValidator(_within_reach)]
+"""The same, within reach."""
 
 
 def micros(at: datetime) -> int:
@@ -141,9 +148,9 @@ class Item(Schema):
     """An item of the shop, as it is now."""
 
     item_id: Id
-    title: str = Field("", max_length=1000)
+    title: Text = Field("", max_length=1000)
     categories: tuple[Id, ...] = Field((), max_length=100)
-    text: str = Field("", max_length=10_000, description="further words to know it by")
+    text: Text = Field("", max_length=10_000, description="further words to know it by")
     available: StrictBool = Field(True, description="false: sold out, shown to nobody")
 
 
@@ -157,7 +164,7 @@ class CampaignChange(Schema):
     """What a campaign says from now on, all of it."""
 
     campaign: Campaign
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Reason
     version: StrictInt | None = Field(
         None, description="that it changes; refused if there is a newer one; any by default"
     )
@@ -166,7 +173,7 @@ class CampaignChange(Schema):
 class Why(Schema):
     """Why a campaign is paused or stopped."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Reason
 
 
 class Start(Schema):
@@ -175,7 +182,7 @@ class Start(Schema):
     without_forecast: StrictBool = Field(
         False, description="start although nobody has seen what it is going to bring"
     )
-    reason: str = Field("started", min_length=1, max_length=1000)
+    reason: Reason = "started"
 
 
 class CampaignVersion(Schema):

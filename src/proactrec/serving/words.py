@@ -15,6 +15,7 @@ from proactrec.serving.schemas import (
 
 NOT_GUIDED = {
     "no_campaign": "no campaign is running that this user could be part of",
+    "unknown_campaign": "there is no campaign of the id that was asked for",
     "not_in_audience": "the user is not one of those whom the campaign means",
     "opted_out": "the user does not want to be guided",
     "excluded_group": "the user is in a group that is never guided",
@@ -38,7 +39,7 @@ NOT_GUIDED = {
     "overruled": "rails overruled what guidance chose",
     "unknown_candidates": "none of the candidates is known",
     "nothing_left": "nothing is left to be shown",
-    "store_unavailable": "the database can't be reached: nothing is kept of this decision",
+    "store_unavailable": "the database can't be reached: report nothing of this decision",
     "overloaded": "others asked for this user over and over: nothing is kept of this decision",
     "failed": "deciding failed and was logged: nothing is kept of this decision",
 }

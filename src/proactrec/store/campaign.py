@@ -15,6 +15,8 @@ from proactrec.worth import Worth
 HOLD_OUT = "hold-out"
 """Name of the arm that is not guided: what would have been without the campaign."""
 MOST_GROUPS, MOST_ARMS = 10_000, 50
+MOST_HOURS, MOST_SECONDS = 24 * 3650, 86_400 * 365
+"""Ten years; a year."""
 OF_ROUNDS = (
     "item_cap_per_round",
     "rounds_per_day",
@@ -165,7 +167,7 @@ class Ramp(Options):
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0,), min_length=1, description="shares of the audience, e.g. 0.01, 0.05, 0.25, 1"
     )
-    hold_hours: float = Field(24, ge=0, description="least time of a step")
+    hold_hours: float = Field(24, ge=0, le=MOST_HOURS, description="least time of a step")
     least_users: int = Field(
         100, ge=0, description="least number of users of a step whose first answers are known"
     )
@@ -200,7 +202,10 @@ class Measure(Options):
         Field("target", description="the figure by which it is decided; others are told beside it")
     )
     window_hours: float = Field(
-        168, gt=0, description="how long a user is looked at from the first decision on"
+        168,
+        gt=0,
+        le=MOST_HOURS,
+        description="how long a user is looked at from the first decision on",
     )
     users: int | None = Field(
         None, ge=1, description="users who are measured at the planned end; open by default"
@@ -263,10 +268,16 @@ class Campaign(Options):
         False, description="decide and log, but return what the caller would have shown"
     )
     offer_seconds: int = Field(
-        3600, ge=1, description="how long an item may be shown after it was decided"
+        3600,
+        ge=1,
+        le=MOST_SECONDS,
+        description="how long an item may be shown after it was decided",
     )
     answer_seconds: int = Field(
-        86_400, ge=1, description="how long after that an answer is waited for; none is a skip"
+        86_400,
+        ge=1,
+        le=MOST_SECONDS,
+        description="how long after that an answer is waited for; none is a skip",
     )
 
     @model_validator(mode="after")

@@ -16,12 +16,11 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
-    ProgrammingError,
     TimeoutError,
 )
 from sqlalchemy.pool import QueuePool
 
-from proactrec.errors import InvalidInputError, StoreError
+from proactrec.errors import InvalidInputError, ProactrecError, StoreError
 from proactrec.store import turns
 from proactrec.store.turns import Turn
 
@@ -30,10 +29,14 @@ BUSY_SECONDS = 30
 """A writer of SQLite waits so long for another."""
 NO_TABLE = "42P01"
 """What PostgreSQL calls it."""
+NO_OPTION = "invalid connection option"
+"""What its driver calls a setting of a URL that it does not know."""
 NO_DATABASE = "file is not a database"
 """What SQLite says of another file."""
 DAMAGED = "database disk image is malformed"
 """What it says of one that was cut off, or written over."""
+NUL = ("cannot contain NUL", "\\u0000 cannot be converted")
+"""What PostgreSQL and its driver say of a text that holds it."""
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CLOCK_OF_SQLITE = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
@@ -278,6 +281,7 @@ def _read(url: str | URL) -> URL:
         return url
     try:
         read = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+        read.get_dialect()().create_connect_args(read)  # whether what stands after ? can be read
     except (ArgumentError, ValueError):
         read = None
     kind = "" if read is None else read.get_backend_name()
@@ -334,17 +338,26 @@ def _told(url: URL) -> Iterator[None]:
         # What follows the first line may name rows, and so users.
         sentence = str(error.orig or error).strip().partition("\n")[0]
         raise StoreError(f"the store {url.render_as_string()} failed: {sentence}") from error
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", "") != NO_TABLE:
-            raise
-        raise StoreError(f"the store {url.render_as_string()} has no tables yet") from error
     except TimeoutError as error:
         raise StoreError(f"the store {url.render_as_string()} has no connection free") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise StoreError(f"the store {url.render_as_string()} was lost") from error
-        if NO_DATABASE in str(error.orig):
-            raise StoreError(f"the store {url.render_as_string()} is no database") from error
-        if DAMAGED in str(error.orig):
-            raise StoreError(f"the store {url.render_as_string()} is damaged: {DAMAGED}") from error
-        raise
+        if (told := _of_driver(url.render_as_string(), error)) is None:
+            raise
+        raise told from error
+
+
+def _of_driver(url: str, error: DBAPIError) -> ProactrecError | None:
+    """What an error of a driver means to who can do something about it; None: it is ours."""
+    said = str(error.orig)
+    if NO_OPTION in said:
+        return InvalidInputError(f"{url} has an {said}")
+    if any(one in said for one in NUL):
+        return InvalidInputError("a text must hold no NUL: it can't be kept")
+    meanings = {
+        "has no tables yet": getattr(error.orig, "sqlstate", "") == NO_TABLE,
+        "was lost": error.connection_invalidated,
+        "is no database": NO_DATABASE in said,
+        f"is damaged: {DAMAGED}": DAMAGED in said,
+    }
+    meaning = next((words for words, is_so in meanings.items() if is_so), None)
+    return None if meaning is None else StoreError(f"the store {url} {meaning}")

@@ -99,7 +99,7 @@ def guess_items(
     if "item" not in found:
         column, why = _item_column(sample, event_column, event_ids)
         found["item"] = column
-        guesses.append(Guess("item", column, why))
+        guesses.append(Guess("items_id", column, why))
 
     def free() -> list[str]:
         several = (*found.get("categories", ()), *found.get("levels", ()))

@@ -39,8 +39,10 @@ class TableOptions(Options):
         default=None,
         description="titles and categories of items, same types; for recbole the .item file",
     )
-    user_column: str = Field(default="user_id", description="column of user ids")
-    item_column: str = Field(default="item_id", description="column of item ids, in both files")
+    user_column: str = Field(default="user_id", min_length=1, description="column of user ids")
+    item_column: str = Field(
+        default="item_id", min_length=1, description="column of item ids, in both files"
+    )
     time_column: str | None = Field(
         default="timestamp",
         description="column of times, numbers or ISO 8601; none, or '': rows are in time order",

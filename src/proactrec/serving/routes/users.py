@@ -72,7 +72,9 @@ def decisions(
     request: Request,
     user_id: UserId,
     access: Reads,
-    before: Annotated[int | None, Query(ge=1, description="number of a decision")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=2**63 - 1, description="number of a decision")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_PAGE)] = 100,
 ) -> PastDecisions:
     """What a user was shown, the newest first; nothing for a user whom nobody knows."""
