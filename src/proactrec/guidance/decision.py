@@ -92,7 +92,8 @@ def joined(parts: Iterable[Ruled], n: int) -> Ruled:
         if to - at == n:
             return part
         if whole is None:
-            whole = Ruled(*(x if x is None else x.new_empty(n, *x.shape[1:]) for x in part))
+            empty: Any = (x if x is None else x.new_empty(n, *x.shape[1:]) for x in part)
+            whole = Ruled(*empty)
         pairs: Any = zip(whole, part, strict=True)
         for column, of_part in pairs:
             if column is not None:
