@@ -6,6 +6,13 @@ from typing import Any
 from proactrec.report.page import template
 
 MARKS = {"yes": "yes", "but": "with limits", "no": "no"}
+UNITS = {
+    "s": "seconds since 1970",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "order": "none: the order of the rows",
+}
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -16,6 +23,7 @@ def render(result: Mapping[str, Any]) -> str:
         facts=facts,
         about=result["about"],
         marks=MARKS,
+        units=UNITS,
         tiles=[
             ("users", f"{facts['n_users']:,}", f"median history {facts['median_length']:g} items"),
             (
