@@ -112,7 +112,7 @@ def test_what_was_foreseen_stands_beside_what_came(write, result):
     Page(text)
     section = text.partition("What was foreseen")[2].partition("</section>")[0]
     assert section.count("<tr>") == 3  # heads, HR and IoI of everybody at the last round
-    assert "inside 95%" in section
+    assert "inside 95 %" in section
     assert "outside" in section
     assert "0.4" in section
     assert "They may not hold." in section

@@ -100,6 +100,10 @@ def shown(browser: Browser, path: Path, width: int, scheme: Any = "light") -> Pa
     return page
 
 
+UNSHADED = ".scroll { background-image: none !important }"
+"""Axe judges no contrast over a gradient; the one at the edges ends in the card's colour."""
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1280, "dark")])
 def test_no_page_keeps_anybody_out(
     browser: Browser, pages: dict[str, Path], width: int, scheme: str
@@ -107,6 +111,7 @@ def test_no_page_keeps_anybody_out(
     wrong = []
     for name, path in pages.items():
         page = shown(browser, path, width, scheme)
+        page.add_style_tag(content=UNSHADED)
         wrong += [
             (name, one["id"], one["nodes"][0]["html"][:160])
             for one in Axe().run(page).response["violations"]
@@ -158,4 +163,31 @@ def test_paper_holds_all(browser: Browser, pages: dict[str, Path], tmp_path: Pat
         assert page.evaluate(CUT) == [], name
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert colour == "rgb(255, 255, 255)", name
+        page.context.close()
+
+
+BARS = """() => [...document.querySelectorAll('.bar i')]
+    .filter(e => getComputedStyle(e).printColorAdjust !== 'exact').length"""
+
+
+def test_paper_keeps_bars(browser: Browser, pages: dict[str, Path]) -> None:
+    """A browser prints no backgrounds unless told to, and a bar is nothing else."""
+    for name in ("data", "report", "explain"):
+        page = shown(browser, pages[name], PAPER)
+        page.emulate_media(media="print")
+        assert page.locator(".bar i").count(), name
+        assert page.evaluate(BARS) == 0, name
+        page.context.close()
+
+
+BESIDE = """() => [...document.querySelectorAll('.rows, .verdicts, .outcomes, .path')]
+    .filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
+    .map(e => e.outerHTML.slice(0, 120))"""
+
+
+def test_a_phone_shows_whole_rows(browser: Browser, pages: dict[str, Path]) -> None:
+    """Tables of sentences and journeys are stacked, so that nothing of a row is beyond the edge."""
+    for name in ("data", "report", "explain", "customer"):
+        page = shown(browser, pages[name], 375)
+        assert page.evaluate(BESIDE) == [], name
         page.context.close()

@@ -9,6 +9,13 @@ GUESSED_AS = {"item": "items_id", "categories": "category"}
 """What a guess calls a column of item files, by its option."""
 SHOWN_AS = {"items_id": "item, in the item files"}
 MARKS = {"yes": "yes", "but": "with limits", "no": "no"}
+UNITS = {
+    "s": "seconds since 1970",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "order": "none: the order of the rows",
+}
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -19,6 +26,7 @@ def render(result: Mapping[str, Any]) -> str:
         facts=facts,
         about=result["about"],
         marks=MARKS,
+        units=UNITS,
         tiles=[
             ("users", f"{facts['n_users']:,}", f"median history {facts['median_length']:g} items"),
             (

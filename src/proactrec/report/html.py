@@ -29,7 +29,7 @@ MEANINGS = {
     "ioi": "Mean gain in interest in the target after P rounds: the inner product of unit user "
     "and target vectors, so between −2 and 2.",
     "ior": "Mean number of ranks that the target rose among all items after P rounds.",
-    "ior200": "The same with ranks cut at 200, as published: mostly, entry into the first 200.",
+    "ior200": "IoR with ranks cut at 200, as published: mostly, entry into the first 200.",
     "accept_prob": "Mean chance that the simulated user accepts the shown item, over the first "
     "P rounds.",
     "target_accepted": "Share of (user, target) pairs whose user accepted the target itself in the "
@@ -40,6 +40,14 @@ MEANINGS = {
     "The less, the better.",
     "worth": "Mean worth of a journey after P rounds: of the target, if it was accepted, of every "
     "accepted item, and of the gain in interest, as the settings say.",
+}
+CATEGORY_MEANINGS = {
+    "users_with_one": "Share of journeys whose user accepted an item of the category in the first "
+    "P rounds.",
+    "share_of_accepted": "Share of the category among all items accepted in the first P rounds; "
+    "before: its share in the histories.",
+    "ioi": "Mean gain in interest in the items of the category after P rounds, in the units of "
+    "IoI.",
 }
 OUTCOME_MEANINGS = {
     "target_accepted": "share of (user, target) pairs in which the user accepted the target itself",
@@ -107,7 +115,7 @@ def write_report(
         tiles=_tiles(result),
         rounds=result.rounds,
         metrics=metric_rows(result),
-        meanings=[(label_of(name), MEANINGS[name]) for name in result.metrics if name in MEANINGS],
+        meanings=_meanings(result),
         foreseen=_foreseen(forecast, result),
         caution=(forecast or {}).get("caution"),
         outcomes=_outcomes(result),
@@ -189,6 +197,17 @@ def _tiles(result: RunResult) -> list[Tile]:
     ]
 
 
+def _meanings(result: RunResult) -> list[tuple[str, str]]:
+    """Labels and meanings of the metrics, then of those of watched categories."""
+    known = [(label_of(name), MEANINGS[name]) for name in result.metrics if name in MEANINGS]
+    watched = dict.fromkeys(name for one in result.categories.values() for name in one.metrics)
+    return known + [
+        (f"category: {label_of(name)}", CATEGORY_MEANINGS[name])
+        for name in watched
+        if name in CATEGORY_MEANINGS
+    ]
+
+
 def _foreseen(forecast: Mapping[str, Any] | None, result: RunResult) -> Comparison | None:
     """What was foreseen of everybody at the last round, and what came; None without a forecast."""
     if forecast is None:
@@ -201,14 +220,14 @@ def _foreseen(forecast: Mapping[str, Any] | None, result: RunResult) -> Comparis
         if one["round"] < last or measured is None:
             continue
         inside = [
-            f"inside {float(level):.0%}"
+            f"inside {100 * float(level):.0f} %"
             for level, (low, high) in one["intervals"].items()
             if low <= measured <= high
         ]
         texts = foreseen_texts(one["median"], one["intervals"], measured)
         label = f"{label_of(one['metric'])}@{one['round']}"
         rows.append((label, [*texts, (inside or ["outside"])[0]]))
-    return Comparison(["median", "80 % interval", "95 % interval", "measured", ""], rows)
+    return Comparison(["median", "80 % interval", "95 % interval", "measured", "it is"], rows)
 
 
 def _measured(result: RunResult, metric: str, number: int) -> float | None:

@@ -27,8 +27,16 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["pieces"] = _pieces
     environment.globals["scrolls"] = Markup(SCROLLS)
     return environment.get_template(name)
+
+
+def _pieces(text: str) -> Markup:
+    """A figure and its interval in brackets, which breaks before the bracket only."""
+    figure, space, interval = str(text).partition(" (")
+    parts = [figure, space.strip() + interval] if space else [figure]
+    return Markup(" ").join(Markup('<span class="range">{}</span>').format(part) for part in parts)
 
 
 def settings_text(options: Any) -> str:

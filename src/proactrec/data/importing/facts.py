@@ -111,7 +111,7 @@ def charts(
     counts, _ = np.histogram(lengths, bins=(*LENGTHS, np.inf))
     tops = [str(edge - 1) for edge in LENGTHS[1:]]
     labels = [
-        low if low == high else f"{low}–{high}"
+        low if low == high else f"{low}–{high}" if high else f"{low} or more"
         for low, high in zip(map(str, LENGTHS), [*tops, ""], strict=True)
     ]
     found.append(Chart("users by number of items", labels, counts.astype(float).tolist()))
