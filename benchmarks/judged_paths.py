@@ -8,7 +8,7 @@ other is a BSARec of the next seed, from random item vectors, trained on the sam
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from proactrec.evaluation.benchmark.suites import RIVALS, Changes
 from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.judged_paths import judged_paths, paths_of
 from proactrec.guidance.log import GuidanceLog
-from proactrec.policies.prorl import judge_folder
+from proactrec.policies.prorl import ProRLPolicy, judge_folder
+from proactrec.prorl.fitting import greedy_paths, held_out_prompts, mined
+from proactrec.prorl.network import ProRL
 from proactrec.prorl.options import ProRLOptions
-from proactrec.prorl.rewards import Judge, judge_by
+from proactrec.prorl.rewards import Judge, judge_by, rewards
 from shared.kept import Kept, parser_of
 from shared.page import origin, write_page
 from shared.tables import interval, table
@@ -59,14 +61,21 @@ def main() -> None:
     arguments = _arguments()
     kept = Kept(arguments)
     rows: dict[tuple[str, str], Row] = {}
+    of_models: list[Row] = []
     for seed in arguments.seeds:
         methods = {name: METHODS[name] for name in arguments.methods}
         cells = grid([kept.base], methods, (), [seed], named_worlds=[arguments.world])
         logs = [(c, Path(found["log"])) for c in cells if (found := kept.played(c)) is not None]
         if logs:
             _judge(logs, kept, seed, rows)
+            of_models += _held_out({cell.method for cell, _ in logs}, kept, seed)
     about = {name: str(value) for name, value in vars(arguments).items()}
-    content = {"origin": origin(), "arguments": about, "rows": [*rows.values()]}
+    content = {
+        "origin": origin(),
+        "arguments": about,
+        "rows": [*rows.values()],
+        "held_out": of_models,
+    }
     title = f"Paths by ProRL's own figures, on {arguments.dataset}"
     write_page(arguments.page, title, content, body_of(content))
 
@@ -96,6 +105,33 @@ def _judge(
             for name, value in figures.items():
                 row["figures"].setdefault(name, []).append(value)
             print(judge, cell.text, figures, flush=True)
+
+
+def _held_out(methods: Container[str], kept: Kept, seed: int) -> list[Row]:
+    """Worth and length of every model's greedy paths from prompts of users held out of training.
+
+    By the centre of ProRL's own first epoch, whoever wrote the path.
+    """
+    own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
+    options = ProRLOptions()
+    judge = judge_by(load_encoder(judge_folder(own.fitting, options), own.dataset.item_ids))
+    asked = held_out_prompts(mined(own.dataset, options, seed)[1], own.dataset, options, seed)
+    found, centre = [], None
+    for name in ("ProRL", "ProRL, pre-trained only", "ProRL, without a centre"):
+        if name not in methods:
+            continue
+        made = kept.workshop.experiment(kept.base.changed({**METHODS[name], "seed": seed}))
+        assert isinstance(made.guide.policy, ProRLPolicy)
+        model = made.guide.policy.model
+        centre = centre or ProRL(model.n_items, options)
+        if name == "ProRL":
+            centre.load_state_dict(model.state_dict())
+        path = greedy_paths(model, asked)
+        reward = rewards(centre, judge(*asked, path), path, options.reinforcing)
+        length = float((path > 0).sum(1).float().mean())
+        worth = float(reward.sum(1).mean())
+        found.append({"method": name, "seed": seed, "worth": worth, "length": length})
+    return found
 
 
 def _judges(own: Experiment, kept: Kept, seed: int) -> dict[str, Judge]:
@@ -132,6 +168,12 @@ def body_of(content: Mapping[str, Any]) -> str:
         ]
         heads = ["method", *(head for head, _ in COLUMNS.values())]
         parts += [f"## By {judge}", table(heads, lines)]
+    heads = ["model", "seed", "reward of a greedy path", "items of it"]
+    of_models = [
+        [row["method"], f"{row['seed']}", f"{row['worth']:.2f}", f"{row['length']:.1f}"]
+        for row in content["held_out"]
+    ]
+    parts += ["## From prompts of users held out of training", table(heads, of_models)]
     return "\n\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from proactrec.encoders.bsarec import BSARecOptions
 from proactrec.encoders.mstein import MSteinOptions
 from proactrec.errors import InvalidInputError
 from proactrec.graphau import GraphAUOptions
+from proactrec.optimizers import Adam
 from proactrec.tables import LARGE_TABLE, RowAdam, adam, rows_of
 
 SETTINGS = {"lr": 0.1, "weight_decay": 0.01}
@@ -100,7 +101,7 @@ def test_the_gradient_of_touched_rows_is_that_of_the_table() -> None:
 
 
 def test_one_door_gives_both_kinds() -> None:
-    assert type(adam([table()], lr=0.1, touched=False)) is torch.optim.Adam
+    assert type(adam([table()], lr=0.1, touched=False)) is Adam
     touched = adam([table()], lr=0.1, weight_decay=0.2, touched=True)
     assert isinstance(touched, RowAdam)
     assert (touched.defaults["lr"], touched.defaults["weight_decay"]) == (0.1, 0.2)

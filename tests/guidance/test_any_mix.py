@@ -37,13 +37,13 @@ drawn = settings(
 
 def one_by_one(guide: Guide, journeys: Journeys) -> Ruled:
     rows = torch.arange(len(journeys.user)).split(1)
-    return joined([guide.decide(journeys.of(row)) for row in rows])
+    return joined([guide.decide(journeys.of(row)) for row in rows], len(rows))
 
 
 def round_by_round(guide: Guide, journeys: Journeys) -> Ruled:
     """Those of one round together, as a simulation has them."""
     parts = [(journeys.round == n).nonzero()[:, 0] for n in journeys.round.unique()]
-    found = joined([guide.decide(journeys.of(part)) for part in parts])
+    found = joined([guide.decide(journeys.of(part)) for part in parts], len(journeys.user))
     back = torch.cat(parts).argsort()
     return Ruled(*(None if column is None else column[back] for column in found))
 

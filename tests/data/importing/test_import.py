@@ -389,7 +389,7 @@ def test_noise_never_ends_in_a_traceback(
         ({"files": {"separator": "\n"}}, "no line end, got '\\n'"),
         ({"files": {"encoding": "hex"}}, "encoding 'hex' does not exist for text"),
         ({"files": {"encoding": "undefined"}}, "encoding 'undefined' does not exist for text"),
-        ({"files": {"encoding": "a\0b"}}, "does not exist for text"),
+        ({"files": {"encoding": "a\0b"}}, "encoding must hold no NUL"),
         ({"files": {"encoding": "utf-16"}}, "is not utf-16 text"),
         ({"session_minutes": 1e300}, "session_minutes must be at most 10000000, got 1e+300"),
         ({"bot_minute": 10**30}, "bot_minute must be at most"),
