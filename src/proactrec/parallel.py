@@ -11,6 +11,7 @@ for next-item losses. The contrasts of ICLRec, ICSRec and MStein are among a ran
 n ranks they see the negatives of an n-th of `batch_size`.
 """
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -116,4 +117,11 @@ def ranks() -> Ranks:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(_leave)
     return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    """Leave the process group: its threads abort a process where Python ends before they do."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
