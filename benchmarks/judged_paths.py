@@ -92,8 +92,8 @@ def _judge(
     logs: Sequence[tuple[Cell, Path]], kept: Kept, seed: int, rows: dict[tuple[str, str], Row]
 ) -> None:
     """Add the figures of a seed to the rows of judges and methods."""
-    own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
-    for judge, judged_by in _judges(own, kept, seed).items():
+    own, rewarding = _rewarding(kept, seed)
+    for judge, judged_by in _judges(rewarding, kept, seed).items():
         for cell, path in logs:
             log = GuidanceLog.load(Path(path))
             sums = judged_paths(log, own.dataset, judged_by)
@@ -112,9 +112,8 @@ def _held_out(methods: Container[str], kept: Kept, seed: int) -> list[Row]:
 
     By the centre of ProRL's own first epoch, whoever wrote the path.
     """
-    own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
+    own, judge = _rewarding(kept, seed)
     options = ProRLOptions()
-    judge = judge_by(load_encoder(judge_folder(own.fitting, options), own.dataset.item_ids))
     asked = held_out_prompts(mined(own.dataset, options, seed)[1], own.dataset, options, seed)
     found, centre = [], None
     for name in ("ProRL", "ProRL, pre-trained only", "ProRL, without a centre"):
@@ -134,12 +133,18 @@ def _held_out(methods: Container[str], kept: Kept, seed: int) -> list[Row]:
     return found
 
 
-def _judges(own: Experiment, kept: Kept, seed: int) -> dict[str, Judge]:
+def _rewarding(kept: Kept, seed: int) -> tuple[Experiment, Judge]:
+    """ProRL's experiment, and the judge that rewarded it."""
+    own = kept.workshop.experiment(kept.base.changed({**RIVALS["ProRL"], "seed": seed}))
+    folder = judge_folder(own.fitting, ProRLOptions())
+    return own, judge_by(load_encoder(folder, own.dataset.item_ids))
+
+
+def _judges(rewarding: Judge, kept: Kept, seed: int) -> dict[str, Judge]:
     """Who judges, by name."""
-    rewarding = load_encoder(judge_folder(own.fitting, ProRLOptions()), own.dataset.item_ids)
     other = kept.workshop.experiment(kept.base.changed({**UNSEEN, "seed": seed + 1}))
     return {
-        "the SASRec that rewarded ProRL": judge_by(rewarding),
+        "the SASRec that rewarded ProRL": rewarding,
         "a BSARec that never did": judge_by(other.fitting.encoder),
     }
 
