@@ -39,7 +39,7 @@ ORDERINGS = (
     ("Foresight", "one view"),
     ("Foresight", "interest alone"),
     ("exploring", "Foresight"),
-    ("learning laws", "Foresight"),
+    ("Foresight", "paper's law"),
     ("oracle-lookahead", "Foresight"),
     ("oracle-greedy", "ITMPRec"),
     ("oracle-lookahead", "oracle-greedy"),

@@ -73,6 +73,14 @@ def policy_of(
     return Foresight(vectors, dataset.train_counts, dataset.before("train"), options)
 
 
+def planner_of(
+    vectors: InterestVectors, dataset: Dataset, options: ForesightOptions | None = None
+) -> Foresight:
+    """It takes the paper's law for granted: where users stand is a vector, and nothing else."""
+    options = (options or ForesightOptions()).model_copy(update={"laws": ()})
+    return policy_of(vectors, dataset, options)
+
+
 def observed(vectors: InterestVectors, n: int = 8, rounds_left: int = 5) -> View:
     penalty = torch.zeros(n, N_ITEMS + 1)
     penalty[:, 0] = -torch.inf
@@ -97,7 +105,7 @@ def test_two_rounds_ahead_is_what_brute_force_finds(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
     everything = ForesightOptions(**EVERYTHING, worth=ONLY_INTEREST)
-    policy, seen = policy_of(vectors, dataset, everything), observed(vectors)
+    policy, seen = planner_of(vectors, dataset, everything), observed(vectors)
     found, prior = policy.decide(seen), policy.prior()
     horizon = sum(0.8**k for k in range(5))
     for row in range(len(seen.places)):
@@ -129,7 +137,7 @@ def test_with_a_target_to_accept_it_is_what_brute_force_finds(
 ) -> None:
     """Every plan and every next step, with the best wait of a plain loop, before users leave."""
     worth = Worth(leaving=0.08, leaving_refused=0.15)
-    policy = policy_of(
+    policy = planner_of(
         vectors, dataset, ForesightOptions(**EVERYTHING, worth=worth, goes_on=goes_on)
     )
     seen, prior = observed(vectors, rounds_left=rounds_left), policy.prior()
@@ -180,7 +188,7 @@ def waiting_for(leaving: float, **changes: Any) -> ForesightOptions:
 def test_if_nearly_everybody_leaves_the_target_is_shown_at_once(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
-    policy = policy_of(vectors, dataset, waiting_for(0.9))
+    policy = planner_of(vectors, dataset, waiting_for(0.9))
     for rounds_left in (0, 5, OPEN_ENDED):
         found = policy.decide(observed(vectors, rounds_left=rounds_left))
         assert (found.item_idx == 50).all()
@@ -189,7 +197,7 @@ def test_if_nearly_everybody_leaves_the_target_is_shown_at_once(
 def test_if_nobody_leaves_it_is_waited_for_until_the_last_round_that_is_known(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
-    policy = policy_of(vectors, dataset, waiting_for(0.0))
+    policy = planner_of(vectors, dataset, waiting_for(0.0))
     for rounds_left, is_shown in [(8, False), (2, False), (0, True)]:
         found = policy.decide(observed(vectors, rounds_left=rounds_left))
         assert ((found.item_idx == 50) == is_shown).all()
@@ -200,7 +208,7 @@ def test_the_more_users_leave_the_more_targets_are_shown_now(
 ) -> None:
     seen = observed(vectors, n=40, rounds_left=OPEN_ENDED)
     shown = [
-        policy_of(vectors, dataset, waiting_for(share)).decide(seen).item_idx == 50
+        planner_of(vectors, dataset, waiting_for(share)).decide(seen).item_idx == 50
         for share in (0.0, 0.02, 0.1, 0.3, 0.9)
     ]
     for fewer, more in pairwise(shown):
@@ -223,7 +231,7 @@ def test_a_refused_target_is_closed_unless_it_may_be_shown_again(
 ) -> None:
     """Closed: as if its acceptance were worth nothing. Else: shown again, if users leave."""
     policy, worthless = (
-        policy_of(
+        planner_of(
             vectors,
             dataset,
             ForesightOptions(worth=Worth(target=x, leaving=0.9, learns_leaving=False)),
@@ -241,7 +249,7 @@ def test_a_refused_target_is_closed_unless_it_may_be_shown_again(
 def test_named_candidates_are_decided_on_as_in_a_catalogue_without_the_others(
     dataset: Dataset, vectors: InterestVectors, leaving: float, has_target: bool
 ) -> None:
-    policy = policy_of(vectors, dataset, waiting_for(leaving, n_considered=8))
+    policy = planner_of(vectors, dataset, waiting_for(leaving, n_considered=8))
     seen = observed(vectors, n=12)
     rng = torch.Generator().manual_seed(6)
     items = torch.stack([torch.randperm(49, generator=rng)[:20] + 1 for _ in range(12)])
@@ -261,7 +269,7 @@ def test_named_candidates_are_decided_on_as_in_a_catalogue_without_the_others(
 def test_one_round_ahead_is_the_best_expected_gain(
     dataset: Dataset, vectors: InterestVectors, depth: Any, rounds_left: int
 ) -> None:
-    policy = policy_of(vectors, dataset, ForesightOptions(depth=depth, worth=ONLY_INTEREST))
+    policy = planner_of(vectors, dataset, ForesightOptions(depth=depth, worth=ONLY_INTEREST))
     seen = observed(vectors, rounds_left=rounds_left)
     found, prior = policy.decide(seen), policy.prior()
     for row in range(len(seen.places)):
@@ -277,8 +285,8 @@ def test_one_round_ahead_is_the_best_expected_gain(
 
 def test_few_candidates_are_enough(dataset: Dataset, vectors: InterestVectors) -> None:
     """The defaults against looking at everything, on random users of the same world."""
-    few = policy_of(vectors, dataset, ForesightOptions(n_candidates=8, n_considered=32))
-    every = policy_of(
+    few = planner_of(vectors, dataset, ForesightOptions(n_candidates=8, n_considered=32))
+    every = planner_of(
         vectors, dataset, ForesightOptions(n_candidates=N_ITEMS, n_considered=N_ITEMS)
     )
     seen = observed(vectors, n=40)
@@ -311,7 +319,7 @@ def test_an_item_that_nobody_has_is_neither_popular_nor_unpopular(dataset: Datas
 
 
 def test_it_shows_only_what_may_be_shown(dataset: Dataset, vectors: InterestVectors) -> None:
-    policy, seen = policy_of(vectors, dataset), observed(vectors)
+    policy, seen = planner_of(vectors, dataset), observed(vectors)
     penalty = torch.full_like(seen.candidates.penalty, -torch.inf)
     penalty[1, 9] = penalty[2, [9, 50]] = 0
     found = policy.decide(seen._replace(candidates=Candidates(penalty))).item_idx.tolist()
@@ -325,7 +333,7 @@ def test_a_row_does_not_depend_on_the_others(dataset: Dataset, vectors: Interest
     ends = torch.tensor([0, 0.4, 1, 2.5, 5, 19, 0, 0.4, 1, 7, 200, OPEN_ENDED])
     seen = seen._replace(rounds_left=ends)
     for leaving in (0.0, 0.05, 0.3):
-        policy = policy_of(vectors, dataset, waiting_for(leaving))
+        policy = planner_of(vectors, dataset, waiting_for(leaving))
         together = policy.decide(seen).item_idx
         alone = [policy.decide(seen.of(torch.tensor([row]))).item_idx for row in range(12)]
         assert torch.equal(torch.cat(alone), together)
@@ -454,7 +462,7 @@ def test_what_is_assumed_of_leaving_stays_where_nothing_is_to_be_learned_of_it(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
     worth = Worth(leaving=0.1, leaving_refused=0.2, learns_leaving=False)
-    policy = policy_of(vectors, dataset, ForesightOptions(worth=worth))
+    policy = planner_of(vectors, dataset, ForesightOptions(worth=worth))
     answers = Evidence(
         torch.full((200,), 30), torch.zeros(200, 1), torch.ones(200).bool(), torch.zeros(200).bool()
     )
@@ -494,7 +502,7 @@ def aligned(dataset: Dataset, vectors: InterestVectors) -> Foresight:
     """Alignment alone puts a user at the sum of the items; estimates are then exact."""
     known, items = dataset.before("train"), vectors.item_vectors
     users = torch.stack([items[torch.from_numpy(known.of(u))].sum(0) for u in range(N_USERS + 1)])
-    return policy_of(InterestVectors(F.normalize(users, dim=1), items), dataset)
+    return planner_of(InterestVectors(F.normalize(users, dim=1), items), dataset)
 
 
 def sums(vectors: InterestVectors, kept: list[list[int]]) -> torch.Tensor:
@@ -525,7 +533,7 @@ def test_the_history_of_the_fit_in_any_order_gives_the_fitted_place(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
     """To the last bit, whatever the vectors: nothing is estimated."""
-    had, policy = dataset.before("train"), policy_of(vectors, dataset)
+    had, policy = dataset.before("train"), planner_of(vectors, dataset)
     kept = [had.of(4)[::-1].tolist(), had.of(9).tolist(), had.of(11)[1:].tolist()]
     found = placed(policy, kept, np.array([4, 9, 11]), torch.arange(3))
     start = policy.views.weighted(vectors.user_vectors, policy.knowledge.shares)
@@ -536,7 +544,7 @@ def test_the_history_of_the_fit_in_any_order_gives_the_fitted_place(
 def test_who_came_after_the_fit_stands_at_the_sum_of_the_items(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
-    policy, kept = policy_of(vectors, dataset), [[3, 7, 12], [20], []]
+    policy, kept = planner_of(vectors, dataset), [[3, 7, 12], [20], []]
     found = placed(policy, kept, np.array([-1, -1, -1]), torch.arange(3))
     torch.testing.assert_close(found[:2], sums(vectors, kept[:2]), atol=1e-6, rtol=0)
     assert not found[2].any()  # nothing is known of somebody without items
@@ -546,7 +554,7 @@ def test_knowledge_is_prepared_once_and_decides_alone(
     dataset: Dataset, vectors: InterestVectors
 ) -> None:
     """What a policy knows is in its item table and offsets; another knowledge, another policy."""
-    policy, seen = policy_of(vectors, dataset), observed(vectors)
+    policy, seen = planner_of(vectors, dataset), observed(vectors)
     liked = Evidence(torch.full((200,), 30), torch.zeros(200, 1), torch.ones(200, dtype=torch.bool))
     wiser = policy.knowing(policy.learned(policy.prior(), liked))
     chances = [p.chances(seen)[:, [29, 30]] for p in (policy, wiser)]

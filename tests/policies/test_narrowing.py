@@ -53,6 +53,7 @@ def foresight(worth: Worth, **options: Any) -> Foresight:
     )
     views = Views.beside(InterestVectors(users, items), [other], 0.2)
     counts = torch.randint(0, 50, (N_ITEMS + 1,), generator=rng).numpy()
+    options = {"laws": (), **options}
     return Foresight(
         views, counts, histories_of([[]] * N), ForesightOptions(worth=worth, **options)
     )

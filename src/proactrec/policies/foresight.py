@@ -26,7 +26,7 @@ from proactrec.journeys import Journeys
 from proactrec.policies.base import Decision, Evidence, Policy, View, place_of
 from proactrec.policies.belief import AcceptanceModel, standard_popularity
 from proactrec.policies.ingredients import Ingredients
-from proactrec.policies.laws import Law, LawName, bounds_of, prior_of
+from proactrec.policies.laws import SHARED, Law, LawName, bounds_of, prior_of
 from proactrec.policies.narrowing import floats, narrowed
 from proactrec.policies.plans import (
     Ahead,
@@ -54,9 +54,7 @@ ENDING_DISCOUNT = 0.8
 class ForesightOptions(Options):
     """How far it looks, what it assumes, and which parts are on."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset(
-        {"optimism", "targets_follow", "laws", "told"}
-    )
+    later_fields: ClassVar[frozenset[str]] = frozenset({"optimism", "targets_follow", "told"})
 
     depth: Literal[1, 2] = Field(2, description="rounds looked at: this one, or the next as well")
     n_candidates: int = Field(6, ge=1, le=1000, description="items whose consequences are imagined")
@@ -79,9 +77,10 @@ class ForesightOptions(Options):
         description="how much the vector of a history may be wrong; 0: answers only move",
     )
     laws: tuple[LawName, ...] = Field(
-        (),
+        SHARED,
         description="what is learned of how answers move users: kept, returning, refusal, "
-        "diminishing, receptivity of each; of responses: bias of users, appeal of items",
+        "diminishing, receptivity of each; of responses: bias of users, appeal of items; all but "
+        "receptivity by default",
     )
     told: dict[LawName, float] = Field(
         {}, description="strengths of some of these laws, where they are known and not learned"

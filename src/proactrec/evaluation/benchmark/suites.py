@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proactrec.policies.laws import PRIORS, SHARED
+from proactrec.policies.laws import PRIORS
 
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
@@ -34,7 +34,7 @@ BEYOND: dict[str, Changes] = {
     "one view": {"policy": "foresight", "policy_options.other_views": []},
     "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
     "exploring": {"policy": "foresight", "policy_options.optimism": 1.0},
-    "learning laws": {"policy": "foresight", "policy_options.laws": list(SHARED)},
+    "paper's law": {"policy": "foresight", "policy_options.laws": []},
     "learning receptivity": {"policy": "foresight", "policy_options.laws": list(PRIORS)},
     "one round of waiting": {"policy": "foresight", "policy_options.longest_wait": 0},
     "nobody leaves": {
@@ -43,7 +43,7 @@ BEYOND: dict[str, Changes] = {
         "policy_options.worth.learns_leaving": False,
     },
 }
-"""Our own planner, without each of its parts, and with three more."""
+"""Our own planner, without each of its parts, and with two more."""
 REFERENCES: dict[str, Changes] = {
     name: {"policy": name}
     for name in (
@@ -79,7 +79,7 @@ RIVALS: dict[str, Changes] = {
     "ProRL, re-planned": {"policy": "prorl", "policy_options.mode": "replan"},
     "nearest-to-target": REFERENCES["nearest-to-target"],
     "Foresight": SHORT["Foresight"],
-    "Foresight, learning laws": BEYOND["learning laws"],
+    "Foresight, paper's law": BEYOND["paper's law"],
     "Foresight, learning receptivity": BEYOND["learning receptivity"],
     "oracle-greedy": REFERENCES["oracle-greedy"],
     "oracle-lookahead": REFERENCES["oracle-lookahead"],
