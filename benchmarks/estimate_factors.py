@@ -247,8 +247,8 @@ def learning(data: Dataset) -> Measured:
     rng = torch.Generator().manual_seed(0)
     n = 20_000
     shown = torch.randint(1, LARGE.n_rows, (n,), generator=rng)
-    interest = torch.randn(n, LARGE.n_views, generator=rng) / 8
-    told = Evidence(shown, interest, torch.rand(n, generator=rng) < 0.5)
+    features = torch.randn(n, len(policy.knowledge.weights) - 1, generator=rng) / 8
+    told = Evidence(shown, features, torch.rand(n, generator=rng) < 0.5)
     return "learning", LARGE, n, lambda: policy.learned(policy.knowledge, told)
 
 

@@ -102,7 +102,7 @@ def by_hand(policy: Foresight, seen: View, step: Tensor) -> tuple[Stop, Stop]:
     after, other, gain = (x.gather(1, at) for x in (plans.after, plans.other, plans.gain))
     how: dict[str, Any] = {
         "slope": policy._slope,
-        "offset": policy._offsets[seen.target_idx][:, None],
+        "offset": policy._offsets[seen.target_idx][:, None] + policy._users.bias(seen),
         "stays": torch.tensor(1 - LEAVING),
         "n_rounds": seen.rounds_left[:, None].float(),
     }

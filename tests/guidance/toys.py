@@ -116,9 +116,12 @@ class Toy(NamedTuple):
     def taught(self) -> Foresight:
         """Foresight that knows how two in three of some items were accepted."""
         items = torch.arange(1, N_ITEMS + 1)
-        policy, views = self.foresight(), torch.linspace(-1, 1, N_ITEMS)[:, None]
-        answers = Evidence(items, views, items % 3 > 0)
-        return policy.knowing(policy.learned(policy.prior(), answers))
+        policy = self.foresight()
+        prior = policy.prior()
+        features = torch.zeros(N_ITEMS, len(prior.weights) - 1)  # no sign of any law
+        features[:, 0] = torch.linspace(-1, 1, N_ITEMS)
+        answers = Evidence(items, features, items % 3 > 0)
+        return policy.knowing(policy.learned(prior, answers))
 
     def guide(
         self,

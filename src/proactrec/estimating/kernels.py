@@ -166,8 +166,8 @@ KERNELS = {
     "learning": Kernel(
         "journey",
         _nothing,
-        lambda size: 12 * 3 * 8 * (size.n_views + 2),
-        "0; 12 · 3 · 8 · (views + 2)",
+        lambda size: 12 * 3 * 8 * (size.n_views + 2 + len(FORESIGHT.laws)),
+        "0; 12 · 3 · 8 · (views + laws + 2)",
     ),
 }
 """What everything is made of; the words say operations, then bytes."""

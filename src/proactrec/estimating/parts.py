@@ -205,8 +205,8 @@ ON_ENCODER = (
 PLACES = Formula(
     "places",
     "held",
-    "4 · dim · (users + journeys)",
-    lambda size: 4 * size.place_dim * (size.users + size.at_once),
+    "4 · (dim + (1 + laws) · (3 + rounds)) · (users + journeys); without laws, 4 · dim · (…)",
+    lambda size: 4 * size.place_width * (size.users + size.at_once),
 )
 JOURNEYS = Formula(
     "journeys",

@@ -126,6 +126,13 @@ class Size(Options):
         return FORESIGHT.n_models * self.dim + (self.n_views - 1) * FORESIGHT.view_dim
 
     @property
+    def place_width(self) -> int:
+        """Length of a place and of what is kept behind it to learn laws from."""
+        if not self.has_views:
+            return self.place_dim
+        return self.place_dim + (1 + len(FORESIGHT.laws)) * (3 + self.rounds)
+
+    @property
     def n_interest_models(self) -> int:
         """GraphAU models that are fitted: the simulated users', and Foresight's own."""
         return 1 + (FORESIGHT.n_models if self.has_views else 0)
