@@ -42,6 +42,7 @@ ABLATION: dict[str, Changes] = {
     },
     "looks at one round": {"policy_options.depth": 1},
     "learns no acceptance": {"policy_options.learns": False},
+    "takes the paper's law for granted": {"policy_options.laws": []},
     "one view": {"policy_options.other_views": []},
 }
 RAILS: Changes = {
