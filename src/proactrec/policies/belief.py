@@ -158,13 +158,6 @@ class AcceptanceModel(NamedTuple):
         """Items' own logits: (n_items + 1,)."""
         return self.surplus / (self.information + self.shrinkage)
 
-    def effects_of(self, item_idx: Tensor, variance: Tensor) -> Tensor:
-        """Of items (n,), by the variance of effects (k,) instead of the shrinkage: (n, k)."""
-        shown = item_idx.to(self.surplus.device)
-        of_items = (self.surplus[shown, None], self.information[shown, None])
-        surplus, information = (x.to(variance) for x in of_items)
-        return surplus * variance / (information * variance + 1)
-
     def learned(
         self, evidence: Evidence, popularity: Tensor, effects: Tensor | None = None
     ) -> "AcceptanceModel":
@@ -235,6 +228,11 @@ class AcceptanceModel(NamedTuple):
                 step = step / 2
             weights = weights + step
         return weights
+
+
+def effects_by(variance: Tensor, surplus: Tensor, information: Tensor) -> Tensor:
+    """Effects of items (n,), by the variance of effects (k,) instead of the shrinkage: (n, k)."""
+    return surplus[:, None] * variance / (information[:, None] * variance + 1)
 
 
 def moved_by_answers(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from proactrec.journeys import Journeys
 from proactrec.policies.base import View
-from proactrec.policies.belief import AcceptanceModel, moved_by_answers
+from proactrec.policies.belief import AcceptanceModel, effects_by, moved_by_answers
 from proactrec.policies.laws import (
     MOST_STEP,
     Law,
@@ -56,7 +56,9 @@ class Standing:
         self._planned = beyond_doubt(self.law, law, self.slope, spread)
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
-        self._knowledge = knowledge
+        self._surplus, self._information = (
+            known.to(vectors) for known in (knowledge.surplus, knowledge.information)
+        )
 
     @property
     def dim(self) -> int:
@@ -143,7 +145,7 @@ class Standing:
         trail = Trail.unpacked(view.places, self.dim, len(self._varied))
         near = (vectors @ items[:, :, None])[:, :, 0]
         appeal = self._varied[:, Law._fields.index("appeal")]
-        effects = self._knowledge.effects_of(item_idx, appeal)
+        effects = effects_by(appeal, self._surplus[item_idx], self._information[item_idx])
         told = trail.told(near, effects, self.slope, self.law, self._laws)
         return torch.cat([interest, told], 1)
 
