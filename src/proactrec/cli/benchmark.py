@@ -47,7 +47,8 @@ def _asked(
         typer.Option(
             help="Methods to run: table4 (all of the paper's, and points of reference), table3 "
             "(parts of ITMPRec), figure4 (curiosity and intents), beyond (our planner and its "
-            "parts), short (next-item, ITMPRec and our planner); repeatable.",
+            "parts), short (next-item, ITMPRec and our planner), rivals (all who guide to "
+            "targets, and oracles); repeatable.",
             rich_help_panel=GUIDE,
         ),
     ] = ["table4"],  # noqa: B006
