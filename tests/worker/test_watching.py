@@ -167,11 +167,12 @@ def test_who_foretells_badly_is_told_once_logged_and_noted(
 
 
 @pytest.mark.parametrize(
-    ("limits", "sentence"),
+    ("kind", "limits", "sentence"),
     [
-        ({"most_shown": 0.01}, "steps, 1% is tolerated"),
-        ({"most_shown": 1.0, "least_items": 30.0}, "items, at least 30 are wanted"),
+        ("sqlite", {"most_shown": 0.01}, "steps, 1% is tolerated"),
+        ("postgresql", {"most_shown": 1.0, "least_items": 30.0}, "items, at least 30 are wanted"),
     ],
+    indirect=["kind"],
 )
 def test_decisions_that_lose_their_variety_raise_an_alarm(
     limits: dict[str, float], sentence: str, database: Database, folder: Path
