@@ -25,7 +25,10 @@ LONG_FIXTURES = {
     *("made_once", "data_dir", "toy"),  # what is fitted, published data, whole journeys
     *("cli", "start", "serve", "browser", "httpserver"),  # processes, servers and a browser
 }
-LONG_IMPORTS = {"subprocess", "get_context", "live", "Experiment", "rollout", "given"}
+LONG_IMPORTS = {
+    *("subprocess", "get_context", "live", "Experiment", "rollout", "given"),
+    *("pretrain", "reinforce"),
+}
 """Names in a test file that say the same, or that cases are drawn; so do all that begin with
 `fit_`.
 """

@@ -336,7 +336,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trained_world_is_guided_as_on_the_cpu(name: str, kind: str, store: Path) -> None:
     """The same items, but where the best scores are the same to five digits."""
     options = ExperimentOptions(
-        dataset=DatasetOptions(name="demo"),
+        dataset=DatasetOptions(name="demo", k=30),
+        n_users=200,
         encoder="sasrec",
         graphau=GraphAUOptions(stopping=SHORT),
         encoder_options={"stopping": SHORT},

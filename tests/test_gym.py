@@ -50,9 +50,9 @@ def allowed(mask: np.ndarray, rng: np.random.Generator, n_slots: int = 1) -> Any
 @pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning")  # v2: other users
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_named_world_passes_gymnasiums_checks(world: str, store: Path) -> None:
-    env = gymnasium.make(f"proactrec/{world}", store=store, changes=QUICK)
-    check_env(env.unwrapped)
-    many = gymnasium.make_vec(f"proactrec/{world}", num_envs=3, store=store, changes=QUICK)
+    how: dict[str, Any] = {"store": store, "changes": QUICK | {"n_users": 60}}
+    check_env(gymnasium.make(f"proactrec/{world}", **how).unwrapped)
+    many = gymnasium.make_vec(f"proactrec/{world}", num_envs=3, **how)
     assert isinstance(many, ProactiveVectorEnv)
     assert many.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     observation, _ = many.reset(seed=0)

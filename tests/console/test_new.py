@@ -14,6 +14,8 @@ from .browsing import Mouse, Visit, save_draft
 from .conftest import Site
 
 pytestmark = pytest.mark.slow
+BRIEF = {"rounds": 1}
+"""Whatever is saved is forecast, beside the tests."""
 
 
 def called(at: Site, name: str) -> list[CampaignVersion]:
@@ -22,7 +24,7 @@ def called(at: Site, name: str) -> list[CampaignVersion]:
 
 
 def test_nothing_is_saved_before_its_warnings_were_seen(visit: Visit, at: Site) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     visit.page.goto("/new")
     hands = Mouse(visit.page)
     hands.fill("Name of the campaign", "Warned")
@@ -41,7 +43,7 @@ def test_nothing_is_saved_before_its_warnings_were_seen(visit: Visit, at: Site) 
 
 
 def test_what_is_wrong_is_said_by_its_label_and_pointed_out(visit: Visit, at: Site) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page, hands = visit.page, Mouse(visit.page)
     page.goto("/new")
     name = page.get_by_label("Name of the campaign")
@@ -63,6 +65,7 @@ def test_what_is_wrong_is_said_by_its_label_and_pointed_out(visit: Visit, at: Si
 
 def test_a_copy_keeps_what_there_is_no_field_for(visit: Visit, at: Site) -> None:
     said: dict[str, Any] = {"name": "Rich", "goal": {"items": ["i05", "i04"]}, "priority": 3}
+    said |= BRIEF
     said |= {"audience": {"users": ["u01", "u02"], "except_groups": ["minors"], "least_items": 1}}
     said |= {"arms": [{"name": "a", "share": 0.25}, {"name": "b", "share": 0.75}]}
     said |= {"hold_out": 0.125, "measure": {"metric": "taken", "users": 500}}
@@ -70,7 +73,7 @@ def test_a_copy_keeps_what_there_is_no_field_for(visit: Visit, at: Site) -> None
     said |= {"budget": {"per_day": 50, "pacing": "even", "time_zone": "Europe/Berlin"}}
     said |= {"ramp": {"steps": [0.15, 1], "hold_hours": 48}, "guardrails": {"errors": 0.5}}
     made = at.client.create(Campaign(**said))
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     visit.page.goto(f"/new?from={made.id}")
     expect(visit.page.get_by_label("Name of the campaign")).to_have_value("Copy of Rich")
     expect(visit.page.get_by_label("Users who are held out")).to_have_value("12.5")
@@ -81,8 +84,8 @@ def test_a_copy_keeps_what_there_is_no_field_for(visit: Visit, at: Site) -> None
 
 
 def test_a_draft_is_edited_and_nothing_that_has_started(visit: Visit, at: Site) -> None:
-    made = at.client.create(Campaign(**{"name": "Draft", "goal": {"category": "Drama"}}))
-    visit.sign_in(at.key)
+    made = at.client.create(Campaign(**{"name": "Draft", "goal": {"category": "Drama"}, **BRIEF}))
+    visit.let_in(at.key)
     visit.page.goto(f"/new?edit={made.id}")
     visit.page.get_by_label("Users who are held out").fill("30")
     save_draft(Mouse(visit.page))
@@ -101,7 +104,8 @@ def test_a_draft_is_edited_and_nothing_that_has_started(visit: Visit, at: Site) 
 def test_what_is_saved_again_is_the_same_draft(
     at: Site, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = Campaign(**{"name": f"Saved though {lost} failed", "goal": {"category": "Drama"}})
+    name = f"Saved though {lost} failed"
+    said = Campaign(**{"name": name, "goal": {"category": "Drama"}, **BRIEF})
     draft, call = Draft(), getattr(at.client, lost)
 
     def answered_by_nobody(*given: Any, **options: Any) -> None:

@@ -89,7 +89,7 @@ def test_a_key_shows_and_does_what_its_scope_says(visit: Visit, at: Site, campai
 
 def test_on_a_phone_the_bar_has_two_lines(browser: Browser, at: Site, campaign: str) -> None:
     visit = Visit(browser, at.url, 390)
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page = visit.page
     page.goto(f"/campaigns/{campaign}")
     bar = page.locator("header.bar").bounding_box()
@@ -107,7 +107,7 @@ def test_on_a_phone_the_bar_has_two_lines(browser: Browser, at: Site, campaign: 
 
 
 def test_who_reads_figures_keeps_their_place(visit: Visit, at: Site) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page = visit.page
     page.goto("/operation")
     page.get_by_text("All routes", exact=True).click()
@@ -146,7 +146,7 @@ def test_who_signs_out_is_out_in_all_tabs(visit: Visit, at: Site, campaign: str)
 
 
 def test_a_campaign_that_nobody_knows_is_said_to_be_unknown(visit: Visit, at: Site) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     visit.page.goto("/campaigns/nobody-knows-it")
     expect(visit.page.get_by_text("nobody-knows-it")).to_be_visible()
     expect(visit.page.locator(".busy")).to_have_count(0)
@@ -155,7 +155,7 @@ def test_a_campaign_that_nobody_knows_is_said_to_be_unknown(visit: Visit, at: Si
 def test_what_is_typed_survives_what_arrives_meanwhile(
     visit: Visit, at: Site, campaign: str
 ) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page = visit.page
     page.goto(f"/campaigns/{campaign}")
     page.get_by_role("button", name="Stop").click()
@@ -175,7 +175,7 @@ def decisions(page: Page) -> re.Pattern[str]:
 
 
 def test_a_key_is_made_shown_once_and_revoked(visit: Visit, at: Site) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page = visit.page
     page.goto("/operation")
     page.get_by_label("What the key is for").fill("a shop")
@@ -195,7 +195,7 @@ def test_a_key_is_made_shown_once_and_revoked(visit: Visit, at: Site) -> None:
 def test_a_user_is_erased_with_a_receipt_only_if_it_is_meant(
     visit: Visit, at: Site, campaign: str
 ) -> None:
-    visit.sign_in(at.key)
+    visit.let_in(at.key)
     page = visit.page
     page.goto("/users?id=u05")
     page.get_by_role("button", name="Erase the user").click()

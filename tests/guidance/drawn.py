@@ -14,7 +14,7 @@ from proactrec.journeys import ACCEPTED, REFUSED, UNKNOWN, Journeys
 
 from .toys import KINDS, N_ITEMS, N_ROUNDS, N_USERS, TARGETS, Toy
 
-N_EXAMPLES = int(os.environ.get("PROACTREC_RAILS_EXAMPLES", "60"))
+N_EXAMPLES = int(os.environ.get("PROACTREC_RAILS_EXAMPLES", "30"))
 
 share = st.sampled_from([0.05, 0.1, 0.3, 0.5, 0.9])
 count = st.integers(1, 5)

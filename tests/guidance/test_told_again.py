@@ -27,6 +27,8 @@ RAILS = {
     "days": RailsOptions(daily_cap=1, rounds_per_day=3, plain_share=0.3, stop_after=4),
     "floor": RailsOptions(relevance_floor=0.3, item_cap_per_round=1, pause_after=1),
 }
+LEARNER_AND_PLANNER = ("foresight", "planned refusal")
+"""What they do hangs on the run so far; the others meet rails of two kinds."""
 
 
 def told_again(
@@ -45,21 +47,26 @@ def told_again(
     return log, n_told
 
 
-@pytest.mark.parametrize("rails", RAILS.values(), ids=RAILS.keys())
-@pytest.mark.parametrize("name", NAMES)
-def test_every_decision_is_made_again_alone(
-    toy: Toy, name: str, rails: RailsOptions | None
-) -> None:
-    log, n_told = told_again(toy, toy.guide(name, rails))
+@pytest.mark.parametrize(
+    ("name", "rails"),
+    [
+        (name, rails)
+        for name in NAMES
+        for rails in RAILS
+        if name in LEARNER_AND_PLANNER or rails in ("bare", "spanning")
+    ],
+)
+def test_every_decision_is_made_again_alone(toy: Toy, name: str, rails: str) -> None:
+    log, n_told = told_again(toy, toy.guide(name, RAILS[rails]))
     assert n_told > 50
-    if rails is not None:
+    if rails != "bare":
         shown = log.guided[log.is_shown]
         assert 0 < shown.sum() < len(shown)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("rails", [None, SINGLE, SPANNING], ids=["bare", "single", "spanning"])
-@pytest.mark.parametrize("name", ["itmprec", "foresight", "next-item", "planned refusal"])
+@pytest.mark.parametrize("rails", [None, SPANNING], ids=["bare", "spanning"])
+@pytest.mark.parametrize("name", ["foresight", "planned refusal"])
 def test_protocols_are_told_again(
     toy: Toy, name: str, rails: RailsOptions | None, protocol: str
 ) -> None:

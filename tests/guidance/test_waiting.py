@@ -34,6 +34,7 @@ from proactrec.worth import ONLY_INTEREST, Worth
 
 FIGURES = Waiting._fields
 LEAVING = 0.02
+SOME_RAILS = RailsOptions(plain_share=0.3, relevance_floor=0.2)
 NOW, LATER, NEVER = "shown now: waiting about", "” waits: in about ", "no round is left to wait"
 
 
@@ -151,9 +152,16 @@ def test_one_round_before_the_last_the_wait_is_one_round(toy: Toy) -> None:
     torch.testing.assert_close(found["wait_risk"][known], torch.full((known.sum(),), LEAVING))
 
 
-@pytest.mark.parametrize("rails", [None, RailsOptions(plain_share=0.3, relevance_floor=0.2)])
-@pytest.mark.parametrize("exclude", ["shown", "accepted"])
-@pytest.mark.parametrize("end", ["known", "unknown"])
+@pytest.mark.parametrize(
+    ("end", "exclude", "rails"),
+    [
+        ("known", "shown", None),
+        ("known", "accepted", None),
+        ("unknown", "accepted", None),
+        ("known", "accepted", SOME_RAILS),
+        ("unknown", "shown", SOME_RAILS),
+    ],
+)
 def test_a_campaign_says_of_every_guided_round_what_is_waited_for(
     toy: Toy, end: str, exclude: str, rails: RailsOptions | None
 ) -> None:

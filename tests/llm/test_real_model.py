@@ -27,6 +27,8 @@ from proactrec.llm.client import LLMClient
 from proactrec.llm.errors import LLMError
 from proactrec.llm.messages import Message
 
+from ..e2e.conftest import Command
+from ..e2e.conftest import here as here
 from . import tiny_model
 from .real_servers import TinyServer, TransformersServe
 
@@ -289,17 +291,8 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def finish(*arguments: str) -> None:
-    with start(*arguments) as process:
-        try:
-            _, errors = process.communicate(timeout=120)
-        finally:
-            process.kill()
-    assert process.returncode == 0, errors
-
-
 def test_a_run_is_killed_resumed_and_replayed_without_the_server(
-    tiny: TinyServer, tmp_path: Path
+    tiny: TinyServer, here: Command, tmp_path: Path
 ) -> None:
     out, again = tmp_path / "run", tmp_path / "again"
     run = [*RUN, f"--llm-model={tiny.model}", "--set=response.concurrency=4"]
@@ -317,11 +310,11 @@ def test_a_run_is_killed_resumed_and_replayed_without_the_server(
     with closing(AnswerCache(answers)) as cache:
         n_lost = len(tiny.answered()) - n_before - cache.statistics().n_entries
     assert 0 <= n_lost <= 4
-    finish(*asking)
+    assert here(*asking).code == 0
     answered = tiny.answered()[n_before:]
     assert len(answered) - len(set(answered)) == n_lost
     tiny.kill()
-    finish(*run, "--replay", f"--set=response.cache={answers}", f"--out={again}")
+    assert here(*run, "--replay", f"--set=response.cache={answers}", f"--out={again}").code == 0
     assert (again / "metrics.json").read_bytes() == (out / "metrics.json").read_bytes()
     pairs = json.loads((out / "metrics.json").read_text())["pairs"]
     assert pairs["n_pairs"] <= len(set(answered)) <= N_ROUNDS * pairs["n_pairs"]

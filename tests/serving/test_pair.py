@@ -120,7 +120,7 @@ def test_an_instance_that_dies_is_started_again_and_what_it_counted_stays(pair: 
 
 
 def test_a_rolling_restart_of_both_and_a_migration_fail_nobody(pair: Pair) -> None:
-    """By those of another schema; by those of the same, test_rolling.py."""
+    """By those of another schema; by those of the same, test_faults.py."""
     pair.until_both()
     n_before = kept(pair.database)
     with crowd(pair.service.url, pair.key) as users:

@@ -58,10 +58,13 @@ def moved_on(database: Database) -> None:
             connection.exec_driver_sql(sql)
 
 
-def test_replaced_by_the_same_by_a_newer_schema_and_by_who_does_not_come_up(
+def test_replaced_after_a_newer_schema_and_not_by_who_does_not_come_up(
     guide_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """One instance on SQLite; who doesn't come up takes nobody's place."""
+    """One instance on SQLite; who doesn't come up takes nobody's place.
+
+    By those of the same schema: test_faults.py.
+    """
     guide, link = tmp_path / "guide", tmp_path / "current"
     shutil.copytree(guide_folder(), guide)
     link.symlink_to(guide)
@@ -71,7 +74,6 @@ def test_replaced_by_the_same_by_a_newer_schema_and_by_who_does_not_come_up(
             key = service.printed()
             service.until_ready()
             with crowd(service.url, key) as users:
-                replaced(service, users)  # by those of the same schema
                 moved_on(database)
                 users.grows()
                 assert service.is_ready()

@@ -54,7 +54,9 @@ def test_figures_have_intervals_that_hold_their_means(guides: Guides, tmp_path: 
 
 def test_who_guides_to_what_is_plain_adds_nothing(guides: Guides, tmp_path: Path) -> None:
     """Guided and plain users have the same luck."""
-    found = forecast(plan(guides, arms=[{"name": "plain", "policy": "next-item"}]), tmp_path)
+    found = forecast(
+        plan(guides, arms=[{"name": "plain", "policy": "next-item"}], rounds=2), tmp_path
+    )
     assert found["guided"] == found["plain"]
     for by_round in found["difference"].values():
         for figure in by_round.values():
@@ -63,7 +65,8 @@ def test_who_guides_to_what_is_plain_adds_nothing(guides: Guides, tmp_path: Path
 
 def test_killed_between_two_worlds_it_goes_on(guides: Guides, tmp_path: Path) -> None:
     """With the next world, to the same figures."""
-    whole, seen = forecast(plan(guides), tmp_path / "one"), []
+    short = plan(guides, rounds=2)
+    whole, seen = forecast(short, tmp_path / "one"), []
 
     def told(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "worlds":
@@ -72,11 +75,11 @@ def test_killed_between_two_worlds_it_goes_on(guides: Guides, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        forecast(plan(guides), tmp_path / "other", progress=told)
-    assert forecast(plan(guides), tmp_path / "other", progress=told) == whole
+        forecast(short, tmp_path / "other", progress=told)
+    assert forecast(short, tmp_path / "other", progress=told) == whole
     assert seen[:9] == [0, 1, 2, 3, 4, 5, 6, 7, 7]
     n = len(seen)
-    assert forecast(plan(guides), tmp_path / "other", progress=told) == whole
+    assert forecast(short, tmp_path / "other", progress=told) == whole
     assert len(seen) == n
 
 

@@ -114,7 +114,9 @@ def test_batches_teach_and_versions_go_on(folder: Path, tmp_path: Path) -> None:
         assert 30 < sum(one.n_answers for one in chain) < 24 * N_ROUNDS
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("kind", "seed"), [("sqlite", 0), ("postgresql", 1), ("sqlite", 2)], indirect=["kind"]
+)
 def test_order_and_lateness_of_events_change_nothing(
     seed: int, folder: Path, tmp_path: Path, database: Database
 ) -> None:

@@ -28,8 +28,8 @@ def guides(guide_folder: Callable[..., Path]) -> Guides:
 
 
 def plan(guides: Guides, **said: Any) -> Plan:
-    """Of a campaign of its own: what guides keep ready goes by its id."""
-    made = test_forecasts.plan(guides, **said)
+    """Of a short campaign of its own: what guides keep ready goes by its id."""
+    made = test_forecasts.plan(guides, **{"rounds": 2, **said})
     return made._replace(version=made.version._replace(campaign_id=str(sorted(said.items()))))
 
 
@@ -128,10 +128,11 @@ def test_what_care_excludes_is_no_rail_of_the_campaign(guides: Guides, tmp_path:
     assert set(means(found["rails"]["item_cap"]["price"])) == {0.0}, "it stays excluded"
 
 
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)  # of jobs on SQLite: test_work.py
 def test_jobs_tell_what_they_found(database: Database, guide_folder: Callable[..., Path]) -> None:
     shop = Shop(database, guide_folder("foresight"))
     version = shop.campaign(
-        explore={"loss": 100, "share": 0.8, "most": 4}, rounds=6, rails={"item_cap": 1}
+        explore={"loss": 100, "share": 0.8, "most": 4}, rounds=2, rails={"item_cap": 1}
     )
     for user in range(24):
         shop.report(shop.ask(f"u{user:02}"), "impression", "accept")

@@ -39,13 +39,13 @@ class WorldContract:
         raise NotImplementedError
 
     def test_a_pair_has_the_same_luck_in_any_block(self) -> None:
-        """Together, one by one, in blocks and in any order."""
+        """Together, one by one (every third), in blocks and in any order."""
         world = self.make(toy())
         user_idx, target_idx, slates = pairs(), targets(), shown(world)
         together = played(world, user_idx, target_idx, slates)
         rows = torch.arange(len(user_idx))
         mixed = torch.from_numpy(generator(0, "order").permutation(len(user_idx)))
-        for part in (*rows.split(1), *rows.split(7), mixed):
+        for part in (*rows[::3].split(1), *rows.split(7), mixed):
             at = part.numpy()
             found = played(world, user_idx[at], target_idx[at], slates[part])
             for ours, whole in zip(found.answers, together.answers, strict=True):
