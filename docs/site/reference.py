@@ -17,6 +17,8 @@ HIDDEN = (
 """Parts that nobody imports: commands and the service are made of them, and the guide tells."""
 SHOWN = ("serving.client", "serving.schemas", "serving.brought", "store.campaign")
 """Parts of those that users do import."""
+WIDTH = 76
+"""Characters of code that a line of a page holds beside the button that copies it."""
 
 
 class Page(NamedTuple):
@@ -156,11 +158,22 @@ def _example(text: str) -> str:
     for at, paragraph in enumerate(paragraphs):
         lead, found, line = paragraph.partition(": proactrec ")
         if found and lead.strip() in ("Example", "Start with"):
-            line = " ".join(line.split())
-            paragraphs[at] = f"{lead.strip()}:\n\n```console\nproactrec {line}\n```"
+            paragraphs[at] = f"{lead.strip()}:\n\n```console\n{_folded(line)}\n```"
         else:
             paragraphs[at] = _safe(" ".join(paragraph.split()))
     return "\n\n".join(paragraphs)
+
+
+def _folded(line: str) -> str:
+    """A command that a page is wide enough for: it goes on before an option."""
+    lines = ["proactrec"]
+    for part in re.split(r" (?=-)", " ".join(line.split())):
+        fits = len(lines[-1]) + len(part) < WIDTH
+        if part.startswith("-") and not fits:
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}"
+    return " \\\n".join(lines)
 
 
 def _safe(text: str) -> str:
