@@ -20,6 +20,9 @@ SHOWN = ("serving.client", "serving.schemas", "serving.brought", "store.campaign
 WIDTH = 76
 """Characters of code that a line of a page holds beside the button that copies it."""
 
+OPTION = re.compile(r"(?<![\w`-])--[a-z][\w-]*(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)")
+"""One that no backticks stand around: an even number of them follows."""
+
 
 class Page(NamedTuple):
     """A page of the reference."""
@@ -142,7 +145,7 @@ def _command(name: str, command: Any, level: int) -> Iterator[str]:
             )
             panels.setdefault(panel, []).append(_option(*record))
     for panel, options in panels.items():
-        yield f"**{panel}**\n"
+        yield f"**{_safe(panel)}**\n"
         yield "\n".join(options) + "\n"
     for part, inner in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {part}", inner, level + 1)
@@ -177,10 +180,9 @@ def _folded(line: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Help as plain text: it may hold what Markdown and HTML give a meaning."""
-    escaped = re.sub(
-        r"([\\*_<>\[\]|])", lambda found: f"&#{ord(found[1])};", " ".join(text.split())
-    )
+    """Help as plain text: it may hold what Markdown and HTML give a meaning; options are code."""
+    marked = OPTION.sub(r"`\g<0>`", " ".join(text.split()))
+    escaped = re.sub(r"([\\*_<>\[\]|])", lambda found: f"&#{ord(found[1])};", marked)
     return re.sub(r"`([^`]+)`", lambda found: f"`{_unescaped(found[1])}`", escaped)
 
 

@@ -17,6 +17,12 @@ function keepWhole() {
     }));
   }
 }
+// Sentences in tables get more room than figures.
+function roomy() {
+  for (const cell of document.querySelectorAll(".md-typeset td")) {
+    cell.classList.toggle("long", cell.textContent.length > 60);
+  }
+}
 // Where there is no room, a name is torn after its dots and underscores.
 function tearable() {
   for (const name of document.querySelectorAll(".doc-module-name, .md-typeset td > code")) {
@@ -39,6 +45,7 @@ addEventListener("load", () => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   keepWhole();
   tearable();
+  roomy();
   reachable();
 });
 addEventListener("resize", reachable);

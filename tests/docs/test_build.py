@@ -174,3 +174,8 @@ def test_nothing_that_is_untold_leaves_a_dash(part: Callable[[str], Any]) -> Non
     both = '<code>(<a href="#">DataError</a>, InvalidInputError)</code>'
     assert made(both) == '<code><a href="#">DataError</a>, InvalidInputError</code>'
     assert made("<code>(B, d)</code>") == "<code>(B, d)</code>"
+
+
+def test_help_shows_options_as_code(part: Callable[[str], Any]) -> None:
+    safe = part("reference")._safe
+    assert safe("with `run --a`, --b-c or a--d") == "with `run --a`, `--b-c` or a--d"
