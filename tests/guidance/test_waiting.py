@@ -172,7 +172,7 @@ def test_a_campaign_says_of_every_guided_round_what_is_waited_for(
             n = max(1, round(figures["wait_rounds"]))
             assert f"about {n} round{'s' * (n > 1)}" in said[0]
             for name in FIGURES[2:] + FIGURES[:1]:
-                assert f"{figures[name]:.0 %}" in said[0]
+                assert f"{100 * figures[name]:.0f} %" in said[0]
             seen.add(NOW if one["is_target"] else LATER)
         elif one["is_target"] and "target_chance" in figures:
             assert (NEVER in said[0], one["round"]) == (True, N_ROUNDS)
