@@ -57,7 +57,8 @@ def main() -> None:
         "--beside", nargs=2, metavar=("FIRST", "SECOND"), help="two methods to compare seed by seed"
     )
     arguments = parser.parse_args()
-    sections = [section(folder, arguments.page.stem) for folder in arguments.folders]
+    taken: dict[str, set[str]] = {}
+    sections = [section(folder, arguments.page.stem, taken) for folder in arguments.folders]
     cells = [cell for one in sections for cell in one.cells]
     content: dict[str, Any] = {
         "origin": origin(),
@@ -87,16 +88,18 @@ class Section(NamedTuple):
     differences: list[dict[str, Any]]
 
 
-def section(folder: Path, stem: str) -> Section:
-    """Tables, pictures and orderings of one benchmark."""
+def section(folder: Path, stem: str, taken: dict[str, set[str]]) -> Section:
+    """Tables, pictures and orderings of one benchmark; `taken`: of the page's headings, methods."""
     cells = read_cells(folder)
     methods = {cell.method for cell in cells}
     found = differences(folder, methods)
     parts: list[str] = []
-    for place in dict.fromkeys((cell.dataset, cell.protocol, cell.world) for cell in cells):
+    for place in dict.fromkeys(place_of(cell) for cell in cells):
         table = (folder / "tables" / f"{file_name(*place)}.md").read_text()
         shown = [f"![{said}]({name})" for name, said in names_of(stem, place, methods).items()]
-        parts += [f"## {', '.join(place)}", "", table, "\n\n".join(shown), ""]
+        here = list(dict.fromkeys(cell.method for cell in cells if place_of(cell) == place))
+        parts += [f"## {heading(', '.join(place), here, taken)}", "", table]
+        parts += ["\n\n".join(shown), ""]
         parts += [*orderings(found, ", ".join(place)), ""]
     said = [
         {"first": first, "second": second, "place": place, **d._asdict(), "verdict": d.verdict}
@@ -105,6 +108,20 @@ def section(folder: Path, stem: str) -> Section:
         for d in ds
     ]
     return Section(parts, cells, said)
+
+
+def place_of(cell: CellResult) -> tuple[str, str, str]:
+    """Data set, protocol and world."""
+    return cell.dataset, cell.protocol, cell.world
+
+
+def heading(place: str, methods: list[str], taken: dict[str, set[str]]) -> str:
+    """The place, and what is new where the page has told of it already; notes it in `taken`."""
+    known = taken.setdefault(place, set())
+    new = [method for method in methods if method not in known]
+    text = f"{place}: {', '.join(new or methods)}" if known else place
+    known.update(methods)
+    return text
 
 
 def by_seed(cells: list[CellResult], first: str, second: str) -> list[str]:

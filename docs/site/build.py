@@ -69,6 +69,7 @@ def build(into: Path, *, is_published: bool) -> list[str]:
     options = settings["plugins"][-1]["mkdocstrings"]["handlers"]["python"]
     options["paths"] = [str(ROOT / "src")]
     options["options"]["extensions"] = [str(HERE / "docstrings.py")]
+    settings["hooks"] = [str(HERE / "rendered.py")]
     if not is_published:
         del settings["extra"]["version"]
     settings["site_description"] = project()["description"]

@@ -11,7 +11,9 @@ DOCS = ROOT / "docs"
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+DISPLAYED = re.compile(r"^\$\$(.+?)\$\$$", re.M | re.S)
 FORMULA = re.compile(r"(?<![\\\w$])\$([^$\n]+)\$(?![\w$])")
+MINUS, PERCENT = re.compile(r"(?<=[\s(\[|/*>])-(?=\d)"), re.compile(r"(?<=\d)%(?![0-9A-F]{2})")
 PLUS_MINUS, UP_TO = re.compile(r" ± (?=\d)"), re.compile(r"(?<=\d) to (?=[+−-]?\d)")
 PAIR = re.compile(r"(?<=\d), (?=[+−-]\d+\.\d+\])")
 RANGE = re.compile(r"\([+−-]?\d[\d.,]*–[\d.,]+\)")
@@ -49,9 +51,9 @@ def page(text: str, at: str, repository: str) -> str:
 
 
 def _prose(text: str, at: str, repository: str) -> str:
-    """Links, formulas and intervals, but not within `code`."""
+    """Links, formulas and figures, but not within `code`."""
     codes = CODE.findall(text)
-    parts = (FORMULA.sub(lambda found: mathml(found[1]), _kept(part)) for part in CODE.split(text))
+    parts = (_signed(_formulas(_kept(part))) for part in CODE.split(text))
     whole = "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
     whole = PICTURE.sub(r"[\1](\2)", whole)  # a touch shows all of a picture's pixels
     return LINK.sub(lambda found: found[1] + _target(found[2], at, repository) + found[3], whole)
@@ -64,6 +66,16 @@ def _kept(text: str) -> str:
     for kind in (DAY, RANGE):
         whole = kind.sub(r'<span class="whole">\g<0></span>', whole)
     return whole
+
+
+def _formulas(text: str) -> str:
+    text = DISPLAYED.sub(lambda found: mathml(found[1], display=True), text)
+    return FORMULA.sub(lambda found: mathml(found[1]), text)
+
+
+def _signed(text: str) -> str:
+    """Figures with a true minus, and per cent as all pages write it; scripts write others."""
+    return PERCENT.sub("\N{NO-BREAK SPACE}%", MINUS.sub("\N{MINUS SIGN}", text))
 
 
 def _target(link: str, at: str, repository: str) -> str:

@@ -17,6 +17,11 @@ HIDDEN = (
 """Parts that nobody imports: commands and the service are made of them, and the guide tells."""
 SHOWN = ("serving.client", "serving.schemas", "serving.brought", "store.campaign")
 """Parts of those that users do import."""
+WIDTH = 76
+"""Characters of code that a line of a page holds beside the button that copies it."""
+
+OPTION = re.compile(r"(?<![\w`-])--[a-z][\w-]*(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)")
+"""One that no backticks stand around: an even number of them follows."""
 
 
 class Page(NamedTuple):
@@ -140,7 +145,7 @@ def _command(name: str, command: Any, level: int) -> Iterator[str]:
             )
             panels.setdefault(panel, []).append(_option(*record))
     for panel, options in panels.items():
-        yield f"**{panel}**\n"
+        yield f"**{_safe(panel)}**\n"
         yield "\n".join(options) + "\n"
     for part, inner in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {part}", inner, level + 1)
@@ -156,18 +161,28 @@ def _example(text: str) -> str:
     for at, paragraph in enumerate(paragraphs):
         lead, found, line = paragraph.partition(": proactrec ")
         if found and lead.strip() in ("Example", "Start with"):
-            line = " ".join(line.split())
-            paragraphs[at] = f"{lead.strip()}:\n\n```console\nproactrec {line}\n```"
+            paragraphs[at] = f"{lead.strip()}:\n\n```console\n{_folded(line)}\n```"
         else:
             paragraphs[at] = _safe(" ".join(paragraph.split()))
     return "\n\n".join(paragraphs)
 
 
+def _folded(line: str) -> str:
+    """A command that a page is wide enough for: it goes on before an option."""
+    lines = ["proactrec"]
+    for part in re.split(r" (?=-)", " ".join(line.split())):
+        fits = len(lines[-1]) + len(part) < WIDTH
+        if part.startswith("-") and not fits:
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}"
+    return " \\\n".join(lines)
+
+
 def _safe(text: str) -> str:
-    """Help as plain text: it may hold what Markdown and HTML give a meaning."""
-    escaped = re.sub(
-        r"([\\*_<>\[\]|])", lambda found: f"&#{ord(found[1])};", " ".join(text.split())
-    )
+    """Help as plain text: it may hold what Markdown and HTML give a meaning; options are code."""
+    marked = OPTION.sub(r"`\g<0>`", " ".join(text.split()))
+    escaped = re.sub(r"([\\*_<>\[\]|])", lambda found: f"&#{ord(found[1])};", marked)
     return re.sub(r"`([^`]+)`", lambda found: f"`{_unescaped(found[1])}`", escaped)
 
 

@@ -1,4 +1,9 @@
-const SCROLLING = ".md-typeset__scrollwrap, .md-typeset pre > code, .md-typeset p:has(img)";
+const NAMES = {
+  ".md-typeset__scrollwrap": "table",
+  ".md-typeset pre > code": "code",
+  ".md-typeset p:has(img)": "picture",
+  ".formula": "formula",
+};
 // An option is not torn after its hyphens.
 function keepWhole() {
   for (const code of document.querySelectorAll(".md-typeset :not(pre) > code")) {
@@ -12,19 +17,35 @@ function keepWhole() {
     }));
   }
 }
+// Sentences in tables get more room than figures.
+function roomy() {
+  for (const cell of document.querySelectorAll(".md-typeset td")) {
+    cell.classList.toggle("long", cell.textContent.length > 60);
+  }
+}
+// Where there is no room, a name is torn after its dots and underscores.
+function tearable() {
+  for (const name of document.querySelectorAll(".doc-module-name, .md-typeset td > code")) {
+    if (!name.childElementCount) name.innerHTML = name.innerHTML.replace(/([._/])(?=\w)/g, "$1<wbr>");
+  }
+}
 // What scrolls can be reached by the keyboard, and says what it is.
 function reachable() {
-  for (const box of document.querySelectorAll(SCROLLING)) {
-    if (box.scrollWidth > box.clientWidth) {
-      box.tabIndex = 0;
-      box.setAttribute("role", "region");
-      box.setAttribute("aria-label", box.matches("code") ? "code" : box.matches("p") ? "picture" : "table");
+  for (const [what, name] of Object.entries(NAMES)) {
+    for (const box of document.querySelectorAll(what)) {
+      if (box.clientWidth && box.scrollWidth > box.clientWidth) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "region");
+        box.setAttribute("aria-label", name);
+      }
     }
   }
 }
 addEventListener("load", () => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   keepWhole();
+  tearable();
+  roomy();
   reachable();
 });
 addEventListener("resize", reachable);

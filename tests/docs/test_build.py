@@ -64,7 +64,7 @@ def test_an_interval_breaks_into_two_lines_at_most(part: Callable[[str], Any]) -
     text = part("pages").page(
         "| **0.58**† ± 0.01 | +0.1 (-0.2 to +0.4) | `1 ± 2` to 3 |", "x.md", REPOSITORY
     )
-    assert text == "| **0.58**† ±\u00a00.01 | +0.1 (-0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
+    assert text == "| **0.58**† ±\u00a00.01 | +0.1 (−0.2\u00a0to +0.4) | `1 ± 2` to 3 |"
 
 
 def test_intervals_in_brackets_stay_whole(part: Callable[[str], Any]) -> None:
@@ -136,3 +136,46 @@ def test_versions_lie_side_by_side_and_the_newest_is_led_to(
     told = (versions / "versions.json").read_text()
     assert told.index("0.10.0") < told.index("0.9.0") < told.index("0.2.0")
     assert "url=0.10.0/" in (versions / "index.html").read_text()
+
+
+def test_a_formula_of_its_own_line_is_shown_so(part: Callable[[str], Any]) -> None:
+    tex = r"a_b = \frac{1}{2}"
+    text = part("pages").page(f"Before\n\n$$ {tex} $$\n\nafter.", "x.md", REPOSITORY)
+    assert text == f"Before\n\n{part('formulas').mathml(tex, display=True)}\n\nafter."
+
+
+def test_figures_have_a_minus_and_room_before_per_cent(part: Callable[[str], Any]) -> None:
+    text = part("pages").page(
+        "| **-0.05** (-0.1 to +0.2) | 54% | ml-100k | `-1 5%` | [a](https://x.org/1%20b) |",
+        "x.md",
+        REPOSITORY,
+    )
+    assert text == (
+        "| **−0.05** (−0.1\u00a0to +0.2) | 54\u00a0% | ml-100k | `-1 5%` "
+        "| [a](https://x.org/1%20b) |"
+    )
+
+
+def test_a_long_command_goes_on_before_an_option(part: Callable[[str], Any]) -> None:
+    reference = part("reference")
+    assert reference._folded("run --dataset demo") == "proactrec run --dataset demo"
+    line = "benchmark --dataset ml-100k --protocol official --seed 0 --seed 1 --seed 2 --out runs/a"
+    first, second = reference._folded(line).split(" \\\n")
+    assert f"{first} {second.strip()}" == f"proactrec {line}"
+    assert second.startswith("    --")
+    assert len(first) <= reference.WIDTH
+
+
+def test_nothing_that_is_untold_leaves_a_dash(part: Callable[[str], Any]) -> None:
+    made = part("rendered").on_page_content
+    told = '– <div class="doc-md-description"><p>x</p></div>'
+    empty = '<li><code>int</code>\n –\n <div class="doc-md-description">\n </div></li>'
+    assert made(told + empty) == f"{told}<li><code>int</code></li>"
+    both = '<code>(<a href="#">DataError</a>, InvalidInputError)</code>'
+    assert made(both) == '<code><a href="#">DataError</a>, InvalidInputError</code>'
+    assert made("<code>(B, d)</code>") == "<code>(B, d)</code>"
+
+
+def test_help_shows_options_as_code(part: Callable[[str], Any]) -> None:
+    safe = part("reference")._safe
+    assert safe("with `run --a`, --b-c or a--d") == "with `run --a`, `--b-c` or a--d"

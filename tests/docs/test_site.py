@@ -1,6 +1,7 @@
 """The site: nothing in it leads nowhere, and nobody is kept out, on paper or on a phone."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -24,9 +25,10 @@ DARK = "slate"
 PAGES = (
     *("", "start/first-study/", "start/glossary/", "guide/rails/", "guide/protocols/"),
     *("findings/", "results/demo/", "gallery/", "reference/", "reference/commands/guide/"),
-    "reference/modules/measurement/sums/",
+    *("reference/modules/measurement/sums/", "reference/modules/content/", "methods/foresight/"),
 )
-OF_EACH_KIND = ("", "guide/rails/", "results/demo/", "reference/modules/measurement/sums/")
+OF_EACH_KIND = ("", "guide/rails/", "results/demo/", "reference/modules/content/")
+"""One page of each kind."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,12 @@ def test_the_reference_has_every_public_name(versions: Path) -> None:
     (version,) = (path for path in versions.iterdir() if path.is_dir())
     page = (version / "reference" / "index.html").read_text()
     assert [name for name in pr.__all__ if f"pr.{name}<" not in page] == []
+
+
+def test_no_formula_is_left_as_it_was_written(versions: Path) -> None:
+    for page in versions.rglob("*.html"):
+        text = re.sub(r"<code.*?</code>", "", page.read_text(), flags=re.S)
+        assert re.search(r"\$\$|\\(frac|sum|quad)\b", text) is None, page
 
 
 def test_search_finds_pages_and_names(browser: Browser, site: str) -> None:

@@ -180,7 +180,7 @@ def test_a_campaign_says_of_every_guided_round_what_is_waited_for(
             n = max(1, round(figures["wait_rounds"]))
             assert f"about {n} round{'s' * (n > 1)}" in said[0]
             for name in FIGURES[2:] + FIGURES[:1]:
-                assert f"{figures[name]:.0%}" in said[0]
+                assert f"{100 * figures[name]:.0f} %" in said[0]
             seen.add(NOW if one["is_target"] else LATER)
         elif one["is_target"] and "target_chance" in figures:
             assert (NEVER in said[0], one["round"]) == (True, N_ROUNDS)
@@ -216,21 +216,21 @@ SHOWN = "It is shown now: "
         (
             True,
             (0.41, 4.2, 0.52, 0.18),
-            SHOWN + "waiting about 4 rounds would raise the chance that you take it from 41% to "
-            "52%, and 18% of users would have left by then.",
+            SHOWN + "waiting about 4 rounds would raise the chance that you take it from 41 % to "
+            "52 %, and 18 % of users would have left by then.",
         ),
         (
             True,
             (0.41, 1.3, 0.4, 0.05),
-            SHOWN + "waiting about 1 round would not raise the chance that you take it (41% now, "
-            "40% then), and 5% of users would have left by then.",
+            SHOWN + "waiting about 1 round would not raise the chance that you take it (41 % now, "
+            "40 % then), and 5 % of users would have left by then.",
         ),
         (True, (0.41,), SHOWN + "no round is left to wait for."),
         (
             False,
             (0.41, 4.2, 0.52, 0.18),
-            "“Nine” waits: in about 4 rounds the chance that you take it is expected to be 52%, "
-            "now it is 41%; 18% of users will have left by then.",
+            "“Nine” waits: in about 4 rounds the chance that you take it is expected to be 52 %, "
+            "now it is 41 %; 18 % of users will have left by then.",
         ),
         (False, (0.41,), None),
         (True, (), None),

@@ -90,7 +90,10 @@ def refused(**changes: Any) -> OffPolicy:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"unseen": np.full(1000, 0.34)}, "the log never shows 34% of what this policy would show"),
+        (
+            {"unseen": np.full(1000, 0.34)},
+            "the log never shows 34 % of what this policy would show",
+        ),
         (
             {"wanted": np.repeat([1.0, 0.0], [90, 910])},
             "the log is worth 90 independent decisions of this policy, and at least 100 are needed",

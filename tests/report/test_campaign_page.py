@@ -136,8 +136,8 @@ def test_page_tells_what_happened_and_loads_nothing(parts: dict[str, Any]) -> No
         "400 of 1,000",
         "without a limit",
         "1,360",
-        "40.0%",
-        "35.0% to 45.0%",
+        "40.0\u00a0%",
+        "35.0\u00a0% to 45.0\u00a0%",
         "+0.01 to +0.09",
         "agreed with the caller in <b>3</b> of 8",
         "of another version",
@@ -179,7 +179,7 @@ def test_lines_reach_from_zero_to_a_round_number() -> None:
     values = [(MAY, 0.0), (MAY + timedelta(days=1), 0.43), (MAY + timedelta(days=2), 0.1)]
     drawn = figure("t", "c", [Line("a", values), Line("b", [])], by_day=True, is_share=True)
     assert drawn is not None
-    assert [text for _, text in drawn.heights] == ["0%", "10%", "20%", "30%", "40%", "50%"]
+    assert [text for _, text in drawn.heights] == [f"{n}\u00a0%" for n in range(0, 60, 10)]
     assert [text for _, text in drawn.times] == ["01 May", "02 May", "03 May"]
     first, second, third = drawn.lines[0].dots
     assert first == (LEFT, BOTTOM)

@@ -115,6 +115,7 @@ def test_a_customer_sees_reasons_and_nothing_of_the_machine(
         "proactrec explain",
         "cosine",
         "protocol",
+        "simulated",
         "u&lt;",
     ):
         assert inside not in words

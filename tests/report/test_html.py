@@ -2,6 +2,7 @@ import importlib
 import os
 import re
 import sys
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_data_is_escaped_everywhere(write_drawn):
     assert "&lt;script&gt;alert(" in text
     assert "&lt;b&gt;Noir&lt;/b&gt;" in text
     assert "&lt;i&gt;medium&lt;/i&gt;" in text
-    assert "A &amp; B" in text
+    assert "<span>&amp;</span>" in text  # of the command
 
 
 def test_journeys_tell_every_round(write):
@@ -197,7 +198,7 @@ def test_demo_world_is_named_as_such(write, result):
         ("interest_vectors", "Spread of the interest vectors"),
         ("options", "Every setting"),
         ("versions", "Versions"),
-        ("command", "proactrec simulate"),
+        ("command", '<pre class="command">'),
     ],
 )
 def test_a_section_without_data_is_left_out(write, result, key, heading):
@@ -206,6 +207,15 @@ def test_a_section_without_data_is_left_out(write, result, key, heading):
     text = write(result=RunResult(**lacking))
     Page(text)
     assert heading not in text
+
+
+def test_a_command_breaks_at_its_spaces_only(write):
+    _, _, after = write().partition('<pre class="command">')
+    command = after.partition("</pre>")[0]
+    assert command.startswith(
+        "<span>proactrec</span> <span>simulate</span> <span>--category</span> "
+    )
+    assert unescape(re.sub("<.*?>", "", command)) == "proactrec simulate --category 'A & B'"
 
 
 def test_the_least_result_makes_a_page(write_drawn, result, trace):

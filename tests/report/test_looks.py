@@ -174,6 +174,22 @@ def test_paper_holds_all(browser: Browser, pages: dict[str, Path], tmp_path: Pat
         page.context.close()
 
 
+def test_paper_has_one_line_of_a_target_that_is_closed(
+    browser: Browser,
+    content: dict[str, Any],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    content["paths"] *= 2
+    page = browser.new_page()
+    page.goto(write_explanations(tmp_path / "two.html", content).as_uri())
+    page.emulate_media(media="print")
+    first, second = (e.bounding_box() for e in page.locator("details.journey").all())
+    assert first is not None
+    assert second is not None
+    assert second["height"] < 80 < first["height"]
+    page.close()
+
+
 BARS = """() => [...document.querySelectorAll('.bar i')]
     .filter(e => getComputedStyle(e).printColorAdjust !== 'exact').length"""
 

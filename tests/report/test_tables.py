@@ -9,6 +9,7 @@ from proactrec.report.tables import (
     interval_texts,
     metric_rows,
     number_text,
+    percent_text,
     result_table,
 )
 
@@ -65,4 +66,6 @@ def test_numbers_that_are_missing_or_negative_zero():
     assert number_text(float("nan"), 2) == "–"
     assert number_text(-0.001, 2) == "0.00"
     assert number_text(-1234.5, 1) == "−1,234.5"
+    assert percent_text(0.5432, 1) == "54.3\u00a0%"
+    assert percent_text(None) == "–"
     assert interval_texts([Figure(mean=0.5)]) == [("0.500", "")]

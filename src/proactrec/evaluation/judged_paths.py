@@ -1,13 +1,17 @@
 r"""ProRL's own figures of a log: what a judge that reads sequences says of the paths in it.
 
 A path is what was shown before the target. Every item of it counts as accepted, whatever simulated
-users answered: so the paper judges plans. With h the history before guidance, i_1 … i_n the path, P
-the judge's softmax over the catalogue and R = 1 + the number of items of larger P, of a journey to
-t:
+users answered: so the paper judges plans. With h the history before guidance,
+:math:`i_1 \dots i_n` the path, P the judge's softmax over the catalogue and R = 1 + the number of
+items of larger P, of a journey to t:
 
 .. math::
-    \mathrm{IoI} = \ln P(t | h, i_1 \dots i_n) - \ln P(t | h), \quad
-    \mathrm{IoR} = R(t | h) - R(t | h, i_1 \dots i_n), \quad
+    \mathrm{IoI} = \ln P(t | h, i_1 \dots i_n) - \ln P(t | h)
+
+.. math::
+    \mathrm{IoR} = R(t | h) - R(t | h, i_1 \dots i_n)
+
+.. math::
     \mathrm{CTR} = \frac{1}{n} \sum_k \sigma(h(h, i_1 \dots i_{k-1})^\top v_{i_k})
 
 and Coherence, the share of the n neighbours in :math:`i_1 \dots i_n, t` that share a category. A

@@ -187,7 +187,7 @@ def _expected(explanation: Explanation) -> list[str]:
     figures, found = explanation.figures, []
     if "chance" in figures:
         gain = _signed(figures["gain"], 3)
-        found.append(CHANCE.format(chance=f"{figures['chance']:.0%}", gain=gain))
+        found.append(CHANCE.format(chance=f"{100 * figures['chance']:.0f} %", gain=gain))
     if "progress" in figures:
         gain = _signed(figures["progress"])
         intent = f" + intent {figures['intent']:.2f}" if "intent" in figures else ""
@@ -208,7 +208,7 @@ def _waiting(explanation: Explanation, target: str) -> str:
     if "wait_rounds" not in figures:
         return NO_WAIT if explanation.is_target else ""
     names = {"now": "target_chance", "then": "wait_chance", "risk": "wait_risk"}
-    said = {word: f"{figures[name]:.0%}" for word, name in names.items()}
+    said = {word: f"{100 * figures[name]:.0f} %" for word, name in names.items()}
     n = max(1, round(figures["wait_rounds"]))
     is_raised = figures["wait_chance"] > figures["target_chance"] and said["then"] != said["now"]
     text = (RAISED if is_raised else NOT_RAISED) if explanation.is_target else WAITS

@@ -153,7 +153,7 @@ class IRN(ItemModel):
             self.start_items(item_vectors)
 
     def impressionability(self, user_idx: Tensor) -> Tensor:
-        """How strongly users (B,) are drawn to their objective, r_u, unbounded: (B, 1)."""
+        """How strongly users (B,) are drawn to their objective, :math:`r_u`, unbounded: (B, 1)."""
         impression: Tensor = self.impression(self.users(user_idx))
         return impression
 
@@ -178,9 +178,9 @@ class IRN(ItemModel):
     def mask(self, history: Tensor, user_idx: Tensor) -> Tensor:
         """What is added to attention scores, the personalised impressionability mask.
 
-        The objective's column holds w_obj r_u in every row. The other columns hold w_h where the
-        key is an item that is not after the query, else -inf. Position 0 is the objective's own;
-        it reads itself only, or all items with `objective_sees="history"`.
+        The objective's column holds :math:`w_{obj} r_u` in every row. The other columns hold
+        :math:`w_h` where the key is an item that is not after the query, else -inf. Position 0 is
+        the objective's own; it reads itself only, or all items with `objective_sees="history"`.
 
         Parameters
         ----------

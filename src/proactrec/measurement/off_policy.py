@@ -167,7 +167,7 @@ def _worth(weight: FloatArray) -> float:
 def _refusal(logged: Logged, weight: FloatArray, user_idx: IntArray, unseen: float) -> str:
     """Why an estimate would mean nothing; empty: it means something."""
     if unseen > MOST_UNSEEN:
-        return f"the log never shows {unseen:.0%} of what this policy would show"
+        return f"the log never shows {100 * unseen:.0f} % of what this policy would show"
     if (size := _worth(_by_user(weight, user_idx))) < LEAST_SIZE:
         return (
             f"the log is worth {size:.0f} independent decisions of this policy, and at least "

@@ -1,7 +1,8 @@
 r"""What a model of interest says of paths, and the centred rewards that are made of it (SRC).
 
-Source: Hou et al. 2026, arXiv:2605.28293. With s_k the prompt's history and the path's items before
-k, P the judge's softmax over the catalogue and R = 1 + the number of items of larger P:
+Source: Hou et al. 2026, arXiv:2605.28293. With :math:`s_k` the prompt's history and the path's
+items before k, P the judge's softmax over the catalogue and R = 1 + the number of items of larger
+P:
 :math:`\mathrm{IoI}_k = \ln P(t|s_k, i_k) - \ln P(t|s_k)`,
 :math:`\mathrm{IoR}_k = R(t|s_k) - R(t|s_k, i_k)`,
 :math:`\mathrm{CTR}_k = \sigma(h(s_k)^\top v_{i_k})`.

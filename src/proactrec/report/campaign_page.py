@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proactrec.report.page import settings_text, template
-from proactrec.report.tables import MISSING
+from proactrec.report.tables import MISSING, percent_text
 from proactrec.report.time_lines import Figure, Line, figure
 from proactrec.serving.brought import ArmMeasured, MeasurementNow
 from proactrec.serving.courses import Course, CourseBin, Share
@@ -113,7 +113,7 @@ def _tiles(now: CampaignNow, course: Course) -> list[tuple[str, str, str]]:
         ("decisions", f"{decisions:,}", f"{_share(guided, decisions)} of them guided"),
         ("targets accepted", f"{targets:,}", "in all arms, whoever was held out included"),
         *(
-            (f"accepted, {name}", _percent(share.value), f"of {share.n:,} answers")
+            (f"accepted, {name}", percent_text(share.value, 1), f"of {share.n:,} answers")
             for name, share in list(course.arms.items())[:2]
         ),
     ]
@@ -133,8 +133,12 @@ def _arm(now: CampaignNow, name: str, share: Share) -> ArmRow:
     one = now.arms[name]
     counts = [one.users, one.decisions, one.guided, one.answered, one.accepted]
     texts = [f"{n:,}" for n in (*counts, one.targets_accepted)]
-    interval = "" if share.low is None else f"{_percent(share.low)} to {_percent(share.high)}"
-    return ArmRow(name, texts, _percent(share.value), interval)
+    interval = (
+        ""
+        if share.low is None
+        else f"{percent_text(share.low, 1)} to {percent_text(share.high, 1)}"
+    )
+    return ArmRow(name, texts, percent_text(share.value, 1), interval)
 
 
 def _reasons(now: CampaignNow) -> list[Why]:
@@ -187,10 +191,10 @@ def _effects(one: ArmMeasured) -> list[Effect]:
     return [
         Effect(
             MEASURED.get(name, name),
-            f"{found.value:.4g}",
-            f"{found.baseline:.4g}",
-            f"{found.difference:+.3g}",
-            f"{found.low:+.3g} to {found.high:+.3g}",
+            _signed(f"{found.value:.4g}"),
+            _signed(f"{found.baseline:.4g}"),
+            _signed(f"{found.difference:+.3g}"),
+            _signed(f"{found.low:+.3g} to {found.high:+.3g}"),
             found.shown,
         )
         for name, found in one.effects.items()
@@ -212,7 +216,7 @@ def _changes(
 
 def _flat(version: CampaignVersion) -> Mapping[str, str]:
     """What a version says, by dotted names, as text."""
-    found = {"state": version.state, "share of the audience": f"{version.share:.0%}"}
+    found = {"state": version.state, "share of the audience": percent_text(version.share)}
 
     def walk(name: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -234,8 +238,9 @@ def _said(version: CampaignVersion) -> dict[str, Any]:
 
 
 def _share(n: int, of: int) -> str:
-    return f"{n / of:.0%}" if of else MISSING
+    return percent_text(n / of if of else None)
 
 
-def _percent(share: float | None) -> str:
-    return MISSING if share is None else f"{share:.1%}"
+def _signed(text: str) -> str:
+    """A figure with a true minus sign."""
+    return text.replace("-", "\N{MINUS SIGN}")

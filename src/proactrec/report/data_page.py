@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proactrec.report.page import template
+from proactrec.report.tables import percent_text
 
 GUESSED_AS = {"item": "items_id", "categories": "category"}
 """What a guess calls a column of item files, by its option."""
@@ -34,7 +35,11 @@ def render(result: Mapping[str, Any]) -> str:
                 f"{facts['n_items']:,}",
                 f"{facts['n_items_without_events']:,} without interactions",
             ),
-            ("interactions", f"{facts['n_interactions']:,}", f"density {facts['density']:.3%}"),
+            (
+                "interactions",
+                f"{facts['n_interactions']:,}",
+                f"density {percent_text(facts['density'], 3)}",
+            ),
             ("sessions", f"{facts['n_sessions']:,}", "of interactions that count"),
         ],
         columns=_columns(result),

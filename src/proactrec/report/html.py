@@ -15,12 +15,12 @@ from proactrec.report import drawing, plots
 from proactrec.report.journeys import heat_map, item_of, journeys_of
 from proactrec.report.page import settings_text, template
 from proactrec.report.tables import (
-    MISSING,
     foreseen_texts,
     interval_texts,
     label_of,
     metric_rows,
     number_text,
+    percent_text,
 )
 from proactrec.types import FloatArray, IntArray
 
@@ -283,14 +283,10 @@ def _targets(result: RunResult, dataset: Dataset) -> list[dict[str, Any]]:
             "item_id": target.item_id,
             "categories": dataset.categories[target.item_idx - 1],
             "score": number_text(target.score, 3),
-            "share_seen": _percent(target.share_seen),
+            "share_seen": percent_text(target.share_seen, 1),
         }
         for target in result.targets
     ]
-
-
-def _percent(share: float | None) -> str:
-    return MISSING if share is None else f"{number_text(100 * share, 1)} %"
 
 
 def _next_item(result: RunResult) -> Comparison | None:

@@ -7,7 +7,7 @@ import numpy as np
 from proactrec.data.dataset import Dataset, Histories
 from proactrec.guidance.log import GuidanceLog
 from proactrec.report import drawing, plots
-from proactrec.report.tables import number_text
+from proactrec.report.tables import number_text, percent_text
 from proactrec.types import FloatArray, IntArray
 
 N_HISTORY = 5
@@ -64,7 +64,7 @@ def _journey(log: GuidanceLog, dataset: Dataset, before: Histories, pair: int) -
             item=item_of(dataset, int(shown)),
             is_target=bool(log.is_target[pair, number - 1]),
             accepted=bool(log.accepted[pair, number - 1]),
-            accept_prob=f"{log.accept_prob[pair, number - 1]:.0%}",
+            accept_prob=percent_text(float(log.accept_prob[pair, number - 1])),
             interest=number_text(float(interest[number]), 3),
             share=100 * (float(interest[number]) - low) / ((high - low) or 1.0),
         )

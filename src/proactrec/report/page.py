@@ -28,6 +28,7 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters["pieces"] = _pieces
+    environment.filters["words"] = _words
     environment.globals["scrolls"] = Markup(SCROLLS)
     return environment.get_template(name)
 
@@ -37,6 +38,11 @@ def _pieces(text: str) -> Markup:
     figure, space, interval = str(text).partition(" (")
     parts = [figure, space.strip() + interval] if space else [figure]
     return Markup(" ").join(Markup('<span class="range">{}</span>').format(part) for part in parts)
+
+
+def _words(text: str) -> Markup:
+    """A command, which breaks at its spaces only: an option is not torn after its hyphens."""
+    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in text.split(" "))
 
 
 def settings_text(options: Any) -> str:

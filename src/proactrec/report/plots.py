@@ -13,6 +13,7 @@ from proactrec.measurement.sums import Sums, floats
 from proactrec.report.drawing import BLUE, FAINT, INK, MUTED, VERMILION, styled
 from proactrec.report.extra import INSTALL
 from proactrec.report.line_labels import end_labels
+from proactrec.report.tables import percent_text
 from proactrec.types import BoolArray, FloatArray, IntArray
 
 try:
@@ -66,10 +67,10 @@ def accepted_plot(log: GuidanceLog) -> Figure:
     with styled("Targets accepted by round") as (figure, axes):
         banded_line(axes, np.arange(log.n_rounds + 1), band, BLUE)
         axes.set_ylim(0, max(0.1, 1.05 * float(band.high.max())))
-        end_labels(axes, log.n_rounds, [(band.mean[-1], f"{band.mean[-1]:.1%}", BLUE)])
+        end_labels(axes, log.n_rounds, [(band.mean[-1], percent_text(band.mean[-1], 1), BLUE)])
         round_axis(axes, log.n_rounds)
         axes.set_ylabel("share of pairs of user and target")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent_text(value)))
     return figure
 
 
@@ -132,7 +133,7 @@ def acceptance_plot(log: GuidanceLog) -> Figure:
         end_labels(axes, log.n_rounds, labels)
         round_axis(axes, log.n_rounds)
         axes.set_ylabel("share of items shown in the round")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent_text(value)))
     return figure
 
 

@@ -11,7 +11,7 @@ from proactrec.report.drawing import BLUE, FAINT, VERMILION, styled
 from proactrec.report.extra import INSTALL
 from proactrec.report.line_labels import end_labels
 from proactrec.report.plots import Band, banded_line, round_axis
-from proactrec.report.tables import number_text
+from proactrec.report.tables import number_text, percent_text
 
 try:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def study_plots(figures: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
             "Items in ten bins by the chance given to them, and the share of each bin that are "
             "real next items; larger marks hold more items, bars are 95 % bootstrap intervals over "
             "users. On the dashed line, chances are what they say; how many items are real in all "
-            f"({figures['held_out']['share_real']:.0%}) is a matter of the design.",
+            f"({percent_text(figures['held_out']['share_real'])}) is a matter of the design.",
         ),
         "popularity": (
             popularity_plot({name: of["popularity"]["fifths"] for name, of in held_out.items()}),

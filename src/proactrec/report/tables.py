@@ -80,6 +80,12 @@ def number_text(value: float | None, n_decimals: int) -> str:
     return f"{rounded:,.{n_decimals}f}".replace("-", "−")
 
 
+def percent_text(share: float | None, n_decimals: int = 0) -> str:
+    """A share in per cent, whose sign stays beside it; a dash where there is none."""
+    text = number_text(None if share is None else 100 * share, n_decimals)
+    return text if text == MISSING else f"{text}\N{NO-BREAK SPACE}%"
+
+
 def result_table(result: RunResult) -> Table:
     """Table for the terminal: every metric at every round, mean over its 95 % interval."""
     title = Text(f"{result.dataset}, {result.policy}, {result.protocol}")

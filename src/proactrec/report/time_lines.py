@@ -83,4 +83,4 @@ def _step(largest: float, *, is_share: bool) -> float:
 
 
 def _text(value: float, *, is_share: bool) -> str:
-    return f"{value:.0%}" if is_share else f"{value:,.0f}"
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%" if is_share else f"{value:,.0f}"

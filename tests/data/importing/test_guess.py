@@ -134,7 +134,7 @@ def test_item_columns_are_found_by_their_values() -> None:
     )
     found, guesses = guess_items(sample, ItemColumns(), "item", {"x", "y", "z"})
     assert found.item == "code"
-    assert guesses[0].why == "100% of its first values are items of the events"
+    assert guesses[0].why == "100 % of its first values are items of the events"
     assert found.title == "Product Name"
     assert found.categories == ("genres",)
     assert found.text == ("overview",)

@@ -205,7 +205,7 @@ def _item_column(sample: pl.DataFrame, event_column: str, event_ids: set[str]) -
             shares[name] = len(event_ids.intersection(ids)) / max(1, sample.height)
     best = max(shares, key=lambda name: shares[name], default=None)
     if best is not None and shares[best] > 0:
-        return best, f"{shares[best]:.0%} of its first values are items of the events"
+        return best, f"{100 * shares[best]:.0f} % of its first values are items of the events"
     if named := _named(sample.columns, "item", lambda name: _may_be_id(sample[name])):
         return named
     raise InvalidInputError(

@@ -59,7 +59,7 @@ def _interest(facts: dict[str, Any]) -> Verdict:
 
 def _order(facts: dict[str, Any], about: dict[str, Any]) -> Verdict:
     what = "Learn from the order of events"
-    ties = f"{facts['tie_share']:.1%} of neighbouring events of a user share one time"
+    ties = f"{100 * facts['tie_share']:.1f} % of neighbouring events of a user share one time"
     median = facts["median_length"]
     length = f"The median user has {median:g} items; encoders read the newest {LONG}"
     if about["time_unit"] == "order":
@@ -79,8 +79,8 @@ def _categories(facts: dict[str, Any]) -> Verdict:
         return Verdict(what, "no", why)
     large = [name for name, size in facts["categories"].items() if size >= POOL]
     share = (
-        f"{facts['category_share_items']:.0%} of the items have a category, and they make "
-        f"{facts['category_share_interactions']:.0%} of the interactions"
+        f"{100 * facts['category_share_items']:.0f} % of the items have a category, and they make "
+        f"{100 * facts['category_share_interactions']:.0f} % of the interactions"
     )
     if not large:
         return Verdict(what, "but", f"{share}. No category has {POOL} items.")
@@ -111,7 +111,7 @@ def _cold(facts: dict[str, Any]) -> Verdict:
 def _popularity(facts: dict[str, Any]) -> Verdict:
     share = facts["top_percent_share"]
     why = (
-        f"The most popular 1 % of the items make {share:.0%} of the interactions; "
+        f"The most popular 1 % of the items make {100 * share:.0f} % of the interactions; "
         f"{facts['n_items_below_5']:,} items have fewer than 5."
     )
     return Verdict("Reach the long tail", "but" if share > 0.5 else "yes", why)
@@ -122,8 +122,8 @@ def _repeats(facts: dict[str, Any], about: dict[str, Any]) -> Verdict:
     if share == 0:
         return Verdict("Learn from repeats", "no", "There is none: no user meets an item twice.")
     why = (
-        f"{share:.1%} of the events repeat a user and an item. Only the first of each counts: "
-        "how often somebody comes back is not learnt."
+        f"{100 * share:.1f} % of the events repeat a user and an item. Only the first of each "
+        "counts: how often somebody comes back is not learnt."
     )
     return Verdict("Learn from repeats", "no", why)
 
@@ -159,7 +159,8 @@ def _bots(about: dict[str, Any]) -> list[Verdict]:
         return []
     n, share = about["n_suspects"], about["suspect_share"]
     what = "are in" if about["bots"] == "flag" else "were left out"
-    why = f"{n:,} users have impossible rates; their {share:.1%} of the events {what} (--bots)."
+    events = f"their {100 * share:.1f} % of the events {what} (--bots)"
+    why = f"{n:,} users have impossible rates; {events}."
     return [Verdict("Trust that users are people", "but", why)]
 
 
