@@ -86,7 +86,7 @@ def create(
         set_nested(content, setting, value)
     said = Campaign(**content)
     Guides(guide).check(said)
-    with opened(store) as database, database.writing() as connection:
+    with opened(store, makes=True) as database, database.writing() as connection:
         version = campaigns.create(connection, tenant, said, by=BY, at=_now())
     _tell(version, json=json)
 

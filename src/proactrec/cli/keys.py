@@ -79,14 +79,12 @@ def create(
 
     Example: proactrec keys create --scope decide --database-url sqlite:///shop.sqlite
     """
-    from proactrec.names import spelled
     from proactrec.store import keys
 
-    at = time.time_ns() // 1000
-    wanted = spelled(scope, keys.ALLOWS)
+    at, wanted = time.time_ns() // 1000, keys.scope_named(scope)
     until = None if days is None else at + days * DAY
-    with opened(database_url) as database, database.writing() as connection:
-        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)  # type: ignore[arg-type]
+    with opened(database_url, makes=True) as database, database.writing() as connection:
+        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)
     print(key)
 
 
@@ -118,11 +116,13 @@ def revoke(
 
 
 @contextmanager
-def opened(url: str) -> Iterator["Database"]:
-    """The database, with the newest schema."""
+def opened(url: str, *, makes: bool = False) -> Iterator["Database"]:
+    """The database, with the newest schema; where there is no store, one is made if `makes`."""
     from proactrec.store.database import Database
 
     with closing(Database(url)) as database:
+        if not makes:
+            database.check_there()
         database.migrate()
         yield database
 

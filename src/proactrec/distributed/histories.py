@@ -9,7 +9,7 @@ from proactrec.data import imported
 from proactrec.data.sources.files import named
 from proactrec.distributed.shards import ROUNDS, parquet_files
 from proactrec.errors import DataError, InvalidInputError
-from proactrec.files import replacing_folder
+from proactrec.files import alone_in, replacing_folder
 from proactrec.guidance.past import JOURNEY_COLUMNS
 from proactrec.progress import Progress, silent
 
@@ -62,7 +62,7 @@ def gather(
     if not n_rows:
         raise DataError(f"{events} holds no events")
     n_parts, n_users = -(-n_rows // at_once), 0
-    with replacing_folder(out) as partial:
+    with alone_in(out, is_replaced=True), replacing_folder(out) as partial:
         for number, table in enumerate(_parts(logs, n_parts)):
             table.write_parquet(partial / f"{number:04}.parquet", row_group_size=ROW_GROUP)
             n_users += table.height
