@@ -38,6 +38,7 @@ RULES = {
     "too_long": "must have {max_length} parts or fewer",
     "finite_number": "must be a finite number",
     "string_type": "must be a text",
+    "string_unicode": "must be UTF-8 text",
     "path_type": "must be a path",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
@@ -54,6 +55,8 @@ BARE = ("missing", "extra_forbidden")
 """Kinds of errors that no value shows."""
 NO_NUL = r"^[^\x00]*$"
 """What a text must match where NUL can't be kept."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Of a sign of UTF-16, which no text of UTF-8 has."""
 LARGEST = 2**63 - 1
 """That a whole number of 64 bits can hold."""
 MOST_DIM, MOST_LAYERS, MOST_LEN, MOST_ROUNDS = 8192, 64, 10_000, 1_000_000
@@ -90,10 +93,13 @@ class Options(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _without_nul(cls, value: Any) -> Any:
+    def _can_be_kept(cls, value: Any) -> Any:
         pairs = value.items() if isinstance(value, Mapping) else ()
-        if any(isinstance(one, str) and "\0" in one for one in chain(_parts(value), *pairs)):
-            raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+        for one in chain(_parts(value), *pairs):
+            if isinstance(one, str) and "\0" in one:
+                raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+            if isinstance(one, str) and not one.isascii() and HALF.search(one):
+                raise ValueError("must be UTF-8 text")  # JSON may hold halves of signs
         return value
 
     @model_serializer(mode="wrap")
@@ -148,8 +154,10 @@ class Options(BaseModel):
         """Refuse a text that Pydantic takes for a number, or for truth."""
         field = cls.model_fields.get(name)
         rule = None if field is None else _no_text(field.annotation)
+        if rule is None or field is None or (isinstance(value, str) and _is_many(field.annotation)):
+            return  # that it must be a list, Pydantic says
         for one in value.values() if isinstance(value, Mapping) else _parts(value):
-            if rule is not None and isinstance(one, str):
+            if isinstance(one, str):
                 raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
 
 
@@ -184,6 +192,13 @@ def _no_text(annotation: Any) -> str | None:
     if kinds == {bool}:
         return "true or false"
     return "a number" if float in kinds else "a whole number"
+
+
+def _is_many(annotation: Any) -> bool:
+    """Whether a value has parts."""
+    if get_origin(annotation) in (tuple, list, dict):
+        return True
+    return any(map(_is_many, get_args(annotation)))
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
@@ -259,6 +274,28 @@ def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
     content[last] = deepcopy(value)  # later settings may go on inside it
 
 
+class NamesError(yaml.YAMLError):
+    """Names of YAML that stand twice, of which the last would count, or are no texts."""
+
+
+class _Named(yaml.SafeLoader):
+    """Content whose names are texts, each there once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it was written, before others are merged into it."""
+        node = super().compose_mapping_node(anchor)
+        names = set[str]()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.tag != "tag:yaml.org,2002:str":
+                raise NamesError(f"must have texts as names, got {key.value!r}: give it quotes")
+            if key.value in names:
+                raise NamesError(f"must have every name once, got {key.value!r} twice")
+            names.add(key.value)
+        return node
+
+
 def parsed_setting(text: str) -> tuple[str, Any]:
     """Name and value of a `--set` option."""
     name, separator, value = text.partition("=")
@@ -266,6 +303,8 @@ def parsed_setting(text: str) -> tuple[str, Any]:
         raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
     try:
         return name, yaml_of(value)
+    except NamesError as error:
+        raise InvalidInputError(f"--set {name} {error}") from error
     except yaml.YAMLError as error:
         raise InvalidInputError(
             f"--set {name} has a value that is not YAML{_got(value)}"
@@ -278,10 +317,11 @@ def yaml_of(text: str) -> Any:
     Raises
     ------
     yaml.YAMLError
-        If it is none, or has a day 32, a number that is too long, or brackets without end.
+        If it is none, or has a day 32, a number that is too long, or brackets without end;
+        :class:`NamesError` if a name stands twice, or is no text.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Named)  # a safe one
     except (ValueError, RecursionError) as error:
         raise yaml.YAMLError(str(error)) from error
 

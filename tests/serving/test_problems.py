@@ -142,6 +142,7 @@ def test_what_is_no_json_is_told_as_that_of_every_route(service: Live, path: str
         ("POST", "/look", GOAL | {"priority": "5"}, "priority must be a whole number, got '5'"),
         ("POST", "", GOAL | {"budget": {"total": "9"}}, "Budget.total must be a whole number"),
         ("POST", "", GOAL | {"ramp": {"steps": [0.5, "1"]}}, "Ramp.steps must be a number"),
+        ("POST", "", GOAL | {"ramp": {"steps": "1"}}, "Ramp.steps must be a list, got '1'"),
         (
             *("POST", "", GOAL | {"rails": {"category_caps": {"Drama": "2"}}}),
             "CampaignRails.category_caps must be a whole number, got '2'",
@@ -156,6 +157,27 @@ def test_text_is_no_number_of_a_campaign(
     service: Live, method: str, path: str, body: Any, said: str
 ) -> None:
     answer = service.ask(method, f"/v1/campaigns{path}", json=body)
+    assert said in checked(answer, 422, "invalid-input")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("PUT", "care", '{"excluded_groups": ["\\ud800"]}', "excluded_groups must be UTF-8 text"),
+        ("PUT", "care", '{"\\ud800": 1}', "must be UTF-8 text, got '\\ud800'"),
+        (
+            *("POST", "campaigns", '{"name": "x", "goal": {"items": ["\\ud800"]}}'),
+            "Goal.items must be UTF-8 text",
+        ),
+        ("PUT", "items", '[{"item_id": "\\udfff"}]', "0.item_id must be UTF-8 text, got '\\udfff'"),
+        ("DELETE", "users/%FF", None, "user_id must be UTF-8 text, got '\\udcff'"),
+    ],
+)
+def test_halves_of_signs_are_refused_wherever_they_come(
+    service: Live, method: str, path: str, body: str | None, said: str
+) -> None:
+    how: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "content": body}
+    answer = service.ask(method, f"/v1/{path}", **({} if body is None else how))
     assert said in checked(answer, 422, "invalid-input")["detail"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -39,12 +39,19 @@ Store = Annotated[
 GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
 
 
-def named(what: str) -> Callable[[str], str]:
-    """What typer calls with a name, which must not be blank."""
+def named(what: str, *, most: int | None = None, kind: str = "a name") -> Callable[[Any], Any]:
+    """What typer calls with a name, which must not be blank, nor longer than `most`; or with none.
 
-    def checked(name: str) -> str:
-        if not name.strip():
-            raise InvalidInputError(f"{what} must be a name, got {name!r}")
+    The service says the same of what it is asked.
+    """
+
+    def checked(name: str | None) -> str | None:
+        if name is not None and not name.strip():
+            raise InvalidInputError(f"{what} must be {kind}, got {name!r}")
+        if name is not None and most is not None and len(name) > most:
+            raise InvalidInputError(
+                f"{what} must have at most {most:,} characters, got {len(name):,}"
+            )
         return name
 
     return checked
@@ -67,7 +74,10 @@ def create(
     ],
     tenant: Tenant = "default",
     name: Annotated[
-        str | None, typer.Option(help="What it is for, as `keys list` shows it.")
+        str | None,
+        typer.Option(
+            callback=named("--name", most=200), help="What it is for, as `keys list` shows it."
+        ),
     ] = None,
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="It holds so long; for ever by default.")

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -76,7 +76,11 @@ def problem(
     """A response that says what went wrong."""
     kind = f"{TYPE}{name}" if name else "about:blank"
     told = Problem(
-        type=kind, title=TITLES.get(status, "Error"), status=status, detail=detail, errors=errors
+        type=kind,
+        title=TITLES.get(status, "Error"),
+        status=status,
+        detail=_utf8(detail),
+        errors=errors,
     )
     retry = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     return Response(
@@ -180,8 +184,17 @@ def _wrong(error: Mapping[str, Any]) -> WrongField:
     place = [str(part) for part in (others if first in PARTS else error["loc"])]
     inner = _own(error)
     if not isinstance(inner, InvalidInputError):
-        return WrongField(field=".".join(place), message=told_of(error))
+        return _wrong_field(place, told_of(error))
     if isinstance(inner.__cause__, ValidationError):
         # Options tell their first error in a sentence; where it is their own error knows.
         place += map(str, inner.__cause__.errors(include_context=False)[0]["loc"])
-    return WrongField(field=".".join(place), message=str(inner))
+    return _wrong_field(place, str(inner))
+
+
+def _wrong_field(place: Sequence[str], message: str) -> WrongField:
+    return WrongField(field=_utf8(".".join(place)), message=_utf8(message))
+
+
+def _utf8(text: str) -> str:
+    """A text without halves of signs, which JSON may name and no answer can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

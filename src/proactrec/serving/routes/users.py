@@ -41,8 +41,8 @@ class Whole(PathConvertor):
     regex = r"(?!.*/(?:consent|groups|decisions|export)\Z).*"
 
     def convert(self, value: str) -> str:
-        """The id, which may hold any signs."""
-        return unquote(value)
+        """The id, which may hold any signs; what is no UTF-8 is refused, and is nobody else."""
+        return unquote(value, errors="surrogateescape")
 
 
 class Owner(Whole):
