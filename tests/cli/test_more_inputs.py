@@ -151,7 +151,9 @@ def test_events_that_lack_something_are_left_aside_and_counted() -> None:
         item_id=["i", "i", None, "j", "k"],
         timestamp=[2.0, 1.0, 1.0, nan, -1.0],
     )
-    with pytest.warns(DataWarning, match="3 rows without user_id, item_id or timestamp are left"):
+    with pytest.warns(
+        DataWarning, match="rows without user_id, item_id or timestamp are left aside: 3"
+    ):
         gather(rows, Path("out"))
     assert pl.read_parquet("out/*.parquet")["item_ids"].to_list() == [["k", "i"]]
 

@@ -83,7 +83,7 @@ def _whole(path: Path, events: pl.LazyFrame) -> pl.LazyFrame:
         n_left = events.select((~is_whole).sum()).collect(engine="streaming").item()
     if n_left:
         warnings.warn(
-            f"{path}: {n_left:,} rows without user_id, item_id or timestamp are left aside",
+            f"{path}: rows without user_id, item_id or timestamp are left aside: {n_left:,}",
             DataWarning,
             stacklevel=3,
         )

@@ -1,7 +1,7 @@
 """A table of users in Parquet, cut by rows into shards that are worked on one by one."""
 
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
@@ -122,7 +122,8 @@ def _check_kinds(path: Path, schema: pl.Schema) -> None:
         if not isinstance(kind, pl.List):
             raise DataError(f"{name} in {path} must be lists, got {kind}")
         if name == "item_ids":
-            check_ids(path, "item_ids", kind.inner)
+            inner: Any = kind.inner
+            check_ids(path, "item_ids", inner)
         elif not isinstance(kind.inner, pl.Struct):
             raise DataError(f"{name} in {path} must be lists of rounds, got {kind}")
 
