@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from proactrec.config import Options, merged, set_nested
+from proactrec.config import Options, merged, numbers_as_they_are, set_nested
 from proactrec.errors import InvalidInputError
 
 
@@ -132,3 +132,37 @@ def test_changes_go_into_nested_content_and_replace_all_else() -> None:
     assert content == {"a": {"x": 1, "y": {"z": 2, "w": [1, 2]}}, "b": 3, "c": {"k": 1}}
     assert merged(content, {}) == content
     assert merged({}, changes) == changes
+
+
+class Read(Options):
+    n: int = 1
+    share: float | None = None
+    steps: tuple[float, ...] = ()
+    caps: dict[str, int] | None = None
+    is_on: bool = False
+    either: float | str = 1.0
+    group: Literal["activity"] | float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"n": "5"}, "n must be a whole number, got '5'"),
+        ({"share": "1e-3"}, "share must be a number, got '1e-3'"),
+        ({"steps": [0.1, "1"]}, "steps must be a number, got '1'"),
+        ({"caps": {"a": "2"}}, "caps must be a whole number, got '2'"),
+        ({"is_on": "true"}, "is_on must be true or false, got 'true'"),
+    ],
+)
+def test_text_is_a_number_on_command_lines_alone(values: dict[str, Any], rule: str) -> None:
+    Read(**values)
+    with numbers_as_they_are(), pytest.raises(InvalidInputError) as raised:
+        Read(**values)
+    assert str(raised.value) == f"Read.{rule}"
+    Read(**values)
+
+
+def test_what_may_be_a_text_stays_one() -> None:
+    with numbers_as_they_are():
+        read = Read(either="5", group="activity", n=5)
+    assert (read.either, read.group, read.n) == ("5", "activity", 5)

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from itertools import chain
 from numbers import Integral
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -36,14 +38,25 @@ RULES = {
     "too_long": "must have {max_length} parts or fewer",
     "finite_number": "must be a finite number",
     "string_type": "must be a text",
+    "string_unicode": "must be UTF-8 text",
     "path_type": "must be a path",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
-    **dict.fromkeys(("dict_type", "model_type"), "must be a mapping"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be a mapping"),
+    **dict.fromkeys(
+        ("datetime_type", "datetime_parsing", "datetime_from_date_parsing", "timezone_aware"),
+        "must be a time by RFC 3339, with its time zone",
+    ),
 }
 """Rules in words, by the kind of Pydantic's error; others are told as Pydantic does."""
+BARE = ("missing", "extra_forbidden")
+"""Kinds of errors that no value shows."""
+NO_NUL = r"^[^\x00]*$"
+"""What a text must match where NUL can't be kept."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Of a sign of UTF-16, which no text of UTF-8 has."""
 LARGEST = 2**63 - 1
 """That a whole number of 64 bits can hold."""
 MOST_DIM, MOST_LAYERS, MOST_LEN, MOST_ROUNDS = 8192, 64, 10_000, 1_000_000
@@ -51,6 +64,17 @@ MOST_DIM, MOST_LAYERS, MOST_LEN, MOST_ROUNDS = 8192, 64, 10_000, 1_000_000
 full. A field that sizes something has such a bound of its own."""
 MOST_SHOWN = 80
 """Characters of a value that an error shows."""
+_reads_text: ContextVar[bool] = ContextVar("reads_text", default=True)
+
+
+@contextmanager
+def numbers_as_they_are() -> Iterator[None]:
+    """Take no text for a number meanwhile: YAML and command lines need that (1e-3), JSON not."""
+    token = _reads_text.set(False)
+    try:
+        yield
+    finally:
+        _reads_text.reset(token)
 
 
 class Options(BaseModel):
@@ -69,10 +93,13 @@ class Options(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _without_nul(cls, value: Any) -> Any:
+    def _can_be_kept(cls, value: Any) -> Any:
         pairs = value.items() if isinstance(value, Mapping) else ()
-        if any(isinstance(one, str) and "\0" in one for one in chain(_parts(value), *pairs)):
-            raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+        for one in chain(_parts(value), *pairs):
+            if isinstance(one, str) and "\0" in one:
+                raise ValueError("must hold no NUL")  # which PostgreSQL and file systems can't keep
+            if isinstance(one, str) and not one.isascii() and HALF.search(one):
+                raise ValueError("must be UTF-8 text")  # JSON may hold halves of signs
         return value
 
     @model_serializer(mode="wrap")
@@ -88,6 +115,8 @@ class Options(BaseModel):
     def __init__(self, **values: Any) -> None:
         for name, value in values.items():
             self._check_numbers(name, _parts(value))
+            if not _reads_text.get():
+                self._check_texts(name, value)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -120,6 +149,17 @@ class Options(BaseModel):
                 rule = f"at most {min([LARGEST, *bounds])}" if one > 0 else f"at least {-LARGEST}"
                 raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
 
+    @classmethod
+    def _check_texts(cls, name: str, value: Any) -> None:
+        """Refuse a text that Pydantic takes for a number, or for truth."""
+        field = cls.model_fields.get(name)
+        rule = None if field is None else _no_text(field.annotation)
+        if rule is None or field is None or (isinstance(value, str) and _is_many(field.annotation)):
+            return  # that it must be a list, Pydantic says
+        for one in value.values() if isinstance(value, Mapping) else _parts(value):
+            if isinstance(one, str):
+                raise InvalidInputError(f"{cls.__name__}.{name} must be {rule}{_got(one)}")
+
 
 def check_whole(name: str, value: Any, *, at_least: int, at_most: int = LARGEST) -> None:
     """Refuse what is no whole number, too small, or larger than helps (or an array can hold)."""
@@ -144,8 +184,42 @@ def _has_truth(annotation: Any) -> bool:
     return annotation in (bool, Any) or any(map(_has_truth, get_args(annotation)))
 
 
+def _no_text(annotation: Any) -> str | None:
+    """What a value must be, where it, or each part of it, is a number or truth and never a text."""
+    kinds = set(_kinds(annotation)) - {type(None), Ellipsis}
+    if not kinds or not kinds <= {int, float, bool}:
+        return None
+    if kinds == {bool}:
+        return "true or false"
+    return "a number" if float in kinds else "a whole number"
+
+
+def _is_many(annotation: Any) -> bool:
+    """Whether a value has parts."""
+    if get_origin(annotation) in (tuple, list, dict):
+        return True
+    return any(map(_is_many, get_args(annotation)))
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Types that a value, or a part of it, may have; of a mapping, those of its values."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal or not parts:
+        yield from map(type, parts) if parts else (annotation,)
+        return
+    for part in {dict: parts[1:], Annotated: parts[:1]}.get(origin, parts):
+        yield from _kinds(part)
+
+
+def told_of(error: Any) -> str:
+    """The rule that was broken, from the verb on, and what came."""
+    return rule_of(error) + ("" if error["type"] in BARE else _got(error["input"]))
+
+
 def rule_of(error: Any) -> str:
     """The rule that an error of Pydantic's says was broken, from the verb on."""
+    if error.get("ctx", {}).get("pattern") == NO_NUL:
+        return "must hold no NUL"
     if error["type"] not in RULES:
         said = re.sub(r"^\w+ should ", "must ", error["msg"].removeprefix("Value error, "))
         return said if said.startswith("must ") else f"is wrong: {said}"
@@ -200,6 +274,28 @@ def set_nested(content: dict[str, Any], name: str, value: Any) -> None:
     content[last] = deepcopy(value)  # later settings may go on inside it
 
 
+class NamesError(yaml.YAMLError):
+    """Names of YAML that stand twice, of which the last would count, or are no texts."""
+
+
+class _Named(yaml.SafeLoader):
+    """Content whose names are texts, each there once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it was written, before others are merged into it."""
+        node = super().compose_mapping_node(anchor)
+        names = set[str]()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.tag != "tag:yaml.org,2002:str":
+                raise NamesError(f"must have texts as names, got {key.value!r}: give it quotes")
+            if key.value in names:
+                raise NamesError(f"must have every name once, got {key.value!r} twice")
+            names.add(key.value)
+        return node
+
+
 def parsed_setting(text: str) -> tuple[str, Any]:
     """Name and value of a `--set` option."""
     name, separator, value = text.partition("=")
@@ -207,6 +303,8 @@ def parsed_setting(text: str) -> tuple[str, Any]:
         raise InvalidInputError(f"--set must have the form NAME=VALUE, got {text!r}")
     try:
         return name, yaml_of(value)
+    except NamesError as error:
+        raise InvalidInputError(f"--set {name} {error}") from error
     except yaml.YAMLError as error:
         raise InvalidInputError(
             f"--set {name} has a value that is not YAML{_got(value)}"
@@ -219,10 +317,11 @@ def yaml_of(text: str) -> Any:
     Raises
     ------
     yaml.YAMLError
-        If it is none, or has a day 32, a number that is too long, or brackets without end.
+        If it is none, or has a day 32, a number that is too long, or brackets without end;
+        :class:`NamesError` if a name stands twice, or is no text.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Named)  # a safe one
     except (ValueError, RecursionError) as error:
         raise yaml.YAMLError(str(error)) from error
 

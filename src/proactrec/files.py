@@ -1,10 +1,11 @@
 """Files that appear whole or not at all, whoever is killed while they are written."""
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,63 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def alone_in(folder: Path, *, is_replaced: bool = False) -> Iterator[None]:
+    """Let no other command write a folder meanwhile; one that is killed is in nobody's way.
+
+    Parameters
+    ----------
+    is_replaced : bool
+        As :func:`replacing_folder` does: what says so lies beside the folder, else within.
+
+    Raises
+    ------
+    InvalidInputError
+        If another one writes it.
+    """
+    folder = folder.absolute()
+    lock = folder.with_name(f".{folder.name}.lock") if is_replaced else folder / ".lock"
+    made = [parent for parent in lock.parents if not parent.exists()]
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _held(lock, folder):
+            yield
+    finally:
+        for parent in made:  # which are empty if nothing was written
+            with suppress(OSError):
+                parent.rmdir()
+
+
+@contextmanager
+def _held(lock: Path, folder: Path) -> Iterator[None]:
+    while True:
+        with lock.open("a", encoding="utf-8") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # no child inherits it
+            except (BlockingIOError, PermissionError) as error:
+                raise InvalidInputError(
+                    f"another command is writing into {folder}: wait for its end, or choose another"
+                    " folder"
+                ) from error
+            except OSError:  # a file system without locks
+                pass
+            if not _is_there(lock, file.fileno()):  # who had it before has just deleted it
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_there(path: Path, opened: int) -> bool:
+    """Whether an opened file is still the one of this path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(opened))
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> Path:

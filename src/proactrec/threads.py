@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 _spare: ContextVar[MapBlocks] = ContextVar("spare", default=map)
 VARIABLE = "PROACTREC_THREADS"
+MOST = 4096
+"""More threads than any machine has: libraries start as many as they are told."""
 POOLS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")
 """What libraries read when they are loaded: torch, faiss and NumPy's BLAS the first."""
 ONE_EACH = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -66,6 +68,8 @@ def n_allowed() -> int:
         return max(1, int(min(n_cores(), granted())))  # rounded down: a group over it is stopped
     if not asked.isdecimal() or int(asked) < 1:
         raise InvalidInputError(f"{VARIABLE} must be a whole number, at least 1, got {asked!r}")
+    if int(asked) > MOST:
+        raise InvalidInputError(f"{VARIABLE} must be at most {MOST:,}, got {asked!r}")
     return int(asked)
 
 

@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from proactrec.distributed.histories import gather
-from proactrec.errors import DataError, InvalidInputError
+from proactrec.errors import DataError, DataWarning, InvalidInputError
 from proactrec.guidance.past import JOURNEY_COLUMNS
 
 EVENTS = pl.DataFrame(
@@ -26,7 +26,8 @@ EVENTS = pl.DataFrame(
 
 def gathered(folder: Path, **options: object) -> pl.DataFrame:
     EVENTS.write_parquet(folder / "events.parquet")
-    n_users = gather(folder / "events.parquet", folder / "out", **options)  # type: ignore[arg-type]
+    with pytest.warns(DataWarning, match="rows without user_id, item_id or timestamp"):
+        n_users = gather(folder / "events.parquet", folder / "out", **options)  # type: ignore[arg-type]
     table = pl.read_parquet(folder / "out" / "*.parquet")
     assert table.height == n_users
     return table
@@ -35,7 +36,7 @@ def gathered(folder: Path, **options: object) -> pl.DataFrame:
 @pytest.mark.parametrize("at_once", [10**7, 60, 7])
 def test_items_of_every_user_by_time(tmp_path: Path, at_once: int) -> None:
     table = gathered(tmp_path, at_once=at_once)
-    assert len(list((tmp_path / "out").iterdir())) == -(-EVENTS.height // at_once)
+    assert len(list((tmp_path / "out").iterdir())) == -(-(EVENTS.height - 1) // at_once)
     found = dict(table.iter_rows())
     assert found.pop("ann") == ["early", "late", "same time, after"]
     assert found.pop("bob") == ["only"]

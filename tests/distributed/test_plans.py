@@ -1,6 +1,7 @@
 """Plans: the rows of `next`, in files that are the same however they came about."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from proactrec.distributed.outputs import Output
 from proactrec.distributed.planning import NO_ITEM, NOBODY, Planning
 from proactrec.distributed.plans import plan
 from proactrec.distributed.processes import Processes
@@ -311,3 +313,11 @@ def test_progress_goes_on_from_what_is_there(planned_shop: Shop, tmp_path: Path)
         plan(wanted, planned_shop.before, tmp_path, shard_size=30, run=stopped_after(1))
     plan(wanted, planned_shop.before, tmp_path, shard_size=30, progress=progress)
     assert told == [("plan", 1, 3), ("plan", 2, 3), ("plan", 3, 3)]
+
+
+def test_only_what_nobody_writes_any_more_is_swept_away(tmp_path: Path) -> None:
+    alive, gone = (tmp_path / f".000000.parquet.{pid}" for pid in (os.getppid(), 2**22 + 1))
+    for partial in (alive, gone):
+        partial.touch()
+    Output(tmp_path, "plan").finish({})
+    assert (alive.exists(), gone.exists()) == (True, False)

@@ -448,7 +448,7 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
     "evaluation of no run": (lambda c: ["evaluate", str(c.folder)], "is no run folder"),
     "report of no run": (lambda c: ["report", str(c.folder)], "is no run folder"),
     "report of a missing run": (lambda c: ["report", str(c.out)], "is no run folder"),
-    "evaluation of a file": (lambda c: ["evaluate", str(c.write(""))], "Not a directory"),
+    "evaluation of a file": (lambda c: ["evaluate", str(c.write(""))], "is no run folder"),
     "no run named": (lambda c: ["evaluate"], "Missing argument 'RUN'"),
     "settings that are no YAML": (lambda c: settings(c, "a: [1"), "can't be read as the settings"),
     "empty settings": (lambda c: settings(c, ""), "can't be read as the settings of a run"),
@@ -462,7 +462,11 @@ BAD_OPTIONS: dict[str, tuple[Callable[[Case], list[str]], str]] = {
         "can't be read as the settings of a run",
     ),
     "settings with unknown options": (
-        lambda c: settings(c, "options: {x: 1}\ncommand: ''\ndevice: cpu\nstore: null\n"),
+        lambda c: settings(
+            c,
+            "options: {x: 1}\ncommand: ''\ndevice: cpu\nstore: null\ndata_dir: null\n"
+            "encoder_folder: null\n",
+        ),
         "ExperimentOptions.x",
     ),
 }

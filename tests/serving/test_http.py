@@ -349,4 +349,20 @@ def test_nobody_erases_a_user_who_means_a_part_of_one(service: Live) -> None:
     client.consent(odd, guided=False)
     refused = service.ask("DELETE", f"/v1/users/{odd}")
     assert (refused.status_code, refused.headers["allow"]) == (405, "PUT")
-    assert client.export(odd).consents  # commands reach whoever has such an id
+    assert client.export(odd).consents
+
+
+@pytest.mark.parametrize(
+    "odd", ["u01/consent", "u/1/export", "/decisions", "a%2Fgroups", "ü b/?#", "..", "a/../u01"]
+)
+def test_whatever_an_id_holds_a_path_reaches_its_user(service: Live, odd: str) -> None:
+    client = service.client
+    client.consent("u01", guided=True)
+    client.consent(odd, guided=False)
+    assert client.user(odd).guided is False
+    client.decide(odd)
+    assert len(list(client.decisions(odd))) == 1
+    assert client.export(odd).consents
+    client.erase(odd)
+    assert not client.export(odd).consents
+    assert client.export("u01").consents

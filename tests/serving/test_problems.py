@@ -83,6 +83,109 @@ def test_a_campaigns_own_rules_are_told_in_their_words(service: Live, body: Any,
     assert said in told["detail"]
 
 
+GOAL = {"name": "x", "goal": {"items": ["i01"]}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("GET", "/v1/items?limit=many", None, "limit must be a whole number, got 'many'"),
+        ("GET", "/v1/items?limit=0", None, "limit must be at least 1, got '0'"),
+        ("GET", "/v1/power?effect=0.1", None, "rate must be given"),
+        ("GET", "/v1/power?effect=nan&rate=0.1", None, "effect must be a finite number, got 'nan'"),
+        ("POST", "/v1/decisions", {"user_id": 7}, "user_id must be a text, got 7"),
+        ("POST", "/v1/decisions", {**ASK, "colour": "red"}, "colour does not exist"),
+        ("POST", "/v1/decisions", {**ASK, "body": 1}, "body does not exist"),
+        (
+            *("POST", "/v1/decisions", {**ASK, "at": "2026-01-01T00:00:00"}),
+            "at must be a time by RFC 3339, with its time zone, got '2026-01-01T00:00:00'",
+        ),
+        ("POST", "/v1/decisions", [], "the body must be a mapping, got []"),
+        ("POST", "/v1/events", {}, "the body must be a list, got {}"),
+        ("POST", "/v1/campaigns", [], "the body must be a mapping, got []"),
+        (
+            *("PUT", "/v1/users/u/consent", {"guided": "yes"}),
+            "guided must be true or false, got 'yes'",
+        ),
+        (
+            *("PUT", "/v1/items", [{"item_id": "a\0"}]),
+            "0.item_id must hold no NUL, got 'a\\x00'",
+        ),
+        (
+            *("POST", "/v1/keys", {"scope": "all"}),
+            "scope must be 'decide', 'report', 'operate' or 'admin', got 'all'",
+        ),
+    ],
+)
+def test_every_rule_is_told_in_a_sentence_of_ours(
+    service: Live, method: str, path: str, body: Any, told: str
+) -> None:
+    answer = checked(service.ask(method, path, json=body), 422, "invalid-input")
+    assert answer["detail"] == told
+    (first, *_) = answer["errors"]
+    assert told == f"{first['field'] or 'the body'} {first['message']}"
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/campaigns"])
+def test_what_is_no_json_is_told_as_that_of_every_route(service: Live, path: str) -> None:
+    how = {"content": b"{'a'", "headers": {"Content-Type": "application/json"}}
+    told = checked(service.ask("POST", path, **how), 422, "invalid-input")
+    assert told["detail"].startswith("the body must be JSON: ")
+    assert [one["field"] for one in told["errors"]] == [""]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("POST", "", GOAL | {"hold_out": "0.1"}, "Campaign.hold_out must be a number, got '0.1'"),
+        ("POST", "", GOAL | {"rounds": "5"}, "Campaign.rounds must be a whole number, got '5'"),
+        ("POST", "/look", GOAL | {"priority": "5"}, "priority must be a whole number, got '5'"),
+        ("POST", "", GOAL | {"budget": {"total": "9"}}, "Budget.total must be a whole number"),
+        ("POST", "", GOAL | {"ramp": {"steps": [0.5, "1"]}}, "Ramp.steps must be a number"),
+        ("POST", "", GOAL | {"ramp": {"steps": "1"}}, "Ramp.steps must be a list, got '1'"),
+        (
+            *("POST", "", GOAL | {"rails": {"category_caps": {"Drama": "2"}}}),
+            "CampaignRails.category_caps must be a whole number, got '2'",
+        ),
+        (
+            *("PUT", "/x", {"reason": "x", "campaign": GOAL | {"rounds": "5"}}),
+            "Campaign.rounds must be a whole number, got '5'",
+        ),
+    ],
+)
+def test_text_is_no_number_of_a_campaign(
+    service: Live, method: str, path: str, body: Any, said: str
+) -> None:
+    answer = service.ask(method, f"/v1/campaigns{path}", json=body)
+    assert said in checked(answer, 422, "invalid-input")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("PUT", "care", '{"excluded_groups": ["\\ud800"]}', "excluded_groups must be UTF-8 text"),
+        ("PUT", "care", '{"\\ud800": 1}', "must be UTF-8 text, got '\\ud800'"),
+        (
+            *("POST", "campaigns", '{"name": "x", "goal": {"items": ["\\ud800"]}}'),
+            "Goal.items must be UTF-8 text",
+        ),
+        ("PUT", "items", '[{"item_id": "\\udfff"}]', "0.item_id must be UTF-8 text, got '\\udfff'"),
+        ("DELETE", "users/%FF", None, "user_id must be UTF-8 text, got '\\udcff'"),
+    ],
+)
+def test_halves_of_signs_are_refused_wherever_they_come(
+    service: Live, method: str, path: str, body: str | None, said: str
+) -> None:
+    how: dict[str, Any] = {"headers": {"Content-Type": "application/json"}, "content": body}
+    answer = service.ask(method, f"/v1/{path}", **({} if body is None else how))
+    assert said in checked(answer, 422, "invalid-input")["detail"]
+
+
+def test_text_is_no_number_of_what_is_watched(service: Live) -> None:
+    told = checked(service.ask("PUT", "/v1/knowledge", json={"off": "0.1"}), 422, "invalid-input")
+    assert told["detail"] == "Watch.off must be a number, got '0.1'"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [

@@ -24,7 +24,7 @@ def audit(
     about: Annotated[
         str | None, typer.Option(help="Only of one thing, e.g. the id of a campaign.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, the newest.")] = 100,
     tenant: Tenant = "default",
     json: options.Json = False,
 ) -> None:

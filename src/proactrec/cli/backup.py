@@ -1,5 +1,6 @@
 """`proactrec backup` and `proactrec restore`: a store in one file."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,8 @@ def restore(
     Example: proactrec restore --database-url postgresql://127.0.0.1/shop shop.backup
     """
     from proactrec.store.backup import restore as restored
+    from proactrec.store.database import Database
 
-    with opened(database_url) as database, console.progress() as progress:
+    with closing(Database(database_url)) as database, console.progress() as progress:
         counts = restored(database, file, force=force, progress=progress)
     console.note(f"{sum(counts.values()):,} rows, and the state equals a fold of the log")

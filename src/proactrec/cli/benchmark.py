@@ -22,6 +22,7 @@ from proactrec.cli.setup import (
 )
 from proactrec.cli.workers import MOST_PROCESSES, RAY, runner
 from proactrec.errors import InvalidInputError, UnknownIdError
+from proactrec.files import alone_in
 from proactrec.measurement.results import CELLS, CellResult
 from proactrec.names import meant, spelled, unknown
 from proactrec.threads import n_allowed
@@ -114,18 +115,21 @@ def benchmark(**values: Any) -> None:
     Example: proactrec benchmark --dataset ml-100k --protocol official --seed 0 --seed 1 --seed 2
     --out runs/table4
     """
+    results.require_report()
+    how = _how(values["workers"], values["ray"])
+    cells, first = _cells(values)
+    with alone_in(first.out):
+        _run(cells, first, how, is_json=values["json"])
+
+
+def _run(cells: "list[Cell]", first: Setup, how: "How", *, is_json: bool) -> None:
     from proactrec.evaluation.benchmark.figures import figures_table
     from proactrec.evaluation.benchmark.run import run
     from proactrec.evaluation.benchmark.tasks import Workshop
     from proactrec.files import write_json, write_text
 
-    results.require_report()
-    how = _how(values["workers"], values["ray"])
-    cells, first = _cells(values)
-    out: Path = first.out
-    out.mkdir(parents=True, exist_ok=True)
+    out = first.out
     settings = {"/".join(cell.name): cell.options.model_dump(mode="json") for cell in cells}
-    write_text(out / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
     workshop = Workshop(first.store, first.data_dir, first.device, how)
     done: dict[str, Any] = {}
 
@@ -139,11 +143,12 @@ def benchmark(**values: Any) -> None:
 
     with console.progress() as progress:
         begun(first, progress)  # every cell costs about as much
+        write_text(out / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
         found = run(cells, workshop, progress=progress, finished=keep)
     figures = figures_table(found)
     figures.write_parquet(out / FIGURES)
-    show_benchmark(out, figures, settings, quiet=values["json"])
-    if values["json"]:
+    show_benchmark(out, figures, settings, quiet=is_json)
+    if is_json:
         results.print_json(list(in_order().values()))
 
 

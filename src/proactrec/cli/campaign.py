@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from proactrec.cli import campaign_report, console, measuring, options, results
-from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
+from proactrec.cli.keys import GuideFolder, Store, Tenant, named, opened
 from proactrec.cli.setup import listed_ids
 from proactrec.cli.streams import say
 from proactrec.errors import CampaignStateError, InvalidInputError
@@ -28,7 +28,9 @@ app = typer.Typer(
     "Start with: proactrec campaign create --store shop.sqlite --guide guides/shop --category Jazz",
 )
 Id = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Id of the campaign.")]
-Reason = Annotated[str, typer.Option(help="Why: it is kept.")]
+Reason = Annotated[
+    str, typer.Option(callback=named("--reason", most=1000, kind="a text"), help="Why: it is kept.")
+]
 At = Annotated[
     str | None,
     typer.Option(help="When, e.g. 2026-12-01T02:00:00Z; now if not given."),
@@ -38,6 +40,10 @@ app.command()(measuring.power)
 app.command("off-policy")(measuring.off_policy)
 app.command()(campaign_report.report)
 BY = "command line"
+TWICE = "_duplicated_0"
+"""How Polars ends the name of a column that was there before."""
+MOST_ID = 200
+"""Characters of an id that the service takes."""
 EVENT_COLUMNS = ("user_id", "event_id", "kind", "item_id", "decision_id", "at")
 
 
@@ -86,7 +92,7 @@ def create(
         set_nested(content, setting, value)
     said = Campaign(**content)
     Guides(guide).check(said)
-    with opened(store) as database, database.writing() as connection:
+    with opened(store, makes=True) as database, database.writing() as connection:
         version = campaigns.create(connection, tenant, said, by=BY, at=_now())
     _tell(version, json=json)
 
@@ -96,7 +102,11 @@ def start(
     campaign_id: Id,
     store: Store,
     without_forecast: Annotated[
-        str | None, typer.Option(help="Start without a forecast; say why, it is kept.")
+        str | None,
+        typer.Option(
+            callback=named("--without-forecast", most=1000, kind="a text"),
+            help="Start without a forecast; say why, it is kept.",
+        ),
     ] = None,
     tenant: Tenant = "default",
 ) -> None:
@@ -206,7 +216,11 @@ def plan(
     when = _now() if at is None else _time(at)
     with opened(store) as database, console.progress() as progress:
         guides = opened_guides(database, guide, tenant)
-        ids = listed_ids(users) if users else all_users(database, guides, tenant)
+        ids = (
+            listed_ids(users, "--users", most=MOST_ID)
+            if users
+            else all_users(database, guides, tenant)
+        )
         if not ids:
             raise InvalidInputError("--users must name a user, got nobody")
         host, planned_for = Host(database, guides), None if day is None else day.date()
@@ -338,6 +352,11 @@ def _events(path: Path) -> "pl.DataFrame":
             pl.read_csv(path, infer_schema=False, glob=False)
             if is_csv
             else pl.read_parquet(path, glob=False)
+        )
+    if is_csv and (twice := [name for name in table.columns if name.endswith(TWICE)]):
+        raise InvalidInputError(
+            f"--events must have every column once, got {twice[0].removesuffix(TWICE)!r} twice in "
+            f"{path}"
         )
     needed = EVENT_COLUMNS[:4]
     if missing := [name for name in needed if name not in table.columns]:

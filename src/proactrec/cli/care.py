@@ -43,7 +43,7 @@ def set_care(
     from proactrec.store.audit import BY_COMMAND
 
     said = care.Care(excluded_groups=tuple(group or ()), excluded_categories=tuple(category or ()))
-    with opened(database_url) as database, database.writing() as connection:
+    with opened(database_url, makes=True) as database, database.writing() as connection:
         care.change(connection, tenant, said, by=BY_COMMAND, at=time.time_ns() // 1000)
     groups, categories = (
         ", ".join(one) or "none" for one in (said.excluded_groups, said.excluded_categories)

@@ -62,13 +62,14 @@ def _of_database(url: str) -> Iterator[Finding]:
 
 def _of_opened(database: Database) -> Iterator[Finding]:
     try:
+        database.check_there()
         is_current = database.is_current()
     except StoreError as error:
         yield Finding("database", str(error), "start it, or correct --database-url")
         return
     yield Finding("database", "it answers")
-    if database.is_sqlite:
-        yield free_disk("disk of the database", Path(str(database.url.database)).parent)
+    if database.file is not None:
+        yield free_disk("disk of the database", database.file.parent)
     if not is_current:
         todo = "start a service of this version: it brings it along"
         yield Finding("schema", "older than this version", todo)

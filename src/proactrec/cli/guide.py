@@ -11,6 +11,7 @@ from proactrec.cli import console, options, results
 from proactrec.cli.flags import flags_of, given, naming, takes
 from proactrec.config import parsed_setting
 from proactrec.errors import InvalidInputError
+from proactrec.files import alone_in
 from proactrec.fitting.fitting import Fitting
 from proactrec.fitting.guides import fit_guide
 from proactrec.fitting.options import FittingOptions
@@ -79,7 +80,7 @@ def fit(
             f"--policy {wanted.policy} reads the minds of simulated users: real ones need another"
         )
     stages = store or out.absolute().with_name(f"{out.absolute().name}.store")
-    with console.progress() as progress:
+    with alone_in(out, is_replaced=True), console.progress() as progress:
         fitting = Fitting(wanted, stages, data_dir=data_dir, device=device, progress=progress)
         guide = fit_guide(fitting, shows_again=shows_again)
         guide.save(out)

@@ -15,6 +15,7 @@ from proactrec.cli.reading import COLUMNS, FILES, Weight, import_options
 from proactrec.data.importing.importer import PAGE, Import, Plan, Render
 from proactrec.data.importing.options import ImportOptions
 from proactrec.errors import InvalidInputError, MissingExtraError
+from proactrec.files import alone_in
 
 MARKS = {"yes": "green", "but": "yellow", "no": "red"}
 
@@ -63,7 +64,7 @@ def import_(
     """
     asked = import_options(FLAGS, values, events, weight)
     render = _render()
-    with Import(asked, out, overwrite=overwrite) as job:
+    with alone_in(out, is_replaced=True), Import(asked, out, overwrite=overwrite) as job:
         _confirm(job.plan, is_sure=yes)
         with console.progress() as progress:
             result = job.run(render=render, progress=progress)

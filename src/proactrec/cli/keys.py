@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -39,12 +39,19 @@ Store = Annotated[
 GuideFolder = Annotated[Path, typer.Option("--guide", help="Folder of a guide.")]
 
 
-def named(what: str) -> Callable[[str], str]:
-    """What typer calls with a name, which must not be blank."""
+def named(what: str, *, most: int | None = None, kind: str = "a name") -> Callable[[Any], Any]:
+    """What typer calls with a name, which must not be blank, nor longer than `most`; or with none.
 
-    def checked(name: str) -> str:
-        if not name.strip():
-            raise InvalidInputError(f"{what} must be a name, got {name!r}")
+    The service says the same of what it is asked.
+    """
+
+    def checked(name: str | None) -> str | None:
+        if name is not None and not name.strip():
+            raise InvalidInputError(f"{what} must be {kind}, got {name!r}")
+        if name is not None and most is not None and len(name) > most:
+            raise InvalidInputError(
+                f"{what} must have at most {most:,} characters, got {len(name):,}"
+            )
         return name
 
     return checked
@@ -67,7 +74,10 @@ def create(
     ],
     tenant: Tenant = "default",
     name: Annotated[
-        str | None, typer.Option(help="What it is for, as `keys list` shows it.")
+        str | None,
+        typer.Option(
+            callback=named("--name", most=200), help="What it is for, as `keys list` shows it."
+        ),
     ] = None,
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="It holds so long; for ever by default.")
@@ -79,14 +89,12 @@ def create(
 
     Example: proactrec keys create --scope decide --database-url sqlite:///shop.sqlite
     """
-    from proactrec.names import spelled
     from proactrec.store import keys
 
-    at = time.time_ns() // 1000
-    wanted = spelled(scope, keys.ALLOWS)
+    at, wanted = time.time_ns() // 1000, keys.scope_named(scope)
     until = None if days is None else at + days * DAY
-    with opened(database_url) as database, database.writing() as connection:
-        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)  # type: ignore[arg-type]
+    with opened(database_url, makes=True) as database, database.writing() as connection:
+        key = keys.create(connection, tenant, wanted, at, name=name, expires_at=until)
     print(key)
 
 
@@ -118,11 +126,13 @@ def revoke(
 
 
 @contextmanager
-def opened(url: str) -> Iterator["Database"]:
-    """The database, with the newest schema."""
+def opened(url: str, *, makes: bool = False) -> Iterator["Database"]:
+    """The database, with the newest schema; where there is no store, one is made if `makes`."""
     from proactrec.store.database import Database
 
     with closing(Database(url)) as database:
+        if not makes:
+            database.check_there()
         database.migrate()
         yield database
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from proactrec.cli import console, options, results
 from proactrec.cli.keys import GuideFolder, Store, Tenant, opened
+from proactrec.cli.rules import Rule, callback_of
 from proactrec.errors import InvalidInputError
 
 
@@ -55,9 +56,19 @@ def power(
         typer.Option(min=0, max=1, help="Share without guidance, for figures that are shares."),
     ] = None,
     deviation: Annotated[
-        float | None, typer.Option(min=0, help="Else the standard deviation of a user's number.")
+        float | None,
+        typer.Option(
+            callback=callback_of("--deviation", Rule({"gt": 0})),
+            help="Else the standard deviation of a user's number.",
+        ),
     ] = None,
-    hold_out: Annotated[float, typer.Option(help="Share of users who are not guided.")] = 0.1,
+    hold_out: Annotated[
+        float,
+        typer.Option(
+            callback=callback_of("--hold-out", Rule({"gt": 0, "lt": 1})),
+            help="Share of users who are not guided.",
+        ),
+    ] = 0.1,
 ) -> None:
     """Tell how many users a campaign needs, so that an effect shows in 4 of 5 cases.
 

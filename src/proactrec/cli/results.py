@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from proactrec.evaluation.experiment import Experiment
 
 REPORT, SETTINGS, FORECAST = "report.html", "settings.yaml", "forecast.json"
+FOLDERS = ("store", "data_dir", "encoder_folder")
+NOTED = ("command", "options", *FOLDERS, "device")
+"""What settings of a run say."""
 MOSTLY_SEEN = 0.5
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an earlier run.")]
@@ -194,18 +197,28 @@ def print_json(content: Any) -> None:
     print(json_format.dumps(content, indent=2))
 
 
+def _check_settings(content: Any) -> None:
+    """Refuse what :func:`save_settings` did not write, before it is looked into."""
+    is_mapping = isinstance(content, dict)
+    if missing := [name for name in NOTED if not is_mapping or name not in content]:
+        raise TypeError(f"it must say {', '.join(NOTED)}, {', '.join(missing)} is missing")
+    if not isinstance(content["options"], dict):
+        raise TypeError(f"options must be a mapping, got {content['options']!r}"[:200])
+    for name in FOLDERS:
+        if not isinstance(content[name], str | None):
+            raise TypeError(f"{name} must be a path, got {content[name]!r}"[:200])
+
+
 def earlier(run: Path) -> tuple[Setup, str]:
     """The setup of an earlier run, and the command that began it."""
     path = run / SETTINGS
     try:
         content = yaml_of(path.read_text(encoding="utf-8"))
+        _check_settings(content)
         options, command = experiment_options(content["options"]), str(content["command"])
-        folders = {
-            name: run / content[name] if content[name] else None
-            for name in ("store", "data_dir", "encoder_folder")
-        }
+        folders = {name: run / content[name] if content[name] else None for name in FOLDERS}
         device = str(content["device"])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{run} is no run folder: it has no {SETTINGS}") from error
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read as the settings of a run: {error}") from error

@@ -15,6 +15,7 @@ from proactrec.cli.setup import MACHINE, Setup, experiment_command, setup, take_
 from proactrec.cli.workers import HOW, RAY
 from proactrec.distributed.shards import SHARD_SIZE
 from proactrec.errors import InvalidInputError
+from proactrec.files import alone_in
 from proactrec.measurement.results import RESULT
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ def run(asked: Setup) -> None:
     Example: proactrec run --dataset ml-100k --data-dir data --category Sci-Fi --out runs/scifi
     """
     results.require_report()
-    with console.progress() as progress:
-        experiment = begun(asked, progress)
-        _settle(asked, experiment)
-        result = results.measured(experiment, _typed())
-    results.save_ids(asked.out, experiment.dataset)
-    results.save_result(asked.out, result)
-    page = results.save_report(asked.out, experiment, result)
+    with alone_in(asked.out):
+        with console.progress() as progress:
+            experiment = begun(asked, progress)
+            _settle(asked, experiment)
+            result = results.measured(experiment, _typed())
+        results.save_ids(asked.out, experiment.dataset)
+        results.save_result(asked.out, result)
+        page = results.save_report(asked.out, experiment, result)
     results.show(result, [asked.out / RESULT, page], json=asked.json)
 
 
@@ -126,7 +128,8 @@ def simulate(
     """
     asked = setup(**values)
     if (users, shard_size, processes, ray) == (None, None, None, None):
-        _simulate(asked)
+        with alone_in(asked.out):
+            _simulate(asked)
     else:
         run = workers.runner(processes, ray)
         _simulate_in_shards(asked, users, shard_size or SHARD_SIZE, run)

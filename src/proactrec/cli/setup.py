@@ -275,10 +275,17 @@ def _opt_out_too(content: dict[str, Any], user_ids: list[str]) -> None:
         rails["opt_out"] = [*named, *(user_id for user_id in user_ids if user_id not in named)]
 
 
-def listed_ids(path: Path) -> list[str]:
-    """Ids of users in a file, one a line."""
-    lines = _lines(path, "--opt-out must name a file of user ids")
-    return [line.strip() for line in lines if line.strip()]
+def listed_ids(path: Path, option: str = "--opt-out", most: int | None = None) -> list[str]:
+    """Ids of users in a file, one a line; of at most so many characters."""
+    rule = f"{option} must name a file of user ids"
+    found = [line.strip() for line in _lines(path, rule) if line.strip()]
+    for number, one in enumerate(found, start=1):
+        if "\0" in one or (most is not None and len(one) > most):
+            size = f"of at most {most:,} characters, " if most is not None else ""
+            raise InvalidInputError(
+                f"{rule} {size}without NUL, id {number} is {one[:MOST_SHOWN]!r}"
+            )
+    return found
 
 
 def _lines(path: Path, rule: str) -> list[str]:

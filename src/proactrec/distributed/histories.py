@@ -1,5 +1,6 @@
 """From logs of events to one row a user, which is what is cut into shards: in bounded memory."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import polars as pl
 
 from proactrec.data import imported
 from proactrec.data.sources.files import named
-from proactrec.distributed.shards import ROUNDS, parquet_files
-from proactrec.errors import DataError, InvalidInputError
-from proactrec.files import replacing_folder
+from proactrec.distributed.shards import ROUNDS, check_ids, parquet_files
+from proactrec.errors import DataError, DataWarning, InvalidInputError
+from proactrec.files import alone_in, replacing_folder
 from proactrec.guidance.past import JOURNEY_COLUMNS
 from proactrec.progress import Progress, silent
 
@@ -55,19 +56,38 @@ def gather(
     if out.exists():
         raise InvalidInputError(f"{out} exists already: choose another folder")
     source = events / imported.EVENTS if imported.is_import(events) else events
-    logs = {source: _scan(source, EVENT_COLUMNS)}
+    logs = {source: _whole(source, _scan(source, EVENT_COLUMNS))}
     if journeys is not None:
         logs[journeys] = _scan(journeys, JOURNEY_COLUMNS)
     n_rows = sum(log.select(pl.len()).collect().item() for log in logs.values())
     if not n_rows:
         raise DataError(f"{events} holds no events")
     n_parts, n_users = -(-n_rows // at_once), 0
-    with replacing_folder(out) as partial:
+    with alone_in(out, is_replaced=True), replacing_folder(out) as partial:
         for number, table in enumerate(_parts(logs, n_parts)):
             table.write_parquet(partial / f"{number:04}.parquet", row_group_size=ROW_GROUP)
             n_users += table.height
             progress("histories", number + 1, n_parts)
     return n_users
+
+
+def _whole(path: Path, events: pl.LazyFrame) -> pl.LazyFrame:
+    """Events of which all is known, in the order of their times; how many are not is told."""
+    kind = events.collect_schema()["timestamp"]
+    if not (kind.is_numeric() or kind.is_temporal()):
+        raise DataError(f"timestamp in {path} must be numbers or times, got {kind}")
+    is_whole = pl.all_horizontal(pl.col(EVENT_COLUMNS).is_not_null())
+    if kind.is_float():
+        is_whole &= ~pl.col("timestamp").is_nan()
+    with named(path, "Parquet"):
+        n_left = events.select((~is_whole).sum()).collect(engine="streaming").item()
+    if n_left:
+        warnings.warn(
+            f"{path}: rows without user_id, item_id or timestamp are left aside: {n_left:,}",
+            DataWarning,
+            stacklevel=3,
+        )
+    return events.filter(is_whole)
 
 
 def _scan(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
@@ -77,6 +97,9 @@ def _scan(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
         raise DataError(
             f"{path} must have the columns {', '.join(columns)}; {', '.join(missing)} is missing"
         )
+    for name in columns:
+        if name.endswith("_id"):
+            check_ids(path, name, scan.collect_schema()[name])
     ids = [pl.col(name).cast(pl.String) for name in columns if name.endswith("_id")]
     return scan.select(columns).with_columns(ids)
 

@@ -89,11 +89,23 @@ class Output(NamedTuple):
             progress(self.kind, number, total)
 
     def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Say what is in it, now that it is whole, and sweep away what a killed run left."""
+        """Say what is in it, now that it is whole, and sweep away what a killed run left.
+
+        Another process of this machine that still writes the same goes on undisturbed.
+        """
         for leftover in self.folder.rglob(".*.*.[0-9]*"):
-            leftover.unlink(missing_ok=True)
+            if not _is_written(leftover):
+                leftover.unlink(missing_ok=True)
         write_json(self.folder / SUMMARY, summary)
         return summary
+
+
+def _is_written(partial: Path) -> bool:
+    """Whether the process that a partial file is named by lives, and is another one."""
+    number = partial.suffix.removeprefix(".")
+    if not number.isdecimal() or int(number) == os.getpid():
+        return False
+    return Path(f"/proc/{number}").exists()
 
 
 def _write(path: Path, content: bytes) -> None:

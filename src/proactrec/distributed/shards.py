@@ -1,7 +1,7 @@
 """A table of users in Parquet, cut by rows into shards that are worked on one by one."""
 
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
@@ -70,9 +70,7 @@ class UserTable(NamedTuple):
                 f"{path} must have the columns {', '.join(COLUMNS)}; {', '.join(missing)} is "
                 "missing: see `proactrec data histories`"
             )
-        for name in ("item_ids", *([ROUNDS] if ROUNDS in schema else [])):
-            if not isinstance(schema[name], pl.List):
-                raise DataError(f"{name} in {path} must be lists, got {schema[name]}")
+        _check_kinds(path, schema)
         n_users = scan.select(pl.len()).collect().item()
         if not n_users:
             raise DataError(f"{path} has no rows")
@@ -96,11 +94,38 @@ class UserTable(NamedTuple):
         user_id = found["user_id"]
         is_bad = user_id.is_null() | user_id.is_duplicated()
         if is_bad.any():
+            where = self.files[0] if len(self.files) == 1 else self.files[0].parent
             raise DataError(
-                f"user_id must be there once in every row; {is_bad.sum()} rows of "
-                f"{self.files[0].parent} break this, first {user_id.filter(is_bad)[0]!r}"
+                f"user_id must be there once in every row; {is_bad.sum()} rows of {where} break "
+                f"this, first {user_id.filter(is_bad)[0]!r}"
             )
         return found
+
+
+def check_ids(path: Path, name: str, kind: pl.DataType) -> None:
+    """Refuse ids that others would be written otherwise than: 1.0 is no 1.
+
+    Raises
+    ------
+    DataError
+        If a column has neither texts nor whole numbers.
+    """
+    if kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        return
+    raise DataError(f"{name} in {path} must be texts or whole numbers, got {kind}")
+
+
+def _check_kinds(path: Path, schema: pl.Schema) -> None:
+    check_ids(path, "user_id", schema["user_id"])
+    for name in ("item_ids", *([ROUNDS] if ROUNDS in schema else [])):
+        kind = schema[name]
+        if not isinstance(kind, pl.List):
+            raise DataError(f"{name} in {path} must be lists, got {kind}")
+        if name == "item_ids":
+            inner: Any = kind.inner
+            check_ids(path, "item_ids", inner)
+        elif not isinstance(kind.inner, pl.Struct):
+            raise DataError(f"{name} in {path} must be lists of rounds, got {kind}")
 
 
 def parquet_files(path: Path) -> list[Path]:

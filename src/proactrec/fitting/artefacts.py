@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from proactrec.config import digest
-from proactrec.errors import ArtefactError
+from proactrec.errors import ArtefactError, InvalidInputError
 from proactrec.files import write_text
 from proactrec.parallel import ranks
 from proactrec.progress import Progress, silent
@@ -51,9 +51,16 @@ class ArtefactStore:
     ----------
     asked : set of Path
         Folders of the artefacts that were asked for so far.
+
+    Raises
+    ------
+    InvalidInputError
+        If `root` is a file.
     """
 
     def __init__(self, root: Path, progress: Progress = silent) -> None:
+        if root.exists() and not root.is_dir():
+            raise InvalidInputError(f"a store must be a folder, {root} is a file")
         self.root, self._progress = root, progress
         self.asked: set[Path] = set()
 

@@ -89,7 +89,7 @@ def create_app(service: Service) -> FastAPI:
         summary="What to show users next, on the way to what a campaign leads to",
         description=description(),
         lifespan=lifespan,
-        middleware=[Middleware(Watched), Middleware(Bounded)],
+        middleware=[Middleware(Watched), Middleware(Bounded), Middleware(users.AsSent)],
         responses={"4XX": {"model": Problem}, 503: {"model": Problem}},
     )
     app.state.service = service

@@ -85,7 +85,7 @@ def reports_of(table: pl.DataFrame, file: str = "the events") -> list[Report]:
     names = [name for name in EventReport.model_fields if name in table.columns]
     try:
         texts = table.select(pl.col(names).cast(pl.String).replace("", None)).to_dicts()
-    except pl.exceptions.InvalidOperationError as error:
+    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError) as error:
         kinds = ", ".join(f"{name} {table[name].dtype}" for name in names)
         raise InvalidInputError(f"columns of {file} must be texts, got {kinds}") from error
     rows = [{name: value for name, value in row.items() if value is not None} for row in texts]

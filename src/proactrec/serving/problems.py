@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proactrec.config import told_of
 from proactrec.errors import (
     AccessError,
     CampaignStateError,
@@ -58,6 +59,8 @@ TITLES = {
 HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
 NOT_KEPT = {"Cache-Control": "no-store"}
 """What is personal is kept by no browser or proxy."""
+PARTS = ("body", "query", "path", "header")
+"""Of a request, in which a value may be wrong."""
 RETRY_SECONDS = 1
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +76,11 @@ def problem(
     """A response that says what went wrong."""
     kind = f"{TYPE}{name}" if name else "about:blank"
     told = Problem(
-        type=kind, title=TITLES.get(status, "Error"), status=status, detail=detail, errors=errors
+        type=kind,
+        title=TITLES.get(status, "Error"),
+        status=status,
+        detail=_utf8(detail),
+        errors=errors,
     )
     retry = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     return Response(
@@ -95,7 +102,10 @@ def parsed(adapter: TypeAdapter[Any], body: bytes) -> Any:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from error
+        found = error.errors(include_url=False)
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in found]
+        ) from error
 
 
 def install(app: FastAPI) -> None:
@@ -123,7 +133,8 @@ async def _of_values(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     wrong = tuple(_wrong(one) for one in error.errors())
     first = wrong[0]
-    detail = f"{first.field}: {first.message}" if first.field else first.message
+    is_said = isinstance(_own(error.errors()[0]), InvalidInputError)  # with its name
+    detail = first.message if is_said else f"{first.field or 'the body'} {first.message}"
     return problem(422, detail, name=KINDS[InvalidInputError][1], errors=wrong)
 
 
@@ -159,11 +170,31 @@ async def _of_bug(_: Request, error: Exception) -> Response:
     return problem(500, "the request failed for a reason that is not the caller's", headers=headers)
 
 
-def _wrong(error: Mapping[str, Any]) -> WrongField:
-    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+def _own(error: Mapping[str, Any]) -> Exception | None:
+    """What our own rule has said, where it was one."""
     inner = error.get("ctx", {}).get("error")
-    message = str(inner) if isinstance(inner, Exception) else str(error["msg"])
-    if isinstance(inner, InvalidInputError) and isinstance(inner.__cause__, ValidationError):
+    return inner if isinstance(inner, Exception) else None
+
+
+def _wrong(error: Mapping[str, Any]) -> WrongField:
+    """A value that breaks a rule, in the words that the command line has too."""
+    if error["type"] == "json_invalid":
+        return WrongField(field="", message=f"must be JSON: {error['ctx']['error']}")
+    first, *others = error["loc"] or ("",)
+    place = [str(part) for part in (others if first in PARTS else error["loc"])]
+    inner = _own(error)
+    if not isinstance(inner, InvalidInputError):
+        return _wrong_field(place, told_of(error))
+    if isinstance(inner.__cause__, ValidationError):
         # Options tell their first error in a sentence; where it is their own error knows.
         place += map(str, inner.__cause__.errors(include_context=False)[0]["loc"])
-    return WrongField(field=".".join(place), message=message)
+    return _wrong_field(place, str(inner))
+
+
+def _wrong_field(place: Sequence[str], message: str) -> WrongField:
+    return WrongField(field=_utf8(".".join(place)), message=_utf8(message))
+
+
+def _utf8(text: str) -> str:
+    """A text without halves of signs, which JSON may name and no answer can hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,6 +3,7 @@
 Of a campaign itself see :mod:`proactrec.store.campaign`.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -15,8 +16,10 @@ from pydantic import (
     Field,
     StrictBool,
     StrictInt,
+    WrapValidator,
 )
 
+from proactrec.config import NO_NUL, numbers_as_they_are
 from proactrec.store.campaign import Campaign, Label, State
 from proactrec.store.people import KINDS
 
@@ -28,7 +31,7 @@ MOST_CANDIDATES, MOST_ITEMS, MOST_PAGE = 1000, 1000, 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(2200, 1, 1, tzinfo=UTC)
 
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(pattern=NO_NUL)]
 """Any but the sign that PostgreSQL can't keep."""
 Id = Annotated[Text, Field(min_length=1, max_length=200)]
 """Of a user, an item, an event."""
@@ -49,6 +52,13 @@ def _as_text(at: Any) -> Any:
     return at
 
 
+def _of_json(given: Any, read: Callable[[Any], Any]) -> Any:
+    with numbers_as_they_are():
+        return read(given)
+
+
+OF_JSON = WrapValidator(_of_json)
+"""Of options that come as a body: what is a number by the description, is none as text."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_text)]
 """RFC 3339, with its time zone."""
 At = Annotated[Moment, AfterValidator(_within_reach)]
@@ -163,7 +173,7 @@ class ItemsTaken(Schema):
 class CampaignChange(Schema):
     """What a campaign says from now on, all of it."""
 
-    campaign: Campaign
+    campaign: Annotated[Campaign, OF_JSON]
     reason: Reason
     version: StrictInt | None = Field(
         None, description="that it changes; refused if there is a newer one; any by default"

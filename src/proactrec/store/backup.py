@@ -78,7 +78,8 @@ def restore(
 ) -> dict[str, int]:
     """Put a backup in place of all that is in a store, in one transaction; rows by table.
 
-    Instances that work on it take it up with their next decision.
+    The store is made where there is none, once the file was checked. Instances that work on it
+    take it up with their next decision.
 
     Parameters
     ----------
@@ -96,6 +97,7 @@ def restore(
     try:
         with ZipFile(path) as archive:
             parts = _checked(archive, path, progress)
+            database.migrate()
             with database.writing() as connection:
                 known = _make_room(connection, force=force)
                 _fill(connection, archive, parts, progress)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from proactrec.config import Options
 from proactrec.data.items import Items
+from proactrec.errors import InvalidInputError
 from proactrec.store import audit, turns
 from proactrec.store.campaign import Campaign
 from proactrec.store.database import Hot
@@ -73,7 +74,15 @@ def change(
     ----------
     after : int
         Version that was given already, whether or not the store knows it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a group or category has no name: nobody would be meant.
     """
+    names = (*care.excluded_groups, *care.excluded_categories)
+    if not after and not all(one.strip() for one in names):
+        raise InvalidInputError("excluded_groups and excluded_categories must be names, got ''")
     turns.take(connection, Turn.CARE)
     if not after and care == current(connection, tenant):  # a call that is repeated
         return

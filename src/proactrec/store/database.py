@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url
 from sqlalchemy.engine import URL
@@ -71,8 +72,7 @@ class Database:
     def __init__(self, url: str | URL, *, partitions: int = 0) -> None:
         self.url, self.partitions = _read(url), partitions
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.file = _file_of(self.url) if self.is_sqlite else None
         extra: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 12}
         extra["hide_parameters"] = True  # they name users
         if self.is_sqlite:
@@ -100,6 +100,8 @@ class Database:
 
         A schema that a newer version made is left as it is: migrations only add.
         """
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
         if revision == "head" and self.is_current():
             return
         # Here: it takes long to load, and a process beside others finds a schema that is there.
@@ -114,6 +116,21 @@ class Database:
             is_down = revision == "base" or revision.startswith("-")
             (command.downgrade if is_down else command.upgrade)(config, revision)
 
+    def check_there(self) -> None:
+        """Refuse to work on what nobody has made: a path may be mistyped.
+
+        Raises
+        ------
+        StoreError
+            If there is no store, or the database can't be reached.
+        """
+        if (self.file is None or self.file.exists()) and self._schema() is not None:
+            return
+        where = self.file or self.url.render_as_string()
+        raise StoreError(
+            f"no store at {where}: look at the path, or make one with `proactrec serve`"
+        )
+
     def is_current(self) -> bool:
         """Whether the schema is the newest one that is known here, or of a newer version.
 
@@ -122,11 +139,15 @@ class Database:
         StoreError
             If the database can't be reached.
         """
+        found = self._schema()
+        return found is not None and found not in revisions()[:-1]
+
+    def _schema(self) -> str | None:
+        """Revision of the schema; None: there is none."""
         with self.reading() as connection:
             has_any = inspect(connection).has_table("alembic_version")
             asked = "SELECT version_num FROM alembic_version"
-            found = connection.exec_driver_sql(asked).scalar() if has_any else None
-        return found is not None and found not in revisions()[:-1]
+            return connection.exec_driver_sql(asked).scalar() if has_any else None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -297,6 +318,13 @@ def _read(url: str | URL) -> URL:
     if is_in_memory:
         raise InvalidInputError(f"a database is in a file, or postgresql://..., got {url!r}")
     return read
+
+
+def _file_of(url: URL) -> Path:
+    """The file of SQLite, which may be a URI too."""
+    name = str(url.database)
+    is_uri = name.startswith("file:") and "uri" in url.query
+    return Path(unquote(urlsplit(name).path) if is_uri else name)
 
 
 def _settle_sqlite(engine: Engine) -> None:

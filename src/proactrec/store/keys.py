@@ -66,6 +66,20 @@ class _Verified(NamedTuple):
     looked_at: float
 
 
+def scope_named(text: str) -> Scope:
+    """The scope of this name, in any capitals.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    for scope in ALLOWS:
+        if scope == text.casefold():
+            return scope
+    raise InvalidInputError(f"scope must be one of {', '.join(ALLOWS)}, got {text!r}")
+
+
 def create(
     connection: Connection,
     tenant: str,
@@ -83,8 +97,7 @@ def create(
     InvalidInputError
         If there is no such scope, or it would never hold.
     """
-    if scope not in ALLOWS:
-        raise InvalidInputError(f"scope must be one of {', '.join(ALLOWS)}, got {scope!r}")
+    scope = scope_named(scope)
     if expires_at is not None and expires_at <= at:
         raise InvalidInputError("expires_at must be in the future, got a time that has passed")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)

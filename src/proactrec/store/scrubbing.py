@@ -27,12 +27,12 @@ def scrub(database: Database, user_id: str) -> bool:
     other rows and leaves bytes in it until then: see :func:`rewrite`.
     """
     try:
-        if not database.is_sqlite:
+        if database.file is None:
             _say(database, "VACUUM (INDEX_CLEANUP ON, SKIP_LOCKED)")
             return False
         with _sqlite(database) as raw:
             is_done = _is_emptied(raw)
-            if _holds(Path(str(database.url.database)), user_id):
+            if _holds(database.file, user_id):
                 raw.execute("VACUUM")
                 is_done = _is_emptied(raw)
             return is_done

@@ -35,7 +35,7 @@ def only_one(database: Database, ends: threading.Event | None = None) -> Iterato
 @contextmanager
 def _held_by_file(database: Database) -> Iterator[tuple[Callable[[], bool], Check]]:
     """By a file beside that of SQLite."""
-    path = Path(f"{database.url.database}.worker.lock")
+    path = Path(f"{database.file}.worker.lock")
     with path.open("a", encoding="utf-8") as file:
 
         def try_() -> bool:

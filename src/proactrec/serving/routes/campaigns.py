@@ -12,6 +12,7 @@ from proactrec.serving.brought import MeasurementNow
 from proactrec.serving.counting import journeys_after
 from proactrec.serving.schemas import (
     MOST_PAGE,
+    OF_JSON,
     CampaignChange,
     CampaignNow,
     Campaigns,
@@ -49,7 +50,7 @@ EXAMPLE = {"name": "Jazz in May", "goal": {"category": "Jazz", "n_targets": 5}, 
 @router.post("", status_code=201)
 def create(
     request: Request,
-    said: Annotated[Campaign, Body(examples=[EXAMPLE])],
+    said: Annotated[Campaign, OF_JSON, Body(examples=[EXAMPLE])],
     access: Operates,
     idempotency_key: IdempotencyKey = None,
 ) -> CampaignVersion:

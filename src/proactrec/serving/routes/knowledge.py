@@ -8,7 +8,7 @@ from fastapi import Path as InPath
 from proactrec.serving import knowledge
 from proactrec.serving.guides import Guides
 from proactrec.serving.learned import GoBack, Knowledge, KnowledgeVersion
-from proactrec.serving.schemas import MOST_PAGE
+from proactrec.serving.schemas import MOST_PAGE, OF_JSON
 from proactrec.serving.service import Needs, service_of
 from proactrec.store.keys import Access
 from proactrec.store.watch import Watch
@@ -31,7 +31,7 @@ def get(
 
 
 @router.put("")
-def put(request: Request, said: Watch, access: Operates) -> Watch:
+def put(request: Request, said: Annotated[Watch, OF_JSON], access: Operates) -> Watch:
     """How learning is watched from now on, and whether it stands still."""
     service, guides = service_of(request), _guides(request, access)
     with service.database.writing() as connection:

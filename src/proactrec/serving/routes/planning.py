@@ -8,6 +8,7 @@ from proactrec.measurement.effects import users_for_share
 from proactrec.serving.looking import GoalLook, UsersNeeded
 from proactrec.serving.planning import looked_at
 from proactrec.serving.routes.campaigns import EXAMPLE
+from proactrec.serving.schemas import OF_JSON
 from proactrec.serving.service import Needs, service_of
 from proactrec.store.campaign import Campaign
 from proactrec.store.keys import Access
@@ -18,7 +19,7 @@ Reads = Annotated[Access, Depends(Needs("report"))]
 
 @router.post("/campaigns/look")
 def look(
-    request: Request, said: Annotated[Campaign, Body(examples=[EXAMPLE])], access: Reads
+    request: Request, said: Annotated[Campaign, OF_JSON, Body(examples=[EXAMPLE])], access: Reads
 ) -> GoalLook:
     """Where a campaign would lead and whom; nothing is made, and refused is what making it is."""
     service = service_of(request)

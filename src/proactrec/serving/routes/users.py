@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from sqlalchemy import Connection, select
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proactrec.config import NO_NUL
 from proactrec.data.items import Items
 from proactrec.serving.looking import UserNow
 from proactrec.serving.requests import Answer, Consent, Membership
@@ -23,7 +26,8 @@ from proactrec.store.people import Made
 from proactrec.store.tables import DECISIONS, EVENTS
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
-UserId = Annotated[str, InPath(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+UserId = Annotated[str, InPath(min_length=1, max_length=200, pattern=NO_NUL)]
+OF_USERS = "/v1/users/"
 Decides = Annotated[Access, Depends(Needs("decide"))]
 Reads = Annotated[Access, Depends(Needs("report"))]
 
@@ -31,16 +35,35 @@ Reads = Annotated[Access, Depends(Needs("report"))]
 class Whole(PathConvertor):
     """A user, and no part of one: nobody is looked at, or erased, who was not meant.
 
-    Ids may hold any signs, newlines too, before which `.` and `$` of a pattern stop.
+    It is matched as it was sent (:class:`AsSent`): `%2F` is of an id, and `/` may be.
     """
 
-    regex = r"(?s:(?!.*/(?:consent|groups|decisions|export)\Z).*)"
+    regex = r"(?!.*/(?:consent|groups|decisions|export)\Z).*"
+
+    def convert(self, value: str) -> str:
+        """The id, which may hold any signs; what is no UTF-8 is refused, and is nobody else."""
+        return unquote(value, errors="surrogateescape")
 
 
-class Owner(PathConvertor):
+class Owner(Whole):
     """A user, before the part of them that is meant."""
 
-    regex = r"(?s:.*(?=/[a-z]+\Z))"
+    regex = r".*(?=/[a-z]+\Z)"
+
+
+class AsSent:
+    """An application whose paths of users are routed as they were sent, before `%2F` became `/`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["path"].startswith(OF_USERS):
+            sent = scope.get("raw_path", b"").decode("latin-1")
+            is_plain = sent.startswith(OF_USERS)
+            scope["path"] = sent if is_plain else quote(scope["path"])  # in place: others look
+        await self._app(scope, receive, send)
 
 
 register_url_convertor("whole", Whole())
