@@ -1,6 +1,7 @@
 """Campaigns as nightly batches: the same journeys as by calls, once however often they are run."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,12 @@ def test_a_row_that_is_no_event_is_named_with_its_file(run: "Command", tmp_path:
 
 
 class Command:
-    """`proactrec campaign`, on a store of its own."""
+    """`proactrec campaign`, on an empty store of its own."""
 
     def __init__(self, folder: Path, guide: Path) -> None:
         self.store, self.guide = str(folder / "shop.sqlite"), str(guide)
+        with closing(Database(self.store)) as database:
+            database.migrate()
 
     def __call__(self, name: str, *arguments: str, fails: bool = False) -> str:
         given = [name, *arguments, "--store", self.store]
