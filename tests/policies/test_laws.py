@@ -10,6 +10,7 @@ from proactrec.evaluation.rollout import RolloutOptions, rollout
 from proactrec.graphau import InterestVectors
 from proactrec.guidance.learned import knowledge_of, tensors_of
 from proactrec.journeys import UNKNOWN, Journeys
+from proactrec.policies import standing
 from proactrec.policies.base import Candidates, View
 from proactrec.policies.belief import moved_by_answers
 from proactrec.policies.foresight import Foresight, ForesightOptions
@@ -175,6 +176,19 @@ def test_the_law_that_holds_is_found_from_answers(
     found = planner(laws, **{n: users[n] for n in set(users) - own})
     before = ForesightOptions(laws=NAMES).law._asdict()[name]
     assert 0.25 < (found[name] - before) / (true - before) < 1.25
+
+
+def test_places_do_not_depend_on_how_many_are_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = toy()
+    counts, known = made.dataset.items.train_counts, made.dataset.before("train")
+    policy, journeys = Foresight(InterestVectors(*made[1:3]), counts, known), made.journeys()
+    assert journeys.n_past > 2
+    whole = policy.place(journeys)
+    monkeypatch.setattr(standing, "AT_ONCE", 1)
+    torch.testing.assert_close(policy.place(journeys), whole)
+    assert policy.place(journeys.of(slice(0))).shape == (0, whole.shape[1])
 
 
 def test_an_old_guides_knowledge_is_opened_with_the_papers_law() -> None:

@@ -21,6 +21,7 @@ from proactrec.estimating.memory import (
 from proactrec.estimating.size import ENCODER, FORESIGHT, Size
 from proactrec.graphau import GraphAUOptions
 from proactrec.intents import IntentOptions
+from proactrec.policies.standing import AT_ONCE
 from proactrec.policies.toward import MOST_KEPT
 from proactrec.ranking import SCORE_BLOCK
 from proactrec.simulator.response import N_RECENT
@@ -202,6 +203,7 @@ ON_ENCODER = (
         lambda size: (8 * size.dim + 4 * IntentOptions().n_intents) * size.n_rows,
     ),
 )
+PLACING = "8 · places, and of what they are made of at most 128 MiB; or sequences of an encoder"
 PLACES = Formula(
     "places",
     "held",
@@ -242,8 +244,8 @@ STARTING = (
     Formula(
         "placing everybody",
         "once",
-        "4 · dim · users; on an encoder its sequences too",
-        lambda size: placing(size, size.users, n_tables=1),
+        PLACING,
+        lambda size: placing(size, size.users),
     ),
 )
 PLAYED = (
@@ -279,8 +281,8 @@ PLANNED = (
     Formula(
         "placing journeys",
         "once",
-        "5 · 4 · dim · journeys; on an encoder its sequences too",
-        lambda size: placing(size, size.at_once, n_tables=5),
+        PLACING,
+        lambda size: placing(size, size.at_once),
     ),
     Formula(
         "the table of what is shown", "once", "150 · journeys", lambda size: 150 * size.at_once
@@ -288,10 +290,11 @@ PLANNED = (
 )
 
 
-def placing(size: Size, n: int, *, n_tables: int) -> float:
-    """While places of so many are made: vectors, or sequences, their masks and vectors."""
+def placing(size: Size, n: int) -> float:
+    """While places of so many are made: the vectors they are made of, or sequences and masks."""
     if size.has_views:
-        return 4 * n_tables * size.place_dim * n
+        walked = min(AT_ONCE, n * (1 + size.rounds) * size.place_dim)
+        return 8 * (size.place_width * n + walked)
     return (40 * ENCODER.max_seq_len + 12 * size.dim) * n
 
 

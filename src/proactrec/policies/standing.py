@@ -27,6 +27,9 @@ from proactrec.policies.starts import Starts
 from proactrec.policies.toward import Toward
 from proactrec.policies.views import Views
 
+AT_ONCE = 2**24
+"""Numbers in the vectors of what users were shown, while it is walked through: 64 MiB."""
+
 
 class Standing:
     """Users as one acceptance model has them.
@@ -70,20 +73,13 @@ class Standing:
 
         `offsets` (n_items + 1,) are those of the chances.
         """
-        start, law = self._start(journeys), self.law
+        law = self.law
         if self._laws:
-            vectors = known_vectors(start, self.items, journeys)
-            trail = walked(
-                vectors,
-                journeys,
-                self.slope,
-                offsets,
-                self._varied,
-                receptive="receptivity" in self._laws,
-            )
-            return trail.packed(trail.places(vectors))
+            n, most = len(journeys.user), self.most_at_once(journeys.n_past)
+            parts = (journeys.of(slice(at, at + most)) for at in range(0, max(n, 1), most))
+            return torch.cat([self._walked(part, offsets) for part in parts])
         return moved_by_answers(
-            start,
+            self._start(journeys),
             self.items,
             journeys,
             self.slope,
@@ -91,6 +87,17 @@ class Standing:
             kept_share=law.kept,
             variance=law.surprise,
         )
+
+    def most_at_once(self, n_past: int) -> int:
+        """Journeys of so many past rounds that are walked at once: memory is bounded."""
+        return max(1, AT_ONCE // ((1 + n_past) * self.dim))
+
+    def _walked(self, journeys: Journeys, offsets: Tensor) -> Tensor:
+        """The same of some journeys, where laws are learned."""
+        vectors = known_vectors(self._start(journeys), self.items, journeys)
+        receptive = "receptivity" in self._laws
+        trail = walked(vectors, journeys, self.slope, offsets, self._varied, receptive=receptive)
+        return trail.packed(trail.places(vectors))
 
     def places(self, view: View) -> Tensor:
         """Where users stand (n, d)."""
