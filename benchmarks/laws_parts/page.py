@@ -71,9 +71,11 @@ def _less(of: BySeed, beside: BySeed) -> dict[str, Any]:
 EXPLAINED = (
     "Increase of interest (IoI), hit ratio (HR) and share of journeys whose target was accepted: "
     "means, with 95 % intervals over seeds (Student's t). Share: of what `oracle-lookahead` gains "
-    "by round 20, which reads users' minds and knows the law. Differences to ITMPRec are paired, "
-    "the same users, targets and luck, with 95 % bootstrap intervals over users; a † says that the "
-    "interval holds no 0 and every seed agrees."
+    "by round 20, which reads users' minds and knows the law."
+)
+COMPARISON = (
+    " Differences to ITMPRec are paired, the same users, targets and luck, with 95 % bootstrap "
+    "intervals over users; a † says that the interval holds no 0 and every seed agrees."
 )
 
 
@@ -81,11 +83,13 @@ def body_of(content: Mapping[str, Any]) -> str:
     """The page below its title."""
     rows = content["rows"]
     worlds = list(dict.fromkeys(row["world"] for row in rows))
-    parts = [EXPLAINED]
+    is_compared = any(row.get("less") for row in rows)
+    parts = [EXPLAINED + COMPARISON * is_compared]
     if missing := content["missing"]:
         parts.append(f"**Not finished ({len(missing)}):** {'; '.join(missing[:20])}")
     parts += ["## Share of the oracle's gain", _shares(rows, worlds)]
-    parts += ["## Beside ITMPRec", _verdicts(rows)]
+    if is_compared:
+        parts += ["## Beside ITMPRec", _verdicts(rows)]
     for world in worlds:
         parts += [f"## {world}", _of_world([row for row in rows if row["world"] == world])]
     return "\n\n".join(parts)
@@ -123,10 +127,12 @@ def _of_world(rows: Sequence[Row]) -> str:
     for row in rows:
         figures = [interval(row["figures"][name], 3) for name in SHOWN]
         share = interval([100 * x for x in row["share"]], 0) + " %" if row["share"] else "–"
-        less = [_difference(row.get("less", {}).get(name)) for name in COMPARED]
-        lines.append([row["method"], *figures, share, *less])
-    beside = [f"less {BESIDE}, IoI@20", "target @20"]
-    return table([*heads, *beside], lines)
+        lines.append([row["method"], *figures, share])
+    if any(row.get("less") for row in rows):
+        heads += [f"less {BESIDE}, IoI@20", "target @20"]
+        for row, line in zip(rows, lines, strict=True):
+            line += [_difference(row.get("less", {}).get(name)) for name in COMPARED]
+    return table(heads, lines)
 
 
 def _difference(found: Sequence[Any] | None) -> str:
