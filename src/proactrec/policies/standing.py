@@ -75,7 +75,8 @@ class Standing:
         """
         law = self.law
         if self._laws:
-            n, most = len(journeys.user), self.most_at_once(journeys.n_past)
+            n, of_one = len(journeys.user), (1 + journeys.n_past) * self.dim
+            most = max(1, AT_ONCE // of_one)
             parts = (journeys.of(slice(at, at + most)) for at in range(0, max(n, 1), most))
             return torch.cat([self._walked(part, offsets) for part in parts])
         return moved_by_answers(
@@ -87,10 +88,6 @@ class Standing:
             kept_share=law.kept,
             variance=law.surprise,
         )
-
-    def most_at_once(self, n_past: int) -> int:
-        """Journeys of so many past rounds that are walked at once: memory is bounded."""
-        return max(1, AT_ONCE // ((1 + n_past) * self.dim))
 
     def _walked(self, journeys: Journeys, offsets: Tensor) -> Tensor:
         """The same of some journeys, where laws are learned."""
