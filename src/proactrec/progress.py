@@ -19,7 +19,7 @@ def silent(stage: str, done: int, total: int, note: str = "") -> None:
 
 
 class PrintedProgress:
-    """Lines on standard error: at the end of every stage, and now and then before.
+    """Lines on standard error: at both ends of every stage, and now and then between.
 
     Parameters
     ----------
@@ -28,11 +28,14 @@ class PrintedProgress:
     """
 
     def __init__(self, every_s: float = LINE_EVERY_S) -> None:
-        self._every_s, self._last = every_s, -every_s
+        self._every_s, self._said_at = every_s, -every_s
+        self._heard: tuple[str, int] | None = None
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say it, unless it was just said."""
-        now = time.monotonic()
-        if done == total or now - self._last >= self._every_s:
-            self._last = now
+        """Say it, unless something between the ends of a stage was just said."""
+        now, heard = time.monotonic(), (stage, done)
+        begins = done == 0 and heard != self._heard
+        self._heard = heard
+        if begins or done == total or now - self._said_at >= self._every_s:
+            self._said_at = now
             print(f"{stage} {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
