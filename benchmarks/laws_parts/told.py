@@ -10,7 +10,7 @@ TOLD = "Foresight, told the law"
 def told_in(world: WorldOptions) -> Changes:
     """Its settings: strengths of drift, and of users' and items' own logits where they have any.
 
-    Wandering, days, lapses and slopes of users' own are no laws that Foresight knows.
+    How far answers tell where users stand is learned, as no law says it. Wandering, days, lapses and slopes of users' own are no laws that Foresight knows.
     """
     laws = world.laws
     told: dict[LawName, float] = {
@@ -24,6 +24,6 @@ def told_in(world: WorldOptions) -> Changes:
     told = {name: strength for name, strength in told.items() if strength or name in DRIFT}
     return {
         "policy": "foresight",
-        "policy_options.laws": list(told),
+        "policy_options.laws": [*told, "surprise"],
         "policy_options.told": told,
     }

@@ -128,7 +128,7 @@ def test_a_law_that_is_told_is_not_learned_and_counts_in_full() -> None:
     planned = policy._users._planned
     assert (planned.refusal, planned.returning) == pytest.approx((0.05, 0.1), abs=1e-3)
     before = Law(0.8, refusal=0.05, surprise=0.02)
-    assert beyond_doubt(before, before, 4.5, {}) == before
+    assert beyond_doubt(before, before, {}) == before
 
 
 def test_only_laws_that_are_on_can_be_told() -> None:

@@ -123,7 +123,8 @@ class Size(Options):
         """Length of the vector where the policy believes a user to stand."""
         if not self.has_views:
             return self.dim
-        return FORESIGHT.n_models * self.dim + (self.n_views - 1) * FORESIGHT.view_dim
+        main = min(FORESIGHT.model_dim, FORESIGHT.n_models * self.dim)
+        return main + (self.n_views - 1) * FORESIGHT.view_dim
 
     @property
     def place_width(self) -> int:

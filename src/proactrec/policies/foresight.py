@@ -72,15 +72,16 @@ class ForesightOptions(Options):
         0.8, ge=0, le=1, description="assumed share of the old vector an accepted item leaves"
     )
     belief_variance: float = Field(
-        0.02,
+        0.01,
         ge=0,
-        description="how much the vector of a history may be wrong; 0: answers only move",
+        description="how much the vector of a history may be wrong, before any answer; 0 and not "
+        "learned (`surprise`): answers only move",
     )
     laws: tuple[LawName, ...] = Field(
         SHARED,
         description="what is learned of how answers move users: kept, returning, refusal, "
-        "diminishing, receptivity of each; of responses: bias of users, appeal of items; all but "
-        "receptivity by default",
+        "diminishing, receptivity of each; surprise, how far they tell where users stand; of "
+        "responses: bias of users, appeal of items; all but receptivity by default",
     )
     told: dict[LawName, float] = Field(
         {}, description="strengths of some of these laws, where they are known and not learned"
@@ -108,7 +109,10 @@ class ForesightOptions(Options):
     prior_chance: float = Field(
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
     )
-    n_models: int = Field(2, ge=1, le=64, description="interest models, of other seeds, to average")
+    n_models: int = Field(4, ge=1, le=64, description="interest models, of other seeds, to average")
+    model_dim: int = Field(
+        128, ge=1, le=MOST_DIM, description="length of their vectors, all of them together"
+    )
     graphau: GraphAUOptions = GraphAUOptions()
     other_views: tuple[Literal["companions", "categories"], ...] = Field(
         ("companions", "categories"),
@@ -182,6 +186,7 @@ class Foresight(Policy):
             options.n_models,
             options.other_views,
             share=options.view_share,
+            main_size=options.model_dim,
             size=options.view_dim,
         )
         return cls(views, ingredients.items.train_counts, ingredients.known, options)

@@ -50,12 +50,16 @@ from torch import Tensor
 
 from proactrec.journeys import UNKNOWN, Journeys
 
-LawName = Literal["kept", "returning", "refusal", "diminishing", "bias", "appeal", "receptivity"]
+LawName = Literal[
+    "kept", "returning", "refusal", "diminishing", "bias", "appeal", "surprise", "receptivity"
+]
 DRIFT: tuple[LawName, ...] = ("kept", "returning", "refusal", "diminishing")
 """Laws that move users; plans have no use for the others."""
 TINY = 1e-6
 KNOWN = 1e-4
 """Deviation of a strength that nothing is to be learned of."""
+SURE = 2.0
+"""Posterior deviations beyond which a strength is planned with."""
 STEP_DIFFERENCE = 0.1
 """By which the log of a user's own step is varied."""
 MOST_STEP = 0.95
@@ -70,7 +74,7 @@ class Law(NamedTuple):
     diminishing: float = 0.0  # delta
     bias: float = 0.0  # variance of users' own logits: tau^2
     appeal: float = 0.0  # variance of items' own logits
-    surprise: float = 0.0  # variance of a start, in every direction: v; not learned
+    surprise: float = 0.0  # variance of a start, in every direction: v
     receptivity: float = 0.0  # variance of the logs of users' own steps: rho^2
 
 
@@ -87,10 +91,11 @@ class Prior(NamedTuple):
 PRIORS: dict[LawName, Prior] = {
     "kept": Prior(0.05, 0.1, 0.99, -0.02, 0.03),
     "returning": Prior(0.03, 0.0, 0.5, 0.01, 0.03),
-    "refusal": Prior(0.03, -0.5, 0.5, 0.01),
+    "refusal": Prior(0.1, -0.5, 0.5, 0.01),
     "diminishing": Prior(0.1, 0.0, 2.0, 0.05, 0.1),
     "bias": Prior(0.3, 0.0, 4.0, 0.05),
     "appeal": Prior(1.0, 0.01, 4.0, 0.05),
+    "surprise": Prior(0.01, 0.0, 0.2, 0.01),
     "receptivity": Prior(0.3, 0.0, 2.0, 0.05),
 }
 SHARED: tuple[LawName, ...] = tuple(name for name in PRIORS if name != "receptivity")
@@ -111,21 +116,19 @@ def bounds_of(names: Sequence[LawName]) -> tuple[list[float], list[float]]:
     return [PRIORS[name].least for name in names], [PRIORS[name].most for name in names]
 
 
-def beyond_doubt(law: Law, before: Law, slope: float, spread: Mapping[LawName, float]) -> Law:
-    """The law with as much of what differs from that `before` any answer as is beyond doubt.
+def beyond_doubt(law: Law, before: Law, spread: Mapping[LawName, float]) -> Law:
+    """The law of drift with what differs from that `before` any answer beyond doubt.
 
-    One posterior deviation (`spread`) of each law of drift is in doubt, and its own doubt.
-    A refusal leads the belief away from the item by what it tells. Where that is overdone, it looks
-    as if the refusal drew users: up to half of it, at a chance of one half, counts as nothing.
+    A strength counts once it is :data:`SURE` posterior deviations (`spread`) beyond its own doubt,
+    and then as far as it is beyond that.
     """
     planned: dict[str, float] = {}
-    for name, prior in PRIORS.items():
+    for name in DRIFT:
         first = getattr(before, name)
         away = getattr(law, name) - first
-        doubt = prior.doubt + (spread.get(name, 0.0) if name in DRIFT else 0.0)
-        planned[name] = first + math.copysign(max(0.0, abs(away) - doubt), away)
-    told = before.surprise * slope / 2 / (1 + before.surprise * slope**2 / 4)
-    planned["refusal"] -= min(max(planned["refusal"] - before.refusal, 0.0), told / 2)
+        beyond = abs(away) - PRIORS[name].doubt
+        if beyond > SURE * spread.get(name, 0.0):
+            planned[name] = first + math.copysign(beyond, away)
     return before._replace(**planned)
 
 

@@ -56,7 +56,7 @@ class Standing:
         self.items = views.weighted(vectors, self.shares)
         self.law = law._replace(**dict(zip(laws, strengths, strict=True)))
         spread = dict(zip(laws, knowledge.deviations.tolist(), strict=True))
-        self._planned = beyond_doubt(self.law, law, self.slope, spread)
+        self._planned = beyond_doubt(self.law, law, spread)
         self._views, self._starts, self._toward = views, starts, Toward(self.items)
         self._laws, self._varied = laws, varied(self.law, laws).to(vectors)
         self._surplus, self._information = (

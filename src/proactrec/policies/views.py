@@ -96,6 +96,7 @@ def fitted_views(
     others: Sequence[str],
     *,
     share: float,
+    main_size: int,
     size: int,
 ) -> Views:
     """The views of a run, or of an opened guide, with items that came after the fit.
@@ -105,18 +106,18 @@ def fitted_views(
     n_models : int
         GraphAU models, each of another seed, that are the main view together.
     others : sequence of "companions" and "categories"
-    share, size
-        Of each of the others in interest; length of their vectors.
+    share
+        Of each of the others in interest.
+    main_size, size
+        Length of the main view's vectors, at most, and of the others'.
     """
 
     def fit(training: Training, folder: Path) -> None:
         models = [_own_vectors(training, graphau, n) for n in range(n_models)]
-        users, items = (
-            F.normalize(torch.cat(parts, 1), dim=1) for parts in zip(*models, strict=True)
-        )
+        main = _shortened(*(torch.cat(parts, 1) for parts in zip(*models, strict=True)), main_size)
         found = [_other_view(training, name, size) for name in others]
         known = [view for view in found if view is not None]
-        views = Views.beside(InterestVectors(users, items), known, share)
+        views = Views.beside(main, known, share)
         save_file({n: x.contiguous() for n, x in views._asdict().items()}, folder / VIEWS)
 
     inputs = {
@@ -124,12 +125,25 @@ def fitted_views(
         "n_models": n_models,
         "others": list(others),
         "share": share,
+        "main_size": main_size,
         "size": size,
     }
     saved = Views(**load_file(ingredients.fitted("views", inputs, fit) / VIEWS))
     of_view = [saved.item_vectors[:, saved.of_column == n] for n in range(len(saved.shares))]
     item_vectors = torch.cat([ingredients.extended(x) for x in of_view], 1)
     return saved._replace(item_vectors=item_vectors).to(ingredients.device)
+
+
+def _shortened(users: Tensor, items: Tensor, size: int) -> InterestVectors:
+    """Unit rows, in the `size` directions in which users and items together are longest.
+
+    Where several models agree, they have fewer directions than columns.
+    """
+    if users.shape[1] > size:
+        squares = (x.double().T @ x.double() for x in (users, items))
+        directions = torch.linalg.eigh(sum(squares))[1][:, -size:].float()
+        users, items = users @ directions, items @ directions
+    return InterestVectors(*(F.normalize(x, dim=1) for x in (users, items)))
 
 
 def _own_vectors(training: Training, options: GraphAUOptions, n: int) -> InterestVectors:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from proactrec.policies.laws import PRIORS
+from proactrec.policies.laws import PRIORS, SHARED
 
 Changes = Mapping[str, Any]
 """Settings of an experiment by their dotted names, e.g. ``{"policy": "ipg"}``."""
@@ -29,7 +29,11 @@ BEYOND: dict[str, Changes] = {
     "one round": {"policy": "foresight", "policy_options.depth": 1},
     "no learning": {"policy": "foresight", "policy_options.learns": False},
     "no item effects": {"policy": "foresight", "policy_options.item_shrinkage": None},
-    "no surprise": {"policy": "foresight", "policy_options.belief_variance": 0.0},
+    "no surprise": {
+        "policy": "foresight",
+        "policy_options.belief_variance": 0.0,
+        "policy_options.laws": [law for law in SHARED if law != "surprise"],
+    },
     "one model": {"policy": "foresight", "policy_options.n_models": 1},
     "one view": {"policy": "foresight", "policy_options.other_views": []},
     "interest alone": {"policy": "foresight", "policy_options.worth.step": 0.0},
