@@ -45,7 +45,7 @@ SPACES: dict[str, Space] = {
         "policy_options.n_considered": (32, 16, 64),
         "policy_options.discount": (None, 0.5, 0.8),
         "policy_options.kept_share": (0.8, 0.7, 0.9),
-        "policy_options.belief_variance": (0.02, 0.0, 0.01, 0.05),
+        "policy_options.belief_variance": (0.01, 0.0, 0.02, 0.05),
         "policy_options.prior_chance": (0.27, 0.2, 0.35),
         "policy_options.item_shrinkage": (20.0, 10.0, 40.0),
         "policy_options.view_share": (0.1, 0.05, 0.2),
