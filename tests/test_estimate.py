@@ -48,7 +48,7 @@ def test_parts_of_a_million_are_what_its_page_says() -> None:
         (memory.users(1_000_000, 20), 207),
         (memory.hashing(1_000_000, 20), 76),
         (memory.block(1_500_000), 80),
-        (memory.learning(3, 1_000_000), 229),
+        (memory.learning(5, 1_000_000), 229),
     )
     assert [round(part.n_bytes / mib) for part, _ in parts] == [expected for _, expected in parts]
 

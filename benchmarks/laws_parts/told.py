@@ -10,7 +10,8 @@ TOLD = "Foresight, told the law"
 def told_in(world: WorldOptions) -> Changes:
     """Its settings: strengths of drift, and of users' and items' own logits where they have any.
 
-    How far answers tell where users stand is learned, as no law says it. Wandering, days, lapses and slopes of users' own are no laws that Foresight knows.
+    How far answers tell where users stand is learned there, too. Wandering, days, lapses and slopes
+    of users' own are no laws that Foresight knows.
     """
     laws = world.laws
     told: dict[LawName, float] = {

@@ -166,7 +166,7 @@ KERNELS = {
     "learning": Kernel(
         "journey",
         _nothing,
-        lambda size: 12 * 3 * 8 * (size.n_views + 2 + len(FORESIGHT.laws)),
+        lambda size: 12 * 3 * 8 * size.n_weights,
         "0; 12 · 3 · 8 · (views + laws + 2)",
     ),
 }

@@ -65,7 +65,7 @@ def block(n_scores: float, *, n_tables: int = BLOCK_TABLES, n_threads: int = 1) 
     return Part("a block", "by turns", words, round(n_threads * n_tables * 4 * n_scores))
 
 
-def learning(n_views: int, n_answers: int) -> Part:
+def learning(n_weights: int, n_answers: int) -> Part:
     """While the acceptance model takes in a round's answers."""
-    words = "6 · 8 · (views + 2) · journeys"
-    return Part("learning", "once", words, 6 * 8 * (n_views + 2) * n_answers)
+    words = "6 · 8 · (views + laws + 2) · journeys"
+    return Part("learning", "once", words, 6 * 8 * n_weights * n_answers)

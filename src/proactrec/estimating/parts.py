@@ -76,6 +76,20 @@ LEFT = Formula(
 INTEREST = Formula(
     "interest vectors", "held", "4 · dim · (users + items)", lambda size: 4 * tables(size)
 )
+OWN_MODELS = (
+    Formula(
+        "own interest models",
+        "once",
+        "8 · dim · models · (users + items): each, and side by side",
+        lambda size: 8 * FORESIGHT.n_models * tables(size),
+    ),
+    Formula(
+        "own interest",
+        "held",
+        f"4 · {FORESIGHT.model_dim} · (users + items)",
+        lambda size: 4 * FORESIGHT.model_dim * (size.users + size.n_rows),
+    ),
+)
 GRAPHAU = (
     Formula(
         "tables of GraphAU",
@@ -320,7 +334,7 @@ def of_intents(size: Size) -> Iterator[Part]:
 
 def of_companions(size: Size) -> Iterator[Part]:
     """Items by those that the same users have."""
-    return _all(size, DATA, LEFT, INTEREST, *companions.held(size))
+    return _all(size, DATA, LEFT, INTEREST, *OWN_MODELS, *companions.held(size))
 
 
 def of_start(size: Size) -> Iterator[Part]:
@@ -336,7 +350,7 @@ def of_rollout(size: Size) -> Iterator[Part]:
     yield from _of_guide(size)
     yield from _of_block(size)
     if size.has_views:
-        yield learning(size.n_views, size.at_once)
+        yield learning(size.n_weights, size.at_once)
 
 
 def of_planning(size: Size) -> Iterator[Part]:

@@ -119,6 +119,11 @@ class Size(Options):
         return 1 + len(FORESIGHT.other_views)
 
     @property
+    def n_weights(self) -> int:
+        """Of Foresight's acceptance model."""
+        return self.n_views + len(FORESIGHT.laws) + 2
+
+    @property
     def place_dim(self) -> int:
         """Length of the vector where the policy believes a user to stand."""
         if not self.has_views:

@@ -72,16 +72,13 @@ class ForesightOptions(Options):
         0.8, ge=0, le=1, description="assumed share of the old vector an accepted item leaves"
     )
     belief_variance: float = Field(
-        0.01,
-        ge=0,
-        description="how much the vector of a history may be wrong, before any answer; 0 and not "
-        "learned (`surprise`): answers only move",
+        0.01, ge=0, description="how wrong a history's vector may be, as thought before any answer"
     )
     laws: tuple[LawName, ...] = Field(
         SHARED,
         description="what is learned of how answers move users: kept, returning, refusal, "
-        "diminishing, receptivity of each; surprise, how far they tell where users stand; of "
-        "responses: bias of users, appeal of items; all but receptivity by default",
+        "diminishing, receptivity of each; surprise: of how wrong histories are; of responses: "
+        "bias of users, appeal of items; all but receptivity by default",
     )
     told: dict[LawName, float] = Field(
         {}, description="strengths of some of these laws, where they are known and not learned"
@@ -110,9 +107,7 @@ class ForesightOptions(Options):
         0.27, gt=0, lt=1, description="chance of an item without interest, before any answer"
     )
     n_models: int = Field(4, ge=1, le=64, description="interest models, of other seeds, to average")
-    model_dim: int = Field(
-        128, ge=1, le=MOST_DIM, description="length of their vectors, all of them together"
-    )
+    model_dim: int = Field(128, ge=1, le=MOST_DIM, description="length of their vectors together")
     graphau: GraphAUOptions = GraphAUOptions()
     other_views: tuple[Literal["companions", "categories"], ...] = Field(
         ("companions", "categories"),
@@ -186,8 +181,7 @@ class Foresight(Policy):
             options.n_models,
             options.other_views,
             share=options.view_share,
-            main_size=options.model_dim,
-            size=options.view_dim,
+            sizes=(options.model_dim, options.view_dim),
         )
         return cls(views, ingredients.items.train_counts, ingredients.known, options)
 

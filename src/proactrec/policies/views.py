@@ -96,8 +96,7 @@ def fitted_views(
     others: Sequence[str],
     *,
     share: float,
-    main_size: int,
-    size: int,
+    sizes: tuple[int, int],
 ) -> Views:
     """The views of a run, or of an opened guide, with items that came after the fit.
 
@@ -108,13 +107,13 @@ def fitted_views(
     others : sequence of "companions" and "categories"
     share
         Of each of the others in interest.
-    main_size, size
+    sizes : two ints
         Length of the main view's vectors, at most, and of the others'.
     """
+    main_size, size = sizes
 
     def fit(training: Training, folder: Path) -> None:
-        models = [_own_vectors(training, graphau, n) for n in range(n_models)]
-        main = _shortened(*(torch.cat(parts, 1) for parts in zip(*models, strict=True)), main_size)
+        main = _main_view(training, graphau, n_models, main_size)
         found = [_other_view(training, name, size) for name in others]
         known = [view for view in found if view is not None]
         views = Views.beside(main, known, share)
@@ -134,14 +133,17 @@ def fitted_views(
     return saved._replace(item_vectors=item_vectors).to(ingredients.device)
 
 
-def _shortened(users: Tensor, items: Tensor, size: int) -> InterestVectors:
-    """Unit rows, in the `size` directions in which users and items together are longest.
+def _main_view(training: Training, graphau: GraphAUOptions, n: int, size: int) -> InterestVectors:
+    """Own models side by side, which averages their cosines: unit rows of `size` at most.
 
-    Where several models agree, they have fewer directions than columns.
+    Where they agree they have fewer directions than columns: those are kept in which users and
+    items together are longest.
     """
+    models = [_own_vectors(training, graphau, number) for number in range(n)]
+    users, items = (torch.cat(parts, 1) for parts in zip(*models, strict=True))
     if users.shape[1] > size:
-        squares = (x.double().T @ x.double() for x in (users, items))
-        directions = torch.linalg.eigh(sum(squares))[1][:, -size:].float()
+        squares = users.T @ users + items.T @ items
+        directions = torch.linalg.eigh(squares.double())[1][:, -size:].float()
         users, items = users @ directions, items @ directions
     return InterestVectors(*(F.normalize(x, dim=1) for x in (users, items)))
 
