@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/laws.py PAGE.md [--dataset ml-100k] [--seeds 0 1 2] [--users 200]
     [--targets 12] [--worlds NAME ...] [--methods NAME ...] [--folder runs/laws]
-    [--data-dir DIR] [--tuned docs/results/tuned-policies.json] [--only-finished]
+    [--data-dir DIR] [--tuned docs/results/tuned-policies.json] [--encoder-epochs N]
+    [--only-finished]
 Cells lie in FOLDER/cells, models and logs in FOLDER/store, so it goes on where it was killed, and
 several of it may play at once, with other seeds; with --only-finished it plays nothing and writes
 the page from what there is. Methods whose options `tuned_policies.py` has chosen are played with
@@ -30,6 +31,7 @@ NEW = (
     "per-user-v2",
     "susceptibility-v1",
 )
+ON_ENCODER = ("ITMPRec", "IPG")
 
 
 def main() -> None:
@@ -51,6 +53,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=[*OLD, *NEW])
     parser.add_argument("--methods", nargs="+", help="all by default")
     parser.add_argument("--tuned", type=Path, default=TUNED)
+    parser.add_argument(
+        "--encoder-epochs", type=int, help="at most, of what ITMPRec and IPG rest on"
+    )
     arguments = parser.parse_args()
     known = {**methods_of(arguments.tuned), TOLD: {}}
     if unknown := set(arguments.methods or ()) - set(known):
@@ -62,6 +67,9 @@ def _cells(arguments: argparse.Namespace, kept: Kept) -> list[Cell]:
     """All cells, those of the first seed first, and of a seed world by world."""
     methods = {**methods_of(arguments.tuned), TOLD: {}}
     names = list(arguments.methods or methods)
+    if most := arguments.encoder_epochs:
+        few = {"encoder_options": {"stopping": {"n_epochs": most}}}
+        methods |= {name: {**methods[name], **few} for name in ON_ENCODER}
     cells = []
     for world in arguments.worlds:
         of_world = {**methods, TOLD: told_in(WORLDS[world].options)}
