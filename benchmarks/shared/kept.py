@@ -22,6 +22,7 @@ from proactrec.evaluation.metrics import METRICS
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.files import read_json, write_text
 from proactrec.measurement.sums import Sums
+from proactrec.policies.registry import policy_type
 from shared.compact import read_figures
 from shared.page import page_parser
 
@@ -83,7 +84,10 @@ class Kept:
         """What is kept of a cell; None before it is played."""
         path = self._path(cell)
         found = read_json(path) if path.exists() else None
-        return found if found is not None and found["options"] == _named(cell) else None
+        if found is None or found["options"] != _named(cell):
+            return None
+        policy = _policy(cell)  # its defaults may have changed
+        return found if found.get("policy", policy) == policy else None
 
     def played(self, cell: Cell) -> dict[str, Any] | None:
         """The same, played if need be; one that can't be is told of and left out."""
@@ -105,6 +109,7 @@ class Kept:
         sums = {name: METRICS[name](log, options).by_user() for name in FIGURES}
         content = {
             "options": _named(cell),
+            "policy": _policy(cell),
             "cpu_seconds": round(time.process_time() - start, 1),
             "log": str(experiment.log_path),
             "user_idx": sums[FIGURES[0]].user_idx.tolist(),
@@ -124,6 +129,12 @@ class Kept:
 
 def _named(cell: Cell) -> str:
     return digest(cell.options.model_dump(mode="json"))
+
+
+def _policy(cell: Cell) -> str:
+    """Digest of its policy's options, those that nobody chose as well."""
+    options = policy_type(cell.options.policy).options_type(**cell.options.policy_options)
+    return digest(options.model_dump(mode="json"))
 
 
 def sums_of(kept: Mapping[str, Any]) -> dict[str, Sums]:
