@@ -29,9 +29,9 @@ logit and :math:`D` of the place, and :math:`S` for the denominator above,
 
 from :math:`r = 0` and the variance :math:`R = \rho^2` among users.
 
-The strengths :math:`\theta` of these laws, and the variance of items' own logits :math:`b_i`, are
-the same for all users and have a normal prior around the paper's law (:math:`\alpha_0` alone). They
-are weights of the chance like the slopes of
+The strengths :math:`\theta` of these laws, and the variances of starts (:math:`v`) and of items'
+own logits :math:`b_i`, are the same for all users and have a normal prior around the paper's law
+(:math:`\alpha_0` alone). They are weights of the chance like the slopes of
 :class:`~proactrec.policies.belief.AcceptanceModel`: by how the logit of the item shown would differ
 under another strength, :math:`\partial (a\, m^\top e + b + b_i) / \partial \theta`, found by
 differences, each round is one more step of an extended Kalman filter. Sources of the laws:
