@@ -31,7 +31,6 @@ NEW = (
     "per-user-v2",
     "susceptibility-v1",
 )
-ON_ENCODER = ("ITMPRec", "IPG")
 
 
 def main() -> None:
@@ -53,9 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=[*OLD, *NEW])
     parser.add_argument("--methods", nargs="+", help="all by default")
     parser.add_argument("--tuned", type=Path, default=TUNED)
-    parser.add_argument(
-        "--encoder-epochs", type=int, help="at most, of what ITMPRec and IPG rest on"
-    )
+    parser.add_argument("--encoder-epochs", type=int, help="at most, where a policy has an encoder")
     arguments = parser.parse_args()
     known = {**methods_of(arguments.tuned), TOLD: {}}
     if unknown := set(arguments.methods or ()) - set(known):
@@ -69,7 +66,11 @@ def _cells(arguments: argparse.Namespace, kept: Kept) -> list[Cell]:
     names = list(arguments.methods or methods)
     if most := arguments.encoder_epochs:
         few = {"encoder_options": {"stopping": {"n_epochs": most}}}
-        methods |= {name: {**methods[name], **few} for name in ON_ENCODER}
+        methods |= {
+            name: {**of, **few}
+            for name, of in methods.items()
+            if kept.base.changed(of).needs_encoder
+        }
     cells = []
     for world in arguments.worlds:
         of_world = {**methods, TOLD: told_in(WORLDS[world].options)}

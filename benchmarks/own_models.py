@@ -11,7 +11,6 @@ that are told, which are played again.
 
 import argparse
 import dataclasses
-from typing import Any
 
 from proactrec.evaluation.benchmark.grid import Cell, grid
 from proactrec.evaluation.benchmark.suites import REFERENCES, Changes
@@ -19,6 +18,7 @@ from proactrec.evaluation.experiment import Experiment
 from proactrec.evaluation.metrics import METRICS
 from proactrec.evaluation.observed_metrics import MetricOptions
 from proactrec.evaluation.rollout import rollout
+from proactrec.guidance.log import GuidanceLog
 from proactrec.policies.foresight import Foresight, ForesightOptions
 from proactrec.policies.views import Views
 from proactrec.simulator.worlds import WORLDS
@@ -43,8 +43,9 @@ def main() -> None:
         for cell in grid(
             [kept.base], _methods(arguments.models), (), arguments.seeds, named_worlds=[world]
         ):
-            if (found := kept.played(cell)) is not None:
-                of_world.setdefault(cell.method, []).append(means_of(found)["ioi@20"])
+            if (found := kept.played(cell)) is None:
+                raise SystemExit(f"not finished: {cell.text}")
+            of_world.setdefault(cell.method, []).append(means_of(found)["ioi@20"])
         told = grid([kept.base], {TOLD: FORESIGHT}, (), arguments.seeds, named_worlds=[world])
         of_world[TOLD] = [_told(cell, kept) for cell in told]
         gains[world] = of_world
@@ -86,7 +87,7 @@ def _told(cell: Cell, kept: Kept) -> float:
     return gained
 
 
-def _played(experiment: Experiment, views: Views) -> Any:
+def _played(experiment: Experiment, views: Views) -> GuidanceLog:
     usual, known = experiment.guide, experiment.dataset.before("train")
     assert isinstance(usual.policy, Foresight)
     counts = experiment.dataset.train_counts

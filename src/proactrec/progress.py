@@ -32,7 +32,7 @@ class PrintedProgress:
         self._heard: tuple[str, int] | None = None
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say it, unless something between the ends of a stage was just said."""
+        """Say it, unless it is between the ends of a stage and something was just said."""
         now, heard = time.monotonic(), (stage, done)
         begins = done == 0 and heard != self._heard
         self._heard = heard

@@ -156,6 +156,8 @@ def test_features_and_score_are_those_of_what_is_shown(folder: Path) -> None:
         only = Candidates(torch.zeros(1, 1), found.item_idx[row].reshape(1, 1))
         own = decide(inner, view.of([row])._replace(candidates=only))  # type: ignore[arg-type]
         assert own.features is not None
+        n_views = len(inner.views.shares)
+        assert_near(found.features[row, :n_views], own.features[0, :n_views])
         # what is told of laws are differences of like logits
         torch.testing.assert_close(found.features[row], own.features[0], atol=5e-5, rtol=1e-4)
         assert_near(found.score[row], value[row, found.item_idx[row]])

@@ -86,8 +86,8 @@ OWN_MODELS = (
     Formula(
         "own interest",
         "held",
-        f"4 · {FORESIGHT.model_dim} · (users + items)",
-        lambda size: 4 * FORESIGHT.model_dim * (size.users + size.n_rows),
+        f"4 · {FORESIGHT.model_dim} at most · (users + items)",
+        lambda size: 4 * size.main_dim * (size.users + size.n_rows),
     ),
 )
 GRAPHAU = (

@@ -124,12 +124,16 @@ class Size(Options):
         return self.n_views + len(FORESIGHT.laws) + 2
 
     @property
+    def main_dim(self) -> int:
+        """Of Foresight: length of its interest models' vectors together."""
+        return min(FORESIGHT.model_dim, FORESIGHT.n_models * self.dim)
+
+    @property
     def place_dim(self) -> int:
         """Length of the vector where the policy believes a user to stand."""
         if not self.has_views:
             return self.dim
-        main = min(FORESIGHT.model_dim, FORESIGHT.n_models * self.dim)
-        return main + (self.n_views - 1) * FORESIGHT.view_dim
+        return self.main_dim + (self.n_views - 1) * FORESIGHT.view_dim
 
     @property
     def place_width(self) -> int:
